@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The one description of what crosses between TypeScript and the engine.
+ *
+ * `scripts/gen.ts` makes `src/engine/messages.gen.ts` and `native/core/messages.gen.h` of it: a type, an encoder and a
+ * decoder for each message on both sides. Nothing else packs or unpacks these bytes.
+ *
+ * Wire: little-endian, fields in order, no padding. `string` and `bytes` are u32 length and content; `[T]` is u32 count
+ * and items; `ip` is 16 bytes, IPv4 mapped (::ffff:a.b.c.d), text on the TypeScript side; `endpoint` is `ip` and u16 port;
+ * an enum is a u8 index. A batch is u32 count and, for each message, u8 kind and the message.
+ */
+export const ENUMS = {
+  HopKind: ['hbone', 'handoff', 'passthrough'],
+  Direction: ['outbound', 'inbound'],
+  SameNodeMode: ['handoff', 'tunnel'],
+  ExistingConnections: ['keep', 'close'],
+  /** Which fields of an inbound question the evaluator looked at; the destination pod always counts. Bits of `consulted`. */
+  ConsultedField: ['identity', 'sourceAddress', 'destinationPort', 'authority'],
+  DnsTransport: ['udp', 'tcp'],
+  /** inbound only; how the connection reached the pod. */
+  Security: ['mutual_tls', 'handoff', 'none'],
+} as const;
+
+/** Structures used inside messages. */
+export const STRUCTS = {
+  RouteChoice: {
+    kind: 'HopKind',
+    weight: 'u32',
+    nextHop: 'endpoint',
+    hboneAuthority: 'string',
+    upstreamIdentities: ['string'],
+    /** handoff: the pod of this node; 0 otherwise. */
+    destinationPod: 'u32',
+    /** Interned labels of the flow, see telemetry. */
+    flowLabel: 'u32',
+  },
+  PeerLabel: { address: 'ip', label: 'u32' },
+  TcpPair: { local: 'endpoint', remote: 'endpoint' },
+} as const;
+
+/** TypeScript → engine, executed in order by the control thread; each is acknowledged as a whole batch. */
+export const COMMANDS = {
+  /** Certificate and key of an identity; replaces the one before. Keys live in memory only. */
+  SetIdentity: {
+    identity: 'string',
+    certificateChainPem: 'bytes',
+    privateKeyPem: 'bytes',
+    trustRootsPem: 'bytes',
+    notAfterMs: 'u64',
+  },
+  /** Ends tunnels and connections of the identity. */
+  RemoveIdentity: { identity: 'string' },
+  /** Makes the pod's new connections pass through the engine. `pod` is chosen by TypeScript, never 0, never reused. */
+  CapturePod: {
+    pod: 'u32',
+    uid: 'string',
+    netnsPath: 'string',
+    addresses: ['ip'],
+    identity: 'string',
+    existing: 'ExistingConnections',
+    dns: 'bool',
+  },
+  /** Stops capture at once, lets live connections end until the deadline, then removes every rule. */
+  ReleasePod: { pod: 'u32', drainDeadlineMs: 'u32' },
+  /** Labels by source address, for telemetry of inbound connections. label 0 removes. */
+  SetPeers: { peers: ['PeerLabel'] },
+  /** Forgets the answers and asks again for the connections that live by them. */
+  InvalidateVerdicts: { verdicts: ['u64'] },
+  /** Ends live connections by id. */
+  CloseConnections: { ids: ['u64'], code: 'u16' },
+  /** No new connections at all; GOAWAY on tunnels. */
+  Drain: { deadlineMs: 'u32' },
+} as const;
+
+/** TypeScript → engine, answers: posted to the worker that asked, never waits. */
+export const ANSWERS = {
+  /** `code` 0: take one of `choices`; otherwise refuse with that code. Kept for every connection of the pod to that destination. */
+  OutboundAnswer: {
+    question: 'u64',
+    verdict: 'u64',
+    code: 'u16',
+    flowLabel: 'u32',
+    choices: ['RouteChoice'],
+    /** Request headers of the CONNECT; the engine adds traceparent and forwarded's `for`. */
+    baggage: 'string',
+    serviceHostname: 'string',
+  },
+  /** `code` 0: deliver to `deliverPort` of the pod. Kept for connections alike in the consulted fields. */
+  InboundAnswer: {
+    question: 'u64',
+    verdict: 'u64',
+    code: 'u16',
+    /** Bits of ConsultedField. */
+    consulted: 'u8',
+    deliverPort: 'u16',
+    flowLabel: 'u32',
+    baggage: 'string',
+  },
+  /** Empty message: forward to the upstream resolver from the pod's namespace. */
+  DnsAnswer: { query: 'u64', message: 'bytes' },
+} as const;
+
+/** Engine → TypeScript, delivered in batches. */
+export const EVENTS = {
+  OutboundQuestion: { question: 'u64', pod: 'u32', originalDst: 'endpoint' },
+  InboundQuestion: {
+    question: 'u64',
+    pod: 'u32',
+    security: 'Security',
+    /** "" for plaintext. */
+    identity: 'string',
+    source: 'endpoint',
+    /** The application address asked for: IP literal of the authority or the original destination. */
+    destination: 'endpoint',
+    /** host:port as written when the authority is not an IP literal, else "". */
+    authority: 'string',
+  },
+  DnsQuery: { query: 'u64', pod: 'u32', transport: 'DnsTransport', source: 'endpoint', server: 'endpoint', message: 'bytes' },
+  /** The one record of a connection's end, or of its refusal (opened false). Bytes: sent = client to server. */
+  ConnectionClosed: {
+    id: 'u64',
+    opened: 'bool',
+    direction: 'Direction',
+    pod: 'u32',
+    hop: 'HopKind',
+    security: 'Security',
+    code: 'u16',
+    hboneStatus: 'u16',
+    source: 'endpoint',
+    originalDst: 'endpoint',
+    nextHop: 'endpoint',
+    hboneAuthority: 'string',
+    sourceIdentity: 'string',
+    destinationIdentity: 'string',
+    verdict: 'u64',
+    flowLabel: 'u32',
+    peerLabel: 'u32',
+    bytesSent: 'u64',
+    bytesReceived: 'u64',
+    durationUs: 'u64',
+    startedMs: 'u64',
+    traceparent: 'string',
+  },
+  /** A batch of commands has been executed. failedIndex -1: all of them. */
+  BatchDone: { batch: 'u64', failedIndex: 'i32', op: 'string', errno: 'i32', detail: 'string' },
+  /** Connections of a pod that are older than its capture. */
+  UncapturedConnections: { pod: 'u32', closed: 'bool', connections: ['TcpPair'] },
+  /** A pod's namespace is gone or all of its connections have ended after ReleasePod. */
+  PodReleased: { pod: 'u32' },
+} as const;
+
+/** Live state, answered by `readSnapshot`. */
+export const SNAPSHOTS = {
+  Connection: {
+    id: 'u64',
+    direction: 'Direction',
+    pod: 'u32',
+    hop: 'HopKind',
+    security: 'Security',
+    source: 'endpoint',
+    originalDst: 'endpoint',
+    nextHop: 'endpoint',
+    sourceIdentity: 'string',
+    destinationIdentity: 'string',
+    verdict: 'u64',
+    bytesSent: 'u64',
+    bytesReceived: 'u64',
+    startedMs: 'u64',
+  },
+  Tunnel: {
+    direction: 'Direction',
+    pod: 'u32',
+    local: 'string',
+    peer: 'string',
+    remote: 'endpoint',
+    streams: 'u32',
+    streamsTotal: 'u64',
+    establishedMs: 'u64',
+    notAfterMs: 'u64',
+    draining: 'bool',
+  },
+  /** Cumulative; one row for each (flowLabel, peerLabel, code). code 0 row carries opened and bytes. */
+  Flow: {
+    direction: 'Direction',
+    flowLabel: 'u32',
+    peerLabel: 'u32',
+    code: 'u16',
+    opened: 'u64',
+    closed: 'u64',
+    failed: 'u64',
+    bytesSent: 'u64',
+    bytesReceived: 'u64',
+  },
+  /** Named counters and gauges of the engine and of the kernel programs. */
+  Counter: { name: 'string', value: 'u64' },
+} as const;

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { ServicePort } from './workload.ts';
+
+export type AppProtocol = 'UNKNOWN' | 'HTTP11' | 'HTTP2' | 'GRPC' | 'TCP' | 'TLS';
+export type LoadBalancingScope = 'REGION' | 'ZONE' | 'SUBZONE' | 'NODE' | 'CLUSTER' | 'NETWORK';
+export type LoadBalancingMode = 'UNSPECIFIED_MODE' | 'STRICT' | 'FAILOVER' | 'PASSTHROUGH';
+export type HealthPolicy = 'ONLY_HEALTHY' | 'ALLOW_ALL';
+export type IpFamilies = 'AUTOMATIC' | 'IPV4_ONLY' | 'IPV6_ONLY' | 'DUAL';
+
+/** An address on a named network ("" = the only one); `prefixLength` makes it a range. */
+export interface NetworkAddress {
+  readonly network: string;
+  readonly address: string;
+  readonly prefixLength?: number;
+}
+
+/** Where a waypoint or network gateway is: by Service hostname or by address. */
+export interface GatewayAddress {
+  readonly destination:
+    | { readonly kind: 'hostname'; readonly namespace: string; readonly hostname: string }
+    | { readonly kind: 'address'; readonly network: string; readonly address: string };
+  readonly hboneMtlsPort: number;
+}
+
+export interface LoadBalancing {
+  readonly routingPreference: readonly LoadBalancingScope[];
+  readonly mode: LoadBalancingMode;
+  readonly healthPolicy: HealthPolicy;
+}
+
+/** A Service; key `namespace/hostname`. Shape: `istio.workload.Service` with defaults filled in. */
+export interface Service {
+  readonly name: string;
+  readonly namespace: string;
+  readonly hostname: string;
+  readonly addresses: readonly NetworkAddress[];
+  readonly ports: readonly ServicePort[];
+  readonly subjectAltNames: readonly string[];
+  readonly waypoint?: GatewayAddress;
+  readonly loadBalancing?: LoadBalancing;
+  readonly ipFamilies: IpFamilies;
+  readonly canonical: boolean;
+  readonly ingressUseWaypoint: boolean;
+  readonly visibility: 'PUBLIC' | 'NAMESPACE';
+}
+
+/** The key of a Service in the mesh: `namespace/hostname`. */
+export function serviceKey(service: Pick<Service, 'namespace' | 'hostname'>): string {
+  return `${service.namespace}/${service.hostname}`;
+}
