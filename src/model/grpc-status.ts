@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Names of the gRPC status codes, by number (grpc/doc/statuscodes.md). */
+const NAMES = [
+  'OK',
+  'CANCELLED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
+] as const;
+
+export type GrpcStatusName = (typeof NAMES)[number];
+
+/** A call or stream that ended badly. `routine`: an end that a healthy server causes now and then; retry at once. */
+export class StreamError extends Error {
+  override readonly name = 'StreamError';
+  readonly code: GrpcStatusName;
+  readonly routine: boolean;
+
+  constructor(code: GrpcStatusName, detail: string, routine: boolean, options?: { cause?: unknown }) {
+    super(detail === '' ? code : `${code}: ${detail}`, options);
+    this.code = code;
+    this.routine = routine;
+  }
+}
+
+// Servers recycle connections on purpose; a stock client goes back to its shortest delay for exactly these.
+const ROUTINE_CODES: ReadonlySet<GrpcStatusName> = new Set(['UNKNOWN', 'CANCELLED', 'DEADLINE_EXCEEDED']);
+const ROUTINE_DETAILS = ['transport is closing', 'received prior goaway'];
+
+/** The one place where what gRPC throws becomes an error of ours. */
+export function fromGrpcStatus(thrown: unknown): StreamError {
+  if (thrown instanceof StreamError) return thrown;
+  const { code, details } = readStatus(thrown);
+  const name = NAMES[code] ?? 'UNKNOWN';
+  const lower = details.toLowerCase();
+  const routine = ROUTINE_CODES.has(name) || ROUTINE_DETAILS.some((detail) => lower.includes(detail));
+  return new StreamError(name, details, routine, { cause: thrown });
+}
+
+function readStatus(thrown: unknown): { code: number; details: string } {
+  if (typeof thrown !== 'object' || thrown === null) return { code: 2, details: String(thrown) };
+  const code = 'code' in thrown && typeof thrown.code === 'number' ? thrown.code : 2;
+  if ('details' in thrown && typeof thrown.details === 'string') return { code, details: thrown.details };
+  return { code, details: thrown instanceof Error ? thrown.message : '' };
+}
