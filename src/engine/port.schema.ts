@@ -22,6 +22,9 @@ export const ENUMS = {
   Security: ['mutual_tls', 'handoff', 'none'],
 } as const;
 
+/** Enums that are used as a set: bit n is the value of index n. */
+export const FLAG_ENUMS = ['ConsultedField'] as const;
+
 /** Structures used inside messages. */
 export const STRUCTS = {
   RouteChoice: {

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generated from src/model/errors.ts by scripts/gen.ts; edit that and run `npm run gen`.
+// clang-format off
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace groundwire {
+
+/// Why a connection ended or was refused; kNone: in the ordinary way.
+enum class ErrorCode : uint16_t {
+  kNone = 0,
+  kPeerReset = 1,
+  kUnknownSource = 10,
+  kNoHealthyUpstream = 11,
+  kUnknownServicePort = 12,
+  kIllegalDestination = 13,
+  kUnknownWaypoint = 14,
+  kUnreachableNetwork = 15,
+  kUnknownDestinationWorkload = 16,
+  kPolicyDenied = 20,
+  kPolicyNotAllowed = 21,
+  kPolicyUnknown = 22,
+  kPolicyLateDenied = 23,
+  kConnectRefused = 30,
+  kConnectTimeout = 31,
+  kConnectUnreachable = 32,
+  kTlsHandshakeFailed = 40,
+  kTlsUnexpectedIdentity = 41,
+  kTlsTrustDomain = 42,
+  kTlsTimeout = 43,
+  kIdentityUnavailable = 44,
+  kCertificateExpired = 45,
+  kIdentityRemoved = 46,
+  kHboneRefused = 50,
+  kHboneProtocol = 51,
+  kHbonePingTimeout = 52,
+  kHboneBadRequest = 53,
+  kHboneWrongAddress = 54,
+  kHboneResponseTimeout = 55,
+  kHboneGoaway = 56,
+  kVerdictTimeout = 60,
+  kVerdictQueueFull = 61,
+  kDrained = 70,
+  kPodRemoved = 71,
+  kLimitConnections = 80,
+  kOutOfFiles = 81,
+};
+
+struct ErrorCodeEntry {
+  ErrorCode code;
+  std::string_view name;
+  /// Status of the HBONE response; 0: none is sent.
+  uint16_t connect_status;
+};
+
+/// Every entry of the table, without kNone.
+std::span<const ErrorCodeEntry> ErrorCodes();
+/// "NONE" for kNone, "UNKNOWN" for a number that is not in the table.
+std::string_view NameOf(ErrorCode code);
+uint16_t ConnectStatusOf(ErrorCode code);
+/// A number from the wire; nullopt when the table does not have it.
+std::optional<ErrorCode> ErrorCodeFrom(uint16_t number);
+
+}  // namespace groundwire

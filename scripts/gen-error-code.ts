@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+import { ERROR_TABLE } from '../src/model/errors.ts';
+import { type GeneratedFile, generatedHeader } from './generated-file.ts';
+import { constantName } from './message-schema.ts';
+
+/** `native/core/error_code.gen.{h,cc}`: the numbers of the error table, their names and HBONE statuses. */
+export function generateErrorCode(): GeneratedFile[] {
+  const rows = Object.entries(ERROR_TABLE);
+  const constants = rows.map(([name, entry]) => `  ${constantName(name)} = ${entry.number},\n`).join('');
+  const table = rows.map(([name, entry]) => `    {ErrorCode::${constantName(name)}, "${name}", ${entry.connectStatus}},\n`).join('');
+  const header = `${generatedHeader('src/model/errors.ts')}// clang-format off
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace groundwire {
+
+/// Why a connection ended or was refused; kNone: in the ordinary way.
+enum class ErrorCode : uint16_t {
+  kNone = 0,
+${constants}};
+
+struct ErrorCodeEntry {
+  ErrorCode code;
+  std::string_view name;
+  /// Status of the HBONE response; 0: none is sent.
+  uint16_t connect_status;
+};
+
+/// Every entry of the table, without kNone.
+std::span<const ErrorCodeEntry> ErrorCodes();
+/// "NONE" for kNone, "UNKNOWN" for a number that is not in the table.
+std::string_view NameOf(ErrorCode code);
+uint16_t ConnectStatusOf(ErrorCode code);
+/// A number from the wire; nullopt when the table does not have it.
+std::optional<ErrorCode> ErrorCodeFrom(uint16_t number);
+
+}  // namespace groundwire
+`;
+  const source = `${generatedHeader('src/model/errors.ts')}// clang-format off
+#include "error_code.gen.h"
+
+namespace groundwire {
+namespace {
+
+constexpr ErrorCodeEntry kEntries[] = {
+${table}};
+
+const ErrorCodeEntry* Find(uint16_t number) {
+  for (const ErrorCodeEntry& entry : kEntries) {
+    if (static_cast<uint16_t>(entry.code) == number) return &entry;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::span<const ErrorCodeEntry> ErrorCodes() { return kEntries; }
+
+std::string_view NameOf(ErrorCode code) {
+  if (code == ErrorCode::kNone) return "NONE";
+  const ErrorCodeEntry* entry = Find(static_cast<uint16_t>(code));
+  return entry != nullptr ? entry->name : "UNKNOWN";
+}
+
+uint16_t ConnectStatusOf(ErrorCode code) {
+  const ErrorCodeEntry* entry = Find(static_cast<uint16_t>(code));
+  return entry != nullptr ? entry->connect_status : uint16_t{0};
+}
+
+std::optional<ErrorCode> ErrorCodeFrom(uint16_t number) {
+  if (number == 0) return ErrorCode::kNone;
+  const ErrorCodeEntry* entry = Find(number);
+  if (entry == nullptr) return std::nullopt;
+  return entry->code;
+}
+
+}  // namespace groundwire
+`;
+  return [
+    { path: 'native/core/error_code.gen.h', content: header },
+    { path: 'native/core/error_code.gen.cc', content: source },
+  ];
+}
