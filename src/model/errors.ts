@@ -31,6 +31,7 @@ function entry(
  * Every way a connection can fail or be refused. The engine's C++ enum, the docs and the metrics are generated
  * from this table; numbers are append-only. 0 is "ended in the ordinary way" and has no entry.
  */
+// biome-ignore format: a row an error.
 export const ERROR_TABLE = {
   PEER_RESET: entry(1, 'connection reset by one of its ends', 'info', 0, '-', 'The application on one side reset the connection; the reset was carried through.'),
 
