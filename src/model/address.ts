@@ -1,83 +1,113 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { isIPv4, isIPv6 } from 'node:net';
+import type { AddressRange } from './policy.ts';
 import type { SocketAddress } from './route.ts';
 
 /**
- * The bytes of an IP address in text: 4 for IPv4 and for IPv4-mapped IPv6, 16 for every other IPv6 address.
+ * Parses an IP address into its canonical text.
  *
- * Returns `undefined` for text that is not an address, or that names a zone (`fe80::1%eth0`): a zone is a matter of
- * one machine and says nothing in a mesh.
+ * Canonical is dotted decimal for IPv4 and RFC 5952 for IPv6; an IPv4-mapped IPv6 address becomes the IPv4 address it
+ * stands for, so that one host has one text. Returns `undefined` for everything else, zone ids included.
  */
-export function parseAddress(text: string): Uint8Array | undefined {
-  if (isIPv4(text)) return parseIpv4(text);
+export function parseAddress(text: string): string | undefined {
+  if (isIPv4(text)) return text;
   if (!isIPv6(text) || text.includes('%')) return undefined;
-  const [head, tail] = text.split('::') as [string, string | undefined];
-  const front = parseGroups(head);
-  const back = tail === undefined ? [] : parseGroups(tail);
-  const groups = [...front, ...new Array<number>(8 - front.length - back.length).fill(0), ...back];
-  const bytes = Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 0xff]));
-  return isMapped(bytes) ? bytes.slice(12) : bytes;
+  return formatAddress(ipv6Bytes(text));
 }
 
-/** Canonical text of an address of 4 or 16 bytes (RFC 5952 for IPv6; IPv4-mapped addresses as IPv4). */
+/**
+ * Parses `address` or `address/length` into a range of addresses with the host bits cleared.
+ *
+ * A bare address is a range of one. Returns `undefined` when either part is malformed.
+ */
+export function parseAddressRange(text: string): AddressRange | undefined {
+  const slash = text.indexOf('/');
+  const address = parseAddress(slash < 0 ? text : text.slice(0, slash));
+  if (address === undefined) return undefined;
+  const bytes = addressBytes(address);
+  const bits = bytes.length * 8;
+  if (slash < 0) return { address, prefixLength: bits };
+  const lengthText = text.slice(slash + 1);
+  if (!/^(0|[1-9][0-9]{0,2})$/.test(lengthText)) return undefined;
+  // The length of a mapped range counts the 96 bits of ::ffff:0:0/96 that its canonical form no longer has.
+  const mapped = bits === 32 && text.includes(':');
+  const prefixLength = Number(lengthText) - (mapped ? 96 : 0);
+  if (prefixLength < 0 || prefixLength > bits) return undefined;
+  for (let bit = prefixLength; bit < bits; bit += 1) {
+    bytes[bit >> 3] = bytes[bit >> 3]! & ~(0x80 >> (bit & 7));
+  }
+  return { address: formatAddress(bytes), prefixLength };
+}
+
+/** The 4 or 16 bytes of a canonical address, network order. */
+export function addressBytes(address: string): Uint8Array {
+  if (address.includes(':')) return ipv6Bytes(address);
+  return Uint8Array.from(address.split('.'), Number);
+}
+
+/** The canonical text of 4 or 16 bytes in network order; the inverse of `addressBytes`. */
 export function formatAddress(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.');
-  if (isMapped(bytes)) return bytes.slice(12).join('.');
+  if (isMapped(bytes)) return bytes.subarray(12).join('.');
   const groups: number[] = [];
-  for (let i = 0; i < 16; i += 2) groups.push(((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0));
-  const run = longestZeroRun(groups);
-  const hex = (part: readonly number[]) => part.map((group) => group.toString(16)).join(':');
-  if (run.length < 2) return hex(groups);
-  return `${hex(groups.slice(0, run.start))}::${hex(groups.slice(run.start + run.length))}`;
+  for (let i = 0; i < 16; i += 2) groups.push((bytes[i]! << 8) | bytes[i + 1]!);
+  const { start, length } = longestZeroRun(groups);
+  const hex = groups.map((group) => group.toString(16));
+  // RFC 5952 §4.2.2: one zero group alone is not shortened.
+  if (length < 2) return hex.join(':');
+  return `${hex.slice(0, start).join(':')}::${hex.slice(start + length).join(':')}`;
 }
 
-/** The one spelling of an address that the mesh compares by; `undefined` when it is not an address. */
-export function canonicalAddress(text: string): string | undefined {
-  const bytes = parseAddress(text);
-  return bytes && formatAddress(bytes);
-}
-
-/** Whether `address` lies in the range; addresses of the other family never do. Both as `parseAddress` gives them. */
-export function rangeContains(network: Uint8Array, prefixLength: number, address: Uint8Array): boolean {
-  if (network.length !== address.length) return false;
+/** Whether the first `prefixLength` bits are alike; addresses of different families never are. As `addressBytes` gives them. */
+export function sharePrefix(a: Uint8Array, b: Uint8Array, prefixLength: number): boolean {
+  if (a.length !== b.length) return false;
   const whole = prefixLength >> 3;
-  for (let i = 0; i < whole; i++) if (network[i] !== address[i]) return false;
+  for (let i = 0; i < whole; i++) if (a[i] !== b[i]) return false;
   const rest = prefixLength & 7;
   if (rest === 0) return true;
   const mask = (0xff << (8 - rest)) & 0xff;
-  return ((network[whole] ?? 0) & mask) === ((address[whole] ?? 0) & mask);
+  return ((a[whole] ?? 0) & mask) === ((b[whole] ?? 0) & mask);
 }
 
-/** `address:port`, with brackets around IPv6. */
+/** `address:port`, with brackets around IPv6: the form of an HTTP authority. */
 export function formatSocketAddress(socket: SocketAddress): string {
   return socket.address.includes(':') ? `[${socket.address}]:${socket.port}` : `${socket.address}:${socket.port}`;
 }
 
-function parseIpv4(text: string): Uint8Array {
-  return Uint8Array.from(text.split('.'), Number);
-}
-
-function parseGroups(text: string): number[] {
-  if (text === '') return [];
-  return text.split(':').flatMap((group) => {
-    if (!group.includes('.')) return [Number.parseInt(group, 16)];
-    const [a, b, c, d] = parseIpv4(group) as unknown as [number, number, number, number];
-    return [(a << 8) | b, (c << 8) | d];
-  });
-}
-
 function isMapped(bytes: Uint8Array): boolean {
-  for (let i = 0; i < 10; i++) if (bytes[i] !== 0) return false;
-  return bytes[10] === 0xff && bytes[11] === 0xff;
+  return bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
 }
 
 function longestZeroRun(groups: readonly number[]): { start: number; length: number } {
   let best = { start: 0, length: 0 };
-  for (let start = 0; start < groups.length; start++) {
-    let length = 0;
-    while (groups[start + length] === 0) length++;
-    if (length > best.length) best = { start, length };
+  let start = 0;
+  for (let i = 0; i <= groups.length; i += 1) {
+    if (groups[i] === 0) continue;
+    if (i - start > best.length) best = { start, length: i - start };
+    start = i + 1;
   }
   return best;
+}
+
+function ipv6Bytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(16);
+  const [head = '', tail] = text.split('::');
+  const front = ipv6Groups(head);
+  const back = tail === undefined ? [] : ipv6Groups(tail);
+  const groups = [...front, ...new Array<number>(8 - front.length - back.length).fill(0), ...back];
+  groups.forEach((group, index) => {
+    bytes[index * 2] = group >> 8;
+    bytes[index * 2 + 1] = group & 0xff;
+  });
+  return bytes;
+}
+
+function ipv6Groups(text: string): number[] {
+  if (text === '') return [];
+  return text.split(':').flatMap((part) => {
+    if (!part.includes('.')) return [Number.parseInt(part, 16)];
+    const [a = 0, b = 0, c = 0, d = 0] = part.split('.').map(Number);
+    return [(a << 8) | b, (c << 8) | d];
+  });
 }
