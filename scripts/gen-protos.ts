@@ -9,7 +9,10 @@ const ROOT = join(import.meta.dirname, '..');
 
 /** Which messages each folder gets; folders on one layer never import each other, so each has its own. */
 const TARGETS = [
-  { folder: 'src/discovery/gen', protos: ['envoy/discovery', 'istio/workload', 'istio/authorization', 'groundwire/pods'] },
+  {
+    folder: 'src/discovery/gen',
+    protos: ['envoy/discovery', 'istio/workload', 'istio/authorization', 'groundwire/pods'],
+  },
   { folder: 'src/identity/gen', protos: ['istio/citadel'] },
 ] as const;
 
@@ -25,6 +28,7 @@ const OPTIONS = [
   'oneof=unions-value',
   'outputJsonMethods=false',
   'unknownFields=true',
+  'useExactTypes=false',
   'comments=false',
 ];
 
@@ -60,10 +64,14 @@ function runBuf(out: string, protos: readonly string[]): string {
     ],
   };
   const paths = protos.flatMap((proto) => ['--path', join('proto', `${proto}.proto`)]);
-  execFileSync(process.execPath, [join(bin, 'buf'), 'generate', 'proto', '--template', JSON.stringify(template), ...paths], {
-    cwd: ROOT,
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
+  execFileSync(
+    process.execPath,
+    [join(bin, 'buf'), 'generate', 'proto', '--template', JSON.stringify(template), ...paths],
+    {
+      cwd: ROOT,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    },
+  );
   return out;
 }
 

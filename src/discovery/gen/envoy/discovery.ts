@@ -169,10 +169,10 @@ export const Node: MessageFns<Node> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Node>, I>>(base?: I): Node {
-    return Node.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Node>): Node {
+    return Node.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Node>, I>>(object: I): Node {
+  fromPartial(object: DeepPartial<Node>): Node {
     const message = createBaseNode();
     message.id = object.id ?? "";
     message.cluster = object.cluster ?? "";
@@ -254,10 +254,10 @@ export const ErrorDetail: MessageFns<ErrorDetail> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ErrorDetail>, I>>(base?: I): ErrorDetail {
-    return ErrorDetail.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ErrorDetail>): ErrorDetail {
+    return ErrorDetail.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ErrorDetail>, I>>(object: I): ErrorDetail {
+  fromPartial(object: DeepPartial<ErrorDetail>): ErrorDetail {
     const message = createBaseErrorDetail();
     message.code = object.code ?? 0;
     message.message = object.message ?? "";
@@ -405,10 +405,10 @@ export const DeltaDiscoveryRequest: MessageFns<DeltaDiscoveryRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<DeltaDiscoveryRequest>, I>>(base?: I): DeltaDiscoveryRequest {
-    return DeltaDiscoveryRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<DeltaDiscoveryRequest>): DeltaDiscoveryRequest {
+    return DeltaDiscoveryRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<DeltaDiscoveryRequest>, I>>(object: I): DeltaDiscoveryRequest {
+  fromPartial(object: DeepPartial<DeltaDiscoveryRequest>): DeltaDiscoveryRequest {
     const message = createBaseDeltaDiscoveryRequest();
     message.node = (object.node !== undefined && object.node !== null) ? Node.fromPartial(object.node) : undefined;
     message.typeUrl = object.typeUrl ?? "";
@@ -509,13 +509,13 @@ export const DeltaDiscoveryRequest_InitialResourceVersionsEntry: MessageFns<
     }
   },
 
-  create<I extends Exact<DeepPartial<DeltaDiscoveryRequest_InitialResourceVersionsEntry>, I>>(
-    base?: I,
+  create(
+    base?: DeepPartial<DeltaDiscoveryRequest_InitialResourceVersionsEntry>,
   ): DeltaDiscoveryRequest_InitialResourceVersionsEntry {
-    return DeltaDiscoveryRequest_InitialResourceVersionsEntry.fromPartial(base ?? ({} as any));
+    return DeltaDiscoveryRequest_InitialResourceVersionsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<DeltaDiscoveryRequest_InitialResourceVersionsEntry>, I>>(
-    object: I,
+  fromPartial(
+    object: DeepPartial<DeltaDiscoveryRequest_InitialResourceVersionsEntry>,
   ): DeltaDiscoveryRequest_InitialResourceVersionsEntry {
     const message = createBaseDeltaDiscoveryRequest_InitialResourceVersionsEntry();
     message.key = object.key ?? "";
@@ -629,10 +629,10 @@ export const DeltaDiscoveryResponse: MessageFns<DeltaDiscoveryResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<DeltaDiscoveryResponse>, I>>(base?: I): DeltaDiscoveryResponse {
-    return DeltaDiscoveryResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<DeltaDiscoveryResponse>): DeltaDiscoveryResponse {
+    return DeltaDiscoveryResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<DeltaDiscoveryResponse>, I>>(object: I): DeltaDiscoveryResponse {
+  fromPartial(object: DeepPartial<DeltaDiscoveryResponse>): DeltaDiscoveryResponse {
     const message = createBaseDeltaDiscoveryResponse();
     message.systemVersionInfo = object.systemVersionInfo ?? "";
     message.resources = object.resources?.map((e) => Resource.fromPartial(e)) || [];
@@ -748,10 +748,10 @@ export const Resource: MessageFns<Resource> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Resource>, I>>(base?: I): Resource {
-    return Resource.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Resource>): Resource {
+    return Resource.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Resource>, I>>(object: I): Resource {
+  fromPartial(object: DeepPartial<Resource>): Resource {
     const message = createBaseResource();
     message.version = object.version ?? "";
     message.resource = (object.resource !== undefined && object.resource !== null)
@@ -816,13 +816,9 @@ export type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-export type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

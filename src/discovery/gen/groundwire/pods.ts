@@ -247,10 +247,10 @@ export const NodeReport: MessageFns<NodeReport> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<NodeReport>, I>>(base?: I): NodeReport {
-    return NodeReport.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<NodeReport>): NodeReport {
+    return NodeReport.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<NodeReport>, I>>(object: I): NodeReport {
+  fromPartial(object: DeepPartial<NodeReport>): NodeReport {
     const message = createBaseNodeReport();
     switch (object.report?.$case) {
       case "hello": {
@@ -360,10 +360,10 @@ export const Hello: MessageFns<Hello> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Hello>, I>>(base?: I): Hello {
-    return Hello.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Hello>): Hello {
+    return Hello.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Hello>, I>>(object: I): Hello {
+  fromPartial(object: DeepPartial<Hello>): Hello {
     const message = createBaseHello();
     message.node = object.node ?? "";
     message.addresses = object.addresses?.map((e) => e) || [];
@@ -432,10 +432,10 @@ export const PodStarted: MessageFns<PodStarted> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<PodStarted>, I>>(base?: I): PodStarted {
-    return PodStarted.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PodStarted>): PodStarted {
+    return PodStarted.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PodStarted>, I>>(object: I): PodStarted {
+  fromPartial(object: DeepPartial<PodStarted>): PodStarted {
     const message = createBasePodStarted();
     message.pod = (object.pod !== undefined && object.pod !== null)
       ? PodDescription.fromPartial(object.pod)
@@ -610,10 +610,10 @@ export const PodDescription: MessageFns<PodDescription> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<PodDescription>, I>>(base?: I): PodDescription {
-    return PodDescription.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PodDescription>): PodDescription {
+    return PodDescription.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PodDescription>, I>>(object: I): PodDescription {
+  fromPartial(object: DeepPartial<PodDescription>): PodDescription {
     const message = createBasePodDescription();
     message.uid = object.uid ?? "";
     message.name = object.name ?? "";
@@ -716,10 +716,10 @@ export const PodDescription_LabelsEntry: MessageFns<PodDescription_LabelsEntry> 
     }
   },
 
-  create<I extends Exact<DeepPartial<PodDescription_LabelsEntry>, I>>(base?: I): PodDescription_LabelsEntry {
-    return PodDescription_LabelsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PodDescription_LabelsEntry>): PodDescription_LabelsEntry {
+    return PodDescription_LabelsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PodDescription_LabelsEntry>, I>>(object: I): PodDescription_LabelsEntry {
+  fromPartial(object: DeepPartial<PodDescription_LabelsEntry>): PodDescription_LabelsEntry {
     const message = createBasePodDescription_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -799,12 +799,10 @@ export const PodDescription_AnnotationsEntry: MessageFns<PodDescription_Annotati
     }
   },
 
-  create<I extends Exact<DeepPartial<PodDescription_AnnotationsEntry>, I>>(base?: I): PodDescription_AnnotationsEntry {
-    return PodDescription_AnnotationsEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PodDescription_AnnotationsEntry>): PodDescription_AnnotationsEntry {
+    return PodDescription_AnnotationsEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PodDescription_AnnotationsEntry>, I>>(
-    object: I,
-  ): PodDescription_AnnotationsEntry {
+  fromPartial(object: DeepPartial<PodDescription_AnnotationsEntry>): PodDescription_AnnotationsEntry {
     const message = createBasePodDescription_AnnotationsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
@@ -884,10 +882,10 @@ export const ContainerPort: MessageFns<ContainerPort> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ContainerPort>, I>>(base?: I): ContainerPort {
-    return ContainerPort.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ContainerPort>): ContainerPort {
+    return ContainerPort.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ContainerPort>, I>>(object: I): ContainerPort {
+  fromPartial(object: DeepPartial<ContainerPort>): ContainerPort {
     const message = createBaseContainerPort();
     message.name = object.name ?? "";
     message.port = object.port ?? 0;
@@ -956,10 +954,10 @@ export const PodStopped: MessageFns<PodStopped> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<PodStopped>, I>>(base?: I): PodStopped {
-    return PodStopped.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PodStopped>): PodStopped {
+    return PodStopped.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PodStopped>, I>>(object: I): PodStopped {
+  fromPartial(object: DeepPartial<PodStopped>): PodStopped {
     const message = createBasePodStopped();
     message.uid = object.uid ?? "";
     return message;
@@ -1038,10 +1036,10 @@ export const PodCaptured: MessageFns<PodCaptured> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<PodCaptured>, I>>(base?: I): PodCaptured {
-    return PodCaptured.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PodCaptured>): PodCaptured {
+    return PodCaptured.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PodCaptured>, I>>(object: I): PodCaptured {
+  fromPartial(object: DeepPartial<PodCaptured>): PodCaptured {
     const message = createBasePodCaptured();
     message.uid = object.uid ?? "";
     message.captured = object.captured ?? false;
@@ -1099,10 +1097,10 @@ export const SnapshotDone: MessageFns<SnapshotDone> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<SnapshotDone>, I>>(base?: I): SnapshotDone {
-    return SnapshotDone.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<SnapshotDone>): SnapshotDone {
+    return SnapshotDone.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<SnapshotDone>, I>>(_: I): SnapshotDone {
+  fromPartial(_: DeepPartial<SnapshotDone>): SnapshotDone {
     const message = createBaseSnapshotDone();
     return message;
   },
@@ -1193,10 +1191,10 @@ export const NodeInstruction: MessageFns<NodeInstruction> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<NodeInstruction>, I>>(base?: I): NodeInstruction {
-    return NodeInstruction.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<NodeInstruction>): NodeInstruction {
+    return NodeInstruction.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<NodeInstruction>, I>>(object: I): NodeInstruction {
+  fromPartial(object: DeepPartial<NodeInstruction>): NodeInstruction {
     const message = createBaseNodeInstruction();
     switch (object.instruction?.$case) {
       case "welcome": {
@@ -1305,10 +1303,10 @@ export const Welcome: MessageFns<Welcome> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Welcome>, I>>(base?: I): Welcome {
-    return Welcome.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Welcome>): Welcome {
+    return Welcome.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Welcome>, I>>(object: I): Welcome {
+  fromPartial(object: DeepPartial<Welcome>): Welcome {
     const message = createBaseWelcome();
     message.trustDomain = object.trustDomain ?? "";
     message.clusterId = object.clusterId ?? "";
@@ -1441,10 +1439,10 @@ export const PodDecision: MessageFns<PodDecision> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<PodDecision>, I>>(base?: I): PodDecision {
-    return PodDecision.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PodDecision>): PodDecision {
+    return PodDecision.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PodDecision>, I>>(object: I): PodDecision {
+  fromPartial(object: DeepPartial<PodDecision>): PodDecision {
     const message = createBasePodDecision();
     message.uid = object.uid ?? "";
     message.capture = object.capture ?? false;
@@ -1528,10 +1526,10 @@ export const PodRejected: MessageFns<PodRejected> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<PodRejected>, I>>(base?: I): PodRejected {
-    return PodRejected.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PodRejected>): PodRejected {
+    return PodRejected.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PodRejected>, I>>(object: I): PodRejected {
+  fromPartial(object: DeepPartial<PodRejected>): PodRejected {
     const message = createBasePodRejected();
     message.uid = object.uid ?? "";
     message.reason = object.reason ?? "";
@@ -1580,13 +1578,9 @@ export type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-export type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

@@ -226,10 +226,10 @@ export const Authorization: MessageFns<Authorization> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Authorization>, I>>(base?: I): Authorization {
-    return Authorization.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Authorization>): Authorization {
+    return Authorization.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Authorization>, I>>(object: I): Authorization {
+  fromPartial(object: DeepPartial<Authorization>): Authorization {
     const message = createBaseAuthorization();
     message.name = object.name ?? "";
     message.namespace = object.namespace ?? "";
@@ -303,10 +303,10 @@ export const Rule: MessageFns<Rule> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Rule>, I>>(base?: I): Rule {
-    return Rule.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Rule>): Rule {
+    return Rule.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Rule>, I>>(object: I): Rule {
+  fromPartial(object: DeepPartial<Rule>): Rule {
     const message = createBaseRule();
     message.clauses = object.clauses?.map((e) => Clause.fromPartial(e)) || [];
     return message;
@@ -320,7 +320,7 @@ function createBaseClause(): Clause {
 export const Clause: MessageFns<Clause> = {
   encode(message: Clause, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.matches) {
-      Match.encode(v!, writer.uint32(10).fork()).join();
+      Match.encode(v!, writer.uint32(18).fork()).join();
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -346,8 +346,8 @@ export const Clause: MessageFns<Clause> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
+          case 2: {
+            if (tag !== 18) {
               break;
             }
 
@@ -374,10 +374,10 @@ export const Clause: MessageFns<Clause> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Clause>, I>>(base?: I): Clause {
-    return Clause.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Clause>): Clause {
+    return Clause.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Clause>, I>>(object: I): Clause {
+  fromPartial(object: DeepPartial<Clause>): Clause {
     const message = createBaseClause();
     message.matches = object.matches?.map((e) => Match.fromPartial(e)) || [];
     return message;
@@ -620,10 +620,10 @@ export const Match: MessageFns<Match> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Match>, I>>(base?: I): Match {
-    return Match.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Match>): Match {
+    return Match.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Match>, I>>(object: I): Match {
+  fromPartial(object: DeepPartial<Match>): Match {
     const message = createBaseMatch();
     message.namespaces = object.namespaces?.map((e) => StringMatch.fromPartial(e)) || [];
     message.notNamespaces = object.notNamespaces?.map((e) => StringMatch.fromPartial(e)) || [];
@@ -714,10 +714,10 @@ export const Address: MessageFns<Address> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Address>, I>>(base?: I): Address {
-    return Address.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Address>): Address {
+    return Address.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Address>, I>>(object: I): Address {
+  fromPartial(object: DeepPartial<Address>): Address {
     const message = createBaseAddress();
     message.address = object.address ?? Buffer.alloc(0);
     message.length = object.length ?? 0;
@@ -797,10 +797,10 @@ export const ServiceAccountMatch: MessageFns<ServiceAccountMatch> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ServiceAccountMatch>, I>>(base?: I): ServiceAccountMatch {
-    return ServiceAccountMatch.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ServiceAccountMatch>): ServiceAccountMatch {
+    return ServiceAccountMatch.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ServiceAccountMatch>, I>>(object: I): ServiceAccountMatch {
+  fromPartial(object: DeepPartial<ServiceAccountMatch>): ServiceAccountMatch {
     const message = createBaseServiceAccountMatch();
     message.namespace = object.namespace ?? "";
     message.serviceAccount = object.serviceAccount ?? "";
@@ -904,10 +904,10 @@ export const StringMatch: MessageFns<StringMatch> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<StringMatch>, I>>(base?: I): StringMatch {
-    return StringMatch.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<StringMatch>): StringMatch {
+    return StringMatch.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<StringMatch>, I>>(object: I): StringMatch {
+  fromPartial(object: DeepPartial<StringMatch>): StringMatch {
     const message = createBaseStringMatch();
     switch (object.matchType?.$case) {
       case "exact": {
@@ -1011,10 +1011,10 @@ export const Extension: MessageFns<Extension> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Extension>, I>>(base?: I): Extension {
-    return Extension.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Extension>): Extension {
+    return Extension.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Extension>, I>>(object: I): Extension {
+  fromPartial(object: DeepPartial<Extension>): Extension {
     const message = createBaseExtension();
     message.name = object.name ?? "";
     message.config = (object.config !== undefined && object.config !== null)
@@ -1033,13 +1033,9 @@ export type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-export type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

@@ -336,10 +336,10 @@ export const Address: MessageFns<Address> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Address>, I>>(base?: I): Address {
-    return Address.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Address>): Address {
+    return Address.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Address>, I>>(object: I): Address {
+  fromPartial(object: DeepPartial<Address>): Address {
     const message = createBaseAddress();
     switch (object.type?.$case) {
       case "workload": {
@@ -579,10 +579,10 @@ export const Service: MessageFns<Service> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Service>, I>>(base?: I): Service {
-    return Service.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Service>): Service {
+    return Service.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Service>, I>>(object: I): Service {
+  fromPartial(object: DeepPartial<Service>): Service {
     const message = createBaseService();
     message.name = object.name ?? "";
     message.namespace = object.namespace ?? "";
@@ -703,10 +703,10 @@ export const LoadBalancing: MessageFns<LoadBalancing> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<LoadBalancing>, I>>(base?: I): LoadBalancing {
-    return LoadBalancing.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<LoadBalancing>): LoadBalancing {
+    return LoadBalancing.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<LoadBalancing>, I>>(object: I): LoadBalancing {
+  fromPartial(object: DeepPartial<LoadBalancing>): LoadBalancing {
     const message = createBaseLoadBalancing();
     message.routingPreference = object.routingPreference?.map((e) => e) || [];
     message.mode = object.mode ?? 0;
@@ -1082,10 +1082,10 @@ export const Workload: MessageFns<Workload> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Workload>, I>>(base?: I): Workload {
-    return Workload.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Workload>): Workload {
+    return Workload.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Workload>, I>>(object: I): Workload {
+  fromPartial(object: DeepPartial<Workload>): Workload {
     const message = createBaseWorkload();
     message.name = object.name ?? "";
     message.namespace = object.namespace ?? "";
@@ -1205,10 +1205,10 @@ export const Workload_ServicesEntry: MessageFns<Workload_ServicesEntry> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Workload_ServicesEntry>, I>>(base?: I): Workload_ServicesEntry {
-    return Workload_ServicesEntry.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Workload_ServicesEntry>): Workload_ServicesEntry {
+    return Workload_ServicesEntry.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Workload_ServicesEntry>, I>>(object: I): Workload_ServicesEntry {
+  fromPartial(object: DeepPartial<Workload_ServicesEntry>): Workload_ServicesEntry {
     const message = createBaseWorkload_ServicesEntry();
     message.key = object.key ?? "";
     message.value = (object.value !== undefined && object.value !== null)
@@ -1301,10 +1301,10 @@ export const Locality: MessageFns<Locality> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Locality>, I>>(base?: I): Locality {
-    return Locality.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Locality>): Locality {
+    return Locality.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Locality>, I>>(object: I): Locality {
+  fromPartial(object: DeepPartial<Locality>): Locality {
     const message = createBaseLocality();
     message.region = object.region ?? "";
     message.zone = object.zone ?? "";
@@ -1374,10 +1374,10 @@ export const PortList: MessageFns<PortList> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<PortList>, I>>(base?: I): PortList {
-    return PortList.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<PortList>): PortList {
+    return PortList.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<PortList>, I>>(object: I): PortList {
+  fromPartial(object: DeepPartial<PortList>): PortList {
     const message = createBasePortList();
     message.ports = object.ports?.map((e) => Port.fromPartial(e)) || [];
     return message;
@@ -1467,10 +1467,10 @@ export const Port: MessageFns<Port> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Port>, I>>(base?: I): Port {
-    return Port.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Port>): Port {
+    return Port.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Port>, I>>(object: I): Port {
+  fromPartial(object: DeepPartial<Port>): Port {
     const message = createBasePort();
     message.servicePort = object.servicePort ?? 0;
     message.targetPort = object.targetPort ?? 0;
@@ -1551,10 +1551,10 @@ export const ApplicationTunnel: MessageFns<ApplicationTunnel> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<ApplicationTunnel>, I>>(base?: I): ApplicationTunnel {
-    return ApplicationTunnel.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<ApplicationTunnel>): ApplicationTunnel {
+    return ApplicationTunnel.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<ApplicationTunnel>, I>>(object: I): ApplicationTunnel {
+  fromPartial(object: DeepPartial<ApplicationTunnel>): ApplicationTunnel {
     const message = createBaseApplicationTunnel();
     message.protocol = object.protocol ?? 0;
     message.port = object.port ?? 0;
@@ -1647,10 +1647,10 @@ export const GatewayAddress: MessageFns<GatewayAddress> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<GatewayAddress>, I>>(base?: I): GatewayAddress {
-    return GatewayAddress.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<GatewayAddress>): GatewayAddress {
+    return GatewayAddress.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<GatewayAddress>, I>>(object: I): GatewayAddress {
+  fromPartial(object: DeepPartial<GatewayAddress>): GatewayAddress {
     const message = createBaseGatewayAddress();
     switch (object.destination?.$case) {
       case "hostname": {
@@ -1743,10 +1743,10 @@ export const WeightedWaypoint: MessageFns<WeightedWaypoint> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<WeightedWaypoint>, I>>(base?: I): WeightedWaypoint {
-    return WeightedWaypoint.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<WeightedWaypoint>): WeightedWaypoint {
+    return WeightedWaypoint.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<WeightedWaypoint>, I>>(object: I): WeightedWaypoint {
+  fromPartial(object: DeepPartial<WeightedWaypoint>): WeightedWaypoint {
     const message = createBaseWeightedWaypoint();
     message.destination = (object.destination !== undefined && object.destination !== null)
       ? GatewayAddress.fromPartial(object.destination)
@@ -1839,10 +1839,10 @@ export const NetworkAddress: MessageFns<NetworkAddress> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<NetworkAddress>, I>>(base?: I): NetworkAddress {
-    return NetworkAddress.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<NetworkAddress>): NetworkAddress {
+    return NetworkAddress.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<NetworkAddress>, I>>(object: I): NetworkAddress {
+  fromPartial(object: DeepPartial<NetworkAddress>): NetworkAddress {
     const message = createBaseNetworkAddress();
     message.network = object.network ?? "";
     message.address = object.address ?? Buffer.alloc(0);
@@ -1923,10 +1923,10 @@ export const NamespacedHostname: MessageFns<NamespacedHostname> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<NamespacedHostname>, I>>(base?: I): NamespacedHostname {
-    return NamespacedHostname.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<NamespacedHostname>): NamespacedHostname {
+    return NamespacedHostname.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<NamespacedHostname>, I>>(object: I): NamespacedHostname {
+  fromPartial(object: DeepPartial<NamespacedHostname>): NamespacedHostname {
     const message = createBaseNamespacedHostname();
     message.namespace = object.namespace ?? "";
     message.hostname = object.hostname ?? "";
@@ -2006,10 +2006,10 @@ export const Extension: MessageFns<Extension> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<Extension>, I>>(base?: I): Extension {
-    return Extension.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<Extension>): Extension {
+    return Extension.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<Extension>, I>>(object: I): Extension {
+  fromPartial(object: DeepPartial<Extension>): Extension {
     const message = createBaseExtension();
     message.name = object.name ?? "";
     message.config = (object.config !== undefined && object.config !== null)
@@ -2028,13 +2028,9 @@ export type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-export type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }

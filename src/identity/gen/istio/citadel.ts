@@ -123,10 +123,10 @@ export const IstioCertificateRequest: MessageFns<IstioCertificateRequest> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<IstioCertificateRequest>, I>>(base?: I): IstioCertificateRequest {
-    return IstioCertificateRequest.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<IstioCertificateRequest>): IstioCertificateRequest {
+    return IstioCertificateRequest.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<IstioCertificateRequest>, I>>(object: I): IstioCertificateRequest {
+  fromPartial(object: DeepPartial<IstioCertificateRequest>): IstioCertificateRequest {
     const message = createBaseIstioCertificateRequest();
     message.csr = object.csr ?? "";
     message.validityDuration = (object.validityDuration !== undefined && object.validityDuration !== null)
@@ -198,10 +198,10 @@ export const IstioCertificateResponse: MessageFns<IstioCertificateResponse> = {
     }
   },
 
-  create<I extends Exact<DeepPartial<IstioCertificateResponse>, I>>(base?: I): IstioCertificateResponse {
-    return IstioCertificateResponse.fromPartial(base ?? ({} as any));
+  create(base?: DeepPartial<IstioCertificateResponse>): IstioCertificateResponse {
+    return IstioCertificateResponse.fromPartial(base ?? {});
   },
-  fromPartial<I extends Exact<DeepPartial<IstioCertificateResponse>, I>>(object: I): IstioCertificateResponse {
+  fromPartial(object: DeepPartial<IstioCertificateResponse>): IstioCertificateResponse {
     const message = createBaseIstioCertificateResponse();
     message.certChain = object.certChain?.map((e) => e) || [];
     return message;
@@ -267,13 +267,9 @@ export type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
-type KeysOfUnion<T> = T extends T ? keyof T : never;
-export type Exact<P, I extends P> = P extends Builtin ? P
-  : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
-
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
-  fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+  create(base?: DeepPartial<T>): T;
+  fromPartial(object: DeepPartial<T>): T;
 }
