@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { isDeepStrictEqual } from 'node:util';
+import { addressBytes, sharePrefix } from '../model/address.ts';
+import type { Authorization } from '../model/policy.ts';
+import { policyKey } from '../model/policy.ts';
+import type { NetworkAddress, Service } from '../model/service.ts';
+import { serviceKey } from '../model/service.ts';
+import type { Workload } from '../model/workload.ts';
+import { checkPolicy, checkService, checkWorkload } from './check-resource.ts';
+import type { DependencyKey, Endpoint, MeshView, RangedService } from './view.ts';
+import { dependency } from './view.ts';
+
+/** What the control plane changed, in one piece. Removals are applied first, so a name in both is kept. */
+export interface MeshDelta {
+  readonly workloads?: readonly Workload[];
+  readonly services?: readonly Service[];
+  readonly policies?: readonly Authorization[];
+  /** Names of the Address type: a workload uid, or `namespace/hostname` of a Service. */
+  readonly removedAddresses?: readonly string[];
+  readonly removedPolicies?: readonly string[];
+}
+
+/** A resource that was not taken; the one known before, if any, still stands. */
+export interface RejectedResource {
+  readonly kind: 'workload' | 'service' | 'policy';
+  readonly name: string;
+  readonly reason: string;
+}
+
+export interface MeshChange {
+  readonly keys: ReadonlySet<DependencyKey>;
+  readonly rejected: readonly RejectedResource[];
+}
+
+export type MeshListener = (change: MeshChange) => void;
+
+interface Range {
+  readonly network: Uint8Array;
+  readonly prefixLength: number;
+  readonly service: Service;
+}
+
+/** More than any mesh we know of; beyond it new resources are rejected and those known stay. */
+export const RESOURCES_MAX = 500_000;
+
+const NO_ENDPOINTS: ReadonlyMap<string, Endpoint> = new Map();
+
+/**
+ * All that the control plane told us, indexed for the decisions.
+ *
+ * `apply` takes one delta and tells each listener the exact keys whose answers may have changed; a resource that is
+ * equal to the one we have changes nothing, so a control plane that repeats itself after a reconnect costs no verdict.
+ * Limits: lookups O(1), ranges O(ranges of the network); apply O(addresses + services of the resource).
+ */
+export class MeshStore implements MeshView {
+  readonly #workloads = new Map<string, Workload>();
+  readonly #workloadsByAddress = new Map<string, Workload[]>();
+  readonly #services = new Map<string, Service>();
+  readonly #servicesByHostname = new Map<string, Service[]>();
+  readonly #servicesByAddress = new Map<string, Service[]>();
+  readonly #ranges = new Map<string, Range[]>();
+  readonly #endpoints = new Map<string, Map<string, Endpoint>>();
+  readonly #policies = new Map<string, Authorization>();
+  readonly #policiesByNamespace = new Map<string, Authorization[]>();
+  readonly #listeners = new Set<MeshListener>();
+  readonly #resourcesMax: number;
+  #rejectedTotal = 0;
+
+  constructor(resourcesMax: number = RESOURCES_MAX) {
+    this.#resourcesMax = resourcesMax;
+  }
+
+  apply(delta: MeshDelta): MeshChange {
+    const keys = new Set<DependencyKey>();
+    const rejected: RejectedResource[] = [];
+    for (const name of delta.removedAddresses ?? []) {
+      this.#replaceWorkload(this.#workloads.get(name), undefined, keys);
+      this.#replaceService(this.#services.get(name), undefined, keys);
+    }
+    for (const name of delta.removedPolicies ?? []) this.#replacePolicy(this.#policies.get(name), undefined, keys);
+    // Workloads last of all: an address must not be answered as a bare workload while its Service is in the same delta.
+    for (const policy of delta.policies ?? []) {
+      const known = this.#policies.get(policyKey(policy));
+      const reason = checkPolicy(policy) ?? this.#checkRoom(known);
+      if (reason) rejected.push({ kind: 'policy', name: policyKey(policy), reason });
+      else this.#replacePolicy(known, policy, keys);
+    }
+    for (const service of delta.services ?? []) {
+      const known = this.#services.get(serviceKey(service));
+      const reason = checkService(service) ?? this.#checkRoom(known);
+      if (reason) rejected.push({ kind: 'service', name: serviceKey(service), reason });
+      else this.#replaceService(known, service, keys);
+    }
+    for (const workload of delta.workloads ?? []) {
+      const known = this.#workloads.get(workload.uid);
+      const reason = checkWorkload(workload) ?? this.#checkRoom(known);
+      if (reason) rejected.push({ kind: 'workload', name: workload.uid, reason });
+      else this.#replaceWorkload(known, workload, keys);
+    }
+    this.#rejectedTotal += rejected.length;
+    const change = { keys, rejected };
+    if (keys.size > 0 || rejected.length > 0) for (const listener of this.#listeners) listener(change);
+    return change;
+  }
+
+  /** Calls back after each delta that changed or rejected something. Returns how to stop that. */
+  watch(listener: MeshListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  get workloads(): ReadonlyMap<string, Workload> {
+    return this.#workloads;
+  }
+
+  get services(): ReadonlyMap<string, Service> {
+    return this.#services;
+  }
+
+  get policies(): ReadonlyMap<string, Authorization> {
+    return this.#policies;
+  }
+
+  /** Resources not taken since the start. */
+  get rejectedTotal(): number {
+    return this.#rejectedTotal;
+  }
+
+  findWorkload(uid: string): Workload | undefined {
+    return this.#workloads.get(uid);
+  }
+
+  findWorkloadByAddress(network: string, address: string): Workload | undefined {
+    return this.#workloadsByAddress.get(`${network}/${address}`)?.[0];
+  }
+
+  findService(key: string): Service | undefined {
+    return this.#services.get(key);
+  }
+
+  servicesByHostname(hostname: string): readonly Service[] {
+    return this.#servicesByHostname.get(hostname) ?? [];
+  }
+
+  servicesByAddress(network: string, address: string): readonly Service[] {
+    return this.#servicesByAddress.get(`${network}/${address}`) ?? [];
+  }
+
+  servicesByRange(network: string, address: string): readonly RangedService[] {
+    const ranges = this.#ranges.get(network);
+    if (!ranges) return [];
+    const bytes = addressBytes(address);
+    return ranges.filter((range) => sharePrefix(range.network, bytes, range.prefixLength));
+  }
+
+  endpointsOf(key: string): ReadonlyMap<string, Endpoint> {
+    return this.#endpoints.get(key) ?? NO_ENDPOINTS;
+  }
+
+  findPolicy(key: string): Authorization | undefined {
+    return this.#policies.get(key);
+  }
+
+  policiesOfNamespace(namespace: string): readonly Authorization[] {
+    return this.#policiesByNamespace.get(namespace) ?? [];
+  }
+
+  #checkRoom(known: unknown): string | undefined {
+    if (known || this.#workloads.size + this.#services.size + this.#policies.size < this.#resourcesMax) return undefined;
+    return `the mesh has more than ${this.#resourcesMax} resources`;
+  }
+
+  #replaceWorkload(before: Workload | undefined, after: Workload | undefined, keys: Set<DependencyKey>): void {
+    if (isDeepStrictEqual(before, after)) return;
+    const uid = (after ?? before)?.uid ?? '';
+    keys.add(dependency.workload(uid));
+    this.#replaceAddresses(before, after, keys);
+    this.#replaceEndpoints(before, after, keys);
+    if (after) this.#workloads.set(uid, after);
+    else this.#workloads.delete(uid);
+  }
+
+  #replaceAddresses(before: Workload | undefined, after: Workload | undefined, keys: Set<DependencyKey>): void {
+    const old = indexedAddresses(before);
+    const now = indexedAddresses(after);
+    const sameRank = before && after && workloadRank(before) === workloadRank(after);
+    for (const address of old) removeFrom(this.#workloadsByAddress, address, (workload) => workload === before);
+    for (const address of now) {
+      if (!after) break;
+      const sharers = this.#workloadsByAddress.get(address) ?? [];
+      // Stable sort: of equals the one known first stays in front.
+      this.#workloadsByAddress.set(
+        address,
+        [...sharers, after].sort((a, b) => workloadRank(b) - workloadRank(a)),
+      );
+    }
+    for (const address of new Set([...old, ...now])) {
+      // Sharers of one address may also swap places when one of them is replaced.
+      const shared = (this.#workloadsByAddress.get(address)?.length ?? 0) > 1;
+      if (sameRank && !shared && old.includes(address) && now.includes(address)) continue;
+      keys.add(`address/${address}`);
+    }
+  }
+
+  #replaceEndpoints(before: Workload | undefined, after: Workload | undefined, keys: Set<DependencyKey>): void {
+    const alike = before && after && isDeepStrictEqual(asEndpoint(before), asEndpoint(after));
+    for (const key of before?.services.keys() ?? []) {
+      if (after?.services.has(key)) continue;
+      const endpoints = this.#endpoints.get(key);
+      endpoints?.delete(before?.uid ?? '');
+      if (endpoints?.size === 0) this.#endpoints.delete(key);
+      keys.add(dependency.endpoints(key));
+    }
+    for (const [key, ports] of after?.services ?? []) {
+      let endpoints = this.#endpoints.get(key);
+      if (!endpoints) this.#endpoints.set(key, (endpoints = new Map()));
+      if (after) endpoints.set(after.uid, { workload: after, ports });
+      if (!alike || !isDeepStrictEqual(before.services.get(key), ports)) keys.add(dependency.endpoints(key));
+    }
+  }
+
+  #replaceService(before: Service | undefined, after: Service | undefined, keys: Set<DependencyKey>): void {
+    if (isDeepStrictEqual(before, after)) return;
+    const key = serviceKey((after ?? before) as Service);
+    const hostname = ((after ?? before) as Service).hostname.toLowerCase();
+    keys.add(dependency.service(key));
+    if (!before || !after) keys.add(dependency.hostname(hostname));
+    // Which Service answers for a shared address hangs on these two; otherwise only a change of addresses matters.
+    const sameRank = before?.canonical === after?.canonical && before?.visibility === after?.visibility;
+    const isKept = (address: NetworkAddress, other: Service | undefined) =>
+      sameRank && other?.addresses.some((candidate) => isDeepStrictEqual(candidate, address)) === true;
+    for (const address of before?.addresses ?? []) {
+      this.#removeServiceAddress(address, before as Service);
+      if (!isKept(address, after)) keys.add(addressDependency(address));
+    }
+    for (const address of after?.addresses ?? []) {
+      this.#addServiceAddress(address, after as Service);
+      if (!isKept(address, before)) keys.add(addressDependency(address));
+    }
+    if (before) removeFrom(this.#servicesByHostname, hostname, (service) => service === before);
+    if (after) addTo(this.#servicesByHostname, hostname, after);
+    if (after) this.#services.set(key, after);
+    else this.#services.delete(key);
+  }
+
+  #addServiceAddress(address: NetworkAddress, service: Service): void {
+    if (!isRange(address)) {
+      addTo(this.#servicesByAddress, `${address.network}/${address.address}`, service);
+      return;
+    }
+    const network = addressBytes(address.address);
+    addTo(this.#ranges, address.network, { network, prefixLength: address.prefixLength, service });
+    this.#ranges.get(address.network)?.sort((a, b) => b.prefixLength - a.prefixLength);
+  }
+
+  #removeServiceAddress(address: NetworkAddress, service: Service): void {
+    if (isRange(address)) removeFrom(this.#ranges, address.network, (range) => range.service === service);
+    else removeFrom(this.#servicesByAddress, `${address.network}/${address.address}`, (other) => other === service);
+  }
+
+  #replacePolicy(before: Authorization | undefined, after: Authorization | undefined, keys: Set<DependencyKey>): void {
+    if (isDeepStrictEqual(before, after)) return;
+    const key = policyKey((after ?? before) as Authorization);
+    keys.add(dependency.policy(key));
+    const old = before && policyIndex(before);
+    const now = after && policyIndex(after);
+    if (before && old !== undefined) {
+      removeFrom(this.#policiesByNamespace, old, (policy) => policy === before);
+      keys.add(dependency.policies(old));
+    }
+    if (after && now !== undefined) {
+      addTo(this.#policiesByNamespace, now, after);
+      keys.add(dependency.policies(now));
+    }
+    if (after) this.#policies.set(key, after);
+    else this.#policies.delete(key);
+  }
+}
+
+// The address of a host is shared by all that runs there, so it says nothing about one workload.
+function indexedAddresses(workload: Workload | undefined): string[] {
+  if (!workload || workload.networkMode === 'HOST_NETWORK') return [];
+  return workload.addresses.map((address) => `${workload.network}/${address}`);
+}
+
+function workloadRank(workload: Workload): number {
+  return (workload.uid.includes('//Pod/') ? 2 : 0) + (workload.tunnelProtocol === 'HBONE' ? 1 : 0);
+}
+
+// What a caller of a Service can notice of its endpoint; the policies of the endpoint are not among it.
+function asEndpoint(workload: Workload): Workload {
+  return { ...workload, authorizationPolicies: [], services: new Map() };
+}
+
+function isRange(address: NetworkAddress): address is NetworkAddress & { prefixLength: number } {
+  const bits = address.address.includes(':') ? 128 : 32;
+  return address.prefixLength !== undefined && address.prefixLength < bits;
+}
+
+function addressDependency(address: NetworkAddress): DependencyKey {
+  if (isRange(address)) return dependency.ranges(address.network);
+  return dependency.address(address.network, address.address);
+}
+
+function policyIndex(policy: Authorization): string | undefined {
+  switch (policy.scope) {
+    case 'GLOBAL':
+      return '';
+    case 'NAMESPACE':
+      return policy.namespace;
+    case 'WORKLOAD_SELECTOR':
+      return undefined;
+  }
+}
+
+function addTo<T>(index: Map<string, T[]>, key: string, item: T): void {
+  index.set(key, [...(index.get(key) ?? []), item]);
+}
+
+function removeFrom<T>(index: Map<string, T[]>, key: string, isGone: (item: T) => boolean): void {
+  const left = (index.get(key) ?? []).filter((item) => !isGone(item));
+  if (left.length > 0) index.set(key, left);
+  else index.delete(key);
+}
