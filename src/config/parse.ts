@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { isIPv6 } from 'node:net';
+import { resolve } from 'node:path';
+
+import { parseAddress, parseAddressRange } from '../model/address.ts';
+
+/** What a text means, or why it means nothing. */
+export type Parsed<T> = { readonly value: T } | { readonly reason: string };
+
+/** How a setting's text becomes a value. */
+export interface ValueType<T> {
+  /** What the value is, as help and docs print it: `DURATION`, `HOST:PORT`. */
+  readonly placeholder: string;
+  /** The values that are accepted, in words; "" when the placeholder says it all. */
+  readonly range: string;
+  /** A switch may stand alone on the command line and then means `true`. */
+  readonly isSwitch?: boolean;
+  /** May be given several times; each occurrence is one item. */
+  readonly repeatable?: boolean;
+  parse(texts: readonly string[]): Parsed<T>;
+}
+
+function single<T>(placeholder: string, range: string, parse: (text: string) => Parsed<T>): ValueType<T> {
+  return { placeholder, range, parse: (texts) => parse(texts[0] ?? '') };
+}
+
+const DURATION_UNITS_MS = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+} as const;
+const SIZE_UNITS = { B: 1, Ki: 1024, Mi: 1024 ** 2, Gi: 1024 ** 3 } as const;
+
+function parseQuantity(text: string, units: Readonly<Record<string, number>>, example: string): Parsed<number> {
+  const match = /^(\d+(?:\.\d+)?)([A-Za-z]*)$/.exec(text);
+  if (match === null) return { reason: `is not a number with a unit, like ${example}` };
+  const factor = units[match[2] ?? ''];
+  if (factor === undefined) {
+    return {
+      reason: `needs one of the units ${Object.keys(units).join(', ')}, like ${example}`,
+    };
+  }
+  return { value: Math.round(Number(match[1]) * factor) };
+}
+
+/** Parses `250ms`, `5s`, `1.5h`; a unit is demanded because a bare number has been read as both seconds and milliseconds. */
+export function parseDurationMs(text: string): Parsed<number> {
+  return parseQuantity(text, DURATION_UNITS_MS, '5s');
+}
+
+/** Parses `64Ki`, `16Mi`, `512B`. */
+export function parseBytes(text: string): Parsed<number> {
+  return parseQuantity(text, SIZE_UNITS, '64Ki');
+}
+
+/** Parses `HOST:PORT` or `[V6]:PORT`. */
+export function parseHostPort(text: string): Parsed<{ readonly host: string; readonly port: number }> {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text);
+  if (match === null)
+    return {
+      reason: 'is not HOST:PORT (an IPv6 address goes in brackets: [fd00::1]:15012)',
+    };
+  const host = match[1] ?? match[2] ?? '';
+  const port = Number(match[3]);
+  if (match[1] !== undefined && !isIPv6(host))
+    return { reason: `has ${host} in brackets, which is not an IPv6 address` };
+  if (port > 65_535) return { reason: `has port ${port}; the greatest is 65535` };
+  return { value: { host, port } };
+}
+
+/** Parses `10.244.0.0/16` or `fd00::/64` into its canonical text, host bits cleared. */
+export function parseCidr(text: string): Parsed<string> {
+  const range = text.includes('/') ? parseAddressRange(text) : undefined;
+  if (range === undefined) return { reason: 'is not ADDRESS/LENGTH, like 10.244.1.0/24' };
+  return { value: `${range.address}/${range.prefixLength}` };
+}
+
+function within(min: number, max: number, value: Parsed<number>, range: string): Parsed<number> {
+  if ('reason' in value || (value.value >= min && value.value <= max)) return value;
+  return { reason: `is out of range (${range})` };
+}
+
+export function duration(min: string, max: string): ValueType<number> {
+  const range = `${min} to ${max}`;
+  const bound = (text: string): number => mustParse(parseDurationMs(text));
+  return single('DURATION', range, (text) => within(bound(min), bound(max), parseDurationMs(text), range));
+}
+
+export function bytes(min: string, max: string): ValueType<number> {
+  const range = `${min} to ${max}`;
+  const bound = (text: string): number => mustParse(parseBytes(text));
+  return single('SIZE', range, (text) => within(bound(min), bound(max), parseBytes(text), range));
+}
+
+export function integer(min: number, max: number): ValueType<number> {
+  const range = `${min} to ${max}`;
+  return single('NUMBER', range, (text) =>
+    /^-?\d{1,15}$/.test(text) ? within(min, max, { value: Number(text) }, range) : { reason: 'is not a whole number' },
+  );
+}
+
+export function oneOf<const T extends string>(...values: readonly T[]): ValueType<T> {
+  const range = values.join(' | ');
+  return single(values.join('|'), '', (text) => {
+    const value = values.find((candidate) => candidate === text);
+    return value === undefined ? { reason: `is none of ${range}` } : { value };
+  });
+}
+
+/** `--flag`, `--flag=true` or `--flag=false`. */
+export function onOff(): ValueType<boolean> {
+  return {
+    placeholder: 'true|false',
+    range: '',
+    isSwitch: true,
+    parse: ([text]) =>
+      text === 'true' || text === 'false' ? { value: text === 'true' } : { reason: 'is neither true nor false' },
+  };
+}
+
+export function hostPort(): ValueType<{
+  readonly host: string;
+  readonly port: number;
+}> {
+  return single('HOST:PORT', '', parseHostPort);
+}
+
+/** A path; relative ones start at the working directory. */
+export function path(placeholder = 'PATH'): ValueType<string> {
+  return single(placeholder, '', (text) => (text === '' ? { reason: 'is empty' } : { value: resolve(text) }));
+}
+
+export function text(placeholder = 'TEXT'): ValueType<string> {
+  return single(placeholder, '', (value) => (value === '' ? { reason: 'is empty' } : { value }));
+}
+
+/** A name as Kubernetes takes it for namespaces, pods and nodes (RFC 1123 label; dots allowed for nodes and pods). */
+export function dnsName(): ValueType<string> {
+  return single('NAME', '', (value) =>
+    /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(value)
+      ? { value }
+      : {
+          reason: 'is not a name: lower-case letters, digits, "-" and ".", beginning and ending with a letter or digit',
+        },
+  );
+}
+
+/** A domain of identities, like `cluster.local`. */
+export function trustDomain(): ValueType<string> {
+  return single('DOMAIN', '', (value) =>
+    /^[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?$/.test(value)
+      ? { value }
+      : { reason: 'is not a trust domain, like cluster.local' },
+  );
+}
+
+/** Items separated by commas; a repeated flag adds to the list. */
+export function listOf<T>(item: (text: string) => Parsed<T>, placeholder: string): ValueType<readonly T[]> {
+  return {
+    placeholder: `${placeholder}[,…]`,
+    range: '',
+    repeatable: true,
+    parse: (texts) =>
+      collect(
+        texts.flatMap((one) => one.split(',')).filter((one) => one !== ''),
+        item,
+      ),
+  };
+}
+
+/** `KEY=VALUE`, one a flag; the value may hold commas and more `=`. */
+export function pairs<T>(value: (text: string) => Parsed<T>, placeholder: string): ValueType<ReadonlyMap<string, T>> {
+  return {
+    placeholder,
+    range: '',
+    repeatable: true,
+    parse: (texts) => {
+      const parsed = collect(
+        texts.filter((one) => one !== ''),
+        (one): Parsed<[string, T]> => {
+          const cut = one.indexOf('=');
+          if (cut <= 0) return { reason: `has no ${placeholder}` };
+          const right = value(one.slice(cut + 1));
+          return 'reason' in right ? right : { value: [one.slice(0, cut), right.value] };
+        },
+      );
+      return 'reason' in parsed ? parsed : { value: new Map(parsed.value) };
+    },
+  };
+}
+
+/** An address of either family, into its canonical text. */
+export function parseIp(text: string): Parsed<string> {
+  const address = parseAddress(text);
+  return address === undefined ? { reason: 'is not an IP address' } : { value: address };
+}
+
+/** Any text, also an empty one. */
+export function parseText(text: string): Parsed<string> {
+  return { value: text };
+}
+
+export function parsePort(text: string): Parsed<number> {
+  const port = Number(text);
+  return /^\d{1,5}$/.test(text) && port >= 1 && port <= 65_535
+    ? { value: port }
+    : { reason: 'is not a port (1 to 65535)' };
+}
+
+function collect<T>(texts: readonly string[], item: (text: string) => Parsed<T>): Parsed<T[]> {
+  const values: T[] = [];
+  for (const one of texts) {
+    const parsed = item(one);
+    if ('reason' in parsed) return { reason: `holds ${JSON.stringify(one)}, which ${parsed.reason}` };
+    values.push(parsed.value);
+  }
+  return { value: values };
+}
+
+function mustParse<T>(parsed: Parsed<T>): T {
+  if ('reason' in parsed) throw new Error(parsed.reason);
+  return parsed.value;
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { hostname } from 'node:os';
+
+import {
+  bytes,
+  dnsName,
+  duration,
+  hostPort,
+  integer,
+  listOf,
+  oneOf,
+  onOff,
+  pairs,
+  parseCidr,
+  parseIp,
+  parsePort,
+  parseText,
+  path,
+  text,
+  trustDomain,
+} from './parse.ts';
+import { optional, required, type Setting, setting } from './setting.ts';
+
+/**
+ * Everything that can be set, in parts; a command takes the parts it needs and a part of the program receives one.
+ * Flags, variables, help, `docs/config.md` and the check of the DaemonSet all come from here.
+ */
+export const TABLE = {
+  /** Which machine this is. */
+  node: {
+    name: setting('node', dnsName(), hostname().toLowerCase(), "name of this node (default: the machine's host name)"),
+    addresses: setting(
+      'node-address',
+      listOf(parseIp, 'ADDRESS'),
+      '',
+      'addresses of this node (default: every global address of its interfaces)',
+    ),
+    runDirectory: setting('run-dir', path('DIR'), '/run/groundwire', 'sockets, locks and the pods of each node'),
+    stateDirectory: setting(
+      'state-dir',
+      path('DIR'),
+      '/var/lib/groundwire',
+      'what survives a restart: the last good configuration; on a control plane the root key',
+    ),
+  },
+
+  /** Where an agent gets its configuration and certificates. */
+  upstream: {
+    control: required('control', hostPort(), 'control plane (ours or istiod)'),
+    tokenFile: required(
+      'token-file',
+      path('FILE'),
+      'join token made by `groundwire control token`, or a plain JWT for istiod',
+    ),
+    rootCertificateFile: optional(
+      'root-cert',
+      path('FILE'),
+      'PEM roots of the control plane (default: those in the token file)',
+    ),
+    serverName: optional(
+      'control-name',
+      text('NAME'),
+      "name the control plane's certificate must have (default: the host of --control)",
+    ),
+    podRegistry: setting(
+      'pod-registry',
+      onOff(),
+      'true',
+      'report the pods of this node to the control plane (not with istiod)',
+    ),
+  },
+
+  /** The native engine. */
+  engine: {
+    workerThreads: setting(
+      'worker-threads',
+      integer(0, 64),
+      '0',
+      'threads that carry traffic; 0: one a core, at most 8',
+    ),
+    bpfDirectory: optional('bpf-dir', path('DIR'), 'compiled eBPF objects (default: the build beside this program)'),
+    bpffs: setting('bpffs', path('DIR'), '/sys/fs/bpf', 'mounted BPF file system; mounted there when it is not'),
+    cgroupRoot: optional(
+      'cgroup-root',
+      path('DIR'),
+      'mounted cgroup v2 hierarchy (default: found in /proc/self/mountinfo)',
+    ),
+    probeCgroup: optional('probe-cgroup', path('DIR'), 'cgroup of the kubelet, whose probes reach pods in plaintext'),
+    resolvers: setting(
+      'resolvers',
+      listOf(parseIp, 'ADDRESS'),
+      '',
+      'upstream DNS servers (default: those of /etc/resolv.conf)',
+    ),
+    connectTimeoutMs: setting(
+      'connect-timeout',
+      duration('100ms', '5m'),
+      '10s',
+      'for a TCP connection to a destination',
+    ),
+    tlsTimeoutMs: setting('tls-timeout', duration('100ms', '5m'), '10s', 'for a TLS handshake'),
+    verdictTimeoutMs: setting(
+      'verdict-timeout',
+      duration('10ms', '1m'),
+      '5s',
+      'for a decision; a connection without one is refused',
+    ),
+    verdictQueueMax: setting(
+      'verdict-queue',
+      integer(1, 65_536),
+      '1024',
+      'connections of one pod that may wait for a decision',
+    ),
+    connectionsMax: setting('connections-max', integer(16, 1_048_576), '65536', 'live connections of this agent'),
+    streamsPerTunnelMax: setting('streams-per-tunnel', integer(1, 1000), '100', 'connections that share one tunnel'),
+    tunnelIdleMs: setting('tunnel-idle', duration('1s', '24h'), '5m', 'an unused tunnel is closed after this'),
+    streamWindowBytes: setting('stream-window', bytes('64Ki', '64Mi'), '4Mi', 'HTTP/2 window of one connection'),
+    connectionWindowBytes: setting('tunnel-window', bytes('64Ki', '256Mi'), '16Mi', 'HTTP/2 window of one tunnel'),
+    pingIntervalMs: setting('ping-interval', duration('1s', '1h'), '10s', 'between HTTP/2 PINGs on a tunnel'),
+    pingTimeoutMs: setting(
+      'ping-timeout',
+      duration('100ms', '5m'),
+      '20s',
+      'a peer that does not answer a PING is gone',
+    ),
+    drainDeadlineMs: setting(
+      'drain-deadline',
+      duration('0s', '1h'),
+      '5s',
+      'live connections may go on this long when a pod or the agent leaves',
+    ),
+  },
+
+  /** Pods of this node, made by `groundwire run`. */
+  pods: {
+    cidrs: setting(
+      'pod-cidr',
+      listOf(parseCidr, 'CIDR'),
+      '',
+      'addresses for pods of this node, at most one range a family (default: assigned by the control plane)',
+    ),
+    clusterDns: setting(
+      'cluster-dns',
+      listOf(parseIp, 'ADDRESS'),
+      '',
+      "DNS servers written into the pods' resolv.conf (default: --resolvers)",
+    ),
+    clusterDomain: setting(
+      'cluster-domain',
+      dnsName(),
+      'cluster.local',
+      "domain of Service names; the pods' search list ends in it",
+    ),
+    mtu: setting('pod-mtu', integer(576, 65_535), '1500', "MTU of the pods' links"),
+    decisionTimeoutMs: setting(
+      'decision-timeout',
+      duration('100ms', '5m'),
+      '15s',
+      'for the control plane to say whether a new pod belongs to the mesh; the pod is not started without it',
+    ),
+    captureTimeoutMs: setting(
+      'capture-timeout',
+      duration('100ms', '5m'),
+      '30s',
+      'for a new pod that belongs to the mesh to be captured; it is not started before',
+    ),
+    releaseGraceMs: setting(
+      'release-grace',
+      duration('0s', '1m'),
+      '250ms',
+      'between the moment nobody dials a leaving pod through the mesh any more and its release',
+    ),
+    releaseWaitMs: setting('release-wait', duration('0s', '10m'), '30s', 'how long to wait for that moment'),
+    keepOnExit: setting(
+      'keep-pods',
+      onOff(),
+      'true',
+      'pods outlive a stopped agent, still captured; false: they are ended and removed with it',
+    ),
+  },
+
+  /** The agent's own HTTP. */
+  api: {
+    admin: setting('api-listen', hostPort(), '127.0.0.1:15000', 'status API; loopback only'),
+    ready: setting('ready-listen', hostPort(), '0.0.0.0:15021', 'readiness'),
+    metrics: setting('metrics-listen', hostPort(), '0.0.0.0:15020', 'Prometheus metrics'),
+  },
+
+  /** Logs. */
+  log: {
+    level: setting(
+      'log-level',
+      oneOf('error', 'warn', 'info', 'debug'),
+      'info',
+      'the least important level that is written',
+    ),
+    format: setting('log-format', oneOf('text', 'json'), 'text', 'form of log and access-log lines'),
+    access: setting('access-log', onOff(), 'true', 'one line a connection'),
+  },
+
+  /** The control plane. */
+  control: {
+    listen: setting('listen', hostPort(), '0.0.0.0:15012', 'xDS, certificates and pod registry, over TLS'),
+    serverNames: setting(
+      'server-name',
+      listOf(parseText, 'NAME'),
+      '',
+      "further names and addresses in the server's certificate (default: host name, localhost, the listen address)",
+    ),
+    manifests: required('manifests', path('DIR'), 'directory of Kubernetes YAML, read again when it changes'),
+    clusterCidrs: setting(
+      'cluster-cidr',
+      listOf(parseCidr, 'CIDR'),
+      '10.244.0.0/16',
+      'addresses of all pods; each node without --pod-cidr gets a part of it',
+    ),
+  },
+
+  /** What the mesh is called and how its members are certified; agents and control plane must agree. */
+  identity: {
+    trustDomain: setting('trust-domain', trustDomain(), 'cluster.local', 'domain of the identities'),
+    clusterId: setting('cluster-id', text('NAME'), 'Kubernetes', 'name of this cluster in workload ids and metrics'),
+    certificateTtlMs: setting(
+      'certificate-ttl',
+      duration('2s', '90d'),
+      '24h',
+      "lifetime of a workload's certificate; renewed at half of it",
+    ),
+  },
+
+  /** What the control plane decides for all. */
+  mesh: {
+    rootNamespace: setting(
+      'root-namespace',
+      dnsName(),
+      'istio-system',
+      'policies of this namespace apply to the whole mesh',
+    ),
+    sameNodeMode: setting(
+      'same-node-mode',
+      oneOf('handoff', 'tunnel'),
+      'handoff',
+      'how two pods of one node talk; pods and namespaces may say otherwise',
+    ),
+    existingConnections: setting(
+      'existing-connections',
+      oneOf('keep', 'close'),
+      'keep',
+      "connections that are older than their pod's capture",
+    ),
+  },
+
+  /** A join token. */
+  token: {
+    for: required('node', dnsName(), 'the node that may join with it'),
+    ttlMs: setting('ttl', duration('1s', '3650d'), '24h', 'the token is valid for this long'),
+    stateDirectory: setting(
+      'state-dir',
+      path('DIR'),
+      '/var/lib/groundwire',
+      'state directory of the control plane, with its root key',
+    ),
+    trustDomain: setting('trust-domain', trustDomain(), 'cluster.local', 'domain of the identities'),
+  },
+
+  /** Which agent a command talks to. */
+  target: {
+    node: optional('node', dnsName(), 'the agent of this node (default: the only one on this machine)'),
+    socket: optional('socket', path('FILE'), 'its socket, instead of --node'),
+    runDirectory: setting('run-dir', path('DIR'), '/run/groundwire', 'where agents keep their sockets'),
+  },
+
+  /** How a command prints. */
+  output: {
+    format: setting('output', oneOf('table', 'json', 'yaml'), 'table', 'form of the answer', { short: 'o' }),
+  },
+
+  /** The pod that `groundwire run` starts. */
+  run: {
+    namespace: setting('namespace', dnsName(), 'default', 'namespace of the pod', { short: 'n', flagOnly: true }),
+    name: required('name', dnsName(), 'name of the pod', { flagOnly: true }),
+    serviceAccount: setting('service-account', dnsName(), 'default', 'service account, and so identity, of the pod', {
+      flagOnly: true,
+    }),
+    labels: setting('label', pairs(parseText, 'KEY=VALUE'), '', 'a label; may be repeated', {
+      short: 'l',
+      flagOnly: true,
+    }),
+    annotations: setting('annotation', pairs(parseText, 'KEY=VALUE'), '', 'an annotation; may be repeated', {
+      flagOnly: true,
+    }),
+    ports: setting('port', pairs(parsePort, 'NAME=NUMBER'), '', 'a named port of the pod; may be repeated', {
+      short: 'p',
+      flagOnly: true,
+    }),
+  },
+
+  /** What `groundwire explain` asks. */
+  explain: {
+    from: required('from', text('NAMESPACE/POD|ADDRESS'), 'the source', {
+      flagOnly: true,
+    }),
+    to: required('to', hostPort(), 'the destination, an address and port', {
+      flagOnly: true,
+    }),
+    direction: setting(
+      'direction',
+      oneOf('outbound', 'inbound'),
+      'outbound',
+      'ask where it would go, or whether it would be let in',
+      { flagOnly: true },
+    ),
+  },
+
+  /** What every command takes. */
+  common: {
+    help: setting('help', onOff(), 'false', 'print this', {
+      short: 'h',
+      flagOnly: true,
+    }),
+  },
+} as const;
+
+export type Table = typeof TABLE;
+export type PartName = keyof Table;
+
+type ValueOf<S> = S extends Setting<infer T> ? T : never;
+
+/** The values of one part. */
+export type Part<P extends PartName> = {
+  readonly [K in keyof Table[P]]: ValueOf<Table[P][K]>;
+};
+
+/** The values of the parts that a command takes; deeply frozen. */
+export type Config<P extends PartName> = { readonly [K in P]: Part<K> };
+
+/** The settings of a part, without their types: for help, docs and checks. */
+export function settingsOf(part: PartName): ReadonlyMap<string, Setting<unknown>> {
+  return new Map(Object.entries(TABLE[part] as Readonly<Record<string, Setting<unknown>>>));
+}
+
+export const PART_NAMES = Object.keys(TABLE) as readonly PartName[];

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+// A killed process leaves its cgroup once the kernel has torn it down; 2 s covers one with gigabytes to unmap.
+const EMPTY_WAIT_MS = 2000;
+const EMPTY_POLL_MS = 10;
+
+/** Finds where cgroup v2 is mounted; it may stand beside v1 (`/sys/fs/cgroup/unified`). */
+export async function findCgroupRoot(): Promise<string> {
+  const mounts = await readFile('/proc/self/mountinfo', 'utf8');
+  for (const line of mounts.split('\n')) {
+    const fields = line.split(' ');
+    const separator = fields.indexOf('-');
+    if (separator > 0 && fields[separator + 1] === 'cgroup2') return fields[4] as string;
+  }
+  throw new Error(
+    'no cgroup v2 hierarchy is mounted here; mount one (mount -t cgroup2 none /sys/fs/cgroup/unified) or name it with --cgroup-root',
+  );
+}
+
+/** The cgroup v2 of this process, as a path below the hierarchy's root. */
+export async function ownCgroup(): Promise<string> {
+  const lines = (await readFile('/proc/self/cgroup', 'utf8')).split('\n');
+  return lines.find((line) => line.startsWith('0::'))?.slice(3) ?? '/';
+}
+
+/** Moves a process into a cgroup, which is made when it is missing. */
+export async function joinCgroup(directory: string, pid: number): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  await writeFile(join(directory, 'cgroup.procs'), String(pid));
+}
+
+/** Ends every process in a cgroup and below, at once, and removes the cgroup. One that is not there is fine. */
+export async function removeCgroup(directory: string): Promise<void> {
+  try {
+    await writeFile(join(directory, 'cgroup.kill'), '1');
+  } catch (error) {
+    if (isMissing(error)) return;
+    throw error;
+  }
+  const deadline = Date.now() + EMPTY_WAIT_MS;
+  for (;;) {
+    try {
+      await removeTree(directory);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || Date.now() > deadline) throw error;
+      await sleep(EMPTY_POLL_MS);
+    }
+  }
+}
+
+/** Removes a cgroup if nothing is in it. */
+export async function removeEmptyCgroup(directory: string): Promise<void> {
+  await rmdir(directory).catch(() => {});
+}
+
+async function removeTree(directory: string): Promise<void> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries) {
+    if (entry.isDirectory()) await removeTree(join(directory, entry.name));
+  }
+  await rmdir(directory).catch((error: unknown) => {
+    if (!isMissing(error)) throw error;
+  });
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
+}

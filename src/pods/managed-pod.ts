@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// One pod's way through its states. At any time at most one step runs; what arrives meanwhile (a decision, a stop) aborts
+// the waits of that step and is looked at when it ends. A step that fails is tried again with growing delays.
+
+import { Backoff } from '../model/backoff.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
+import type { Log } from '../model/log.ts';
+import type { OldConnections, PodDecision, PodRecord, PodState, PodView } from './pod.ts';
+
+const RETRY = { initialMs: 200, maxMs: 15_000, jitter: 0.2 } as const;
+
+/** What moves a pod from one state to the next; each may be called again after it failed. */
+export interface PodSteps {
+  /** First the certificate, then the capture, then the report; `adopted`: the rules are in place since a previous run. */
+  capture(pod: PodRecord, decision: PodDecision, adopted: boolean, signal: AbortSignal): Promise<void>;
+  /** Waits until nobody dials the pod through the mesh, then releases it. */
+  release(pod: PodRecord, signal: AbortSignal): Promise<void>;
+  /** The pod ends: takes it out of the engine at once. */
+  discard(pod: PodRecord): Promise<void>;
+  oldConnections(pod: PodRecord): OldConnections;
+  /** Something the steps wait for may have changed. */
+  onMeshChanged(): void;
+}
+
+export interface ManagedPodParts {
+  readonly steps: PodSteps;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly persist: (record: PodRecord) => Promise<void>;
+  readonly changed: () => void;
+}
+
+interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class ManagedPod {
+  readonly #parts: ManagedPodParts;
+  readonly #backoff = new Backoff(RETRY);
+  #record: PodRecord;
+  #state: PodState = { kind: 'starting' };
+  #problem: string | undefined;
+  #rejected: string | undefined;
+  #adopted = false;
+  #stopping = false;
+  #step: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
+  #retryCancel: Cancel = () => {};
+  readonly #waiters = new Set<Waiter>();
+
+  constructor(record: PodRecord, parts: ManagedPodParts) {
+    this.#record = record;
+    this.#parts = parts;
+  }
+
+  view(): PodView {
+    const problem = this.#rejected ?? this.#problem;
+    return {
+      ...this.#record,
+      state: this.#state,
+      oldConnections: this.#parts.steps.oldConnections(this.#record),
+      ...(problem === undefined ? {} : { problem }),
+    };
+  }
+
+  decide(decision: PodDecision): void {
+    if (this.#stopping) return;
+    const before = this.#record.decision;
+    this.#rejected = undefined;
+    this.#record = { ...this.#record, decision };
+    if (before?.capture !== decision.capture) this.#step?.abort.abort(new Error('the control plane decided anew'));
+    this.#backoff.reset();
+    this.#reconcile();
+  }
+
+  reject(reason: string): void {
+    this.#rejected = `the control plane refuses the pod: ${reason}`;
+    this.#settle();
+    this.#parts.changed();
+  }
+
+  onMeshChanged(): void {
+    if (this.#state.kind === 'releasing') this.#parts.steps.onMeshChanged();
+  }
+
+  /** Goes on where the previous run stood. */
+  resume(): void {
+    this.#adopted = this.#record.captured;
+    this.#reconcile();
+  }
+
+  /** Resolves when the pod may start: captured or known to stay outside the mesh. Rejects when that takes too long. */
+  async settled(decisionTimeoutMs: number, captureTimeoutMs: number): Promise<void> {
+    let cancel: Cancel = () => {};
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#waiters.add({ resolve, reject });
+        cancel = this.#parts.clock.setTimer(decisionTimeoutMs, () => {
+          if (this.#record.decision === undefined) {
+            reject(
+              new Error(
+                `the control plane did not say within ${decisionTimeoutMs} ms whether it belongs to the mesh; check its connection with \`groundwire status\``,
+              ),
+            );
+            return;
+          }
+          const detail = (): string => (this.#problem === undefined ? '' : ` (${this.#problem})`);
+          cancel = this.#parts.clock.setTimer(captureTimeoutMs, () =>
+            reject(new Error(`it could not be captured within ${captureTimeoutMs} ms${detail()}`)),
+          );
+        });
+        this.#settle();
+      });
+    } finally {
+      cancel();
+    }
+  }
+
+  /** Aborts what runs and takes the pod out of the engine. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.close();
+    await this.#step?.done;
+    if (this.#state.kind === 'stopped') return;
+    this.#setState({ kind: 'stopped' });
+    for (const waiter of this.#waiters) waiter.reject(new Error('the pod was stopped'));
+    this.#waiters.clear();
+    await this.#parts.steps.discard(this.#record).catch((error: unknown) => {
+      // Its namespace goes next, and the engine notices that on its own.
+      this.#parts.log.warn('pod not released by the engine', { ...this.#fields(), error: String(error) });
+    });
+  }
+
+  /** No step is begun any more. */
+  close(): void {
+    this.#stopping = true;
+    this.#retryCancel();
+    this.#step?.abort.abort(new Error('the pod is stopping'));
+  }
+
+  #reconcile(): void {
+    this.#retryCancel();
+    if (this.#stopping || this.#step !== undefined) return;
+    const step = this.#nextStep();
+    if (step === undefined) return;
+    const abort = new AbortController();
+    const done = step(abort.signal).then(
+      () => {
+        this.#problem = undefined;
+        this.#backoff.reset();
+        return 0;
+      },
+      (error: unknown) => this.#failed(error, abort.signal.aborted),
+    );
+    this.#step = {
+      abort,
+      done: done.then((delayMs) => {
+        this.#step = undefined;
+        this.#settle();
+        this.#parts.changed();
+        if (delayMs === 0) this.#reconcile();
+        else if (!this.#stopping) this.#retryCancel = this.#parts.clock.setTimer(delayMs, () => this.#reconcile());
+      }),
+    };
+  }
+
+  /** What would bring the pod to where it should be; `undefined` when it is there. */
+  #nextStep(): ((signal: AbortSignal) => Promise<void>) | undefined {
+    const { decision } = this.#record;
+    if (decision === undefined) return undefined;
+    if (decision.capture)
+      return this.#state.kind === 'captured' ? undefined : (signal) => this.#capture(decision, signal);
+    if (this.#record.captured) return (signal) => this.#release(decision, signal);
+    return this.#state.kind === 'uncaptured' ? undefined : () => this.#leaveUncaptured(decision);
+  }
+
+  async #capture(decision: PodDecision, signal: AbortSignal): Promise<void> {
+    this.#setState({ kind: 'capturing' });
+    // Written first: after a crash in between, the next agent must know that rules may be there.
+    await this.#persist(true);
+    await this.#parts.steps.capture(this.#record, decision, this.#adopted, signal);
+    this.#adopted = false;
+    this.#setState({ kind: 'captured', sinceMs: this.#parts.clock.nowMs() });
+    this.#parts.log.info('pod captured', { ...this.#fields(), reason: decision.reason });
+  }
+
+  async #release(decision: PodDecision, signal: AbortSignal): Promise<void> {
+    this.#setState({ kind: 'releasing' });
+    // After a restart the engine does not hold the pod yet: it must take over the rules to be able to remove them.
+    if (this.#adopted) await this.#parts.steps.capture(this.#record, decision, true, signal);
+    this.#adopted = false;
+    await this.#parts.steps.release(this.#record, signal);
+    await this.#persist(false);
+    this.#setState({ kind: 'uncaptured', reason: decision.reason });
+    this.#parts.log.info('pod released', { ...this.#fields(), reason: decision.reason });
+  }
+
+  async #leaveUncaptured(decision: PodDecision): Promise<void> {
+    this.#setState({ kind: 'uncaptured', reason: decision.reason });
+    await this.#persist(false);
+  }
+
+  #failed(error: unknown, aborted: boolean): number {
+    if (aborted) return 0;
+    this.#problem = error instanceof Error ? error.message : String(error);
+    const delayMs = this.#backoff.next();
+    this.#parts.log.warn('pod step failed', {
+      ...this.#fields(),
+      state: this.#state.kind,
+      error: this.#problem,
+      retry_ms: Math.round(delayMs),
+    });
+    return Math.max(1, delayMs);
+  }
+
+  async #persist(captured: boolean): Promise<void> {
+    this.#record = { ...this.#record, captured };
+    if (!this.#stopping) await this.#parts.persist(this.#record);
+  }
+
+  #setState(state: PodState): void {
+    this.#state = state;
+    this.#parts.changed();
+  }
+
+  #settle(): void {
+    const isSettled = this.#state.kind === 'captured' || this.#state.kind === 'uncaptured';
+    if (!isSettled && this.#rejected === undefined) return;
+    for (const waiter of this.#waiters) {
+      if (this.#rejected === undefined) waiter.resolve();
+      else waiter.reject(new Error(this.#rejected));
+    }
+    this.#waiters.clear();
+  }
+
+  #fields(): Readonly<Record<string, string>> {
+    return { pod: `${this.#record.spec.namespace}/${this.#record.spec.name}`, uid: this.#record.uid };
+  }
+}

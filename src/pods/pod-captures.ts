@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { EngineEvent } from '../engine/messages.gen.ts';
+import type { EnginePort } from '../engine/port.ts';
+import type { Clock } from '../model/clock.ts';
+import { formatSpiffeId, type SpiffeId } from '../model/identity.ts';
+import type { OldConnections, PodDecision, PodRecord } from './pod.ts';
+
+// Beyond its drain deadline the engine has only kernel calls left to make.
+const RELEASE_SLACK_MS = 3000;
+
+/** Puts pods into the engine's hands and takes them back. */
+export class PodCaptures {
+  readonly #engine: Pick<EnginePort, 'apply'>;
+  readonly #clock: Clock;
+  readonly #held = new Set<number>();
+  readonly #old = new Map<number, OldConnections>();
+  readonly #releases = new Map<number, () => void>();
+
+  constructor(engine: Pick<EnginePort, 'apply'>, clock: Clock) {
+    this.#engine = engine;
+    this.#clock = clock;
+  }
+
+  /** New connections of the pod, both ways, pass through the engine when this resolves. Rejects with `KernelError`. */
+  async capture(pod: PodRecord, identity: SpiffeId, decision: PodDecision): Promise<void> {
+    await this.#engine.apply([
+      {
+        kind: 'CapturePod',
+        pod: pod.handle,
+        uid: pod.uid,
+        netnsPath: pod.sandbox.netnsPath,
+        addresses: pod.sandbox.addresses,
+        identity: formatSpiffeId(identity),
+        existing: decision.existingConnections,
+        dns: decision.dnsCapture,
+      },
+    ]);
+    this.#held.add(pod.handle);
+  }
+
+  /** Ends capture and resolves when no rule of ours is left in the pod's namespace; of a pod not held at once. */
+  async release(pod: PodRecord, drainDeadlineMs: number): Promise<void> {
+    if (!this.#held.delete(pod.handle)) return;
+    let cancel = (): void => {};
+    const released = new Promise<void>((resolve, reject) => {
+      this.#releases.set(pod.handle, resolve);
+      const late = (): void =>
+        reject(new Error(`the engine did not release the pod within ${drainDeadlineMs + RELEASE_SLACK_MS} ms`));
+      cancel = this.#clock.setTimer(drainDeadlineMs + RELEASE_SLACK_MS, late);
+    });
+    try {
+      await Promise.all([this.#engine.apply([{ kind: 'ReleasePod', pod: pod.handle, drainDeadlineMs }]), released]);
+    } finally {
+      cancel();
+      this.#releases.delete(pod.handle);
+      this.#old.delete(pod.handle);
+    }
+  }
+
+  /** The engine's news about pods; everything else is not for here. */
+  onEvent(event: EngineEvent): void {
+    if (event.kind === 'PodReleased') this.#releases.get(event.pod)?.();
+    if (event.kind === 'UncapturedConnections') {
+      this.#old.set(event.pod, { connections: event.connections, closed: event.closed });
+    }
+  }
+
+  oldConnections(handle: number): OldConnections {
+    return this.#old.get(handle) ?? { connections: [], closed: false };
+  }
+}

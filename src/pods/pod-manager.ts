@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { randomUUID } from 'node:crypto';
+
+import type { Cancel, Clock } from '../model/clock.ts';
+import type { Log } from '../model/log.ts';
+import type { AddressPool } from './address-pool.ts';
+import { ManagedPod, type PodSteps } from './managed-pod.ts';
+import type { PodDecision, PodRecord, PodSpec, PodView } from './pod.ts';
+import type { PodFiles } from './pod-files.ts';
+import { isAlive, type ProcessId } from './process.ts';
+import { closeSandbox, openSandbox, planSandbox, type SandboxHost } from './sandbox.ts';
+import { sweepSandboxes } from './sweep.ts';
+
+// A holder normally ends with its connection, which is noticed at once; this finds the others.
+const HOLDER_POLL_MS = 1000;
+
+/** The control plane as the pods see it. */
+export interface PodReporter {
+  started(pod: PodRecord): void;
+  stopped(uid: string): void;
+}
+
+/** Why a pod could not be started, for the one who asked. `conflict`: its name is taken. */
+export class PodRefused extends Error {
+  override readonly name = 'PodRefused';
+  readonly reason: 'conflict' | 'unavailable';
+
+  constructor(reason: 'conflict' | 'unavailable', message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+export interface PodManagerOptions {
+  readonly host: SandboxHost;
+  /** Both bounds together limit how long a new pod may take before it is refused. */
+  readonly decisionTimeoutMs: number;
+  readonly captureTimeoutMs: number;
+}
+
+/** Everything the pods of a node need from elsewhere. */
+export interface PodManagerParts {
+  readonly files: PodFiles;
+  readonly steps: PodSteps;
+  readonly reporter: PodReporter;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Known only once the control plane has given the node its ranges, when they are not configured. */
+  readonly addresses: () => Promise<AddressPool>;
+  readonly podsChanged: () => void;
+}
+
+/**
+ * Which pods this node serves.
+ *
+ * A pod is made on request, lives as long as its holder's process, and is captured or released as the control plane
+ * decides. Each pod reconciles on its own (`ManagedPod`); what is here is the set of them and what outlives the agent.
+ */
+export class PodManager {
+  readonly #options: PodManagerOptions;
+  readonly #parts: PodManagerParts;
+  readonly #pods = new Map<string, ManagedPod>();
+  #nextHandle = 1;
+  #pollCancel: Cancel = () => {};
+
+  constructor(options: PodManagerOptions, parts: PodManagerParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  /** Takes over the pods of a previous run whose holders live, and removes everything else that it left. */
+  async open(): Promise<void> {
+    const records = await this.#parts.files.readAll();
+    const adopted: PodRecord[] = [];
+    for (const record of records) {
+      this.#nextHandle = Math.max(this.#nextHandle, record.handle + 1);
+      if (await isAlive(record.holder)) adopted.push(record);
+      else {
+        this.#parts.log.info('pod of a previous run removed', { pod: podName(record.spec) });
+        await closeSandbox(record.sandbox);
+        await this.#parts.files.remove(record.uid);
+      }
+    }
+    const { host } = this.#options;
+    await sweepSandboxes(
+      host.node,
+      host.podsCgroup,
+      adopted.map((record) => record.sandbox),
+      this.#parts.log,
+    );
+    if (adopted.length > 0) await this.#adopt(adopted);
+    this.#poll();
+  }
+
+  /**
+   * Makes a pod and returns it once it may start: captured, when it belongs to the mesh, and never before.
+   *
+   * Throws `PodRefused`; then nothing of the pod is left.
+   */
+  async create(spec: PodSpec, holder: ProcessId): Promise<PodView> {
+    const name = podName(spec);
+    if ([...this.#pods.values()].some((pod) => podName(pod.view().spec) === name)) {
+      throw new PodRefused('conflict', `pod ${name} already runs on this node`);
+    }
+    const pool = await this.#parts.addresses();
+    // Between the look above and here somebody else may have taken the name; names are taken without an await.
+    if ([...this.#pods.values()].some((pod) => podName(pod.view().spec) === name)) {
+      throw new PodRefused('conflict', `pod ${name} already runs on this node`);
+    }
+    const addresses = pool.allocate();
+    const sandbox = planSandbox(this.#options.host, spec.namespace, spec.name, addresses);
+    const record: PodRecord = {
+      uid: randomUUID(),
+      handle: this.#nextHandle++,
+      spec,
+      sandbox,
+      holder,
+      startedMs: this.#parts.clock.nowMs(),
+      captured: false,
+    };
+    const pod = this.#add(record);
+    try {
+      await openSandbox(this.#options.host, sandbox, spec.namespace);
+      await this.#parts.files.write(record);
+      this.#parts.reporter.started(record);
+      await pod.settled(this.#options.decisionTimeoutMs, this.#options.captureTimeoutMs);
+      return pod.view();
+    } catch (error) {
+      await this.remove(record.uid);
+      throw new PodRefused(
+        'unavailable',
+        `pod ${name} was not started: ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** Ends the pod's processes and removes it; one that is not there is fine. */
+  async remove(uid: string): Promise<void> {
+    const pod = this.#pods.get(uid);
+    if (pod === undefined) return;
+    // Told first, so that others stop dialling it while it is taken apart.
+    this.#parts.reporter.stopped(uid);
+    await pod.stop();
+    const { sandbox } = pod.view();
+    await closeSandbox(sandbox);
+    await this.#parts.files.remove(uid);
+    this.#pods.delete(uid);
+    (await this.#parts.addresses()).release(sandbox.addresses);
+    this.#parts.podsChanged();
+  }
+
+  /** The pod's holder let go of it: if its process is gone the pod goes, too. */
+  async checkHolder(uid: string): Promise<void> {
+    const pod = this.#pods.get(uid);
+    if (pod !== undefined && !(await isAlive(pod.view().holder))) await this.remove(uid);
+  }
+
+  decide(uid: string, decision: PodDecision): void {
+    this.#pods.get(uid)?.decide(decision);
+  }
+
+  /** The control plane will not have this pod. */
+  reject(uid: string, reason: string): void {
+    this.#pods.get(uid)?.reject(reason);
+  }
+
+  /** What a pod waits for may have come: its mesh view changed. */
+  onMeshChanged(): void {
+    for (const pod of this.#pods.values()) pod.onMeshChanged();
+  }
+
+  find(uid: string): PodView | undefined {
+    return this.#pods.get(uid)?.view();
+  }
+
+  list(): readonly PodView[] {
+    return [...this.#pods.values()].map((pod) => pod.view());
+  }
+
+  /** Stops looking after the pods; they go on, captured as they are. */
+  close(): void {
+    this.#pollCancel();
+    for (const pod of this.#pods.values()) pod.close();
+  }
+
+  /** Ends and removes every pod. */
+  async removeAll(): Promise<void> {
+    await Promise.all([...this.#pods.keys()].map((uid) => this.remove(uid)));
+  }
+
+  async #adopt(records: readonly PodRecord[]): Promise<void> {
+    for (const record of records) {
+      this.#parts.log.info('pod taken over', { pod: podName(record.spec), captured: record.captured });
+      const pod = this.#add(record);
+      this.#parts.reporter.started(record);
+      pod.resume();
+    }
+    const reserve = (pool: AddressPool): void => {
+      for (const record of records) pool.reserve(record.sandbox.addresses);
+    };
+    // Without the control plane the ranges may be unknown for a while; nobody gets an address before they are.
+    this.#parts.addresses().then(reserve, () => {});
+  }
+
+  #add(record: PodRecord): ManagedPod {
+    const pod = new ManagedPod(record, {
+      steps: this.#parts.steps,
+      clock: this.#parts.clock,
+      log: this.#parts.log,
+      persist: (changed) => this.#parts.files.write(changed),
+      changed: this.#parts.podsChanged,
+    });
+    this.#pods.set(record.uid, pod);
+    this.#parts.podsChanged();
+    return pod;
+  }
+
+  #poll(): void {
+    this.#pollCancel = this.#parts.clock.setTimer(HOLDER_POLL_MS, () => {
+      const checks = [...this.#pods.keys()].map((uid) => this.checkHolder(uid));
+      Promise.all(checks).then(
+        () => this.#poll(),
+        (error: unknown) => {
+          this.#parts.log.error('pod not removed', { error: String(error) });
+          this.#poll();
+        },
+      );
+    });
+  }
+}
+
+/** A pod's name for people. */
+export function podName(spec: Pick<PodSpec, 'namespace' | 'name'>): string {
+  return `${spec.namespace}/${spec.name}`;
+}
