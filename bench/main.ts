@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// npm run bench [-- --json FILE] [--quick] [--peers-only]
+//
+// Every row on the same two nodes of this machine, in interleaved rounds, so that what else the machine does hits all
+// rows alike. Prints the machine, a Markdown table of medians, and the ratios that the project wants to keep.
+
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { arch, cpus, release, totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
+import { claimMachine } from '../src/tour/claim.ts';
+import { formatGoals, ROWS } from './goals.ts';
+import { measureIdle } from './idle.ts';
+import { buildLoad } from './load.ts';
+import { COLUMNS, type Column, measurePath } from './measure.ts';
+import { openMeshPaths } from './mesh-paths.ts';
+import { openPeerPaths } from './peer-paths.ts';
+import { type Cell, formatTable, summarize } from './results.ts';
+
+const DIRECTORY = '/run/groundwire-bench';
+
+const { values: flags } = parseArgs({
+  options: {
+    json: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    'peers-only': { type: 'boolean', default: false },
+  },
+});
+
+const rounds = flags.quick ? 1 : 5;
+const effort = { seconds: flags.quick ? 1 : 3, rate: 1500, threads: 16 };
+
+function progress(text: string): void {
+  process.stderr.write(`bench: ${text}\n`);
+}
+
+function describeMachine(): string {
+  const model = cpus()[0]?.model.trim() ?? 'unknown processor';
+  return `${cpus().length} × ${model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()} ${arch()}, ${new Date().toISOString().slice(0, 10)}`;
+}
+
+async function bench(): Promise<Cell[]> {
+  const program = await buildLoad();
+  rmSync(DIRECTORY, { recursive: true, force: true });
+  mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
+  const closers: (() => Promise<void>)[] = [];
+  try {
+    progress('starting the peers');
+    const peers = await openPeerPaths(program, DIRECTORY, closers);
+    const paths = [...peers];
+    const mesh = flags['peers-only'] ? undefined : await openMeshPaths(program, DIRECTORY, closers, progress);
+    if (mesh !== undefined) paths.splice(1, 0, ...mesh.paths);
+
+    const figures = new Map<string, Map<Column, number[]>>(paths.map((path) => [path.row, new Map()]));
+    for (let round = 1; round <= rounds; round += 1) {
+      for (const path of paths) {
+        progress(`round ${round} of ${rounds}: ${path.row}`);
+        for (const [column, figure] of await measurePath(program, path, effort)) {
+          const columns = figures.get(path.row);
+          columns?.set(column, [...(columns.get(column) ?? []), figure]);
+        }
+      }
+    }
+    const cells = [...figures].flatMap(([row, columns]) =>
+      [...columns].map(([column, values]) => summarize(row, column, COLUMNS[column], values)),
+    );
+    if (mesh !== undefined) {
+      progress(ROWS.idle);
+      cells.push(...(await measureIdle(program, mesh.idle, flags.quick ? 2_000 : 10_000)));
+    }
+    return cells;
+  } finally {
+    for (const close of closers.reverse()) await close();
+    rmSync(DIRECTORY, { recursive: true, force: true });
+  }
+}
+
+const claim = await claimMachine('bench');
+try {
+  const cells = await bench();
+  process.stdout.write(`${describeMachine()}; median (min..max) of ${rounds} interleaved round(s)\n\n`);
+  process.stdout.write(`${formatTable(cells.filter((cell) => cell.row !== ROWS.idle))}\n\n`);
+  const idle = cells.filter((cell) => cell.row === ROWS.idle);
+  if (idle.length > 0) process.stdout.write(`${formatTable(idle)}\n\n`);
+  process.stdout.write(`${formatGoals(cells).join('\n')}\n`);
+  if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(cells, undefined, 2)}\n`);
+} finally {
+  claim.release();
+}
