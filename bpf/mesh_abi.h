@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one header shared by the eBPF programs and the engine: what lies in the maps, under which names, with which limits.
+ * Fixed widths, natural alignment, padding spelled out and always zero (hash keys compare it). A change of any struct,
+ * map or limit below raises MESH_ABI_VERSION: pins of another version are refused, never reinterpreted.
+ */
+#ifndef MESH_ABI_H
+#define MESH_ABI_H
+
+#include <linux/types.h>
+
+#ifdef __cplusplus
+#define MESH_ABI_ASSERT(condition, text) static_assert(condition, text)
+#else
+#define MESH_ABI_ASSERT(condition, text) _Static_assert(condition, text)
+#endif
+#define MESH_ABI_SIZE(type, bytes) MESH_ABI_ASSERT(sizeof(type) == (bytes), #type " changed its size")
+#define MESH_ABI_OFFSET(type, field, bytes)                                                        \
+	MESH_ABI_ASSERT(__builtin_offsetof(type, field) == (bytes), #type "." #field " moved")
+
+#define MESH_ABI_VERSION 1
+
+/* Limits. Each has a gauge for how full it is (NodeCapture::ReadCounters). */
+#define MESH_PODS_MAX 1024
+#define MESH_POD_ADDRESSES_MAX 4
+#define MESH_ADDRESSES_MAX (MESH_PODS_MAX * MESH_POD_ADDRESSES_MAX)
+#define MESH_APPROVALS_MAX 131072
+#define MESH_UID_BYTES 64
+
+/* Map names are also the names of their pins. */
+#define MESH_MAP_VERSION "mesh_version"
+#define MESH_MAP_PODS "mesh_pods"
+#define MESH_MAP_ADDRESSES "mesh_addresses"
+#define MESH_MAP_APPROVALS "mesh_approvals"
+#define MESH_MAP_COUNTERS "mesh_counters"
+#define MESH_MAP_LISTENERS "mesh_listeners"
+#define MESH_MAP_POD_STATE "mesh_pod_state"
+
+/*
+ * Marks. A mark is a route, never a permission: an application with CAP_NET_RAW can set either of them.
+ * M1: a captured connection of an application, looped to the agent. M2: the agent's connection to an application under
+ * the client's address; the application's side inherits it through tcp_fwmark_accept, so that its answers come back.
+ */
+#define MESH_MARK_CAPTURE 0x47570001u
+#define MESH_MARK_REPLY 0x47570002u
+
+/* Route tables and rule preferences in a pod's namespace: after `local` (0), before anything a CNI plugin is likely to add. */
+#define MESH_TABLE_CAPTURE 47571
+#define MESH_TABLE_REPLY 47572
+#define MESH_RULE_REPLY 471
+#define MESH_RULE_CAPTURE 472
+#define MESH_RULE_DNS 473
+
+#define MESH_PORT_HBONE 15008
+#define MESH_PORT_DNS 53
+
+/* The loopback device has this index in every network namespace. */
+#define MESH_IFINDEX_LO 1
+
+/* IPv4 is stored mapped (::ffff:a.b.c.d): one type for both families. Words are in network order. */
+struct mesh_address {
+	__be32 word[4];
+};
+MESH_ABI_SIZE(struct mesh_address, 16);
+
+#define MESH_POD_IPV4 (1u << 0) /* connections to IPv4 destinations can be captured */
+#define MESH_POD_IPV6 (1u << 1) /* the same for IPv6 */
+#define MESH_POD_DNS (1u << 2)	/* DNS has a listener */
+
+/* Value of mesh_pods, keyed by the cookie of the pod's network namespace; also the settings of its steering program. */
+struct mesh_pod {
+	__u64 netns_cookie;
+	__u32 pod;
+	__u32 flags;
+	struct mesh_address address[MESH_POD_ADDRESSES_MAX]; /* unused ones are all zero */
+};
+MESH_ABI_SIZE(struct mesh_pod, 80);
+MESH_ABI_OFFSET(struct mesh_pod, address, 16);
+
+/* Key of mesh_approvals: a connection that may reach the application of that namespace without being steered. */
+struct mesh_approval {
+	__u64 netns_cookie;
+	struct mesh_address client;
+	struct mesh_address server;
+	__u16 client_port; /* host order */
+	__u16 server_port; /* host order */
+	__u32 _pad;
+};
+MESH_ABI_SIZE(struct mesh_approval, 48);
+MESH_ABI_OFFSET(struct mesh_approval, client_port, 40);
+
+/* Slots of mesh_listeners, a sockmap without a program, one a pod. */
+#define MESH_LISTENER_OUTBOUND 0
+#define MESH_LISTENER_PLAINTEXT 1
+#define MESH_LISTENER_HBONE 2
+#define MESH_LISTENER_DNS_UDP 3
+#define MESH_LISTENER_DNS_TCP 4
+#define MESH_LISTENERS 5
+
+/* Sysctls as they were before capture, kept with the pins so that a later agent can put them back. */
+#define MESH_SYSCTL_TCP_FWMARK_ACCEPT (1u << 0)
+#define MESH_SYSCTL_FWMARK_REFLECT4 (1u << 1)
+#define MESH_SYSCTL_FWMARK_REFLECT6 (1u << 2)
+
+/* The only entry of mesh_pod_state, one map a pod: what an agent must know to take the pod over or to give it back. */
+struct mesh_pod_state {
+	struct mesh_pod pod;
+	__u64 netns_inode;
+	__u32 sysctls_changed; /* MESH_SYSCTL_*: was 0, is 1 */
+	__u32 _pad;
+	char uid[MESH_UID_BYTES]; /* zero-terminated */
+};
+MESH_ABI_SIZE(struct mesh_pod_state, 160);
+MESH_ABI_OFFSET(struct mesh_pod_state, netns_inode, 80);
+
+/*
+ * X(SYMBOL, "name"): every way out of every program. Names are append-only.
+ * connect_*: application connects; steer_*: connections and queries that arrive; approve_*: tuples let through.
+ */
+#define MESH_COUNTERS(X)                                                                           \
+	X(CONNECT_NOT_TCP, "connect_not_tcp")                                                      \
+	X(CONNECT_NOT_CAPTURED, "connect_not_captured")                                            \
+	X(CONNECT_AGENT, "connect_agent")                                                          \
+	X(CONNECT_LOOPBACK, "connect_loopback")                                                    \
+	X(CONNECT_OWN_ADDRESS, "connect_own_address")                                              \
+	X(CONNECT_MARK_CLEARED, "connect_mark_cleared")                                            \
+	X(CONNECT_CAPTURED, "connect_captured")                                                    \
+	X(CONNECT_REFUSED_DEVICE, "connect_refused_device")                                        \
+	X(CONNECT_REFUSED_LINK_LOCAL, "connect_refused_link_local")                                \
+	X(CONNECT_REFUSED_FAMILY, "connect_refused_family")                                        \
+	X(CONNECT_REFUSED_MARK_FAILED, "connect_refused_mark_failed")                              \
+	X(STEER_SELF, "steer_self")                                                                \
+	X(STEER_APPROVED, "steer_approved")                                                        \
+	X(STEER_OUTBOUND, "steer_outbound")                                                        \
+	X(STEER_PLAINTEXT, "steer_plaintext")                                                      \
+	X(STEER_HBONE, "steer_hbone")                                                              \
+	X(STEER_DNS_UDP, "steer_dns_udp")                                                          \
+	X(STEER_DNS_TCP, "steer_dns_tcp")                                                          \
+	X(STEER_UDP_PASSED, "steer_udp_passed")                                                    \
+	X(STEER_DROPPED_NO_LISTENER, "steer_dropped_no_listener")                                  \
+	X(STEER_DROPPED_ASSIGN_FAILED, "steer_dropped_assign_failed")                              \
+	X(APPROVE_OTHER_EVENT, "approve_other_event")                                              \
+	X(APPROVE_NOT_DELIVERY, "approve_not_delivery")                                            \
+	X(APPROVE_NOT_POD, "approve_not_pod")                                                      \
+	X(APPROVE_DELIVERY, "approve_delivery")                                                    \
+	X(APPROVE_PROBE, "approve_probe")                                                          \
+	X(APPROVE_FORGOTTEN, "approve_forgotten")                                                  \
+	X(APPROVE_MAP_FULL, "approve_map_full")
+
+enum mesh_counter {
+#define MESH_COUNTER_ENUM(symbol, name) MESH_COUNTER_##symbol,
+	MESH_COUNTERS(MESH_COUNTER_ENUM)
+#undef MESH_COUNTER_ENUM
+		MESH_COUNTERS_COUNT
+};
+
+#endif
