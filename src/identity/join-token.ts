@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { join } from 'node:path';
+import type { Clock } from '../model/clock.ts';
+import { splitPem } from './pem.ts';
+import { readOrCreateSecret, SecretFileError } from './secret-file.ts';
+
+/** What the signing API of every mesh expects as audience. */
+export const TOKEN_AUDIENCE = 'istio-ca';
+const TOKEN_BYTES_MAX = 8192;
+const KEY_BYTES = 32;
+
+/** Who calls: the holder of a join token for one node. */
+export interface Caller {
+  readonly node: string;
+}
+
+export interface TokenRejected {
+  readonly kind: 'rejected';
+  /** For the caller to read; names no secret. */
+  readonly reason: string;
+}
+
+/** What `groundwire control token` writes and `groundwire agent --token-file` reads. */
+export interface JoinFile {
+  readonly rootsPem: string | undefined;
+  readonly token: string;
+}
+
+/** Makes and checks join tokens: JWTs (HS256) with a key that only the control plane has. */
+export class JoinTokens {
+  readonly #key: Buffer;
+  readonly #clock: Clock;
+
+  private constructor(key: Buffer, clock: Clock) {
+    this.#key = key;
+    this.#clock = clock;
+  }
+
+  /** Reads `token.key` (0600) of the state directory, or makes it. Throws `SecretFileError`. */
+  static open(stateDir: string, clock: Clock): JoinTokens {
+    const path = join(stateDir, 'token.key');
+    const text = readOrCreateSecret(path, () => `${randomBytes(KEY_BYTES).toString('base64url')}\n`);
+    const key = Buffer.from(text.trim(), 'base64url');
+    if (key.length !== KEY_BYTES) {
+      throw new SecretFileError(
+        `${path} is damaged: restore it from a backup, or remove it and make a new token for every node`,
+      );
+    }
+    return new JoinTokens(key, clock);
+  }
+
+  make(node: string, lifetimeMs: number): string {
+    const nowSeconds = Math.floor(this.#clock.nowMs() / 1000);
+    const claims = { aud: [TOKEN_AUDIENCE], node, iat: nowSeconds, exp: nowSeconds + Math.ceil(lifetimeMs / 1000) };
+    const body = `${encodeJson({ alg: 'HS256', typ: 'JWT' })}.${encodeJson(claims)}`;
+    return `${body}.${this.#sign(body).toString('base64url')}`;
+  }
+
+  /** The caller that holds this token, or why it is not accepted. Says nothing about claims before the signature holds. */
+  verify(token: string): Caller | TokenRejected {
+    const [header, claims, signature, ...rest] = token.split('.');
+    if (
+      token.length > TOKEN_BYTES_MAX ||
+      header === undefined ||
+      claims === undefined ||
+      signature === undefined ||
+      rest.length > 0
+    ) {
+      return rejected('not a join token; make one with `groundwire control token --node NAME`');
+    }
+    const given = Buffer.from(signature, 'base64url');
+    const expected = this.#sign(`${header}.${claims}`);
+    if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
+      return rejected('the token was not made by this control plane');
+    }
+    const { aud, node, exp } = decodeJson(claims);
+    if (!Array.isArray(aud) || !aud.includes(TOKEN_AUDIENCE)) return rejected(`the token is not for ${TOKEN_AUDIENCE}`);
+    if (typeof exp !== 'number' || exp * 1000 <= this.#clock.nowMs()) {
+      return rejected('the token has expired; make a new one with `groundwire control token --node NAME`');
+    }
+    if (typeof node !== 'string' || node === '') return rejected('the token names no node');
+    return { node };
+  }
+
+  // The algorithm is fixed, whatever the header says.
+  #sign(body: string): Buffer {
+    return createHmac('sha256', this.#key).update(body).digest();
+  }
+}
+
+/** The content of a join file: trust roots, and one line with the token. */
+export function formatJoinFile(rootsPem: string, token: string): string {
+  return `${rootsPem.trim()}\n${token}\n`;
+}
+
+/**
+ * Reads a join file. A plain token, as Kubernetes projects it, has no roots: `--root-cert` gives them then.
+ *
+ * Throws an `Error` that says what is wrong with the file, never what is in it.
+ */
+export function parseJoinFile(text: string): JoinFile {
+  const pems = splitPem(text);
+  const rest = text
+    .replaceAll(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g, '')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+  const [token] = rest;
+  if (token === undefined)
+    throw new Error('the token file has no token line; make it anew with `groundwire control token --node NAME`');
+  if (rest.length > 1 || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) {
+    throw new Error(
+      'the token file is damaged: after the certificates there must be one line with the token and nothing else',
+    );
+  }
+  return { rootsPem: pems.length === 0 ? undefined : pems.join(''), token };
+}
+
+/** The node a token is for, read without checking it: for the agent's own start-up check. `undefined` for a foreign token. */
+export function readTokenNode(token: string): string | undefined {
+  const { node } = decodeJson(token.split('.')[1] ?? '');
+  return typeof node === 'string' ? node : undefined;
+}
+
+function rejected(reason: string): TokenRejected {
+  return { kind: 'rejected', reason };
+}
+
+function encodeJson(value: unknown): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
+
+function decodeJson(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
+    return typeof value === 'object' && value !== null ? { ...value } : {};
+  } catch {
+    return {};
+  }
+}
