@@ -20,6 +20,6 @@ export function formatBaggage(workload: Workload): string {
   ];
   return members
     .filter(([, value]) => value !== '')
-    .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+    .map(([name, value]) => `${name}=${encodeURIComponent(value.toWellFormed())}`)
     .join(',');
 }

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { ErrorCode } from '../model/errors.ts';
+import { parseSpiffeId } from '../model/identity.ts';
+import type { Allowance, Refusal } from '../model/route.ts';
+import type { Service } from '../model/service.ts';
+import { serviceKey } from '../model/service.ts';
+import type { Workload } from '../model/workload.ts';
+import type { AuthorizationDecision, InboundConnection } from './authorize.ts';
+import { authorize } from './authorize.ts';
+import { targetPortOf } from './load-balance.ts';
+import { bestService } from './match-service.ts';
+import type { InboundQuestion } from './questions.ts';
+import { CONSULTED, CONSULTED_ALL } from './questions.ts';
+import { isMeshPort } from './resolve-outbound.ts';
+import type { DependencyKey, MeshView } from './view.ts';
+import { dependency } from './view.ts';
+
+export interface InboundDecision {
+  readonly outcome: Allowance | Refusal;
+  readonly deliverPort: number;
+  /** Bits of CONSULTED: connections to this pod alike in them, and in security, share the outcome. */
+  readonly consulted: number;
+  readonly dependencies: ReadonlySet<DependencyKey>;
+  readonly service?: Service;
+  readonly dryRunMatches: readonly string[];
+}
+
+/**
+ * Decides whether, and to which port, an inbound connection is delivered to a pod of this node.
+ *
+ * The flow: 1. the identity must be one of this mesh's form; 2. the address must be the pod's; 3. a named destination
+ * becomes a port; 4. ports of the agent are refused; 5. policy, against the port of the application.
+ *
+ * Shape: pure. Besides the codes of `authorize`: TLS_UNEXPECTED_IDENTITY, HBONE_WRONG_ADDRESS, UNKNOWN_SERVICE_PORT,
+ * ILLEGAL_DESTINATION. An allowance always counts the destination port as consulted, since it also says where to deliver.
+ * Source: ztunnel src/proxy/inbound.rs validate_destination, find_inbound_upstream.
+ */
+export function decideInbound(view: MeshView, destination: Workload, question: InboundQuestion): InboundDecision {
+  const dependencies = new Set<DependencyKey>([dependency.workload(destination.uid), dependency.pod(destination.uid)]);
+  const refuse = (code: ErrorCode, consulted: number): InboundDecision => ({
+    outcome: { kind: 'refusal', code },
+    deliverPort: 0,
+    consulted,
+    dependencies,
+    dryRunMatches: [],
+  });
+  const identity = parseSpiffeId(question.identity);
+  if (!identity && question.security !== 'none') return refuse('TLS_UNEXPECTED_IDENTITY', CONSULTED.identity);
+  const named = question.authority !== '';
+  if (!named && question.security !== 'none' && !destination.addresses.includes(question.destination.address)) {
+    // The address is not part of the cache's key: with all bits set a wrong one can only spoil its sender's own entry.
+    return refuse('HBONE_WRONG_ADDRESS', CONSULTED_ALL);
+  }
+  const target = named
+    ? resolveAuthority(view, destination, question.authority, dependencies)
+    : { port: question.destination.port, service: guessService(view, destination, question.destination.port) };
+  if (!target) return refuse('UNKNOWN_SERVICE_PORT', CONSULTED.destinationPort | CONSULTED.authority);
+  // A named destination may want another port than a numbered one with the same number: the two never share an entry.
+  const portBits = CONSULTED.destinationPort | CONSULTED.authority;
+  if (isMeshPort(target.port)) return refuse('ILLEGAL_DESTINATION', portBits);
+  const decision = authorizeAtEveryAddress(view, {
+    destination,
+    ...(identity && question.security !== 'none' && { identity }),
+    sourceAddress: question.source.address,
+    destinationAddress: question.destination.address,
+    destinationPort: target.port,
+  });
+  for (const key of decision.dependencies) dependencies.add(key);
+  const { outcome, consulted } = decision;
+  let bits = outcome.kind === 'allowance' || consulted.has('destinationPort') ? portBits : 0;
+  if (consulted.has('identity')) bits |= CONSULTED.identity;
+  // A pod has one address a family, and the family of the source tells which: see authorizeAtEveryAddress.
+  if (consulted.has('sourceAddress') || consulted.has('destinationAddress')) bits |= CONSULTED.sourceAddress;
+  return {
+    outcome,
+    deliverPort: target.port,
+    consulted: bits,
+    dependencies,
+    dryRunMatches: decision.dryRunMatches,
+    ...(target.service && { service: target.service }),
+  };
+}
+
+// The engine's cache has no key for the destination's address. Where a rule looks at it and the pod has several of
+// that family, the strictest outcome of all of them stands for each.
+function authorizeAtEveryAddress(view: MeshView, connection: InboundConnection): AuthorizationDecision {
+  const decision = authorize(view, connection);
+  const isIpv6 = connection.destinationAddress.includes(':');
+  const others = connection.destination.addresses.filter(
+    (address) => address.includes(':') === isIpv6 && address !== connection.destinationAddress,
+  );
+  if (others.length === 0 || !decision.consulted.has('destinationAddress')) return decision;
+  const all = [decision, ...others.map((address) => authorize(view, { ...connection, destinationAddress: address }))];
+  return {
+    ...(all.find(({ outcome }) => outcome.kind === 'refusal') ?? decision),
+    consulted: new Set(all.flatMap(({ consulted }) => [...consulted])),
+  };
+}
+
+function resolveAuthority(
+  view: MeshView,
+  destination: Workload,
+  authority: string,
+  dependencies: Set<DependencyKey>,
+): { port: number; service: Service } | undefined {
+  const match = /^([^:]+):([0-9]{1,5})$/.exec(authority);
+  const hostname = match?.[1]?.toLowerCase();
+  if (!match || !hostname) return undefined;
+  dependencies.add(dependency.hostname(hostname));
+  const serving = view.servicesByHostname(hostname).filter((service) => destination.services.has(serviceKey(service)));
+  for (const service of serving) dependencies.add(dependency.service(serviceKey(service)));
+  const service = bestService(destination.namespace, serving);
+  const servicePort = service?.ports.find((port) => port.servicePort === Number(match[2]));
+  if (!service || !servicePort) return undefined;
+  const port = targetPortOf(servicePort, destination.services.get(serviceKey(service)) ?? []);
+  return port === 0 ? undefined : { port, service };
+}
+
+// A connection to a pod's own address does not say which Service it was meant for; for telemetry the first one that
+// has the port as its target will do.
+function guessService(view: MeshView, destination: Workload, port: number): Service | undefined {
+  for (const [key, ports] of destination.services) {
+    const service = view.findService(key);
+    if (service?.ports.some((servicePort) => targetPortOf(servicePort, ports) === port)) return service;
+  }
+  return undefined;
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { Service } from '../model/service.ts';
+import type { Workload } from '../model/workload.ts';
+
+/** Whose connection a flow counts. For inbound flows the source comes from the peer label. */
+export interface FlowFacts {
+  readonly reporter: 'source' | 'destination';
+  readonly security: 'mutual_tls' | 'unknown';
+  readonly source?: Workload;
+  readonly destination?: Workload;
+  readonly service?: Service;
+}
+
+/** Gives label sets small numbers that the engine can count by. */
+export interface FlowLabels {
+  internFlow(facts: FlowFacts): number;
+  internPeer(workload: Workload): number;
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { HopKind, SocketAddress } from '../model/route.ts';
+
+// What the engine asks and is told, in the words of its messages: the composition root passes them through unchanged.
+// Declared here again because a decision must not know that there is an engine.
+
+export interface OutboundQuestion {
+  readonly kind: 'OutboundQuestion';
+  readonly question: bigint;
+  readonly pod: number;
+  readonly originalDst: SocketAddress;
+}
+
+export interface InboundQuestion {
+  readonly kind: 'InboundQuestion';
+  readonly question: bigint;
+  readonly pod: number;
+  readonly security: 'mutual_tls' | 'handoff' | 'none';
+  /** "" when the connection did not prove one. */
+  readonly identity: string;
+  readonly source: SocketAddress;
+  readonly destination: SocketAddress;
+  /** `host:port` when the destination was named and not numbered, else "". */
+  readonly authority: string;
+}
+
+export type Question = OutboundQuestion | InboundQuestion;
+
+export interface AnswerChoice {
+  readonly kind: HopKind;
+  readonly weight: number;
+  readonly nextHop: SocketAddress;
+  readonly hboneAuthority: string;
+  readonly upstreamIdentities: readonly string[];
+  readonly destinationPod: number;
+  readonly flowLabel: number;
+}
+
+export interface OutboundAnswer {
+  readonly kind: 'OutboundAnswer';
+  readonly question: bigint;
+  readonly verdict: bigint;
+  /** Number in ERROR_TABLE; 0 = go. */
+  readonly code: number;
+  readonly flowLabel: number;
+  readonly choices: readonly AnswerChoice[];
+  readonly baggage: string;
+  readonly serviceHostname: string;
+}
+
+export interface InboundAnswer {
+  readonly kind: 'InboundAnswer';
+  readonly question: bigint;
+  readonly verdict: bigint;
+  readonly code: number;
+  readonly consulted: number;
+  readonly deliverPort: number;
+  readonly flowLabel: number;
+  readonly baggage: string;
+}
+
+export type Answer = OutboundAnswer | InboundAnswer;
+
+/** Bits of `consulted`. */
+export const CONSULTED = { identity: 1, sourceAddress: 2, destinationPort: 4, authority: 8 } as const;
+export const CONSULTED_ALL = 15;

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { formatSocketAddress } from '../model/address.ts';
+import type { LogFields } from '../model/log.ts';
+import type { HopKind, SocketAddress } from '../model/route.ts';
+import { findError } from './error-codes.ts';
+import { FIELDS } from './fields.ts';
+import type { FlowLabelTable } from './flow-labels.ts';
+import type { Logger } from './logger.ts';
+
+/** The one record of a connection's end, as the engine reports it. */
+export interface ConnectionRecord {
+  readonly id: bigint;
+  readonly opened: boolean;
+  readonly direction: 'outbound' | 'inbound';
+  readonly hop: HopKind;
+  readonly code: number;
+  readonly hboneStatus: number;
+  readonly source: SocketAddress;
+  readonly originalDst: SocketAddress;
+  readonly nextHop: SocketAddress;
+  readonly hboneAuthority: string;
+  readonly sourceIdentity: string;
+  readonly destinationIdentity: string;
+  readonly verdict: bigint;
+  readonly flowLabel: number;
+  readonly peerLabel: number;
+  readonly bytesSent: bigint;
+  readonly bytesReceived: bigint;
+  readonly durationUs: bigint;
+  readonly traceparent: string;
+}
+
+export interface AccessLogParts {
+  readonly log: Logger;
+  readonly labels: FlowLabelTable;
+  /** The workload at an address, by the name of its pod. */
+  findWorkload(address: string): { readonly name: string; readonly namespace: string } | undefined;
+  /** The policy that decided a verdict. */
+  findPolicy(verdict: bigint): string | undefined;
+}
+
+/**
+ * Writes the one access-log line of a connection.
+ *
+ * Field names are ztunnel's; `error.code`, `policy` and `hint` say more where it failed. Bytes: sent = client to server.
+ */
+export function logConnection(parts: AccessLogParts, record: ConnectionRecord): void {
+  const error = findError(record.code);
+  const message = record.opened ? 'connection complete' : 'connection failed';
+  parts.log.log(error?.level ?? 'info', message, connectionFields(parts, record));
+}
+
+function connectionFields(parts: AccessLogParts, record: ConnectionRecord): LogFields {
+  const error = findError(record.code);
+  const labels = parts.labels.find(record.flowLabel, record.peerLabel, error?.responseFlag ?? '-');
+  const destination = destinationOf(record);
+  const source = parts.findWorkload(record.source.address);
+  const target = parts.findWorkload(destination.address);
+  const known = (text: string | undefined) => (text === 'unknown' || text === '' ? undefined : text);
+  return {
+    [FIELDS.connId]: record.id.toString(),
+    [FIELDS.traceparent]: known(record.traceparent),
+    [FIELDS.srcAddr]: formatSocketAddress(record.source),
+    [FIELDS.srcWorkload]: source?.name ?? known(labels?.source_workload),
+    [FIELDS.srcNamespace]: source?.namespace ?? known(labels?.source_workload_namespace),
+    [FIELDS.srcIdentity]: known(record.sourceIdentity),
+    [FIELDS.dstAddr]: formatSocketAddress(record.hop === 'hbone' ? record.nextHop : destination),
+    [FIELDS.dstHboneAddr]: record.hop === 'hbone' ? known(record.hboneAuthority) : undefined,
+    [FIELDS.dstService]: known(labels?.destination_service),
+    [FIELDS.dstWorkload]: target?.name ?? known(labels?.destination_workload),
+    [FIELDS.dstNamespace]: target?.namespace ?? known(labels?.destination_workload_namespace),
+    [FIELDS.dstIdentity]: known(record.destinationIdentity),
+    [FIELDS.direction]: record.direction,
+    [FIELDS.hop]: record.hop,
+    [FIELDS.bytesSent]: Number(record.bytesSent),
+    [FIELDS.bytesReceived]: Number(record.bytesReceived),
+    [FIELDS.duration]: `${Number(record.durationUs / 1000n)}ms`,
+    [FIELDS.error]: error?.message,
+    [FIELDS.errorCode]: error?.code,
+    [FIELDS.hboneStatus]: record.hboneStatus > 0 && record.hboneStatus !== 200 ? record.hboneStatus : undefined,
+    [FIELDS.policy]: error && parts.findPolicy(record.verdict),
+    [FIELDS.hint]: error?.hint,
+  };
+}
+
+// A connection that was refused before its next hop was known has only the address that was dialled.
+function destinationOf(record: ConnectionRecord): SocketAddress {
+  return record.direction === 'outbound' && record.nextHop.port !== 0 ? record.nextHop : record.originalDst;
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge } from 'prom-client';
+import { findError } from './error-codes.ts';
+import type { FlowLabel, FlowLabelTable } from './flow-labels.ts';
+import { FLOW_LABELS } from './flow-labels.ts';
+
+/** One cumulative row of the engine. Bytes: sent = client to server. */
+export interface FlowRow {
+  readonly flowLabel: number;
+  readonly peerLabel: number;
+  readonly code: number;
+  readonly opened: bigint;
+  readonly closed: bigint;
+  readonly failed: bigint;
+  readonly bytesSent: bigint;
+  readonly bytesReceived: bigint;
+}
+
+/** A bounded thing: how full it is, and what it had to let go since the start. */
+export interface Fill {
+  readonly name: string;
+  readonly size: number;
+  readonly max: number;
+  readonly droppedTotal: number;
+}
+
+/** Where the values come from that are read at the moment of a scrape. */
+export interface MetricsReader {
+  flows(): readonly FlowRow[];
+  /** Of the engine and the kernel programs; a name that ends in `_total` only ever grows. */
+  counters(): readonly { readonly name: string; readonly value: bigint }[];
+  certificates(): readonly { readonly identity: string; readonly notAfterMs: number }[];
+  /** Verdicts, pending questions, flow labels, log lines, events, and whatever else has a bound. */
+  fills(): readonly Fill[];
+  /** Resources the mesh knows, by kind. */
+  resources(): readonly { readonly kind: string; readonly count: number; readonly rejectedTotal: number }[];
+  verdictsInvalidatedTotal(): number;
+}
+
+export interface MetricsOptions {
+  readonly component: string;
+  readonly tag: string;
+}
+
+const DNS_LABELS = ['request_query_type', 'request_protocol', 'source_canonical_service', 'source_canonical_revision'] as const;
+type DnsLabels = Readonly<Record<(typeof DNS_LABELS)[number], string>>;
+
+/**
+ * Every metric of the agent, declared in one place.
+ *
+ * Istio's names and labels where Istio has one; ours begin with `groundwire_`. What lives elsewhere is read in
+ * `collect()`, at the scrape; the methods count what only passes by. Labels come from closed sets.
+ */
+export class Metrics {
+  readonly #dnsRequests: Counter<(typeof DNS_LABELS)[number]>;
+  readonly #dnsUpstreamRequests: Counter<(typeof DNS_LABELS)[number]>;
+  readonly #dnsMalformed: Counter;
+  readonly #xdsTerminations: Counter<'reason'>;
+  readonly #xdsMessages: Counter<'url'>;
+  readonly #xdsBytes: Counter<'url'>;
+  readonly #decisions: Counter<'direction' | 'code'>;
+  readonly #dryRunMatches: Counter;
+
+  constructor(registry: Registry, labels: FlowLabelTable, reader: MetricsReader, options: MetricsOptions) {
+    const registers = [registry];
+    collectDefaultMetrics({ register: registry });
+    new Gauge({ name: 'istio_build', help: 'The build that runs.', labelNames: ['component', 'tag'], registers }).set(
+      { component: options.component, tag: options.tag },
+      1,
+    );
+    declareFlows(registry, labels, reader);
+    declareReadings(registry, reader);
+    const counter = <T extends string>(name: string, help: string, labelNames: readonly T[]) =>
+      new Counter<T>({ name, help, labelNames: [...labelNames], registers });
+    this.#dnsRequests = counter('istio_dns_requests_total', 'DNS queries of pods.', DNS_LABELS);
+    this.#dnsUpstreamRequests = counter('istio_dns_upstream_requests_total', 'DNS queries forwarded.', DNS_LABELS);
+    this.#dnsMalformed = counter('groundwire_dns_malformed_total', 'DNS queries that are not DNS.', []);
+    this.#xdsTerminations = counter('istio_xds_connection_terminations_total', 'Ended xDS streams.', ['reason']);
+    this.#xdsMessages = counter('istio_xds_message_total', 'xDS responses received.', ['url']);
+    this.#xdsBytes = counter('istio_xds_message_bytes_total', 'Bytes of xDS responses received.', ['url']);
+    this.#decisions = counter('groundwire_decisions_total', 'Answers to the engine.', ['direction', 'code']);
+    this.#dryRunMatches = counter('groundwire_dry_run_matches_total', 'Decisions that a dry-run policy matched.', []);
+  }
+
+  countDnsRequest(labels: DnsLabels, forwarded: boolean): void {
+    this.#dnsRequests.inc(labels);
+    if (forwarded) this.#dnsUpstreamRequests.inc(labels);
+  }
+
+  countDnsMalformed(): void {
+    this.#dnsMalformed.inc();
+  }
+
+  countXdsMessage(url: string, bytes: number): void {
+    this.#xdsMessages.inc({ url });
+    this.#xdsBytes.inc({ url }, bytes);
+  }
+
+  countXdsTermination(reason: string): void {
+    this.#xdsTerminations.inc({ reason });
+  }
+
+  /** `code` as in ERROR_TABLE; 0 = allowed. */
+  countDecision(direction: 'outbound' | 'inbound', code: number): void {
+    this.#decisions.inc({ direction, code: findError(code)?.code ?? 'OK' });
+  }
+
+  countDryRunMatches(matches: number): void {
+    this.#dryRunMatches.inc(matches);
+  }
+}
+
+function declareFlows(registry: Registry, labels: FlowLabelTable, reader: MetricsReader): void {
+  const flow = (name: string, help: string, collect?: () => void) =>
+    new Counter<FlowLabel>({ name, help, labelNames: FLOW_LABELS, registers: [registry], ...(collect && { collect }) });
+  // The first one fills all, so that a scrape reads the engine once; a registry renders its metrics in the order in
+  // which they were declared.
+  const opened = flow('istio_tcp_connections_opened_total', 'TCP connections opened.', () => {
+    const expired = fill();
+    unlabelled.reset();
+    unlabelled.inc(expired);
+  });
+  const closed = flow('istio_tcp_connections_closed_total', 'TCP connections closed.');
+  const failed = flow('istio_tcp_connections_failed_total', 'TCP connections that failed or were refused.');
+  // Istio's words are the server's: "received" is what the client sent.
+  const received = flow('istio_tcp_received_bytes_total', 'Bytes from client to server.');
+  const sent = flow('istio_tcp_sent_bytes_total', 'Bytes from server to client.');
+  const unlabelled = new Counter({
+    name: 'groundwire_flow_rows_expired_total',
+    help: 'Rows of the engine whose labels have expired.',
+    registers: [registry],
+  });
+  function fill(): number {
+    for (const metric of [opened, closed, failed, received, sent]) metric.reset();
+    let expired = 0;
+    for (const row of reader.flows()) {
+      const set = labels.find(row.flowLabel, row.peerLabel, findError(row.code)?.responseFlag ?? '-');
+      if (!set) {
+        expired++;
+        continue;
+      }
+      if (row.opened > 0n) opened.inc(set, Number(row.opened));
+      if (row.closed > 0n) closed.inc(set, Number(row.closed));
+      if (row.failed > 0n) failed.inc(set, Number(row.failed));
+      if (row.bytesSent > 0n) received.inc(set, Number(row.bytesSent));
+      if (row.bytesReceived > 0n) sent.inc(set, Number(row.bytesReceived));
+    }
+    return expired;
+  }
+}
+
+function declareReadings(registry: Registry, reader: MetricsReader): void {
+  const registers = [registry];
+  const readCounter = <T extends string>(name: string, help: string, labelNames: T[], read: (metric: Counter<T>) => void) =>
+    new Counter<T>({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        read(this);
+      },
+    });
+  const readGauge = <T extends string>(name: string, help: string, labelNames: T[], read: (metric: Gauge<T>) => void) =>
+    new Gauge<T>({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        read(this);
+      },
+    });
+  readCounter('groundwire_engine_total', 'Counters of the engine and the kernel programs.', ['name'], (metric) => {
+    for (const { name, value } of reader.counters()) if (name.endsWith('_total')) metric.inc({ name }, Number(value));
+  });
+  readGauge('groundwire_engine_level', 'Levels of the engine and the kernel programs.', ['name'], (metric) => {
+    for (const { name, value } of reader.counters()) if (!name.endsWith('_total')) metric.set({ name }, Number(value));
+  });
+  readGauge('groundwire_certificate_expiry_timestamp_seconds', 'When certificates end.', ['identity'], (metric) => {
+    for (const { identity, notAfterMs } of reader.certificates()) metric.set({ identity }, notAfterMs / 1000);
+  });
+  readGauge('groundwire_fill_ratio', 'How full a bounded thing is.', ['name'], (metric) => {
+    for (const { name, size, max } of reader.fills()) metric.set({ name }, max === 0 ? 0 : size / max);
+  });
+  readGauge('groundwire_fill_size', 'How many are in a bounded thing.', ['name'], (metric) => {
+    for (const { name, size } of reader.fills()) metric.set({ name }, size);
+  });
+  readCounter('groundwire_dropped_total', 'What a bounded thing had to let go.', ['name'], (metric) => {
+    for (const { name, droppedTotal } of reader.fills()) metric.inc({ name }, droppedTotal);
+  });
+  readGauge('groundwire_resources', 'Resources the mesh knows.', ['kind'], (metric) => {
+    for (const { kind, count } of reader.resources()) metric.set({ kind }, count);
+  });
+  readCounter('groundwire_resources_rejected_total', 'Resources not taken.', ['kind'], (metric) => {
+    for (const { kind, rejectedTotal } of reader.resources()) metric.inc({ kind }, rejectedTotal);
+  });
+  readCounter('groundwire_verdicts_invalidated_total', 'Answers that a change made void.', [], (metric) => {
+    metric.inc(reader.verdictsInvalidatedTotal());
+  });
+}
