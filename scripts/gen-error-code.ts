@@ -7,7 +7,9 @@ import { constantName } from './message-schema.ts';
 export function generateErrorCode(): GeneratedFile[] {
   const rows = Object.entries(ERROR_TABLE);
   const constants = rows.map(([name, entry]) => `  ${constantName(name)} = ${entry.number},\n`).join('');
-  const table = rows.map(([name, entry]) => `    {ErrorCode::${constantName(name)}, "${name}", ${entry.connectStatus}},\n`).join('');
+  const table = rows
+    .map(([name, entry]) => `    {ErrorCode::${constantName(name)}, "${name}", ${entry.connectStatus}},\n`)
+    .join('');
   const header = `${generatedHeader('src/model/errors.ts')}// clang-format off
 #pragma once
 #include <cstdint>

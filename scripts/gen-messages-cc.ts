@@ -1,6 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type GeneratedFile, generatedHeader } from './generated-file.ts';
-import { constantName, enums, type Fields, type FieldType, flagEnums, isEnum, isStruct, itemOf, minimumBytes, schemaHash, snakeCase, structs, unions } from './message-schema.ts';
+import {
+  constantName,
+  enums,
+  type Fields,
+  type FieldType,
+  flagEnums,
+  isEnum,
+  isStruct,
+  itemOf,
+  minimumBytes,
+  schemaHash,
+  snakeCase,
+  structs,
+  unions,
+} from './message-schema.ts';
 
 const SCALAR_TYPES: Readonly<Record<string, string>> = {
   bool: 'bool',
@@ -31,7 +45,9 @@ function initialOf(type: FieldType): string {
 }
 
 function structText(name: string, fields: Fields, kind: number | undefined): string {
-  const lines = Object.entries(fields).map(([field, type]) => `  ${typeOf(type)} ${snakeCase(field)}${initialOf(type)};\n`);
+  const lines = Object.entries(fields).map(
+    ([field, type]) => `  ${typeOf(type)} ${snakeCase(field)}${initialOf(type)};\n`,
+  );
   const kindLine = kind === undefined ? '' : `  static constexpr uint8_t kKind = ${kind};\n`;
   return `struct ${name} {\n${kindLine}${lines.join('')}  bool operator==(const ${name}&) const = default;\n};\n`;
 }
@@ -83,7 +99,9 @@ function codecText(name: string, fields: Fields): string {
 }
 
 function batchText(union: string, names: readonly string[]): string {
-  const cases = names.map((name) => `    case ${name}::kKind:\n      return Decode(reader, &message->emplace<${name}>());\n`);
+  const cases = names.map(
+    (name) => `    case ${name}::kKind:\n      return Decode(reader, &message->emplace<${name}>());\n`,
+  );
   return (
     `bool Decode(ByteReader& reader, ${union}* message) {\n  uint8_t kind = 0;\n  if (!reader.Read(&kind)) return false;\n  switch (kind) {\n` +
     `${cases.join('')}    default:\n      return false;\n  }\n}\n\n` +
@@ -93,10 +111,17 @@ function batchText(union: string, names: readonly string[]): string {
 }
 
 function headerText(): string {
-  const messages = Object.values(unions).flatMap((union) => Object.entries(union).map(([name, fields], kind) => structText(name, fields, kind)));
-  const aliases = Object.entries(unions).map(([union, members]) => `using ${union} = std::variant<${Object.keys(members).join(', ')}>;\n`);
+  const messages = Object.values(unions).flatMap((union) =>
+    Object.entries(union).map(([name, fields], kind) => structText(name, fields, kind)),
+  );
+  const aliases = Object.entries(unions).map(
+    ([union, members]) => `using ${union} = std::variant<${Object.keys(members).join(', ')}>;\n`,
+  );
   const names = [...Object.keys(structs), ...Object.values(unions).flatMap((union) => Object.keys(union))];
-  const codecs = names.map((name) => `bool Decode(ByteReader& reader, ${name}* message);\nvoid Encode(ByteWriter& writer, const ${name}& message);\n`);
+  const codecs = names.map(
+    (name) =>
+      `bool Decode(ByteReader& reader, ${name}* message);\nvoid Encode(ByteWriter& writer, const ${name}& message);\n`,
+  );
   const batches = Object.keys(unions).map(
     (union) =>
       `bool Decode(ByteReader& reader, ${union}* message);\nbool DecodeBatch(std::span<const uint8_t> bytes, std::vector<${union}>* messages);\n`,

@@ -38,7 +38,9 @@ function typeOf(type: FieldType): string {
 /** `HopKind` → `HOP_KINDS`: the name of the constant that lists an enum's values. */
 function valuesName(name: string): string {
   const words = name.replace(/(?<=.)[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
-  return words.endsWith('S') ? `${words.slice(0, -1)}${words.endsWith('SS') ? 'SES' : 'S'}` : words.replace(/Y$/, 'IE') + 'S';
+  return words.endsWith('S')
+    ? `${words.slice(0, -1)}${words.endsWith('SS') ? 'SES' : 'S'}`
+    : words.replace(/Y$/, 'IE') + 'S';
 }
 
 function enumText(name: string, values: readonly string[]): string {
@@ -84,7 +86,9 @@ function readerText(name: string, fields: Fields, discriminated: boolean): strin
   const lines = Object.entries(fields).map(([field, type]) => {
     const { item, list } = itemOf(type);
     const where = `'${name}.${field}'`;
-    const value = list ? `r.list(${minimumBytes(item)}, ${where}, () => ${readItem(item, where)})` : readItem(item, where);
+    const value = list
+      ? `r.list(${minimumBytes(item)}, ${where}, () => ${readItem(item, where)})`
+      : readItem(item, where);
     return `    ${field}: ${value},\n`;
   });
   const kind = discriminated ? `    kind: '${name}',\n` : '';
@@ -93,7 +97,8 @@ function readerText(name: string, fields: Fields, discriminated: boolean): strin
 
 function encoderText(union: string, messages: Messages): string {
   const cases = Object.keys(messages).map(
-    (name, kind) => `      case '${name}':\n        w.u8(${kind}, '${union} kind');\n        write${name}(w, message);\n        break;\n`,
+    (name, kind) =>
+      `      case '${name}':\n        w.u8(${kind}, '${union} kind');\n        write${name}(w, message);\n        break;\n`,
   );
   return (
     `export function encode${union}s(messages: readonly ${union}[]): Uint8Array {\n` +
@@ -140,7 +145,11 @@ function snapshotText(messages: Messages): string {
 
 /** Structures that messages of these unions hold, in the schema's order. */
 function structsOf(messages: readonly Messages[]): [string, Fields][] {
-  const used = new Set(messages.flatMap((union) => Object.values(union).flatMap((fields) => Object.values(fields).map((type) => itemOf(type).item))));
+  const used = new Set(
+    messages.flatMap((union) =>
+      Object.values(union).flatMap((fields) => Object.values(fields).map((type) => itemOf(type).item)),
+    ),
+  );
   return Object.entries(structs).filter(([name]) => used.has(name));
 }
 

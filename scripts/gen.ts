@@ -3,18 +3,22 @@
 // Writes every generated file of the repository, or, with --check, names those that differ from what would be written.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { renderConfigDocs } from '../src/config/render.ts';
+import { renderErrorDocs } from './gen-docs.ts';
 import { generateErrorCode } from './gen-error-code.ts';
+import { generateLayout } from './gen-layout.ts';
 import { generateMessagesCc } from './gen-messages-cc.ts';
 import { generateMessagesTs } from './gen-messages-ts.ts';
+import { generateProtos } from './gen-protos.ts';
 import type { GeneratedFile } from './generated-file.ts';
 
 const root = join(import.meta.dirname, '..');
 
-function read(path: string): string | undefined {
+function isCurrent(file: GeneratedFile): boolean {
   try {
-    return readFileSync(join(root, path), 'utf8');
+    return readFileSync(join(root, file.path), 'utf8') === file.content;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
     throw error;
   }
 }
@@ -25,16 +29,21 @@ function write(file: GeneratedFile): void {
   writeFileSync(path, file.content);
 }
 
-const files: GeneratedFile[] = [generateMessagesTs(), ...generateMessagesCc(), ...generateErrorCode()];
-const changed = files.filter((file) => read(file.path) !== file.content);
+const check = process.argv.includes('--check');
+const files: GeneratedFile[] = [
+  generateMessagesTs(),
+  ...generateMessagesCc(),
+  ...generateErrorCode(),
+  generateLayout(readFileSync(join(root, 'bpf/mesh_abi.h'), 'utf8')),
+  renderErrorDocs(),
+  { path: 'docs/config.md', content: renderConfigDocs() },
+];
+const stale = files.filter((file) => !isCurrent(file));
+if (!check) stale.forEach(write);
+const changed = [...stale.map((file) => file.path), ...generateProtos(check)];
 
-if (process.argv.includes('--check')) {
-  for (const file of changed) console.error(`${file.path}: is not what its source says; run \`npm run gen\` and commit the result`);
-  process.exitCode = changed.length === 0 ? 0 : 1;
-} else {
-  for (const file of changed) {
-    write(file);
-    console.log(`wrote ${file.path}`);
-  }
-  console.log(`${files.length} generated files, ${changed.length} changed`);
+for (const path of changed) {
+  if (check) console.error(`${path}: is not what its source says; run \`npm run gen\` and commit the result`);
+  else console.log(`wrote ${path}`);
 }
+if (check && changed.length > 0) process.exitCode = 1;

@@ -46,3 +46,8 @@ export class KernelError extends Error {
     this.index = fields.index ?? -1;
   }
 }
+
+/** What every call but `close` throws once the engine is closed. */
+export function closedError(op: string): KernelError {
+  return new KernelError('ERR_ENGINE_CLOSED', `${op}: the engine is closed`, { op });
+}

@@ -119,7 +119,14 @@ export const EVENTS = {
     /** host:port as written when the authority is not an IP literal, else "". */
     authority: 'string',
   },
-  DnsQuery: { query: 'u64', pod: 'u32', transport: 'DnsTransport', source: 'endpoint', server: 'endpoint', message: 'bytes' },
+  DnsQuery: {
+    query: 'u64',
+    pod: 'u32',
+    transport: 'DnsTransport',
+    source: 'endpoint',
+    server: 'endpoint',
+    message: 'bytes',
+  },
   /** The one record of a connection's end, or of its refusal (opened false). Bytes: sent = client to server. */
   ConnectionClosed: {
     id: 'u64',

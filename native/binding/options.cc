@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "options.h"
+
+#include <cmath>
+#include <limits>
+#include <optional>
+
+namespace groundwire::binding {
+namespace {
+
+struct TextField {
+  const char* name;
+  std::string EngineOptions::*member;
+};
+
+struct NumberField {
+  const char* name;
+  uint32_t EngineOptions::*member;
+};
+
+constexpr TextField kTextFields[] = {
+    {"pinDirectory", &EngineOptions::pin_directory},
+    {"podsCgroup", &EngineOptions::pods_cgroup},
+    {"agentCgroup", &EngineOptions::agent_cgroup},
+    {"probeCgroup", &EngineOptions::probe_cgroup},
+    {"bpfDirectory", &EngineOptions::bpf_directory},
+    {"trustDomain", &EngineOptions::trust_domain},
+};
+
+constexpr NumberField kNumberFields[] = {
+    {"workerThreads", &EngineOptions::worker_threads},
+    {"connectTimeoutMs", &EngineOptions::connect_timeout_ms},
+    {"tlsTimeoutMs", &EngineOptions::tls_timeout_ms},
+    {"verdictTimeoutMs", &EngineOptions::verdict_timeout_ms},
+    {"verdictQueueMax", &EngineOptions::verdict_queue_max},
+    {"connectionsMax", &EngineOptions::connections_max},
+    {"streamsPerTunnelMax", &EngineOptions::streams_per_tunnel_max},
+    {"tunnelIdleMs", &EngineOptions::tunnel_idle_ms},
+    {"streamWindowBytes", &EngineOptions::stream_window_bytes},
+    {"connectionWindowBytes", &EngineOptions::connection_window_bytes},
+    {"pingIntervalMs", &EngineOptions::ping_interval_ms},
+    {"pingTimeoutMs", &EngineOptions::ping_timeout_ms},
+};
+
+Status Wanted(const char* name, const char* what) {
+  return Status::Error("read options", 0, std::string(name) + " must be " + what);
+}
+
+std::optional<uint32_t> ReadCount(const Napi::Value& value) {
+  if (!value.IsNumber()) return std::nullopt;
+  const double number = value.As<Napi::Number>().DoubleValue();
+  if (!(number >= 1 && number <= std::numeric_limits<uint32_t>::max())) return std::nullopt;
+  if (std::trunc(number) != number) return std::nullopt;
+  return static_cast<uint32_t>(number);
+}
+
+Status ReadResolvers(const Napi::Value& value, std::vector<IpAddress>* resolvers) {
+  constexpr const char* kName = "upstreamResolvers";
+  if (!value.IsArray()) return Wanted(kName, "an array of IP addresses");
+  const auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array.Get(i);
+    std::optional<IpAddress> address;
+    if (item.IsString()) address = IpAddress::Parse(item.As<Napi::String>().Utf8Value());
+    if (!address) return Wanted(kName, "an array of IP addresses");
+    resolvers->push_back(*address);
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+Result<EngineOptions> ReadEngineOptions(const Napi::Object& object) {
+  EngineOptions options;
+  for (const TextField& field : kTextFields) {
+    const Napi::Value value = object.Get(field.name);
+    if (!value.IsString()) return Wanted(field.name, "a string");
+    options.*field.member = value.As<Napi::String>().Utf8Value();
+  }
+  for (const NumberField& field : kNumberFields) {
+    const std::optional<uint32_t> count = ReadCount(object.Get(field.name));
+    if (!count) return Wanted(field.name, "an integer from 1 to 4294967295");
+    options.*field.member = *count;
+  }
+  Status status = ReadResolvers(object.Get("upstreamResolvers"), &options.upstream_resolvers);
+  if (!status.ok()) return status;
+  return options;
+}
+
+}  // namespace groundwire::binding
