@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+
+const root = join(import.meta.dirname, '../..');
+
+/** Who may import whom: only what is further up in this table, and one's own folder. */
+const LAYERS: readonly (readonly string[])[] = [
+  ['model'],
+  ['config', 'mesh', 'manifests', 'telemetry'],
+  ['engine', 'discovery', 'identity'],
+  ['pods'],
+  ['api'],
+  ['agent.ts', 'control.ts', 'commands', 'main.ts', 'tour'],
+];
+
+/** What only some places may touch: a pattern of source text, and the paths behind whose door it is. */
+const DOORS: readonly { readonly what: string; readonly pattern: RegExp; readonly behind: RegExp }[] = [
+  { what: '@grpc/grpc-js', pattern: /'@grpc\/grpc-js'/, behind: /^src\/(discovery|identity)\// },
+  { what: 'prom-client', pattern: /'prom-client'/, behind: /^src\/telemetry\// },
+  { what: 'the .node file', pattern: /\.node['"`]/, behind: /^src\/engine\// },
+  { what: 'process.env', pattern: /\bprocess\.env\b|\benv\b.*from 'node:process'/, behind: /^src\/config\// },
+  { what: 'process.exit', pattern: /\bprocess\.exit\(/, behind: /^src\/main\.ts$/ },
+];
+
+const IMPORT = /(?:\bfrom|\bimport)\s*\(?\s*'([^']+)'/g;
+
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '');
+}
+
+function partOf(path: string): string {
+  return path.split('/')[1] ?? '';
+}
+
+function layerOf(part: string): number {
+  return LAYERS.findIndex((parts) => parts.includes(part));
+}
+
+/** The repository path that a specifier of ours names; undefined for a package or a builtin. */
+function target(path: string, specifier: string): string | undefined {
+  if (specifier.startsWith('#src/')) return `src/${specifier.slice('#src/'.length)}`;
+  return specifier.startsWith('.') ? normalize(join(dirname(path), specifier)) : undefined;
+}
+
+function importOffence(path: string, specifier: string): string | undefined {
+  const from = partOf(path);
+  if (from === 'model' && specifier.startsWith('node:') && specifier !== 'node:net') {
+    return `${path} imports ${specifier}: the model is pure, node:net alone is allowed`;
+  }
+  const to = target(path, specifier);
+  if (to === undefined) return undefined;
+  if (!to.startsWith('src/')) return `${path} imports ${to}: src/ stands on its own`;
+  const part = partOf(to);
+  // The composition roots are one layer and wire each other up.
+  const top = LAYERS.length - 1;
+  if (part === from || (layerOf(from) === top && layerOf(part) >= 0)) return undefined;
+  if (layerOf(part) >= 0 && layerOf(part) < layerOf(from)) return undefined;
+  return `${path} (layer ${layerOf(from)}) imports ${to} (layer ${layerOf(part)}): imports point down`;
+}
+
+/** Every breach of the tables above in these files (path → text), each naming its file. */
+function findOffences(files: ReadonlyMap<string, string>): string[] {
+  return [...files].flatMap(([path, text]) => {
+    const code = withoutComments(text);
+    const unplaced = layerOf(partOf(path)) < 0 ? [`${path}: no layer names "${partOf(path)}"`] : [];
+    const imports = Array.from(code.matchAll(IMPORT), ([, specifier = '']) => importOffence(path, specifier));
+    const doors = DOORS.filter(({ pattern, behind }) => pattern.test(code) && !behind.test(path));
+    return [
+      ...unplaced,
+      ...imports.filter((offence) => offence !== undefined),
+      ...doors.map(({ what }) => `${path} uses ${what}, which is behind another door`),
+    ];
+  });
+}
+
+function sources(pattern: string): Map<string, string> {
+  const paths = globSync(pattern, { cwd: root });
+  return new Map(paths.map((path) => [path, readFileSync(join(root, path), 'utf8')]));
+}
+
+test('layering: imports of src/ point down and every door is held', () => {
+  const files = sources('src/**/*.ts');
+  assert.ok(files.size > 0);
+  assert.deepEqual(findOffences(files), []);
+});
+
+test('layering: an upward, a sideways and an unplaced import are each named', () => {
+  const offences = findOffences(
+    new Map([
+      ['src/mesh/a.ts', "import { x } from '../engine/index.ts';"],
+      ['src/telemetry/b.ts', "export * from '../mesh/view.ts';"],
+      ['src/model/c.ts', "import { readFileSync } from 'node:fs';"],
+      ['src/utils/d.ts', 'export {};'],
+      ['src/api/e.ts', "const x = await import('../agent.ts');"],
+    ]),
+  );
+  assert.deepEqual(
+    offences.map((offence) => offence.split(/[ :]/)[0]),
+    ['src/mesh/a.ts', 'src/telemetry/b.ts', 'src/model/c.ts', 'src/utils/d.ts', 'src/api/e.ts'],
+  );
+});
+
+test('layering: each door refuses a stranger', () => {
+  const strangers = new Map([
+    ['src/api/a.ts', "import grpc from '@grpc/grpc-js';"],
+    ['src/api/b.ts', "import { Registry } from 'prom-client';"],
+    ['src/pods/c.ts', "require('../../build/Release/groundwire.node')"],
+    ['src/api/d.ts', 'const home = process.env.HOME;'],
+    ['src/commands/e.ts', 'process.exit(1);'],
+  ]);
+  assert.equal(findOffences(strangers).length, strangers.size);
+  assert.deepEqual(findOffences(new Map([['src/api/f.ts', '// The only process.exit( is in main.ts.']])), []);
+});
+
+test('layering: core knows nothing of Node, bpf nothing of native', () => {
+  const offenders = (pattern: string, forbidden: RegExp): string[] =>
+    [...sources(pattern)].filter(([, text]) => forbidden.test(text)).map(([path]) => path);
+  assert.ok(sources('native/core/*.{h,cc}').size > 0);
+  assert.deepEqual(offenders('native/core/*.{h,cc}', /#include\s+["<](napi|node_api|node|uv|v8)\.h|\.\.\/binding/), []);
+  assert.deepEqual(offenders('bpf/**/*.{h,c}', /#include\s+".*native\//), []);
+});
