@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Clock } from '../model/clock.ts';
+import type { SpiffeId } from '../model/identity.ts';
 import type { TunnelProtocol } from '../model/workload.ts';
+import type { EngineIdentities } from './engine-identities.ts';
 import type { PodSteps } from './managed-pod.ts';
 import { type OldConnections, type PodDecision, type PodRecord, podIdentity } from './pod.ts';
 import type { PodCaptures } from './pod-captures.ts';
-import type { PodIdentities } from './pod-identities.ts';
 
 export interface CaptureStepsOptions {
   readonly drainDeadlineMs: number;
@@ -16,7 +17,12 @@ export interface CaptureStepsOptions {
 /** What the steps need of the rest of the agent. */
 export interface CaptureStepsParts {
   readonly captures: PodCaptures;
-  readonly identities: PodIdentities;
+  /** Keeps a certificate for each identity that a pod of ours has. */
+  readonly certificates: {
+    require(identity: SpiffeId, podUid: string): void;
+    release(identity: SpiffeId, podUid: string): void;
+  };
+  readonly identities: Pick<EngineIdentities, 'loaded'>;
   readonly clock: Clock;
   /** Known once the control plane, or the configuration, has named it. */
   readonly trustDomain: () => string;
@@ -43,7 +49,7 @@ export class CaptureSteps implements PodSteps {
 
   async capture(pod: PodRecord, decision: PodDecision, adopted: boolean, signal: AbortSignal): Promise<void> {
     const identity = podIdentity(this.#parts.trustDomain(), pod.spec);
-    this.#parts.identities.hold(identity, pod.uid);
+    this.#parts.certificates.require(identity, pod.uid);
     // A pod whose rules are already in place is served at once: without a listener it has no network at all.
     if (!adopted) await this.#parts.identities.loaded(identity, signal);
     await this.#parts.captures.capture(pod, identity, decision);
@@ -56,12 +62,12 @@ export class CaptureSteps implements PodSteps {
     await this.#delay(this.#options.releaseGraceMs, signal);
     await this.#parts.captures.release(pod, this.#options.drainDeadlineMs);
     this.#parts.reportCaptured(pod.uid, false);
-    await this.#parts.identities.drop(podIdentity(this.#parts.trustDomain(), pod.spec), pod.uid);
+    this.#parts.certificates.release(podIdentity(this.#parts.trustDomain(), pod.spec), pod.uid);
   }
 
   async discard(pod: PodRecord): Promise<void> {
     await this.#parts.captures.release(pod, 0);
-    await this.#parts.identities.drop(podIdentity(this.#parts.trustDomain(), pod.spec), pod.uid);
+    this.#parts.certificates.release(podIdentity(this.#parts.trustDomain(), pod.spec), pod.uid);
   }
 
   oldConnections(pod: PodRecord): OldConnections {

@@ -41,7 +41,7 @@ export class PodCaptures {
 
   /** Ends capture and resolves when no rule of ours is left in the pod's namespace; of a pod not held at once. */
   async release(pod: PodRecord, drainDeadlineMs: number): Promise<void> {
-    if (!this.#held.delete(pod.handle)) return;
+    if (!this.#held.has(pod.handle)) return;
     let cancel = (): void => {};
     const released = new Promise<void>((resolve, reject) => {
       this.#releases.set(pod.handle, resolve);
@@ -60,7 +60,10 @@ export class PodCaptures {
 
   /** The engine's news about pods; everything else is not for here. */
   onEvent(event: EngineEvent): void {
-    if (event.kind === 'PodReleased') this.#releases.get(event.pod)?.();
+    if (event.kind === 'PodReleased') {
+      this.#held.delete(event.pod);
+      this.#releases.get(event.pod)?.();
+    }
     if (event.kind === 'UncapturedConnections') {
       this.#old.set(event.pod, { connections: event.connections, closed: event.closed });
     }

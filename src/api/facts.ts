@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// What the API tells, as the API sees it: plain values, gathered by the composition root. JSON as it stands.
+
+import type { Authorization } from '../model/policy.ts';
+import type { Service } from '../model/service.ts';
+import type { ServicePort, Workload } from '../model/workload.ts';
+
+export interface MeshContents {
+  readonly workloads: ReadonlyMap<string, Workload>;
+  readonly services: ReadonlyMap<string, Service>;
+  readonly policies: ReadonlyMap<string, Authorization>;
+  endpointsOf(
+    serviceKey: string,
+  ): ReadonlyMap<string, { readonly workload: Workload; readonly ports: readonly ServicePort[] }>;
+}
+
+/** Never a key. `error`: why it is not available, or why its last renewal failed. */
+export interface CertificateFacts {
+  readonly identity: string;
+  readonly state: 'Available' | 'Initializing' | 'Unavailable';
+  readonly error?: string;
+  readonly certChain: readonly OneCertificate[];
+  readonly rootCerts: readonly OneCertificate[];
+}
+
+/** PEM in base64, times RFC 3339, the serial number decimal. */
+export interface OneCertificate {
+  readonly pem: string;
+  readonly serialNumber: string;
+  readonly validFrom: string;
+  readonly expirationTime: string;
+}
+
+export interface PodFacts {
+  readonly uid: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly trustDomain: string;
+  readonly addresses: readonly string[];
+  readonly state: string;
+  readonly reason: string;
+  readonly problem?: string;
+  readonly holderPid: number;
+  readonly cgroup: string;
+  readonly namespacePath: string;
+  readonly startedTime: string;
+  /** Connections older than the pod's capture, which no policy held for. */
+  readonly oldConnections: {
+    readonly count: number;
+    readonly closed: boolean;
+    readonly connections: readonly string[];
+  };
+}
+
+export interface ConnectionFacts {
+  readonly id: string;
+  readonly podUid: string;
+  readonly pod: string;
+  readonly direction: 'inbound' | 'outbound';
+  readonly hop: string;
+  readonly security: string;
+  readonly source: string;
+  readonly originalDst: string;
+  readonly nextHop: string;
+  readonly sourceIdentity: string;
+  readonly destinationIdentity: string;
+  readonly policy?: string;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly startedTime: string;
+}
+
+export interface TunnelFacts {
+  readonly pod: string;
+  readonly direction: 'inbound' | 'outbound';
+  readonly local: string;
+  readonly peer: string;
+  readonly remote: string;
+  readonly streams: number;
+  readonly streamsTotal: number;
+  readonly establishedTime: string;
+  readonly expirationTime: string;
+  readonly draining: boolean;
+}
+
+export interface VersionFacts {
+  readonly groundwire: string;
+  readonly revision: string;
+  readonly node: string;
+  readonly openssl: string;
+}
+
+export interface UpstreamFacts {
+  readonly address: string;
+  readonly state: 'connected' | 'connecting' | 'disconnected';
+  readonly sinceTime: string;
+  /** Why it is not connected. */
+  readonly problem?: string;
+  /** The configuration in use came from disk and has not been confirmed yet. */
+  readonly fromCache: boolean;
+}
+
+/** `GET /status`, whole. */
+export interface StatusFacts {
+  readonly node: NodeFacts;
+  readonly version: VersionFacts;
+  readonly startedTime: string;
+  readonly ready: boolean;
+  readonly pending: readonly string[];
+  readonly controlPlane: UpstreamFacts;
+  readonly mesh: {
+    readonly trustDomain: string;
+    readonly clusterId: string;
+    readonly workloads: number;
+    readonly services: number;
+    readonly policies: number;
+    readonly rejectedTotal: number;
+  };
+  readonly pods: readonly PodFacts[];
+  readonly tunnels: readonly TunnelFacts[];
+  readonly connections: number;
+  /** Named counters of the engine and of the kernel programs. */
+  readonly counters: Readonly<Record<string, number>>;
+  /** What a person should look at, in words. */
+  readonly problems: readonly string[];
+}
+
+export interface NodeFacts {
+  readonly name: string;
+  readonly addresses: readonly string[];
+  readonly kernel: string;
+  readonly distribution: string;
+  readonly cpu: string;
+  readonly cores: number;
+  readonly loadAverage1m: number;
+  readonly memoryTotalBytes: number;
+  readonly memoryAvailableBytes: number;
+  readonly agentResidentBytes: number;
+}
+
+/** Everything the API can tell. */
+export interface AgentFacts {
+  status(): Promise<StatusFacts>;
+  readonly mesh: MeshContents;
+  certificates(): readonly CertificateFacts[];
+  pods(): readonly PodFacts[];
+  connections(): readonly ConnectionFacts[];
+  version(): VersionFacts;
+  config(): Readonly<Record<string, string>>;
+  explain(question: ExplainQuestion): ExplainAnswer | undefined;
+}
+
+export interface ExplainQuestion {
+  readonly direction: 'outbound' | 'inbound';
+  /** `namespace/pod` or an address. */
+  readonly from: string;
+  readonly to: { readonly address: string; readonly port: number };
+}
+
+/** A line a step that the decision took, and what came of it. */
+export interface ExplainAnswer {
+  readonly outcome: string;
+  readonly lines: readonly string[];
+}

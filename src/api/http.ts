@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { isIP } from 'node:net';
+
+// Requests are small and callers local: generous for them, tight for everybody else.
+const BODY_BYTES_MAX = 64 * 1024;
+const REQUEST_TIMEOUT_MS = 10_000;
+const CONNECTIONS_MAX = 256;
+
+/** A request that cannot be served, with the status that says whose fault it is. */
+export class HttpError extends Error {
+  override readonly name = 'HttpError';
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export interface HttpRequest {
+  readonly url: URL;
+  /** What stood in the place of `:name` in the route's path. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly raw: IncomingMessage;
+  /** The body as JSON; throws `HttpError` 400 or 413. */
+  readJson(): Promise<unknown>;
+}
+
+/** What is answered: JSON, or text of a given type. */
+export type HttpAnswer =
+  | { readonly status: number; readonly json: unknown }
+  | { readonly status: number; readonly text: string; readonly type?: string }
+  /** The handler has taken the response over. */
+  | 'taken';
+
+export interface HttpRoute {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** Segments; one that begins with `:` matches any. */
+  readonly path: string;
+  handle(request: HttpRequest, response: ServerResponse): Promise<HttpAnswer> | HttpAnswer;
+}
+
+export interface HttpServerOptions {
+  /** Answers only when the Host header is an address or `localhost`: a web page that was pointed at us by DNS names its own host. */
+  readonly guardHost: boolean;
+  readonly onError: (error: unknown, request: string) => void;
+}
+
+/** A server with these routes; not listening yet. Every refusal is JSON with `error`. */
+export function makeHttpServer(routes: readonly HttpRoute[], options: HttpServerOptions): Server {
+  const server = createServer((raw, response) => {
+    serve(routes, options, raw, response).catch((error: unknown) => {
+      options.onError(error, `${raw.method} ${raw.url}`);
+      if (!response.headersSent)
+        send(response, { status: 500, json: { error: "internal error; the agent's log has it" } });
+      else response.destroy();
+    });
+  });
+  server.maxConnections = CONNECTIONS_MAX;
+  server.requestTimeout = REQUEST_TIMEOUT_MS;
+  server.headersTimeout = REQUEST_TIMEOUT_MS;
+  server.keepAliveTimeout = 5000;
+  return server;
+}
+
+async function serve(
+  routes: readonly HttpRoute[],
+  options: HttpServerOptions,
+  raw: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  try {
+    if (options.guardHost) checkHost(raw);
+    const url = parseUrl(raw.url ?? '/');
+    const { route, params } = findRoute(routes, raw.method ?? 'GET', url.pathname);
+    const answer = await route.handle({ url, params, raw, readJson: () => readJson(raw) }, response);
+    if (answer !== 'taken') send(response, answer, raw.method === 'HEAD');
+  } catch (error) {
+    if (!(error instanceof HttpError)) throw error;
+    send(response, { status: error.status, json: { error: error.message } });
+    // What is left of a body that was refused is not read.
+    if (!raw.complete) raw.destroy();
+  }
+}
+
+function send(response: ServerResponse, answer: Exclude<HttpAnswer, 'taken'>, headOnly = false): void {
+  const isJson = 'json' in answer;
+  const body = isJson ? `${JSON.stringify(answer.json, undefined, 2)}\n` : answer.text;
+  const type = isJson ? 'application/json' : (answer.type ?? 'text/plain; charset=utf-8');
+  response.writeHead(answer.status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...(answer.status >= 400 ? { connection: 'close' } : {}),
+  });
+  response.end(headOnly ? undefined : body);
+}
+
+function checkHost(request: IncomingMessage): void {
+  const host = (request.headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  if (host !== 'localhost' && isIP(host) === 0)
+    throw new HttpError(403, 'the Host header must be an IP address or localhost');
+  // Browsers send Origin with what another site started; no page of ours exists.
+  if (request.headers.origin !== undefined) throw new HttpError(403, 'requests from web pages are not served');
+}
+
+function parseUrl(target: string): URL {
+  try {
+    return new URL(target, 'http://agent');
+  } catch {
+    throw new HttpError(400, 'the request target is not a path');
+  }
+}
+
+function findRoute(
+  routes: readonly HttpRoute[],
+  method: string,
+  path: string,
+): { route: HttpRoute; params: Record<string, string> } {
+  const segments = path.split('/').filter((segment) => segment !== '');
+  const allowed: string[] = [];
+  for (const route of routes) {
+    const params = matchPath(
+      route.path.split('/').filter((segment) => segment !== ''),
+      segments,
+    );
+    if (params === undefined) continue;
+    if (route.method === method || (route.method === 'GET' && method === 'HEAD')) return { route, params };
+    allowed.push(route.method);
+  }
+  if (allowed.length > 0) throw new HttpError(405, `${method} is not served here; ${allowed.join(', ')} is`);
+  const known = [...new Set(routes.map((route) => route.path))].join(' ');
+  throw new HttpError(404, `nothing is here; there are: ${known}`);
+}
+
+function matchPath(pattern: readonly string[], segments: readonly string[]): Record<string, string> | undefined {
+  if (pattern.length !== segments.length) return undefined;
+  const params: Record<string, string> = {};
+  for (const [i, part] of pattern.entries()) {
+    const segment = segments[i] as string;
+    if (part.startsWith(':')) params[part.slice(1)] = segment;
+    else if (part !== segment) return undefined;
+  }
+  return params;
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > BODY_BYTES_MAX) throw new HttpError(413, `the body is larger than ${BODY_BYTES_MAX} bytes`);
+    chunks.push(chunk);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8')) as unknown;
+  } catch {
+    throw new HttpError(400, 'the body is not JSON');
+  }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { ServerResponse } from 'node:http';
+
+import type { PodSpec, PodView } from '../pods/pod.ts';
+import { PodRefused } from '../pods/pod-manager.ts';
+import { findProcess, type ProcessId } from '../pods/process.ts';
+import { type HttpAnswer, HttpError, type HttpRequest, type HttpRoute } from './http.ts';
+import { parsePodRequest } from './pod-request.ts';
+
+/** The pods as `groundwire run` uses them. */
+export interface PodKeeper {
+  create(spec: PodSpec, holder: ProcessId): Promise<PodView>;
+  remove(uid: string): Promise<void>;
+  find(uid: string): PodView | undefined;
+  /** The one who held the pod let go of it. */
+  checkHolder(uid: string): Promise<void>;
+}
+
+/** What starts and ends pods: only on the agent's socket, which only root can open. */
+export function podRoutes(pods: PodKeeper, onError: (error: unknown) => void): readonly HttpRoute[] {
+  return [
+    { method: 'POST', path: '/v1/pods', handle: (request) => createPod(pods, request) },
+    {
+      method: 'GET',
+      path: '/v1/pods/:uid/hold',
+      handle: ({ params }, response) => holdPod(pods, params['uid'] ?? '', response, onError),
+    },
+    {
+      method: 'DELETE',
+      path: '/v1/pods/:uid',
+      handle: async ({ params }) => {
+        await pods.remove(params['uid'] ?? '');
+        return { status: 200, json: {} };
+      },
+    },
+  ];
+}
+
+async function createPod(pods: PodKeeper, request: HttpRequest): Promise<HttpAnswer> {
+  const { spec, holderPid } = parsePodRequest(await request.readJson());
+  const holder = await findProcess(holderPid);
+  if (holder === undefined) throw new HttpError(400, `process ${holderPid}, which is to hold the pod, does not run`);
+  try {
+    const pod = await pods.create(spec, holder);
+    return {
+      status: 201,
+      json: { uid: pod.uid, addresses: pod.sandbox.addresses, state: pod.state.kind, sandbox: pod.sandbox },
+    };
+  } catch (error) {
+    if (!(error instanceof PodRefused)) throw error;
+    throw new HttpError(error.reason === 'conflict' ? 409 : 503, error.message);
+  }
+}
+
+/** Answers at once and never ends: that the connection breaks says that the holder let go. */
+function holdPod(
+  pods: PodKeeper,
+  uid: string,
+  response: ServerResponse,
+  onError: (error: unknown) => void,
+): HttpAnswer {
+  if (pods.find(uid) === undefined) throw new HttpError(404, `there is no pod ${uid}`);
+  response.writeHead(200, { 'content-type': 'application/json' });
+  response.flushHeaders();
+  response.on('close', () => {
+    pods.checkHolder(uid).catch(onError);
+  });
+  return 'taken';
+}

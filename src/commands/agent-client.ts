@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { readdirSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+
+import type { Config } from '../config/table.ts';
+import { CliError, EXIT } from './exit-code.ts';
+
+export type Target = Config<'target'>['target'];
+
+const ANSWER_TIMEOUT_MS = 10_000;
+
+/** A held connection: `lost` settles when the other side, or `close`, ended it. */
+export interface Held {
+  readonly lost: Promise<void>;
+  close(): void;
+}
+
+/** An agent of this machine, through its socket. */
+export class AgentClient {
+  readonly socket: string;
+
+  private constructor(socket: string) {
+    this.socket = socket;
+  }
+
+  /** Finds the agent that is meant; throws `CliError` when there is none or more than one. */
+  static async find(target: Target): Promise<AgentClient> {
+    if (target.socket !== undefined) return new AgentClient(target.socket);
+    if (target.node !== undefined) return new AgentClient(join(target.runDirectory, target.node, 'agent.sock'));
+    const nodes = listNodes(target.runDirectory);
+    const alive = (
+      await Promise.all(
+        nodes.map(async (node) => ((await answers(join(target.runDirectory, node, 'agent.sock'))) ? [node] : [])),
+      )
+    ).flat();
+    const [only, ...others] = alive;
+    if (only === undefined) throw notRunning(target.runDirectory);
+    if (others.length > 0) {
+      throw new CliError(
+        EXIT.usage,
+        `${alive.length} agents run on this machine (${alive.join(', ')}): say which with --node NAME`,
+      );
+    }
+    return new AgentClient(join(target.runDirectory, only, 'agent.sock'));
+  }
+
+  /** The JSON that the agent answers; throws `CliError` with the agent's words when it refuses. */
+  async ask(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body?: unknown,
+    timeoutMs = ANSWER_TIMEOUT_MS,
+  ): Promise<unknown> {
+    const response = await this.#send(method, path, body, timeoutMs);
+    const text = await readText(response);
+    const status = response.statusCode ?? 0;
+    const answer = parseJson(text);
+    if (status < 400) return answer;
+    const said = (answer as { error?: unknown } | undefined)?.error;
+    const code = status === 404 ? EXIT.notFound : status < 500 ? EXIT.usage : EXIT.unavailable;
+    throw new CliError(code, typeof said === 'string' ? said : `the agent answered ${status}: ${text.slice(0, 200)}`);
+  }
+
+  /** Opens an answer that does not end; throws `CliError` when it is refused. */
+  async hold(path: string): Promise<Held> {
+    const response = await this.#send('GET', path, undefined, ANSWER_TIMEOUT_MS);
+    if (response.statusCode !== 200) {
+      const text = await readText(response);
+      throw new CliError(response.statusCode === 404 ? EXIT.notFound : EXIT.unavailable, text.trim());
+    }
+    response.resume();
+    const lost = new Promise<void>((resolve) => response.once('close', () => resolve()));
+    return { lost, close: () => response.destroy() };
+  }
+
+  #send(method: string, path: string, body: unknown, timeoutMs: number): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const text = body === undefined ? undefined : JSON.stringify(body);
+      const headers = {
+        host: 'localhost',
+        ...(text === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+      };
+      const sent = request({ socketPath: this.socket, method, path, headers, agent: false }, (response) => {
+        sent.setTimeout(0);
+        resolve(response);
+      });
+      sent.setTimeout(timeoutMs, () =>
+        sent.destroy(
+          new CliError(EXIT.unavailable, `the agent did not answer within ${timeoutMs} ms (${this.socket})`),
+        ),
+      );
+      sent.on('error', (error: NodeJS.ErrnoException) => reject(this.#explain(error)));
+      sent.end(text);
+    });
+  }
+
+  #explain(error: NodeJS.ErrnoException): Error {
+    switch (error.code) {
+      case 'ENOENT':
+        return new CliError(
+          EXIT.unavailable,
+          `no agent runs here: ${this.socket} does not exist; start one with \`groundwire up\` or \`groundwire agent\``,
+        );
+      case 'ECONNREFUSED':
+        return new CliError(EXIT.unavailable, `the agent is gone: nobody listens on ${this.socket}; start it again`);
+      case 'EACCES':
+        return new CliError(EXIT.permission, `${this.socket} may only be opened by root; try again with sudo`);
+      default:
+        return error;
+    }
+  }
+}
+
+function listNodes(runDirectory: string): readonly string[] {
+  try {
+    return readdirSync(runDirectory).sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') {
+      throw new CliError(EXIT.permission, `${runDirectory} may only be read by root; try again with sudo`);
+    }
+    throw notRunning(runDirectory);
+  }
+}
+
+function notRunning(runDirectory: string): CliError {
+  return new CliError(
+    EXIT.unavailable,
+    `no agent runs on this machine (looked in ${runDirectory}); start one with \`groundwire up\` or \`groundwire agent\``,
+  );
+}
+
+function answers(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(socket);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    // Not allowed to ask is not the same as nobody there: the question itself says so then.
+    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'EACCES'));
+  });
+}
+
+async function readText(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

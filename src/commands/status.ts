@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { StatusFacts } from '../api/facts.ts';
+import { AgentClient } from './agent-client.ts';
+import { defineCommand } from './command.ts';
+import { EXIT } from './exit-code.ts';
+import { formatAge, formatAnswer, formatBytes, renderTable } from './output.ts';
+
+export const command = defineCommand({
+  name: 'status',
+  summary: 'How an agent is doing: its node, control plane, pods and tunnels.',
+  usage: '[--node NAME] [-o table|json|yaml]',
+  description: 'Ends with status 0 when the agent is ready, 1 when it answers and is not.',
+  examples: ['groundwire status', 'groundwire status --node a', 'groundwire status -o json | jq .counters'],
+  parts: ['target', 'output'],
+  run: async ({ target, output }, _words, io) => {
+    const agent = await AgentClient.find(target);
+    const status = (await agent.ask('GET', '/status')) as StatusFacts;
+    io.print(await formatAnswer(output.format, status, () => renderStatus(status, Date.now())));
+    return status.ready ? EXIT.ok : EXIT.failed;
+  },
+});
+
+/** The status for people. */
+export function renderStatus(status: StatusFacts, nowMs: number): string {
+  const { node, controlPlane, mesh } = status;
+  const head: readonly (readonly [string, string])[] = [
+    ['node', `${node.name} (${node.addresses.join(', ')})`],
+    [
+      'machine',
+      `${node.distribution}, Linux ${node.kernel}, ${node.cores} cores, ${formatBytes(node.memoryAvailableBytes)} of ${formatBytes(node.memoryTotalBytes)} free`,
+    ],
+    [
+      'agent',
+      `groundwire ${status.version.groundwire}, ${status.ready ? 'ready' : `not ready (${status.pending.join(', ')})`}, up ${formatAge(status.startedTime, nowMs)}, ${formatBytes(node.agentResidentBytes)} resident`,
+    ],
+    [
+      'control plane',
+      `${controlPlane.address} ${controlPlane.state}${controlPlane.problem === undefined ? '' : `: ${controlPlane.problem}`}${controlPlane.fromCache ? ' (working from the last good configuration on disk)' : ''}`,
+    ],
+    [
+      'mesh',
+      `${mesh.trustDomain}, ${mesh.workloads} workloads, ${mesh.services} services, ${mesh.policies} policies${mesh.rejectedTotal === 0 ? '' : `, ${mesh.rejectedTotal} rejected`}`,
+    ],
+    ['traffic', `${status.connections} live connections, ${status.tunnels.length} tunnels`],
+  ];
+  const width = Math.max(...head.map(([name]) => name.length)) + 2;
+  const pods = renderTable(
+    status.pods,
+    [
+      { head: 'POD', cell: (pod) => `${pod.namespace}/${pod.name}` },
+      { head: 'ADDRESS', cell: (pod) => pod.addresses.join(',') },
+      { head: 'STATE', cell: (pod) => pod.state },
+      {
+        head: 'OLD CONNECTIONS',
+        cell: (pod) =>
+          pod.oldConnections.count === 0
+            ? ''
+            : `${pod.oldConnections.count} ${pod.oldConnections.closed ? 'closed' : 'not covered by policy'}`,
+      },
+      { head: 'WHY', cell: (pod) => pod.problem ?? pod.reason },
+    ],
+    'No pods on this node; start one with `groundwire run`.',
+  );
+  return [
+    ...head.map(([name, value]) => `${`${name}:`.padEnd(width)}${value}`),
+    '',
+    pods,
+    ...(status.problems.length === 0 ? [] : ['', 'Problems:', ...status.problems.map((problem) => `  - ${problem}`)]),
+  ].join('\n');
+}

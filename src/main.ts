@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { type Command, type CommandIo, renderHelp } from './commands/command.ts';
+import { COMMANDS } from './commands/commands.ts';
+import { CliError, EXIT, type ExitCode } from './commands/exit-code.ts';
+import { readVariables } from './config/env.ts';
+import { loadConfig } from './config/load.ts';
+import { suggest } from './config/suggest.ts';
+
+const io: CommandIo = {
+  print: (text) => process.stdout.write(`${text}\n`),
+  printError: (text) => process.stderr.write(`groundwire: ${text}\n`),
+  onSignals(signals, listener) {
+    for (const signal of signals) process.on(signal, listener);
+    return () => {
+      for (const signal of signals) process.off(signal, listener);
+    };
+  },
+};
+
+function renderOverview(): string {
+  const width = Math.max(...COMMANDS.map((one) => one.name.length)) + 2;
+  return [
+    'Groundwire: a service mesh without sidecars.\n',
+    'Usage: groundwire COMMAND [OPTIONS]\n',
+    'Commands:',
+    ...COMMANDS.map((one) => `  ${one.name.padEnd(width)}${one.summary}`),
+    '\n`groundwire COMMAND --help` says more and gives examples.',
+  ].join('\n');
+}
+
+async function main(argv: readonly string[]): Promise<ExitCode> {
+  const [name = 'help', ...words] = argv;
+  if (name === 'help' || name === '--help' || name === '-h') {
+    io.print(renderOverview());
+    return argv.length === 0 ? EXIT.usage : EXIT.ok;
+  }
+  const wanted = name === '--version' ? 'version' : name;
+  // `control token` is a command of its own that shares its first word with another.
+  const twoWords = `${wanted} ${words[0] ?? ''}`;
+  const entry = COMMANDS.find((one) => one.name === twoWords) ?? COMMANDS.find((one) => one.name === wanted);
+  if (entry === undefined) {
+    const meant = suggest(
+      wanted,
+      COMMANDS.map((one) => one.name),
+    );
+    io.printError(
+      `there is no command ${JSON.stringify(wanted)}${meant === undefined ? '' : `; did you mean "${meant}"?`} (see groundwire --help)`,
+    );
+    return EXIT.usage;
+  }
+  return runCommand(await entry.load(), entry.name === twoWords ? words.slice(1) : words);
+}
+
+async function runCommand(command: Command, argv: readonly string[]): Promise<ExitCode> {
+  const loaded = loadConfig([...command.parts, 'common'], argv, readVariables());
+  if (!('config' in loaded)) {
+    for (const { name, reason } of loaded) io.printError(`${name} ${reason}`);
+    io.printError(`see groundwire ${command.name} --help`);
+    return EXIT.usage;
+  }
+  if (loaded.config.common.help) {
+    io.print(renderHelp(command));
+    return EXIT.ok;
+  }
+  const surplus = loaded.positionals[command.positionalsMax ?? 0];
+  if (surplus !== undefined) {
+    io.printError(`${JSON.stringify(surplus)} is not expected here; see groundwire ${command.name} --help`);
+    return EXIT.usage;
+  }
+  return command.run(loaded.config, loaded, io);
+}
+
+try {
+  const status = await main(process.argv.slice(2));
+  // What is still on its way to a pipe would be lost by an exit now.
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+  process.exit(status);
+} catch (error) {
+  if (error instanceof CliError) {
+    io.printError(error.message);
+    process.exit(error.exitCode);
+  }
+  io.printError(`this is a bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  process.exit(EXIT.internal);
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { readFileSync } from 'node:fs';
+import type { VersionFacts } from './api/facts.ts';
+
+/** What this program is, from its own package file and from Node. */
+export function readVersion(): VersionFacts {
+  const file = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const { version } = JSON.parse(file) as { readonly version: string };
+  return { groundwire: version, revision: version, node: process.versions.node, openssl: process.versions.openssl };
+}
