@@ -23,22 +23,73 @@ interface Goal {
   readonly bound: number;
 }
 
-const peers = (column: string) => [[ROWS.haproxy, column], [ROWS.nginx, column]] as const;
+const peers = (column: string) =>
+  [
+    [ROWS.haproxy, column],
+    [ROWS.nginx, column],
+  ] as const;
 
 const GOALS: readonly Goal[] = [
-  ...['throughput, 1 stream', 'throughput, 16 streams'].map((column): Goal => ({
-    name: `${column}, across nodes / better peer`, ours: [ROWS.acrossNodes, column], theirs: peers(column), best: 'most', wanted: 'at least', bound: 0.85,
-  })),
-  ...['latency p50', 'latency p99'].map((column): Goal => ({
-    name: `${column}, across nodes / better peer`, ours: [ROWS.acrossNodes, column], theirs: peers(column), best: 'least', wanted: 'at most', bound: 1.1,
-  })),
-  { name: 'new connections, across nodes / better peer', ours: [ROWS.acrossNodes, 'new connections'], theirs: peers('new connections'), best: 'most', wanted: 'at least', bound: 4 },
-  ...['throughput, 1 stream', 'throughput, 16 streams'].map((column): Goal => ({
-    name: `${column}, same node / across nodes`, ours: [ROWS.sameNode, column], theirs: [[ROWS.acrossNodes, column]], best: 'most', wanted: 'at least', bound: 1.5,
-  })),
-  { name: 'latency p50, same node / across nodes', ours: [ROWS.sameNode, 'latency p50'], theirs: [[ROWS.acrossNodes, 'latency p50']], best: 'least', wanted: 'at most', bound: 0.5 },
-  { name: 'resident memory a connection, KiB', ours: [ROWS.idle, 'memory a connection'], best: 'least', wanted: 'at most', bound: 8 },
-  { name: 'idle connections that still answer', ours: [ROWS.idle, 'answering'], best: 'most', wanted: 'at least', bound: 10_000 },
+  ...['throughput, 1 stream', 'throughput, 16 streams'].map(
+    (column): Goal => ({
+      name: `${column}, across nodes / better peer`,
+      ours: [ROWS.acrossNodes, column],
+      theirs: peers(column),
+      best: 'most',
+      wanted: 'at least',
+      bound: 0.85,
+    }),
+  ),
+  ...['latency p50', 'latency p99'].map(
+    (column): Goal => ({
+      name: `${column}, across nodes / better peer`,
+      ours: [ROWS.acrossNodes, column],
+      theirs: peers(column),
+      best: 'least',
+      wanted: 'at most',
+      bound: 1.1,
+    }),
+  ),
+  {
+    name: 'new connections, across nodes / better peer',
+    ours: [ROWS.acrossNodes, 'new connections'],
+    theirs: peers('new connections'),
+    best: 'most',
+    wanted: 'at least',
+    bound: 4,
+  },
+  ...['throughput, 1 stream', 'throughput, 16 streams'].map(
+    (column): Goal => ({
+      name: `${column}, same node / across nodes`,
+      ours: [ROWS.sameNode, column],
+      theirs: [[ROWS.acrossNodes, column]],
+      best: 'most',
+      wanted: 'at least',
+      bound: 1.5,
+    }),
+  ),
+  {
+    name: 'latency p50, same node / across nodes',
+    ours: [ROWS.sameNode, 'latency p50'],
+    theirs: [[ROWS.acrossNodes, 'latency p50']],
+    best: 'least',
+    wanted: 'at most',
+    bound: 0.5,
+  },
+  {
+    name: 'resident memory a connection, KiB',
+    ours: [ROWS.idle, 'memory a connection'],
+    best: 'least',
+    wanted: 'at most',
+    bound: 8,
+  },
+  {
+    name: 'idle connections that still answer',
+    ours: [ROWS.idle, 'answering'],
+    best: 'most',
+    wanted: 'at least',
+    bound: 10_000,
+  },
 ];
 
 /** One line a goal: its figure, what is wanted, and `met` or `short`; goals whose rows were not measured are left out. */
@@ -52,6 +103,8 @@ export function formatGoals(cells: readonly Cell[]): string[] {
     const reference = theirs === undefined ? 1 : goal.best === 'most' ? Math.max(...theirs) : Math.min(...theirs);
     const figure = ours / reference;
     const met = goal.wanted === 'at least' ? figure >= goal.bound : figure <= goal.bound;
-    return [`${met ? 'met  ' : 'short'}  ${goal.name}: ${formatFigure(figure)} (${goal.wanted} ${formatFigure(goal.bound)})`];
+    return [
+      `${met ? 'met  ' : 'short'}  ${goal.name}: ${formatFigure(figure)} (${goal.wanted} ${formatFigure(goal.bound)})`,
+    ];
   });
 }

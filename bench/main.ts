@@ -48,7 +48,7 @@ async function bench(): Promise<Cell[]> {
     progress('starting the peers');
     const peers = await openPeerPaths(program, DIRECTORY, closers);
     const paths = [...peers];
-    const mesh = flags['peers-only'] ? undefined : await openMeshPaths(program, DIRECTORY, closers, progress);
+    const mesh = flags['peers-only'] ? undefined : await openMeshPaths(program, closers);
     if (mesh !== undefined) paths.splice(1, 0, ...mesh.paths);
 
     const figures = new Map<string, Map<Column, number[]>>(paths.map((path) => [path.row, new Map()]));

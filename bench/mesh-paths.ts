@@ -33,7 +33,11 @@ interface RunningPod {
 
 /** Opens a mesh of its own beside the peers' namespaces: a client on node A, a server on each node. */
 export async function openMeshPaths(program: string, closers: (() => Promise<void>)[]): Promise<MeshPaths> {
-  const mesh = await TwoNodeMesh.prepare('benchmesh', { subnet: 79, agentFlags: ['--worker-threads', String(PROXY_THREADS), '--access-log=false'] }, MANIFESTS);
+  const mesh = await TwoNodeMesh.prepare(
+    'benchmesh',
+    { subnet: 79, agentFlags: ['--worker-threads', String(PROXY_THREADS), '--access-log=false'] },
+    MANIFESTS,
+  );
   closers.push(async () => {
     const left = await mesh.close();
     if (left.length > 0) throw new Error(`the benchmark left behind: ${left.join(', ')}`);
@@ -48,12 +52,26 @@ export async function openMeshPaths(program: string, closers: (() => Promise<voi
   const near = await startPod(mesh, 'a', 'server-near', serve('0.0.0.0'));
   // In the pod's cgroup as well as in its namespace: the capture hooks hang on the cgroup.
   const inClient = (command: readonly string[]): [string, ...string[]] => [
-    'sh', '-c', 'echo 0 > "$1/cgroup.procs" && shift && exec "$@"', 'in-client', client.cgroup,
-    'nsenter', `--net=/run/netns/${client.netns}`, '--', ...command,
+    'sh',
+    '-c',
+    'echo 0 > "$1/cgroup.procs" && shift && exec "$@"',
+    'in-client',
+    client.cgroup,
+    'nsenter',
+    `--net=/run/netns/${client.netns}`,
+    '--',
+    ...command,
   ];
-  const proxies = (['a', 'b'] as const).map((letter) => mesh.agent(letter).child.pid).filter((pid) => pid !== undefined);
+  const proxies = (['a', 'b'] as const)
+    .map((letter) => mesh.agent(letter).child.pid)
+    .filter((pid) => pid !== undefined);
   const path = (row: string, server: RunningPod, pids: readonly number[]): Path => ({
-    row, netns: client.netns, inClient, address: server.address, port: SWALLOW_PORT, proxies: pids,
+    row,
+    netns: client.netns,
+    inClient,
+    address: server.address,
+    port: SWALLOW_PORT,
+    proxies: pids,
   });
   for (const server of [far, near]) {
     await until(`${server.address} answers through the mesh`, async () => {
@@ -67,7 +85,12 @@ export async function openMeshPaths(program: string, closers: (() => Promise<voi
   };
 }
 
-async function startPod(mesh: TwoNodeMesh, node: NodeLetter, name: string, command: readonly string[]): Promise<RunningPod> {
+async function startPod(
+  mesh: TwoNodeMesh,
+  node: NodeLetter,
+  name: string,
+  command: readonly string[],
+): Promise<RunningPod> {
   const process = mesh.startPod({ node, namespace: 'bench', name, serviceAccount: name }, command);
   const pod = await until(`pod ${name} runs`, async () => {
     if (process.child.exitCode !== null) throw new Error(process.log());

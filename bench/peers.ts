@@ -34,12 +34,48 @@ export async function makeCertificates(directory: string): Promise<void> {
   mkdirSync(directory, { recursive: true });
   const path = (name: string) => join(directory, name);
   const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  await must(['openssl', 'req', '-x509', ...curve, '-days', '2', '-subj', '/CN=bench-root',
-    '-keyout', path('root.key'), '-out', path('root.pem')]);
+  await must([
+    'openssl',
+    'req',
+    '-x509',
+    ...curve,
+    '-days',
+    '2',
+    '-subj',
+    '/CN=bench-root',
+    '-keyout',
+    path('root.key'),
+    '-out',
+    path('root.pem'),
+  ]);
   for (const side of ['client', 'server']) {
-    await must(['openssl', 'req', ...curve, '-subj', `/CN=bench-${side}`, '-keyout', path(`${side}.key`), '-out', path(`${side}.csr`)]);
-    await must(['openssl', 'x509', '-req', '-days', '2', '-in', path(`${side}.csr`), '-CA', path('root.pem'),
-      '-CAkey', path('root.key'), '-CAcreateserial', '-out', path(`${side}.pem`)]);
+    await must([
+      'openssl',
+      'req',
+      ...curve,
+      '-subj',
+      `/CN=bench-${side}`,
+      '-keyout',
+      path(`${side}.key`),
+      '-out',
+      path(`${side}.csr`),
+    ]);
+    await must([
+      'openssl',
+      'x509',
+      '-req',
+      '-days',
+      '2',
+      '-in',
+      path(`${side}.csr`),
+      '-CA',
+      path('root.pem'),
+      '-CAkey',
+      path('root.key'),
+      '-CAcreateserial',
+      '-out',
+      path(`${side}.pem`),
+    ]);
     // haproxy wants certificate and key in one file.
     await must(['sh', '-c', `cat '${path(`${side}.pem`)}' '${path(`${side}.key`)}' > '${path(`${side}.both.pem`)}'`]);
   }
@@ -65,14 +101,18 @@ defaults
   timeout client 1h
   timeout server 1h
 `;
-  const clientSide = SERVED.map((_, index) => `listen client${index}
+  const clientSide = SERVED.map(
+    (_, index) => `listen client${index}
   bind ${nodes.a.address}:${client + index}
   server node-b ${nodes.b.address}:${tls + index} ssl verify required ca-file ${file('root.pem')} crt ${file('client.both.pem')}
-`);
-  const serverSide = SERVED.map((port, index) => `listen server${index}
+`,
+  );
+  const serverSide = SERVED.map(
+    (port, index) => `listen server${index}
   bind ${nodes.b.address}:${tls + index} ssl crt ${file('server.both.pem')} verify required ca-file ${file('root.pem')}
   server application ${serverAddress}:${port}
-`);
+`,
+  );
   writeFileSync(file('haproxy-client.cfg'), head + clientSide.join(''));
   writeFileSync(file('haproxy-server.cfg'), head + serverSide.join(''));
   return {
@@ -102,7 +142,8 @@ stream {
   tcp_nodelay on;
   proxy_timeout 1h;
 `;
-  const clientSide = SERVED.map((_, index) => `  server {
+  const clientSide = SERVED.map(
+    (_, index) => `  server {
     listen ${nodes.a.address}:${client + index} reuseport;
     proxy_pass ${nodes.b.address}:${tls + index};
     proxy_ssl on;
@@ -115,8 +156,10 @@ stream {
     proxy_ssl_certificate_key ${file('client.key')};
     proxy_ssl_session_reuse on;
   }
-`);
-  const serverSide = SERVED.map((port, index) => `  server {
+`,
+  );
+  const serverSide = SERVED.map(
+    (port, index) => `  server {
     listen ${nodes.b.address}:${tls + index} ssl reuseport;
     proxy_pass ${serverAddress}:${port};
     ssl_protocols TLSv1.3;
@@ -127,9 +170,16 @@ stream {
     ssl_client_certificate ${file('root.pem')};
     ssl_session_cache shared:bench:1m;
   }
-`);
+`,
+  );
   writeFileSync(file('nginx-client.conf'), `${head('client')}${clientSide.join('')}}\n`);
   writeFileSync(file('nginx-server.conf'), `${head('server')}${serverSide.join('')}}\n`);
   const command = (side: string): [string, ...string[]] => ['nginx', '-c', file(`nginx-${side}.conf`), '-p', directory];
-  return { row: 'nginx stream pair', clientSide: command('client'), serverSide: command('server'), clientPort: client, tlsPort: tls };
+  return {
+    row: 'nginx stream pair',
+    clientSide: command('client'),
+    serverSide: command('server'),
+    clientPort: client,
+    tlsPort: tls,
+  };
 }

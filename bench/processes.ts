@@ -24,7 +24,9 @@ export function processTree(root: number): number[] {
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
     try {
-      const fields = readFileSync(`/proc/${entry}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+      const fields = readFileSync(`/proc/${entry}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .split(' ');
       parents.set(Number(entry), Number(fields[1]));
     } catch {
       // It ended between the listing and the read.
@@ -42,7 +44,9 @@ export function usage(roots: readonly number[]): Usage {
   let peakResidentBytes = 0;
   for (const pid of roots.flatMap(processTree)) {
     try {
-      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .split(' ');
       const status = readFileSync(`/proc/${pid}/status`, 'utf8');
       cpuSeconds += (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
       residentBytes += statusBytes(status, 'VmRSS');

@@ -33,12 +33,20 @@ export function formatTable(cells: readonly Cell[]): string {
   const unit = (column: string) => cells.find((cell) => cell.column === column)?.unit ?? '';
   const text = (row: string, column: string) => {
     const cell = cells.find((candidate) => candidate.row === row && candidate.column === column);
-    return cell === undefined ? '' : `${formatFigure(cell.median)} (${formatFigure(cell.min)}..${formatFigure(cell.max)})`;
+    return cell === undefined
+      ? ''
+      : `${formatFigure(cell.median)} (${formatFigure(cell.min)}..${formatFigure(cell.max)})`;
   };
-  const lines = [['', ...columns.map((column) => `${column}, ${unit(column)}`)], ['---', ...columns.map(() => '---')]];
+  const lines = [
+    ['', ...columns.map((column) => `${column}, ${unit(column)}`)],
+    ['---', ...columns.map(() => '---')],
+  ];
   for (const row of rows) lines.push([row, ...columns.map((column) => text(row, column))]);
   const widths = lines[0]?.map((_, index) => Math.max(...lines.map((line) => (line[index] ?? '').length))) ?? [];
   return lines
-    .map((line) => `| ${line.map((cell, index) => (cell === '---' ? '-'.repeat(widths[index] ?? 3) : cell.padEnd(widths[index] ?? 0))).join(' | ')} |`)
+    .map(
+      (line) =>
+        `| ${line.map((cell, index) => (cell === '---' ? '-'.repeat(widths[index] ?? 3) : cell.padEnd(widths[index] ?? 0))).join(' | ')} |`,
+    )
     .join('\n');
 }

@@ -19,7 +19,9 @@ export async function claimMachine(what: string): Promise<Claim> {
   const holder = `process ${process.pid}, started ${new Date().toISOString()}`;
   const server: Server = createServer((socket) => socket.on('error', () => {}).end(holder));
   const taken = await new Promise<boolean>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => (error.code === 'EADDRINUSE' ? resolve(true) : reject(error)));
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'EADDRINUSE' ? resolve(true) : reject(error),
+    );
     server.listen(path, () => resolve(false));
   });
   if (taken) {

@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { existsSync, readdirSync, readFileSync, readlinkSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { run, sleep } from './shell.ts';
 
@@ -98,13 +107,17 @@ export function listRemains(names: MeshNames): string[] {
     ...cgroupsOf(mesh).map((path) => `cgroup ${path}`),
     ...pinsOf(mesh).map((path) => `pin ${path}`),
     ...resolvConfsOf(mesh).map((path) => `file ${path}`),
-    ...nodesOf(mesh).map((node) => join(RUN_DIRECTORY, node)).filter(existsSync).map((path) => `directory ${path}`),
+    ...nodesOf(mesh)
+      .map((node) => join(RUN_DIRECTORY, node))
+      .filter(existsSync)
+      .map((path) => `directory ${path}`),
     ...(existsSync(directory) ? [`directory ${directory}`] : []),
   ];
 }
 
 function removeCgroup(path: string): void {
-  for (const entry of readdirSync(path, { withFileTypes: true })) if (entry.isDirectory()) removeCgroup(join(path, entry.name));
+  for (const entry of readdirSync(path, { withFileTypes: true }))
+    if (entry.isDirectory()) removeCgroup(join(path, entry.name));
   rmdirSync(path);
 }
 

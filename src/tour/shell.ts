@@ -68,7 +68,11 @@ export interface Background {
  */
 export function start(command: readonly [string, ...string[]], logFile: string): Background {
   const output = openSync(logFile, 'a');
-  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...command], { stdio: ['ignore', output, output] });
+  // In a session of its own: a Ctrl-C is for us, who then end things in order.
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...command], {
+    stdio: ['ignore', output, output],
+    detached: true,
+  });
   closeSync(output);
   const ended = new Promise<number>((resolve) => {
     child.on('error', () => resolve(127));

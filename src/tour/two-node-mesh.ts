@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type MeshNames, meshNames, sweep } from './remains.ts';
@@ -48,7 +48,11 @@ export class TwoNodeMesh {
   }
 
   /** Sweeps what an earlier run left, makes the nodes, and writes the first manifests. Nothing of ours runs yet. */
-  static async prepare(mesh: string, options: MeshOptions, manifests: Readonly<Record<string, string>>): Promise<TwoNodeMesh> {
+  static async prepare(
+    mesh: string,
+    options: MeshOptions,
+    manifests: Readonly<Record<string, string>>,
+  ): Promise<TwoNodeMesh> {
     const names = meshNames(mesh);
     const left = await sweep(names);
     if (left.length > 0) throw new Error(`an earlier run left what cannot be removed: ${left.join(', ')}`);
@@ -60,7 +64,11 @@ export class TwoNodeMesh {
   }
 
   /** Like `prepare`, with the control plane and both agents up and ready. */
-  static async open(mesh: string, options: MeshOptions, manifests: Readonly<Record<string, string>>): Promise<TwoNodeMesh> {
+  static async open(
+    mesh: string,
+    options: MeshOptions,
+    manifests: Readonly<Record<string, string>>,
+  ): Promise<TwoNodeMesh> {
     const made = await TwoNodeMesh.prepare(mesh, options, manifests);
     try {
       await made.startControl();
@@ -72,9 +80,13 @@ export class TwoNodeMesh {
     }
   }
 
-  /** Writes (or replaces) one file of the manifests directory, whole. */
+  /** Writes (or replaces) one file of the manifests directory. */
   writeManifest(file: string, text: string): void {
     writeFileSync(join(this.manifests, file), text);
+  }
+
+  removeManifest(file: string): void {
+    rmSync(join(this.manifests, file), { force: true });
   }
 
   get control(): Background {
@@ -93,16 +105,22 @@ export class TwoNodeMesh {
     const { a } = this.nodes;
     this.#control = start(
       onNode(a, [
-        GROUNDWIRE, 'control',
-        '--listen', `${a.address}:${CONTROL_PORT}`,
-        '--manifests', this.manifests,
-        '--state-dir', join(this.names.directory, 'control'),
+        GROUNDWIRE,
+        'control',
+        '--listen',
+        `${a.address}:${CONTROL_PORT}`,
+        '--manifests',
+        this.manifests,
+        '--state-dir',
+        join(this.names.directory, 'control'),
         ...(this.#options.controlFlags ?? []),
       ]),
       join(this.names.directory, 'control.log'),
     );
     await this.#whileAlive(this.#control, 'the control plane listens', async () => {
-      const open = await run(onNode(a, ['bash', '-c', `exec 3<>/dev/tcp/${a.address}/${CONTROL_PORT}`]), { timeoutMs: 2000 });
+      const open = await run(onNode(a, ['bash', '-c', `exec 3<>/dev/tcp/${a.address}/${CONTROL_PORT}`]), {
+        timeoutMs: 2000,
+      });
       return open.code === 0 ? true : undefined;
     });
   }
@@ -118,17 +136,32 @@ export class TwoNodeMesh {
     const node = this.nodes[letter];
     const directory = join(this.names.directory, node.name);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const token = await must([GROUNDWIRE, 'control', 'token', '--node', node.name, '--state-dir', join(this.names.directory, 'control')]);
+    const token = await must([
+      GROUNDWIRE,
+      'control',
+      'token',
+      '--node',
+      node.name,
+      '--state-dir',
+      join(this.names.directory, 'control'),
+    ]);
     writeFileSync(join(directory, 'token'), token, { mode: 0o600 });
     const agent = start(
       onNode(node, [
-        GROUNDWIRE, 'agent',
-        '--node', node.name,
-        '--control', `${this.nodes.a.address}:${CONTROL_PORT}`,
-        '--token-file', join(directory, 'token'),
-        '--state-dir', join(directory, 'state'),
-        '--pod-cidr', `${node.podCidr},${node.podCidr6}`,
-        '--resolvers', this.nodes.a.address,
+        GROUNDWIRE,
+        'agent',
+        '--node',
+        node.name,
+        '--control',
+        `${this.nodes.a.address}:${CONTROL_PORT}`,
+        '--token-file',
+        join(directory, 'token'),
+        '--state-dir',
+        join(directory, 'state'),
+        '--pod-cidr',
+        `${node.podCidr},${node.podCidr6}`,
+        '--resolvers',
+        this.nodes.a.address,
         ...(this.#options.agentFlags ?? []),
         ...extraFlags,
       ]),
@@ -151,14 +184,20 @@ export class TwoNodeMesh {
     const pairs = (flag: string, values: Readonly<Record<string, string>> | undefined) =>
       Object.entries(values ?? {}).flatMap(([key, value]) => [flag, `${key}=${value}`]);
     return [
-      GROUNDWIRE, 'run',
-      '--node', this.nodes[pod.node].name,
-      '--namespace', pod.namespace,
-      '--name', pod.name,
-      '--service-account', pod.serviceAccount ?? 'default',
+      GROUNDWIRE,
+      'run',
+      '--node',
+      this.nodes[pod.node].name,
+      '--namespace',
+      pod.namespace,
+      '--name',
+      pod.name,
+      '--service-account',
+      pod.serviceAccount ?? 'default',
       ...pairs('--label', pod.labels),
       ...pairs('--annotation', pod.annotations),
-      '--', ...command,
+      '--',
+      ...command,
     ];
   }
 
@@ -192,10 +231,14 @@ export class TwoNodeMesh {
   }
 
   async #whileAlive(process: Background, what: string, probe: () => Promise<true | undefined>): Promise<void> {
-    await until(what, async () => {
-      if (process.child.exitCode !== null) return { ended: process.child.exitCode };
-      return (await probe()) === true ? { ended: undefined } : undefined;
-    }, 30_000).then(({ ended }) => {
+    await until(
+      what,
+      async () => {
+        if (process.child.exitCode !== null) return { ended: process.child.exitCode };
+        return (await probe()) === true ? { ended: undefined } : undefined;
+      },
+      30_000,
+    ).then(({ ended }) => {
       if (ended === undefined) return;
       const tail = process.log().trim().split('\n').slice(-15).join('\n');
       throw new Error(`${what}: it ended with status ${ended} instead. ${process.logFile} ends:\n${tail}`);
@@ -211,8 +254,11 @@ export class PodShell {
   #count = 0;
 
   constructor(command: readonly [string, ...string[]]) {
-    const [program, ...args] = ['setpriv', '--pdeathsig', 'TERM', '--', ...command];
-    this.#child = spawn(program as string, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    // A session of its own, so that a Ctrl-C meant for the tour does not reach the pod.
+    this.#child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...command], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true,
+    });
     this.#child.stdout.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
     this.#child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#errors += text));
     this.#child.stdin.on('error', () => {});
@@ -225,20 +271,25 @@ export class PodShell {
     const begin = this.#output.length;
     const errorsBegin = this.#errors.length;
     this.#child.stdin.write(`( ${script}\n) </dev/null; printf '\\n${mark}%s\\n' $?\n`);
-    return until(`\`${script}\` to end in its pod`, () => {
-      const output = this.#output.slice(begin);
-      const at = output.indexOf(mark);
-      const end = output.indexOf('\n', at);
-      if (at < 0 || end < 0) {
-        if (this.#child.exitCode !== null) throw new Error(`the pod has ended: ${this.#errors.trim()}`);
-        return undefined;
-      }
-      return {
-        code: Number(output.slice(at + mark.length, end)),
-        stdout: output.slice(0, at - 1),
-        stderr: this.#errors.slice(errorsBegin),
-      };
-    }, timeoutMs, 10);
+    return until(
+      `\`${script}\` to end in its pod`,
+      () => {
+        const output = this.#output.slice(begin);
+        const at = output.indexOf(mark);
+        const end = output.indexOf('\n', at);
+        if (at < 0 || end < 0) {
+          if (this.#child.exitCode !== null) throw new Error(`the pod has ended: ${this.#errors.trim()}`);
+          return undefined;
+        }
+        return {
+          code: Number(output.slice(at + mark.length, end)),
+          stdout: output.slice(0, at - 1),
+          stderr: this.#errors.slice(errorsBegin),
+        };
+      },
+      timeoutMs,
+      10,
+    );
   }
 
   /** Addresses of the pod, IPv4 first. */
@@ -256,4 +307,3 @@ export class PodShell {
     clearTimeout(insist);
   }
 }
-

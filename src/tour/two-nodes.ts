@@ -58,7 +58,21 @@ export async function openTwoNodes(nodes: TwoNodes): Promise<void> {
     await must(['ip', 'netns', 'add', node.netns]);
     await must(['ip', '-n', node.netns, 'link', 'set', 'lo', 'up']);
   }
-  await must(['ip', '-n', a.netns, 'link', 'add', a.device, 'type', 'veth', 'peer', 'name', b.device, 'netns', b.netns]);
+  await must([
+    'ip',
+    '-n',
+    a.netns,
+    'link',
+    'add',
+    a.device,
+    'type',
+    'veth',
+    'peer',
+    'name',
+    b.device,
+    'netns',
+    b.netns,
+  ]);
   for (const [here, there] of [
     [a, b],
     [b, a],
@@ -82,4 +96,3 @@ export async function openTwoNodes(nodes: TwoNodes): Promise<void> {
 export async function closeTwoNodes(nodes: TwoNodes): Promise<void> {
   for (const node of [nodes.a, nodes.b]) await run(['ip', 'netns', 'delete', node.netns]);
 }
-
