@@ -266,7 +266,8 @@ function factsOf(pem: string): CertificateFacts {
   const certificate = new X509Certificate(pem);
   return {
     pem: Buffer.from(pem).toString('base64'),
-    serialNumber: certificate.serialNumber,
+    // Decimal, as ztunnel prints it.
+    serialNumber: BigInt(`0x${certificate.serialNumber}`).toString(),
     validFrom: certificate.validFromDate.toISOString(),
     expirationTime: certificate.validToDate.toISOString(),
   };

@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { credentials, Metadata } from '@grpc/grpc-js';
+import type { ChannelCredentials, ClientOptions, Metadata } from '@grpc/grpc-js';
 import { fromGrpcStatus } from '../model/grpc-status.ts';
 import { formatSpiffeId, type SpiffeId } from '../model/identity.ts';
 import { IstioCertificateRequest, IstioCertificateServiceClient } from './gen/istio/citadel.ts';
 
 const DEADLINE_MS = 10_000;
 
-export interface SigningClientOptions {
-  /** HOST:PORT. */
-  readonly address: string;
-  /** Re-read for each call, so that a new file is used without a restart. */
-  readonly readRootsPem: () => string;
-  readonly readToken: () => string;
-  readonly clusterId: string;
+/** Where the authority is and how an agent proves itself to it; a `ControlPlane` of discovery is one. */
+export interface SigningEndpoint {
+  dial(): {
+    readonly address: string;
+    readonly rootsPem: string;
+    readonly credentials: ChannelCredentials;
+    readonly options: ClientOptions;
+  };
+  callMetadata(): Metadata;
 }
 
 /** Asks an authority that serves the signing API for certificates. One connection, made anew when the roots change. */
 export class SigningClient {
-  readonly #options: SigningClientOptions;
+  readonly #endpoint: SigningEndpoint;
   #open: { readonly rootsPem: string; readonly client: IstioCertificateServiceClient } | undefined;
 
-  constructor(options: SigningClientOptions) {
-    this.#options = options;
+  constructor(endpoint: SigningEndpoint) {
+    this.#endpoint = endpoint;
   }
 
   /** The answer's PEM parts: leaf, intermediates, trust roots. Rejects with `StreamError`. */
@@ -33,9 +35,7 @@ export class SigningClient {
       metadata: { ImpersonatedIdentity: formatSpiffeId(identity) },
     });
     try {
-      const metadata = new Metadata();
-      metadata.set('authorization', `Bearer ${this.#options.readToken()}`);
-      metadata.set('clusterid', this.#options.clusterId);
+      const metadata = this.#endpoint.callMetadata();
       const client = this.#client();
       return await new Promise((resolve, reject) => {
         client.createCertificate(request, metadata, { deadline: Date.now() + DEADLINE_MS }, (error, response) =>
@@ -53,16 +53,10 @@ export class SigningClient {
   }
 
   #client(): IstioCertificateServiceClient {
-    const rootsPem = this.#options.readRootsPem();
+    const { address, rootsPem, credentials, options } = this.#endpoint.dial();
     if (this.#open?.rootsPem === rootsPem) return this.#open.client;
     this.close();
-    const channel = credentials.createSsl(Buffer.from(rootsPem));
-    const client = new IstioCertificateServiceClient(this.#options.address, channel, {
-      'grpc.keepalive_time_ms': 30_000,
-      'grpc.keepalive_timeout_ms': 10_000,
-      // The manager has its own delays; the channel must not add longer ones.
-      'grpc.max_reconnect_backoff_ms': 2_000,
-    });
+    const client = new IstioCertificateServiceClient(address, credentials, options);
     this.#open = { rootsPem, client };
     return client;
   }

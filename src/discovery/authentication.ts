@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { type Metadata, ServerInterceptingCall, type ServerInterceptor, ServerListenerBuilder, status } from '@grpc/grpc-js';
+import type { Log } from '../model/log.ts';
+
+/** Who calls. */
+export interface Caller {
+  readonly node: string;
+}
+
+/** Checks a bearer token; a value with `reason` refuses, and the reason is told to the caller. */
+export type VerifyToken = (token: string) => Caller | { readonly kind: 'rejected'; readonly reason: string };
+
+/** Lets no call pass without an accepted token, and remembers for the handlers who holds it. */
+export class Authentication {
+  readonly counters = { accepted: 0, refused: 0 };
+  readonly interceptor: ServerInterceptor;
+  // Keyed by the object that the handler receives: nothing that a caller sends can stand in for it.
+  readonly #callers = new WeakMap<Metadata, Caller>();
+  readonly #verify: VerifyToken;
+  readonly #log: Log;
+
+  constructor(verify: VerifyToken, log: Log) {
+    this.#verify = verify;
+    this.#log = log;
+    this.interceptor = (_method, call) =>
+      new ServerInterceptingCall(call, {
+        start: (next) => {
+          const listener = new ServerListenerBuilder().withOnReceiveMetadata((metadata, pass) => {
+            const reason = this.#admit(metadata);
+            if (reason === undefined) pass(metadata);
+            else call.sendStatus({ code: status.UNAUTHENTICATED, details: reason });
+          });
+          next(listener.build());
+        },
+      });
+  }
+
+  /** The holder of the token of a call that was let pass. */
+  callerOf(metadata: Metadata): Caller | undefined {
+    return this.#callers.get(metadata);
+  }
+
+  #admit(metadata: Metadata): string | undefined {
+    const [header] = metadata.get('authorization');
+    const token = typeof header === 'string' ? /^Bearer (\S+)$/i.exec(header)?.[1] : undefined;
+    const result = token === undefined ? { kind: 'rejected' as const, reason: 'the call has no bearer token' } : this.#verify(token);
+    if ('reason' in result) {
+      this.counters.refused += 1;
+      this.#log.warn('call refused', { reason: result.reason });
+      return result.reason;
+    }
+    this.counters.accepted += 1;
+    this.#callers.set(metadata, result);
+    return undefined;
+  }
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// One stream to the control plane, kept alive for ever:
+//
+//   Waiting ──delay over──> Open ──first response of each type──> Open (synced)
+//      ^                      │ ended, refused, silent
+//      └──────backoff─────────┘                        close() from anywhere: Closed
+//
+// What was received stays in force in every state (fail-static).
+
+import type { ClientDuplexStream } from '@grpc/grpc-js';
+import { Backoff } from '../model/backoff.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
+import { fromGrpcStatus, StreamError } from '../model/grpc-status.ts';
+import type { Log } from '../model/log.ts';
+import type { ControlPlane } from './control-plane.ts';
+import { decodeObject } from './decode.ts';
+import {
+  AggregatedDiscoveryServiceClient,
+  DeltaDiscoveryRequest,
+  type DeltaDiscoveryResponse,
+  type Resource,
+} from './gen/envoy/discovery.ts';
+import { isResourceType, type MeshObject, RESOURCE_TYPES, type ResourceRejected, type ResourceType } from './resource.ts';
+
+const MESSAGE_BYTES_MAX = 200 * 1024 * 1024;
+const RECONNECT = { initialMs: 10, maxMs: 15_000, jitter: 0.2 };
+/** A control plane that has not answered by then is taken for dead. */
+const FIRST_RESPONSE_MS = 10_000;
+const NACK_TEXT_MAX = 4096;
+
+/** One response, understood: apply it whole before anything else is decided. */
+export interface DeltaUpdate {
+  readonly type: ResourceType;
+  readonly upserts: readonly MeshObject[];
+  /** Names of resources that are gone. */
+  readonly removals: readonly string[];
+}
+
+/** An accepted resource as it came, for the cache. */
+export interface ReceivedResource {
+  readonly type: ResourceType;
+  readonly name: string;
+  readonly version: string;
+  readonly bytes: Uint8Array;
+}
+
+/** Keeps what was accepted across restarts. */
+export interface ReceivedStore {
+  record(type: ResourceType, accepted: readonly ReceivedResource[], removals: readonly string[]): void;
+}
+
+export interface DeltaClientOptions {
+  readonly controlPlane: ControlPlane;
+  readonly clusterId: string;
+  readonly node: DiscoveryNode;
+  readonly sink: (update: DeltaUpdate) => void;
+  readonly store: ReceivedStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random?: () => number;
+}
+
+/** Who asks; the forms are those of a ztunnel, so that istiod serves it too. */
+export interface DiscoveryNode {
+  readonly node: string;
+  readonly address: string;
+  readonly podName: string;
+  readonly podNamespace: string;
+}
+
+export interface DeltaClientCounters {
+  connects: number;
+  failures: number;
+  responses: number;
+  acks: number;
+  nacks: number;
+  rejectedResources: number;
+}
+
+type Call = ClientDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
+
+type State =
+  | { readonly kind: 'waiting'; readonly lastError: string; readonly abort: Cancel }
+  | { readonly kind: 'open'; readonly answered: Set<ResourceType>; readonly abort: Cancel }
+  | { readonly kind: 'closed'; readonly abort: Cancel };
+
+export interface DeltaClientStatus {
+  readonly state: State['kind'];
+  /** Every type has been answered on this stream. */
+  readonly synced: boolean;
+  readonly lastError: string;
+}
+
+/** The agent's side of delta xDS: delivers what it understands, in order, and reports what it does not. */
+export class DeltaClient {
+  readonly counters: DeltaClientCounters = { connects: 0, failures: 0, responses: 0, acks: 0, nacks: 0, rejectedResources: 0 };
+  readonly #options: DeltaClientOptions;
+  readonly #backoff: Backoff;
+  readonly #versions = new Map<ResourceType, Map<string, string>>(RESOURCE_TYPES.map((type) => [type, new Map()]));
+  #state: State = { kind: 'waiting', lastError: '', abort: nothing };
+
+  constructor(options: DeltaClientOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff(RECONNECT, options.random);
+  }
+
+  /** Starts from what an earlier run accepted; call before `open`. What cannot be read any more is asked for anew. */
+  restore(resources: readonly ReceivedResource[]): void {
+    for (const type of RESOURCE_TYPES) {
+      const upserts: MeshObject[] = [];
+      for (const { name, version, bytes } of resources.filter((resource) => resource.type === type)) {
+        const object = decodeObject(type, name, bytes, upserts.length);
+        if (object.kind === 'rejected') continue;
+        upserts.push(object);
+        this.#versionsOf(type).set(name, version);
+      }
+      if (upserts.length > 0) this.#options.sink({ type, upserts, removals: [] });
+    }
+  }
+
+  open(): void {
+    this.#connect();
+  }
+
+  close(): void {
+    this.#setState({ kind: 'closed', abort: nothing });
+  }
+
+  status(): DeltaClientStatus {
+    const state = this.#state;
+    return {
+      state: state.kind,
+      synced: state.kind === 'open' && state.answered.size === RESOURCE_TYPES.length,
+      lastError: state.kind === 'waiting' ? state.lastError : '',
+    };
+  }
+
+  #setState(state: State): void {
+    const before = this.#state;
+    this.#state = state;
+    before.abort();
+  }
+
+  #connect(): void {
+    const { clock, log } = this.#options;
+    this.counters.connects += 1;
+    try {
+      const { client, call } = this.#dial();
+      const answered = new Set<ResourceType>();
+      const isCurrent = (): boolean => this.#state.kind === 'open' && this.#state.answered === answered;
+      const fail = (error: StreamError): void => {
+        if (isCurrent()) this.#waitAfter(error, answered.size > 0);
+      };
+      const silence = clock.setTimer(FIRST_RESPONSE_MS, () => {
+        if (answered.size === 0) fail(new StreamError('UNAVAILABLE', `the control plane did not answer in ${FIRST_RESPONSE_MS} ms`, false));
+      });
+      const abort = (): void => {
+        silence();
+        call.cancel();
+        client.close();
+      };
+      this.#setState({ kind: 'open', answered, abort });
+      call.on('data', (response: DeltaDiscoveryResponse) => {
+        if (!isCurrent()) return;
+        this.#receive(call, response, answered);
+      });
+      call.on('error', (error) => fail(fromGrpcStatus(error)));
+      call.on('end', () => fail(new StreamError('UNAVAILABLE', 'the control plane ended the stream', true)));
+      for (const type of RESOURCE_TYPES) call.write(this.#firstRequest(type));
+    } catch (error) {
+      log.error('discovery connection not possible', { reason: String(error) });
+      this.#waitAfter(fromGrpcStatus(error), false);
+    }
+  }
+
+  #dial(): { client: AggregatedDiscoveryServiceClient; call: Call } {
+    const { controlPlane } = this.#options;
+    const { address, credentials, options } = controlPlane.dial();
+    const client = new AggregatedDiscoveryServiceClient(address, credentials, {
+      ...options,
+      'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
+      'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
+    });
+    return { client, call: client.deltaAggregatedResources(controlPlane.callMetadata()) };
+  }
+
+  #waitAfter(error: StreamError, hadAnswer: boolean): void {
+    const { clock, log } = this.#options;
+    this.counters.failures += 1;
+    // Only a server that has answered before is one that merely moved on; another would be asked in a tight loop.
+    if (error.routine && hadAnswer) this.#backoff.reset();
+    const delayMs = this.#backoff.next();
+    log.warn('discovery stream ended', { code: error.code, reason: error.message, retry_ms: Math.round(delayMs) });
+    const abort = clock.setTimer(delayMs, () => this.#connect());
+    this.#setState({ kind: 'waiting', lastError: error.message, abort });
+  }
+
+  #receive(call: Call, response: DeltaDiscoveryResponse, answered: Set<ResourceType>): void {
+    const { typeUrl: type, nonce } = response;
+    this.counters.responses += 1;
+    if (!isResourceType(type)) {
+      this.counters.nacks += 1;
+      call.write(toAnswer(type, nonce, `${type} was not asked for`));
+      return;
+    }
+    const rejected = this.#apply(type, response);
+    if (!answered.has(type)) {
+      answered.add(type);
+      this.#backoff.reset();
+    }
+    if (rejected.length === 0) {
+      this.counters.acks += 1;
+      call.write(toAnswer(type, nonce, ''));
+      return;
+    }
+    this.counters.nacks += 1;
+    this.counters.rejectedResources += rejected.length;
+    for (const { name, index, reason } of rejected) this.#options.log.error('resource rejected', { type, name, index, reason });
+    const text = rejected.map(({ name, index, reason }) => `${name} [${index}]: ${reason}`).join('\n');
+    call.write(toAnswer(type, nonce, text.slice(0, NACK_TEXT_MAX)));
+  }
+
+  // What is rejected leaves no trace: its last good form and version stay.
+  #apply(type: ResourceType, response: DeltaDiscoveryResponse): ResourceRejected[] {
+    const versions = this.#versionsOf(type);
+    const upserts: MeshObject[] = [];
+    const accepted: ReceivedResource[] = [];
+    const rejected: ResourceRejected[] = [];
+    for (const [index, resource] of response.resources.entries()) {
+      const object = readResource(type, resource, index);
+      if (object.kind === 'rejected') {
+        rejected.push(object);
+        continue;
+      }
+      const { name, version } = resource;
+      upserts.push(object);
+      accepted.push({ type, name, version, bytes: resource.resource?.value ?? new Uint8Array() });
+      versions.set(name, version);
+    }
+    // A name that was asked for and never known is reported as removed, too: nothing to do then.
+    const removals = response.removedResources.filter((name) => versions.delete(name));
+    if (upserts.length > 0 || removals.length > 0) {
+      this.#options.sink({ type, upserts, removals });
+      this.#options.store.record(type, accepted, removals);
+    }
+    return rejected;
+  }
+
+  #firstRequest(typeUrl: ResourceType): DeltaDiscoveryRequest {
+    const { node, clusterId } = this.#options;
+    const { address, podName, podNamespace } = node;
+    return DeltaDiscoveryRequest.fromPartial({
+      typeUrl,
+      initialResourceVersions: Object.fromEntries(this.#versionsOf(typeUrl)),
+      node: {
+        id: `ztunnel~${address}~${podName}.${podNamespace}~${podNamespace}.svc.cluster.local`,
+        metadata: {
+          NAME: podName,
+          NAMESPACE: podNamespace,
+          INSTANCE_IPS: address,
+          NODE_NAME: node.node,
+          CLUSTER_ID: clusterId,
+        },
+      },
+    });
+  }
+
+  #versionsOf(type: ResourceType): Map<string, string> {
+    const versions = this.#versions.get(type);
+    if (versions === undefined) throw new Error(`no versions of ${type}`);
+    return versions;
+  }
+}
+
+function readResource(type: ResourceType, { name, resource }: Resource, index: number): MeshObject | ResourceRejected {
+  if (resource?.typeUrl !== type) {
+    return { kind: 'rejected', type, name, index, reason: `content is of type ${JSON.stringify(resource?.typeUrl ?? '')}` };
+  }
+  return decodeObject(type, name, resource.value, index);
+}
+
+function toAnswer(typeUrl: string, responseNonce: string, problem: string): DeltaDiscoveryRequest {
+  return DeltaDiscoveryRequest.fromPartial({
+    typeUrl,
+    responseNonce,
+    ...(problem !== '' && { errorDetail: { code: 0, message: problem } }),
+  });
+}
+
+function nothing(): void {}
