@@ -118,18 +118,16 @@ function declareFlows(registry: Registry, labels: FlowLabelTable, reader: Metric
   // The first one fills all, so that a scrape reads the engine once; a registry renders its metrics in the order in
   // which they were declared.
   const opened = flow('istio_tcp_connections_opened_total', 'TCP connections opened.', () => {
-    const expired = fill();
-    unlabelled.reset();
-    unlabelled.inc(expired);
+    expiredRows.set(fill());
   });
   const closed = flow('istio_tcp_connections_closed_total', 'TCP connections closed.');
   const failed = flow('istio_tcp_connections_failed_total', 'TCP connections that failed or were refused.');
   // Istio's words are the server's: "received" is what the client sent.
   const received = flow('istio_tcp_received_bytes_total', 'Bytes from client to server.');
   const sent = flow('istio_tcp_sent_bytes_total', 'Bytes from server to client.');
-  const unlabelled = new Counter({
-    name: 'groundwire_flow_rows_expired_total',
-    help: 'Rows of the engine whose labels have expired.',
+  const expiredRows = new Gauge({
+    name: 'groundwire_flow_rows_expired',
+    help: 'Rows of the engine that are not shown, since their labels have expired.',
     registers: [registry],
   });
   function fill(): number {
