@@ -6,7 +6,7 @@
 
 #include <cerrno>
 
-#include "../../bpf/mesh_abi.h"
+#include "mesh_abi.h"
 
 namespace groundwire {
 namespace {

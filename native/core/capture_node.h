@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a pod's capture needs of the node's: the maps, and where its own pins go.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "unique_fd.h"
+
+namespace groundwire {
+
+/// Shared by the node and its pods; lives until the last of them is gone. `lock` is the claim on the directory.
+struct NodeState {
+  std::string directory;      // in bpffs
+  std::string bpf_directory;  // compiled objects
+  uint64_t agent_cgroup_id = 0;
+  UniqueFd lock;
+  UniqueFd pods;       // mesh_pods
+  UniqueFd addresses;  // mesh_addresses
+  UniqueFd approvals;  // mesh_approvals
+  UniqueFd counters;   // mesh_counters
+
+  std::string MapPin(const char* map) const { return directory + "/" + map; }
+  std::string PodsDirectory() const { return directory + "/pods"; }
+};
+
+}  // namespace groundwire

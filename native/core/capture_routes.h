@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What capture changes in a pod's network namespace besides programs: rules, two tables, three sysctls.
+//
+//   471: fwmark M2                lookup 47572   local default dev lo               answers to the agent's deliveries
+//   472: fwmark M1                lookup 47571   local default dev lo src POD       captured connections
+//   473: ipproto udp dport 53     lookup 47571                                      DNS queries
+//
+// for each family the pod has an address of.
+#pragma once
+#include <cstdint>
+
+#include "mesh_abi.h"
+#include "status.h"
+
+namespace groundwire {
+
+/// Idempotent; also takes the DNS rule away when the pod's flags have no DNS.
+Status InstallRoutes(int netns_fd, const mesh_pod& pod);
+/// DNS queries leave the pod as before.
+Status RemoveDnsRules(int netns_fd, const mesh_pod& pod);
+Status RemoveRoutes(int netns_fd, const mesh_pod& pod);
+
+/// MESH_SYSCTL_* that are off now and that SetSysctls would turn on.
+Result<uint32_t> FindSysctlsToChange(int netns_fd, const mesh_pod& pod);
+Status SetSysctls(int netns_fd, uint32_t sysctls, bool on);
+
+}  // namespace groundwire
