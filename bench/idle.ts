@@ -8,8 +8,8 @@ import { type Cell, summarize } from './results.ts';
 
 /** A path whose agents are to hold many connections that say nothing. */
 export interface IdlePlace {
-  /** Puts a command into the client pod. */
-  readonly inClient: (command: readonly string[]) => [string, ...string[]];
+  /** The command line that runs a command as a pod of the client's node. */
+  readonly asPod: (command: readonly string[]) => [string, ...string[]];
   readonly address: string;
   readonly port: number;
   /** The process of the agent whose memory is read: the client's. */
@@ -29,8 +29,8 @@ const OPEN_TIMEOUT_MS = 180_000;
 /** Opens `count` connections, lets them rest, reads the agent's memory, and tries every one of them again. */
 export async function measureIdle(program: string, place: IdlePlace, count: number): Promise<Cell[]> {
   const before = usage([place.agent]).residentBytes;
-  const [command, ...args] = place.inClient([program, 'idle', place.address, String(place.port), String(count)]);
-  const child = spawn(command as string, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const [command, ...args] = place.asPod([program, 'idle', place.address, String(place.port), String(count)]);
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const deadline = setTimeout(() => child.kill('SIGKILL'), OPEN_TIMEOUT_MS);
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async (): Promise<IdleAnswer> => {

@@ -70,7 +70,7 @@ async function bench(): Promise<Cell[]> {
     }
     return cells;
   } finally {
-    for (const close of closers.reverse()) await close();
+    for (const close of closers.toReversed()) await close();
     rmSync(DIRECTORY, { recursive: true, force: true });
   }
 }

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { must } from '../src/tour/shell.ts';
 import { usage } from './processes.ts';
 
 /** One path through the machine that is measured. */
 export interface Path {
   readonly row: string;
-  /** Namespace of the client. */
-  readonly netns: string;
-  /** Puts a command into the client's place; by default into its network namespace. */
-  readonly inClient?: (command: readonly string[]) => [string, ...string[]];
+  /** Runs a command where the client is and returns what it printed. */
+  readonly inClient: (command: readonly string[]) => Promise<string>;
   /** Where the client dials; the echoing port is one above. */
   readonly address: string;
   readonly port: number;
@@ -37,8 +34,7 @@ export type Column = keyof typeof COLUMNS;
 async function load(program: string, path: Path, mode: string, echo: boolean, ...args: number[]) {
   const port = path.port + (echo ? 1 : 0);
   const command = [program, mode, path.address, String(port), ...args.map(String)];
-  const place = path.inClient ?? ((inner) => ['nsenter', `--net=/run/netns/${path.netns}`, '--', ...inner]);
-  const output = await must(place(command), { timeoutMs: 120_000 });
+  const output = await path.inClient(command);
   return JSON.parse(output) as Record<string, number>;
 }
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { join } from 'node:path';
-import { must, until } from '../src/tour/shell.ts';
+import { until } from '../src/tour/shell.ts';
 import { setSysctls } from '../src/tour/two-nodes.ts';
-import { type NodeLetter, TwoNodeMesh } from '../src/tour/two-node-mesh.ts';
+import { type NodeLetter, type PodShell, TwoNodeMesh } from '../src/tour/two-node-mesh.ts';
 import { ROWS } from './goals.ts';
 import type { IdlePlace } from './idle.ts';
 import { ECHO_PORT, SWALLOW_PORT } from './load.ts';
@@ -20,22 +19,18 @@ metadata:
 `,
 };
 
+const LOAD_TIMEOUT_MS = 120_000;
+
 export interface MeshPaths {
   readonly paths: Path[];
   readonly idle: IdlePlace;
-}
-
-interface RunningPod {
-  readonly address: string;
-  readonly netns: string;
-  readonly cgroup: string;
 }
 
 /** Opens a mesh of its own beside the peers' namespaces: a client on node A, a server on each node. */
 export async function openMeshPaths(program: string, closers: (() => Promise<void>)[]): Promise<MeshPaths> {
   const mesh = await TwoNodeMesh.prepare(
     'benchmesh',
-    { subnet: 79, agentFlags: ['--worker-threads', String(PROXY_THREADS), '--access-log=false'] },
+    { subnet: 79, agentFlags: ['--worker-threads', String(PROXY_THREADS), '--access-log=false', '--keep-pods=false'] },
     MANIFESTS,
   );
   closers.push(async () => {
@@ -46,62 +41,53 @@ export async function openMeshPaths(program: string, closers: (() => Promise<voi
   await mesh.startControl();
   await Promise.all([mesh.startAgent('a'), mesh.startAgent('b')]);
 
-  const client = await startPod(mesh, 'a', 'client', ['sleep', 'infinity']);
-  const serve = (address: string) => [program, 'serve', address, String(SWALLOW_PORT)];
-  const far = await startPod(mesh, 'b', 'server-far', serve('0.0.0.0'));
-  const near = await startPod(mesh, 'a', 'server-near', serve('0.0.0.0'));
-  // In the pod's cgroup as well as in its namespace: the capture hooks hang on the cgroup.
-  const inClient = (command: readonly string[]): [string, ...string[]] => [
-    'sh',
-    '-c',
-    'echo 0 > "$1/cgroup.procs" && shift && exec "$@"',
-    'in-client',
-    client.cgroup,
-    'nsenter',
-    `--net=/run/netns/${client.netns}`,
-    '--',
-    ...command,
-  ];
-  const proxies = (['a', 'b'] as const)
-    .map((letter) => mesh.agent(letter).child.pid)
-    .filter((pid) => pid !== undefined);
-  const path = (row: string, server: RunningPod, pids: readonly number[]): Path => ({
-    row,
-    netns: client.netns,
-    inClient,
-    address: server.address,
-    port: SWALLOW_PORT,
-    proxies: pids,
-  });
-  for (const server of [far, near]) {
-    await until(`${server.address} answers through the mesh`, async () => {
-      await must(inClient([program, 'latency', server.address, String(ECHO_PORT), '100', '0.1']), { timeoutMs: 5_000 });
+  const client = await openPod(mesh, 'a', 'client');
+  const far = await serve(await openPod(mesh, 'b', 'far'), program);
+  const near = await serve(await openPod(mesh, 'a', 'near'), program);
+  const inClient = async (command: readonly string[]): Promise<string> => {
+    const { code, stdout, stderr } = await client.exec(command.join(' '), LOAD_TIMEOUT_MS);
+    if (code !== 0)
+      throw new Error(`${command.join(' ')} ended with status ${code} in the client pod: ${stderr.trim()}`);
+    return stdout;
+  };
+  for (const address of [far, near]) {
+    await until(`${address} answers through the mesh`, async () => {
+      await inClient([program, 'latency', address, String(ECHO_PORT), '100', '0.1']);
       return true;
     });
   }
+  const agents = (['a', 'b'] as const).map((letter) => mesh.agent(letter).child.pid).filter((pid) => pid !== undefined);
+  const path = (row: string, address: string, proxies: readonly number[]): Path => ({
+    row,
+    inClient,
+    address,
+    port: SWALLOW_PORT,
+    proxies,
+  });
   return {
-    paths: [path(ROWS.acrossNodes, far, proxies), path(ROWS.sameNode, near, proxies.slice(0, 1))],
-    idle: { inClient, address: far.address, port: ECHO_PORT, agent: proxies[0] ?? 0 },
+    paths: [path(ROWS.acrossNodes, far, agents), path(ROWS.sameNode, near, agents.slice(0, 1))],
+    idle: {
+      asPod: (command) => mesh.runCommand({ node: 'a', namespace: 'bench', name: 'idle' }, command),
+      address: far,
+      port: ECHO_PORT,
+      agent: agents[0] ?? 0,
+    },
   };
 }
 
-async function startPod(
-  mesh: TwoNodeMesh,
-  node: NodeLetter,
-  name: string,
-  command: readonly string[],
-): Promise<RunningPod> {
-  const process = mesh.startPod({ node, namespace: 'bench', name, serviceAccount: name }, command);
-  const pod = await until(`pod ${name} runs`, async () => {
-    if (process.child.exitCode !== null) throw new Error(process.log());
-    return await findPod(mesh, node, name);
-  });
-  await setSysctls(pod.netns, CONNECTION_RATE_SYSCTLS);
+async function openPod(mesh: TwoNodeMesh, node: NodeLetter, name: string): Promise<PodShell> {
+  const pod = mesh.openShell({ node, namespace: 'bench', name, serviceAccount: name });
+  for (const [key, value] of Object.entries(CONNECTION_RATE_SYSCTLS)) {
+    const { code, stderr } = await pod.exec(`echo '${value}' > /proc/sys/net/${key.replaceAll('.', '/')}`);
+    if (code !== 0) throw new Error(`pod ${name}: ${stderr.trim()}`);
+  }
   return pod;
 }
 
-/** Reads where a pod lives from the files of its agent. */
-async function findPod(mesh: TwoNodeMesh, node: NodeLetter, name: string): Promise<RunningPod | undefined> {
-  void join(mesh.names.directory, node, name);
-  return undefined;
+/** Starts the load server inside a pod. Returns the pod's address. */
+async function serve(pod: PodShell, program: string): Promise<string> {
+  const [address] = await pod.addresses();
+  if (address === undefined) throw new Error('the server pod has no address');
+  await pod.exec(`${program} serve ${address} ${SWALLOW_PORT} > /dev/null 2>&1 &`);
+  return address;
 }

@@ -86,10 +86,11 @@ export async function openPeerPaths(
   );
   await waitForPort(client.netns, server.address, ECHO_PORT);
 
+  const inClient = (command: readonly string[]) =>
+    must(['nsenter', `--net=/run/netns/${client.netns}`, '--', ...command], { timeoutMs: 120_000 });
+
   await makeCertificates(directory);
-  const paths: Path[] = [
-    { row: ROWS.raw, netns: client.netns, address: server.address, port: SWALLOW_PORT, proxies: [] },
-  ];
+  const paths: Path[] = [{ row: ROWS.raw, inClient, address: server.address, port: SWALLOW_PORT, proxies: [] }];
   for (const pair of [haproxyPair, nginxPair]) {
     const peer = pair({ nodes, serverAddress: server.address, directory });
     const near = background(onNode(nodes.a, peer.clientSide), `${peer.row.replaceAll(' ', '-')}-client`);
@@ -97,7 +98,7 @@ export async function openPeerPaths(
     await waitForPort(client.netns, nodes.a.address, peer.clientPort);
     await assertCipher(nodes, peer.tlsPort, directory);
     const proxies = [near, far].map((process) => process.child.pid).filter((pid) => pid !== undefined);
-    paths.push({ row: peer.row, netns: client.netns, address: nodes.a.address, port: peer.clientPort, proxies });
+    paths.push({ row: peer.row, inClient, address: nodes.a.address, port: peer.clientPort, proxies });
   }
   return paths;
 }

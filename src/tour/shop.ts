@@ -139,7 +139,7 @@ export function visitWeb(shop: Pick<Shop, 'webAddress'>, who: PodShell, port = W
 interface WorkloadRow {
   readonly name: string;
   readonly namespace: string;
-  readonly addresses: readonly string[];
+  readonly workloadIps: readonly string[];
 }
 
 function podAddress(mesh: TwoNodeMesh, name: string): Promise<string> {
@@ -147,6 +147,6 @@ function podAddress(mesh: TwoNodeMesh, name: string): Promise<string> {
     const workloads = await mesh.ask<WorkloadRow[]>('a', 'workloads');
     return workloads
       .find((workload) => workload.namespace === 'shop' && workload.name === name)
-      ?.addresses.find((address) => address.includes('.'));
+      ?.workloadIps.find((address) => address.includes('.'));
   });
 }

@@ -3,6 +3,7 @@
 import { globSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { run as runTests } from 'node:test';
+import { inspect } from 'node:util';
 import { listOurs, newSince } from './leaks.ts';
 import { addTallies, EMPTY_TALLY, single, type Tally } from './tally.ts';
 
@@ -50,14 +51,14 @@ export async function runNodeTests(files: readonly string[], options: NodeTestOp
       tally = addTallies([tally, single(name)]);
     } else {
       const cause = event.details?.error?.cause ?? event.details?.error;
-      const text = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+      const text = cause instanceof Error ? (cause.stack ?? cause.message) : inspect(cause);
       process.stdout.write(`  FAILED   ${name}\n${text.replace(/^/gm, '           ')}\n`);
       tally = addTallies([tally, single(name, text.split('\n')[0])]);
     }
   };
   const stream = runTests({ files: [...files], concurrency: options.concurrency, timeout: options.timeoutMs });
-  stream.on('test:pass', (event) => count(event as TestEvent, true));
-  stream.on('test:fail', (event) => count(event as TestEvent, false));
+  stream.on('test:pass', (event) => count(event, true));
+  stream.on('test:fail', (event) => count(event, false));
   stream.on('test:stderr', (event) => process.stderr.write(event.message));
   await new Promise<void>((resolve, reject) => {
     stream.once('end', resolve);

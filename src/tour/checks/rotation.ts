@@ -11,16 +11,18 @@ import { type Check, holds } from './check.ts';
 export const CERTIFICATE_SECONDS = 10;
 
 const ROTATIONS = 3;
+const POLL_MS = 300;
 const TRANSFER_BYTES_PER_SECOND = 2.5 * 1024 * 1024;
 
 interface CertificateRow {
   readonly identity: string;
-  readonly serialNumber: string;
+  readonly certChain: readonly { readonly serialNumber: string }[];
 }
 
 async function serialOf(mesh: TwoNodeMesh, letter: 'a' | 'b', account: string): Promise<string | undefined> {
   const certificates = await mesh.ask<CertificateRow[]>(letter, 'certificates');
-  return certificates.find((certificate) => certificate.identity.endsWith(`/sa/${account}`))?.serialNumber;
+  return certificates.find((certificate) => certificate.identity.endsWith(`/sa/${account}`))?.certChain[0]
+    ?.serialNumber;
 }
 
 export const rotation: Check = {
@@ -32,17 +34,14 @@ export const rotation: Check = {
       `curl -sS -m 120 --limit-rate ${rate} http://${webAddress}:${WEB_PORT}/file | sha256sum`,
       130_000,
     );
-    let over = false;
-    const finished = transfer.finally(() => (over = true));
     const begun = performance.now();
     const serials = { client: new Set<string>(), web: new Set<string>() };
-    while (!over) {
+    do {
       const [ofClient, ofWeb] = await Promise.all([serialOf(mesh, 'a', 'client'), serialOf(mesh, 'b', 'web')]);
       if (ofClient !== undefined) serials.client.add(ofClient);
       if (ofWeb !== undefined) serials.web.add(ofWeb);
-      await sleep(300);
-    }
-    const { stdout, stderr } = await finished;
+    } while (await Promise.race([transfer.then(() => false), sleep(POLL_MS).then(() => true)]));
+    const { stdout, stderr } = await transfer;
     const seconds = (performance.now() - begun) / 1000;
     const expected = createHash('sha256').update(readFileSync(file)).digest('hex');
     holds(stdout.startsWith(expected), `every byte arrived (${stderr.trim()})`);
