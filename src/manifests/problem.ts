@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Something in a manifest that was refused. What was in force for the object before stays in force. */
+export interface ManifestProblem {
+  readonly file: string;
+  /** 1-based. */
+  readonly line: number;
+  /** `Kind namespace/name`, or "" where not even that could be read. */
+  readonly object: string;
+  /** As in `spec.rules[0].from[1].source`, or "". */
+  readonly field: string;
+  readonly reason: string;
+}
+
+/** Something that was accepted, but that its author should know about. */
+export interface Notice {
+  /** Constant, for counters and filters. */
+  readonly code:
+    | 'KIND_SKIPPED'
+    | 'ALIAS'
+    | 'ANNOTATION_IGNORED'
+    | 'NO_EFFECT'
+    | 'POLICY_WIDENED'
+    | 'POLICY_NARROWED'
+    | 'POLICY_UNREADABLE'
+    | 'ACTION_UNSUPPORTED'
+    | 'DRY_RUN'
+    | 'ENDPOINT_DROPPED'
+    | 'PORT_UNRESOLVED'
+    | 'WAYPOINT_UNUSABLE'
+    | 'ADDRESS_EXHAUSTED'
+    | 'HOSTNAME_TAKEN';
+  /** `Kind namespace/name`. */
+  readonly object: string;
+  readonly message: string;
+}
+
+/** One line a person can act on: `file:line: Kind ns/name: field: reason`. */
+export function formatProblem(problem: ManifestProblem): string {
+  return [`${problem.file}:${problem.line}`, problem.object, problem.field, problem.reason]
+    .filter((part) => part !== '')
+    .join(': ');
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { ObjectReader } from './object-reader.ts';
+import type { ObjectMeta } from './objects.ts';
+
+// Kubernetes: names are DNS-1123 subdomains, namespaces DNS-1123 labels.
+const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/** Whether a text can be the name of an object. */
+export function isObjectName(text: string): boolean {
+  return text.length <= 253 && NAME.test(text);
+}
+
+/** Whether a text can be the name of a namespace. */
+export function isNamespaceName(text: string): boolean {
+  return NAMESPACE.test(text);
+}
+
+/** Reads `metadata`. A namespaced object without a namespace is in `default`, as with kubectl. */
+export function readMetadata(object: ObjectReader, namespaced: boolean): ObjectMeta {
+  const reader = object.requiredObject('metadata');
+  const name = reader.requiredString('name');
+  if (name !== '' && !isObjectName(name)) reader.reject('name', `not a valid object name: "${name}"`);
+  const namespace = namespaced ? (reader.string('namespace') ?? 'default') : '';
+  if (namespaced && !isNamespaceName(namespace)) {
+    reader.reject('namespace', `not a valid namespace name: "${namespace}"`);
+  }
+  const controller = reader.objects('ownerReferences').find((owner) => owner.boolean('controller') === true);
+  return {
+    name,
+    namespace,
+    uid: reader.string('uid') ?? '',
+    labels: reader.stringMap('labels'),
+    annotations: reader.stringMap('annotations'),
+    createdMs: readTime(reader, 'creationTimestamp'),
+    deleting: reader.has('deletionTimestamp'),
+    ...(controller && {
+      controller: { kind: controller.requiredString('kind'), name: controller.requiredString('name') },
+    }),
+  };
+}
+
+function readTime(reader: ObjectReader, key: string): number {
+  const text = reader.string(key);
+  if (text === undefined) return 0;
+  const timeMs = Date.parse(text);
+  if (!Number.isNaN(timeMs)) return timeMs;
+  reader.reject(key, `not a time: "${text}"`);
+  return 0;
+}

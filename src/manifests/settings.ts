@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What the compiler needs to know beyond the objects. */
+export interface CompileSettings {
+  readonly trustDomain: string;
+  readonly clusterDomain: string;
+  /** The namespace whose policies are of the whole mesh. */
+  readonly rootNamespace: string;
+  readonly clusterId: string;
+  readonly network: string;
+  /** Where Services without a `clusterIP` get an address from: outside Kubernetes nobody else gives them one. */
+  readonly serviceRange: string;
+  /** Where ServiceEntries without addresses get one from. */
+  readonly serviceEntryRange: string;
+}
+
+/** Istio's defaults; the ranges are those of kubeadm and of Istio's own allocator. */
+export const DEFAULT_COMPILE_SETTINGS: CompileSettings = {
+  trustDomain: 'cluster.local',
+  clusterDomain: 'cluster.local',
+  rootNamespace: 'istio-system',
+  clusterId: 'Kubernetes',
+  network: '',
+  serviceRange: '10.96.0.0/16',
+  serviceEntryRange: '240.240.0.0/16',
+};
