@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { type Metadata, ServerInterceptingCall, type ServerInterceptor, ServerListenerBuilder, status } from '@grpc/grpc-js';
+import {
+  type Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  ServerListenerBuilder,
+  status,
+} from '@grpc/grpc-js';
 import type { Log } from '../model/log.ts';
 
 /** Who calls. */
@@ -44,7 +50,8 @@ export class Authentication {
   #admit(metadata: Metadata): string | undefined {
     const [header] = metadata.get('authorization');
     const token = typeof header === 'string' ? /^Bearer (\S+)$/i.exec(header)?.[1] : undefined;
-    const result = token === undefined ? { kind: 'rejected' as const, reason: 'the call has no bearer token' } : this.#verify(token);
+    const result =
+      token === undefined ? { kind: 'rejected' as const, reason: 'the call has no bearer token' } : this.#verify(token);
     if ('reason' in result) {
       this.counters.refused += 1;
       this.#log.warn('call refused', { reason: result.reason });

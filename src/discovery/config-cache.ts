@@ -103,13 +103,15 @@ function formatCache(resources: Iterable<ReceivedResource>): string {
 function parseCache(text: string): ReceivedResource[] {
   const end = text.indexOf('\n');
   const body = text.slice(end + 1);
-  if (end < 0 || text.slice(0, end) !== `${FORMAT} ${digest(body)}`) throw new Error('the file is damaged or of another version');
+  if (end < 0 || text.slice(0, end) !== `${FORMAT} ${digest(body)}`)
+    throw new Error('the file is damaged or of another version');
   return body === '' ? [] : body.split('\n').map(parseLine);
 }
 
 function parseLine(line: string): ReceivedResource {
   const { type, name, version, bytes } = JSON.parse(line) as Record<string, unknown>;
-  if (typeof type !== 'string' || !isResourceType(type) || typeof name !== 'string') throw new Error('a resource without type or name');
+  if (typeof type !== 'string' || !isResourceType(type) || typeof name !== 'string')
+    throw new Error('a resource without type or name');
   if (typeof version !== 'string' || typeof bytes !== 'string') throw new Error(`${name}: no version or content`);
   return { type, name, version, bytes: Buffer.from(bytes, 'base64') };
 }

@@ -40,7 +40,12 @@ export class ControlPlane {
     const host = serverName ?? hostOf(address);
     // TLS does not let an address be the server's name, so another is sent, and the check is ours.
     const byAddress = isIP(host) !== 0;
-    const verify = byAddress ? { checkServerIdentity: (_: string, cert: Parameters<typeof checkServerIdentity>[1]) => checkServerIdentity(host, cert) } : {};
+    const verify = byAddress
+      ? {
+          checkServerIdentity: (_: string, cert: Parameters<typeof checkServerIdentity>[1]) =>
+            checkServerIdentity(host, cert),
+        }
+      : {};
     return {
       address,
       rootsPem,

@@ -21,7 +21,13 @@ import {
   type DeltaDiscoveryResponse,
   type Resource,
 } from './gen/envoy/discovery.ts';
-import { isResourceType, type MeshObject, RESOURCE_TYPES, type ResourceRejected, type ResourceType } from './resource.ts';
+import {
+  isResourceType,
+  type MeshObject,
+  RESOURCE_TYPES,
+  type ResourceRejected,
+  type ResourceType,
+} from './resource.ts';
 
 const MESSAGE_BYTES_MAX = 200 * 1024 * 1024;
 const RECONNECT = { initialMs: 10, maxMs: 15_000, jitter: 0.2 };
@@ -94,7 +100,14 @@ export interface DeltaClientStatus {
 
 /** The agent's side of delta xDS: delivers what it understands, in order, and reports what it does not. */
 export class DeltaClient {
-  readonly counters: DeltaClientCounters = { connects: 0, failures: 0, responses: 0, acks: 0, nacks: 0, rejectedResources: 0 };
+  readonly counters: DeltaClientCounters = {
+    connects: 0,
+    failures: 0,
+    responses: 0,
+    acks: 0,
+    nacks: 0,
+    rejectedResources: 0,
+  };
   readonly #options: DeltaClientOptions;
   readonly #backoff: Backoff;
   readonly #versions = new Map<ResourceType, Map<string, string>>(RESOURCE_TYPES.map((type) => [type, new Map()]));
@@ -153,7 +166,8 @@ export class DeltaClient {
         if (isCurrent()) this.#waitAfter(error, answered.size > 0);
       };
       const silence = clock.setTimer(FIRST_RESPONSE_MS, () => {
-        if (answered.size === 0) fail(new StreamError('UNAVAILABLE', `the control plane did not answer in ${FIRST_RESPONSE_MS} ms`, false));
+        if (answered.size === 0)
+          fail(new StreamError('UNAVAILABLE', `the control plane did not answer in ${FIRST_RESPONSE_MS} ms`, false));
       });
       const abort = (): void => {
         silence();
@@ -216,7 +230,8 @@ export class DeltaClient {
     }
     this.counters.nacks += 1;
     this.counters.rejectedResources += rejected.length;
-    for (const { name, index, reason } of rejected) this.#options.log.error('resource rejected', { type, name, index, reason });
+    for (const { name, index, reason } of rejected)
+      this.#options.log.error('resource rejected', { type, name, index, reason });
     const text = rejected.map(({ name, index, reason }) => `${name} [${index}]: ${reason}`).join('\n');
     call.write(toAnswer(type, nonce, text.slice(0, NACK_TEXT_MAX)));
   }
@@ -275,7 +290,13 @@ export class DeltaClient {
 
 function readResource(type: ResourceType, { name, resource }: Resource, index: number): MeshObject | ResourceRejected {
   if (resource?.typeUrl !== type) {
-    return { kind: 'rejected', type, name, index, reason: `content is of type ${JSON.stringify(resource?.typeUrl ?? '')}` };
+    return {
+      kind: 'rejected',
+      type,
+      name,
+      index,
+      reason: `content is of type ${JSON.stringify(resource?.typeUrl ?? '')}`,
+    };
   }
   return decodeObject(type, name, resource.value, index);
 }

@@ -54,7 +54,14 @@ interface Stream {
 export class DeltaServer {
   readonly definition = AggregatedDiscoveryServiceService;
   readonly implementation: AggregatedDiscoveryServiceServer;
-  readonly counters: DeltaServerCounters = { streams: 0, pushes: 0, acks: 0, nacks: 0, slowClients: 0, unknownTypes: 0 };
+  readonly counters: DeltaServerCounters = {
+    streams: 0,
+    pushes: 0,
+    acks: 0,
+    nacks: 0,
+    slowClients: 0,
+    unknownTypes: 0,
+  };
   readonly #options: DeltaServerOptions;
   readonly #tables = new Map<ResourceType, ResourceTable>(RESOURCE_TYPES.map((type) => [type, new ResourceTable()]));
   readonly #streams = new Set<Stream>();
@@ -133,7 +140,11 @@ export class DeltaServer {
 
   #openType(stream: Stream, type: ResourceType, request: DeltaDiscoveryRequest): void {
     const subscription = new Subscription(this.#table(type));
-    subscription.open(request.resourceNamesSubscribe, request.resourceNamesUnsubscribe, request.initialResourceVersions);
+    subscription.open(
+      request.resourceNamesSubscribe,
+      request.resourceNamesUnsubscribe,
+      request.initialResourceVersions,
+    );
     stream.types.set(type, { subscription, outstanding: undefined });
   }
 

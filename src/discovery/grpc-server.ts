@@ -60,12 +60,17 @@ export class GrpcServer {
     const credentials = experimental.createCertificateProviderServerCredentials(certificates, null, false);
     try {
       const port = await new Promise<number>((resolve, reject) => {
-        server.bindAsync(options.address, credentials, (error, bound) => (error === null ? resolve(bound) : reject(error)));
+        server.bindAsync(options.address, credentials, (error, bound) =>
+          error === null ? resolve(bound) : reject(error),
+        );
       });
       return new GrpcServer(server, certificates, port);
     } catch (cause) {
       certificates.close();
-      throw new Error(`cannot listen on ${options.address}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+      throw new Error(
+        `cannot listen on ${options.address}: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      );
     }
   }
 
@@ -116,7 +121,10 @@ class CertificateFeed implements experimental.CertificateProvider {
   }
 
   #update() {
-    return { certificate: Buffer.from(this.#current.certificatePem), privateKey: Buffer.from(this.#current.privateKeyPem) };
+    return {
+      certificate: Buffer.from(this.#current.certificatePem),
+      privateKey: Buffer.from(this.#current.privateKeyPem),
+    };
   }
 
   #schedule(): Cancel {

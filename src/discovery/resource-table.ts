@@ -46,7 +46,7 @@ export class ResourceTable {
   resolve(key: string): Set<string> {
     const names = new Set(this.#byAlias.get(key) ?? NONE);
     if (this.#byName.has(key)) names.add(key);
-    for (const name of [...names]) for (const member of this.#members.get(name) ?? NONE) names.add(member);
+    for (const name of names) for (const member of this.#members.get(name) ?? NONE) names.add(member);
     return names;
   }
 }

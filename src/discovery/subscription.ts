@@ -72,7 +72,8 @@ export class Subscription {
     for (const name of changed) this.#pending.add(name);
     if (this.#wildcard) return;
     // A key may name something else now than it did.
-    for (const key of this.#keys) for (const name of this.#table.resolve(key)) if (changed.has(name)) this.#pending.add(name);
+    for (const key of this.#keys)
+      for (const name of this.#table.resolve(key)) if (changed.has(name)) this.#pending.add(name);
   }
 
   /** The next response, or `undefined` when the client knows everything. The very first may be empty. */

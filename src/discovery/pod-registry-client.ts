@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { ClientDuplexStream } from '@grpc/grpc-js';
+import { Backoff } from '../model/backoff.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
+import { fromGrpcStatus, StreamError } from '../model/grpc-status.ts';
+import type { Log } from '../model/log.ts';
+import type { ControlPlane } from './control-plane.ts';
+import { type NodeInstruction, type NodeReport, PodRegistryClient as Stub } from './gen/groundwire/pods.ts';
+import {
+  type CaptureDecision,
+  fromWireDecision,
+  type RegistryWelcome,
+  type ReportedPod,
+  toWirePod,
+} from './pod-report.ts';
+
+const RECONNECT = { initialMs: 10, maxMs: 5_000, jitter: 0.2 };
+
+export interface PodRegistryClientOptions {
+  readonly controlPlane: ControlPlane;
+  readonly node: string;
+  readonly addresses: readonly string[];
+  /** Every pod of this node now; told in full at each connection. */
+  readonly snapshot: () => readonly ReportedPod[];
+  readonly onWelcome: (welcome: RegistryWelcome) => void;
+  readonly onDecision: (decision: CaptureDecision) => void;
+  readonly onRejected: (uid: string, reason: string) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random?: () => number;
+}
+
+type Call = ClientDuplexStream<NodeReport, NodeInstruction>;
+
+type State =
+  | { readonly kind: 'waiting'; readonly lastError: string; readonly abort: Cancel }
+  | { readonly kind: 'open'; readonly call: Call; readonly abort: Cancel }
+  | { readonly kind: 'closed'; readonly abort: Cancel };
+
+/** The node's side of the pod registry. What happens while there is no stream is told by the next one's snapshot. */
+export class PodRegistryClient {
+  readonly counters = { connects: 0, failures: 0 };
+  readonly #options: PodRegistryClientOptions;
+  readonly #backoff: Backoff;
+  #state: State = { kind: 'waiting', lastError: '', abort: nothing };
+
+  constructor(options: PodRegistryClientOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff(RECONNECT, options.random);
+  }
+
+  open(): void {
+    this.#connect();
+  }
+
+  close(): void {
+    this.#setState({ kind: 'closed', abort: nothing });
+  }
+
+  status(): { state: State['kind']; lastError: string } {
+    return { state: this.#state.kind, lastError: this.#state.kind === 'waiting' ? this.#state.lastError : '' };
+  }
+
+  /** The pod has to be in `snapshot()` by now. */
+  started(pod: ReportedPod): void {
+    this.#tell({ $case: 'podStarted', value: { pod: toWirePod(pod) } });
+  }
+
+  stopped(uid: string): void {
+    this.#tell({ $case: 'podStopped', value: { uid } });
+  }
+
+  captured(uid: string, captured: boolean): void {
+    this.#tell({ $case: 'podCaptured', value: { uid, captured } });
+  }
+
+  #tell(report: NonNullable<NodeReport['report']>): void {
+    if (this.#state.kind === 'open') this.#state.call.write({ report });
+  }
+
+  #setState(state: State): void {
+    const before = this.#state;
+    this.#state = state;
+    before.abort();
+  }
+
+  #connect(): void {
+    const { controlPlane, node, addresses, snapshot } = this.#options;
+    this.counters.connects += 1;
+    try {
+      const { address, credentials, options } = controlPlane.dial();
+      const client = new Stub(address, credentials, options);
+      const call = client.attach(controlPlane.callMetadata());
+      const abort = (): void => {
+        call.cancel();
+        client.close();
+      };
+      this.#setState({ kind: 'open', call, abort });
+      const fail = (error: StreamError): void => {
+        if (this.#state.kind === 'open' && this.#state.call === call) this.#waitAfter(error);
+      };
+      call.on('data', ({ instruction }: NodeInstruction) => {
+        if (this.#state.kind === 'open' && this.#state.call === call) this.#receive(instruction);
+      });
+      call.on('error', (error) => fail(fromGrpcStatus(error)));
+      call.on('end', () => fail(new StreamError('UNAVAILABLE', 'the control plane ended the stream', true)));
+      this.#tell({ $case: 'hello', value: { node, addresses: [...addresses] } });
+      for (const pod of snapshot()) this.started(pod);
+      this.#tell({ $case: 'snapshotDone', value: {} });
+    } catch (error) {
+      this.#waitAfter(fromGrpcStatus(error));
+    }
+  }
+
+  #waitAfter(error: StreamError): void {
+    const { clock, log } = this.#options;
+    this.counters.failures += 1;
+    const delayMs = this.#backoff.next();
+    log.warn('pod registry stream ended', { code: error.code, reason: error.message, retry_ms: Math.round(delayMs) });
+    this.#setState({
+      kind: 'waiting',
+      lastError: error.message,
+      abort: clock.setTimer(delayMs, () => this.#connect()),
+    });
+  }
+
+  #receive(instruction: NodeInstruction['instruction']): void {
+    switch (instruction?.$case) {
+      case 'welcome': {
+        this.#backoff.reset();
+        const { trustDomain, clusterId, podCidrs } = instruction.value;
+        this.#options.onWelcome({ trustDomain, clusterId, podCidrs });
+        return;
+      }
+      case 'podDecision':
+        this.#options.onDecision(fromWireDecision(instruction.value));
+        return;
+      case 'podRejected':
+        this.#options.onRejected(instruction.value.uid, instruction.value.reason);
+        return;
+      case undefined:
+        this.#options.log.warn('instruction of a later version ignored');
+    }
+  }
+}
+
+function nothing(): void {}
