@@ -38,7 +38,8 @@ EngineHandle* OpenHandle(const CallbackInfo& info) {
   return handle;
 }
 
-/// Decodes a batch of messages that TypeScript packed; nullopt with an exception pending when it is not one.
+/// Decodes a batch of messages that TypeScript packed; nullopt with an exception pending when it is
+/// not one.
 template <typename Message>
 std::optional<std::vector<Message>> ReadBatch(const CallbackInfo& info, size_t index,
                                               const EngineHandle& handle) {

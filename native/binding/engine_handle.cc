@@ -9,13 +9,16 @@
 namespace groundwire::binding {
 namespace {
 
-// Random: a foreign external that a caller passes by mistake is told from ours instead of being reinterpreted.
+// Random: a foreign external that a caller passes by mistake is told from ours instead of being
+// reinterpreted.
 constexpr napi_type_tag kHandleTag = {0x5a1f3c9be0d24776, 0x91c7e85d40ab62f3};
 
-// Events of one turn of the event loop. More are delivered in the next turns, so that timers and sockets get theirs.
+// Events of one turn of the event loop. More are delivered in the next turns, so that timers and
+// sockets get theirs.
 constexpr size_t kEventsPerTurnMax = 512;
 
-// Wakes are coalesced: one that waits will drain all that came before it, so a second has nothing to add.
+// Wakes are coalesced: one that waits will drain all that came before it, so a second has nothing
+// to add.
 constexpr size_t kWakesWaitingMax = 1;
 
 }  // namespace
@@ -56,7 +59,8 @@ bool EngineHandle::MakeWakeFunction() {
     Napi::Error::New(env_, "napi_create_threadsafe_function failed").ThrowAsJavaScriptException();
     return false;
   }
-  // Hooks run in reverse order: ours, made later, ends the threads before Node takes the function they call away.
+  // Hooks run in reverse order: ours, made later, ends the threads before Node takes the function
+  // they call away.
   napi_add_env_cleanup_hook(env_, OnEnvironmentEnd, this);
   return true;
 }
@@ -66,14 +70,16 @@ void EngineHandle::OnEnvironmentEnd(void* handle) { static_cast<EngineHandle*>(h
 void EngineHandle::Wake() {
   const std::scoped_lock lock(wake_mutex_);
   if (wake_ == nullptr) return;
-  // napi_queue_full: a wake waits already. napi_closing: the environment ends, and the function must not be used again.
+  // napi_queue_full: a wake waits already. napi_closing: the environment ends, and the function
+  // must not be used again.
   if (napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking) == napi_closing) {
     wake_ = nullptr;
   }
 }
 
 void EngineHandle::OnWake(napi_env env, napi_value, void* handle, void*) {
-  // A wake that was still waiting when the handle ended comes without an environment, and maybe without a handle.
+  // A wake that was still waiting when the handle ended comes without an environment, and maybe
+  // without a handle.
   if (env == nullptr) return;
   const Napi::HandleScope scope(env);
   static_cast<EngineHandle*>(handle)->DeliverBatch();
@@ -92,7 +98,8 @@ bool EngineHandle::DeliverBatch() {
   napi_value result = nullptr;
   napi_call_function(env_, env_.Undefined(), callback_.Value(), std::size(arguments), arguments,
                      &result);
-  // The callback may have closed this handle. What it threw is an error that nobody caught, as in a timer.
+  // The callback may have closed this handle. What it threw is an error that nobody caught, as in a
+  // timer.
   if (env_.IsExceptionPending()) {
     napi_fatal_exception(env_, env_.GetAndClearPendingException().Value());
   }

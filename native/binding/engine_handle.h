@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One open engine as JavaScript holds it. Made, used and destroyed on the JavaScript thread of its environment; only
-// Wake comes from the engine's threads.
+// One open engine as JavaScript holds it. Made, used and destroyed on the JavaScript thread of its
+// environment; only Wake comes from the engine's threads.
 #pragma once
 #include <napi.h>
 
@@ -13,7 +13,8 @@ namespace groundwire::binding {
 
 class EngineHandle final : public EventSink {
  public:
-  /// Opens the engine and wraps it in a type-tagged external. On failure KernelError is pending and the value is empty.
+  /// Opens the engine and wraps it in a type-tagged external. On failure KernelError is pending and
+  /// the value is empty.
   static Napi::Value Open(Napi::Env env, const EngineOptions& options,
                           const Napi::Function& error_class);
   /// The handle inside a value that Open returned; nullptr for every other value.

@@ -19,12 +19,9 @@ struct NumberField {
 };
 
 constexpr TextField kTextFields[] = {
-    {"pinDirectory", &EngineOptions::pin_directory},
-    {"podsCgroup", &EngineOptions::pods_cgroup},
-    {"agentCgroup", &EngineOptions::agent_cgroup},
-    {"probeCgroup", &EngineOptions::probe_cgroup},
-    {"bpfDirectory", &EngineOptions::bpf_directory},
-    {"trustDomain", &EngineOptions::trust_domain},
+    {"pinDirectory", &EngineOptions::pin_directory}, {"podsCgroup", &EngineOptions::pods_cgroup},
+    {"agentCgroup", &EngineOptions::agent_cgroup},   {"probeCgroup", &EngineOptions::probe_cgroup},
+    {"bpfDirectory", &EngineOptions::bpf_directory}, {"trustDomain", &EngineOptions::trust_domain},
 };
 
 constexpr NumberField kNumberFields[] = {

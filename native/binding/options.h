@@ -7,8 +7,8 @@
 
 namespace groundwire::binding {
 
-/// Reads the EngineOptions of src/engine/port.ts. Every field must be there with its type: a misspelt one is named in
-/// the error instead of being replaced by a default.
+/// Reads the EngineOptions of src/engine/port.ts. Every field must be there with its type: a
+/// misspelt one is named in the error instead of being replaced by a default.
 Result<EngineOptions> ReadEngineOptions(const Napi::Object& object);
 
 }  // namespace groundwire::binding

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Little-endian bytes of the boundary's messages. The reader trusts nothing: each Read says whether the bytes were there.
+// Little-endian bytes of the boundary's messages. The reader trusts nothing: each Read says whether
+// the bytes were there.
 #pragma once
 #include <algorithm>
 #include <concepts>
@@ -18,7 +19,8 @@ namespace groundwire {
 template <typename T>
 concept WireInteger = std::integral<T> && !std::same_as<T, bool>;
 
-/// Reads from bytes it does not own. After a Read that returned false, `out` is unspecified and reading on is pointless.
+/// Reads from bytes it does not own. After a Read that returned false, `out` is unspecified and
+/// reading on is pointless.
 class ByteReader {
  public:
   explicit ByteReader(std::span<const uint8_t> bytes) : rest_(bytes) {}

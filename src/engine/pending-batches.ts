@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { getSystemErrorName } from 'node:util';
 import { KernelError } from './kernel-error.ts';
 import type { BatchDone } from './messages.gen.ts';
 
@@ -46,7 +47,7 @@ export class PendingBatches {
 }
 
 function commandError({ op, errno, detail, failedIndex }: BatchDone): KernelError {
-  const reason = [errno === 0 ? '' : `errno ${errno}`, detail].filter((text) => text !== '').join(', ');
+  const reason = [errno === 0 ? '' : getSystemErrorName(-errno), detail].filter((text) => text !== '').join(', ');
   const message = `command ${failedIndex} failed: ${op}${reason === '' ? '' : ` (${reason})`}`;
   return new KernelError('ERR_ENGINE_COMMAND', message, { op, errno, detail, index: failedIndex });
 }

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { EngineOptions } from '#src/engine/index.ts';
+
+/** Why these tests cannot run here; undefined where they can. */
+export const cannotRun: string | undefined =
+  process.getuid?.() === 0 ? undefined : 'opening the engine needs root: it loads eBPF programs and makes pins';
+
+function cgroupMount(): string {
+  const line = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .find((entry) => entry.includes(' - cgroup2 '));
+  const mount = line?.split(' ')[4];
+  if (mount === undefined) throw new Error('no cgroup v2 is mounted on this machine');
+  return mount;
+}
+
+/** A bpffs and cgroups that nothing else uses; disposing removes them, and with them every pin. */
+export class EngineFixture implements Disposable {
+  readonly #directory = mkdtempSync(join(tmpdir(), 'gwc-engine-'));
+  readonly #cgroup = join(cgroupMount(), `gwc-engine-${process.pid}-${this.#directory.slice(-6)}`);
+  #engines = 0;
+
+  constructor() {
+    execFileSync('mount', ['-t', 'bpf', 'bpf', this.#directory]);
+    for (const path of ['', 'pods', 'agent']) mkdirSync(join(this.#cgroup, path));
+  }
+
+  /** Options of one more engine, with pins of its own. */
+  options(): EngineOptions {
+    this.#engines += 1;
+    return {
+      pinDirectory: join(this.#directory, `engine-${this.#engines}`),
+      podsCgroup: join(this.#cgroup, 'pods'),
+      agentCgroup: join(this.#cgroup, 'agent'),
+      probeCgroup: '',
+      bpfDirectory: join(import.meta.dirname, '../../build/bpf'),
+      trustDomain: 'cluster.local',
+      workerThreads: 2,
+      upstreamResolvers: ['127.0.0.1'],
+      connectTimeoutMs: 1000,
+      tlsTimeoutMs: 1000,
+      verdictTimeoutMs: 1000,
+      verdictQueueMax: 16,
+      connectionsMax: 64,
+      streamsPerTunnelMax: 16,
+      tunnelIdleMs: 1000,
+      streamWindowBytes: 65_536,
+      connectionWindowBytes: 262_144,
+      pingIntervalMs: 1000,
+      pingTimeoutMs: 1000,
+    };
+  }
+
+  [Symbol.dispose](): void {
+    execFileSync('umount', [this.#directory]);
+    rmSync(this.#directory, { recursive: true });
+    for (const path of ['pods', 'agent', '']) rmdirSync(join(this.#cgroup, path));
+  }
+}
