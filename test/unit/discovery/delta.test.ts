@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { DeltaClient, type DeltaUpdate, type ReceivedResource } from '#src/discovery/delta-client.ts';
+import { DeltaServer } from '#src/discovery/delta-server.ts';
+import { objectName } from '#src/discovery/decode.ts';
+import { encodeObject } from '#src/discovery/encode.ts';
+import * as security from '#src/discovery/gen/istio/authorization.ts';
+import { AUTHORIZATION_TYPE, contentVersion, type EncodedResource } from '#src/discovery/resource.ts';
+import { systemClock } from '#src/model/clock.ts';
+import type { Authorization } from '#src/model/policy.ts';
+import { Loopback, until } from './loopback.ts';
+
+function policy(name: string, action: Authorization['action'] = 'DENY'): EncodedResource {
+  const authorization: Authorization = { name, namespace: 'n', scope: 'NAMESPACE', action, rules: [], dryRun: false };
+  return encodeObject({ kind: 'authorization', authorization });
+}
+
+/** A policy with a string match that says nothing: it must be rejected whole. */
+function brokenPolicy(name: string): EncodedResource {
+  const rules = [{ clauses: [{ matches: [{ principals: [{}] }] }] }];
+  const bytes = security.Authorization.encode(security.Authorization.fromPartial({ name, namespace: 'n', rules })).finish();
+  return { ...policy(name), bytes, version: contentVersion(bytes) };
+}
+
+interface Follower {
+  readonly client: DeltaClient;
+  readonly updates: DeltaUpdate[];
+  readonly stored: ReceivedResource[];
+}
+
+function follow(t: TestContext, loopback: Loopback, token?: string): Follower {
+  const updates: DeltaUpdate[] = [];
+  const stored: ReceivedResource[] = [];
+  const client = new DeltaClient({
+    controlPlane: loopback.controlPlane('a', token),
+    clusterId: 'Kubernetes',
+    node: { node: 'a', address: '127.0.0.1', podName: 'agent', podNamespace: 'mesh' },
+    sink: (update) => updates.push(update),
+    store: { record: (_type, accepted) => stored.push(...accepted) },
+    clock: systemClock,
+    log: loopback.recorded.log,
+  });
+  t.after(() => client.close());
+  return { client, updates, stored };
+}
+
+async function openPair(t: TestContext) {
+  const loopback = await Loopback.open(t);
+  const server = new DeltaServer({ clock: systemClock, log: loopback.recorded.log });
+  t.after(() => server.close());
+  await loopback.serve(server);
+  return { loopback, server };
+}
+
+function upserted(updates: readonly DeltaUpdate[]): string[] {
+  return updates.flatMap((update) => update.upserts.map(objectName));
+}
+
+test('delta: a client gets everything, then what changes, then what is gone', async (t) => {
+  const { loopback, server } = await openPair(t);
+  server.publish([policy('one'), policy('two')]);
+  const { client, updates } = follow(t, loopback);
+  client.open();
+  await until('synced', () => client.status().synced);
+  assert.deepEqual(upserted(updates).sort(), ['n/one', 'n/two']);
+  updates.length = 0;
+  server.publish([policy('one', 'ALLOW'), policy('two')]);
+  await until('the change', () => updates.length > 0);
+  assert.deepEqual(upserted(updates), ['n/one']);
+  updates.length = 0;
+  server.publish([policy('one', 'ALLOW')]);
+  await until('the removal', () => updates.length > 0);
+  assert.deepEqual(updates, [{ type: AUTHORIZATION_TYPE, upserts: [], removals: ['n/two'] }]);
+  await until('all acknowledged', () => server.counters.acks === server.counters.pushes);
+});
+
+test('delta: fails closed: a NACK keeps the last good policy, names the field, and is not answered in a loop', async (t) => {
+  const { loopback, server } = await openPair(t);
+  server.publish([policy('one')]);
+  const { client, updates, stored } = follow(t, loopback);
+  client.open();
+  await until('synced', () => client.status().synced);
+  updates.length = 0;
+  server.publish([brokenPolicy('one'), policy('two')]);
+  await until('the NACK', () => server.counters.nacks === 1);
+  assert.deepEqual(upserted(updates), ['n/two'], 'the others of the response are applied');
+  assert.deepEqual(updates.flatMap(({ removals }) => removals), []);
+  assert.deepEqual(stored.map(({ name }) => name), ['n/one', 'n/two'], 'the bad one is not stored');
+  const line = loopback.recorded.lines.find(({ message }) => message === 'discovery client rejected resources');
+  assert.match(String(line?.fields['reason']), /n\/one \[0\]: rules\[0\]\.clauses\[0\]\.matches\[0\]\.principals\[0\]/);
+  const pushes = server.counters.pushes;
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(server.counters.pushes, pushes);
+  server.publish([policy('one', 'ALLOW'), policy('two')]);
+  await until('the repaired one', () => upserted(updates).includes('n/one'));
+});
+
+test('delta: a client that comes back to a restarted server gets only the differences', async (t) => {
+  const { loopback, server } = await openPair(t);
+  server.publish([policy('same'), policy('changes'), policy('goes')]);
+  const { client, updates } = follow(t, loopback);
+  client.open();
+  await until('synced', () => client.status().synced);
+  updates.length = 0;
+  loopback.stop();
+  await until('the loss noticed', () => client.status().state === 'waiting');
+  assert.deepEqual(updates, [], 'what was received stays while there is no control plane');
+  const restarted = new DeltaServer({ clock: systemClock, log: loopback.recorded.log });
+  t.after(() => restarted.close());
+  restarted.publish([policy('same'), policy('changes', 'ALLOW')]);
+  await loopback.serve(restarted);
+  await until('synced again', () => client.status().synced);
+  assert.deepEqual(upserted(updates), ['n/changes']);
+  assert.deepEqual(updates.flatMap(({ removals }) => removals), ['n/goes']);
+});
+
+test('delta: what an earlier run stored is in force at once and not sent again', async (t) => {
+  const { loopback, server } = await openPair(t);
+  server.publish([policy('one'), policy('two')]);
+  const { client, updates } = follow(t, loopback);
+  const { type, name, version, bytes } = policy('one');
+  client.restore([{ type, name, version, bytes }]);
+  assert.deepEqual(upserted(updates), ['n/one']);
+  updates.length = 0;
+  client.open();
+  await until('synced', () => client.status().synced);
+  assert.deepEqual(upserted(updates), ['n/two']);
+});
+
+test('delta: a client without an accepted token is refused in words', async (t) => {
+  const { loopback, server } = await openPair(t);
+  const { client } = follow(t, loopback, 'not.a.token');
+  client.open();
+  await until('the refusal', () => client.status().lastError !== '');
+  assert.match(client.status().lastError, /UNAUTHENTICATED: the token was not made by this control plane/);
+  assert.equal(server.counters.streams, 0);
+});
+
+test('delta: ten changes in one moment are one push', async (t) => {
+  const { loopback, server } = await openPair(t);
+  const { client } = follow(t, loopback);
+  client.open();
+  await until('synced', () => client.status().synced);
+  const before = server.counters.pushes;
+  for (let i = 0; i < 10; i += 1) server.publish([policy('one', i % 2 === 0 ? 'ALLOW' : 'DENY'), policy(`p${i}`)]);
+  await until('pushed', () => server.counters.pushes > before);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(server.counters.pushes, before + 1);
+});

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { Authentication } from '#src/discovery/authentication.ts';
+import { ControlPlane } from '#src/discovery/control-plane.ts';
+import { GrpcServer, type GrpcService } from '#src/discovery/grpc-server.ts';
+import { CertificateAuthority } from '#src/identity/certificate-authority.ts';
+import { JoinTokens } from '#src/identity/join-token.ts';
+import { issueServerCertificate } from '#src/identity/server-certificate.ts';
+import { type Clock, systemClock } from '#src/model/clock.ts';
+import type { Log } from '#src/model/log.ts';
+
+const HOUR_MS = 3_600_000;
+
+export interface LogLine {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly message: string;
+  readonly fields: Record<string, unknown>;
+}
+
+/** A log that keeps its lines. */
+export function recordingLog(): { log: Log; lines: LogLine[] } {
+  const lines: LogLine[] = [];
+  const at = (level: LogLine['level']) => (message: string, fields?: Record<string, unknown>) => {
+    lines.push({ level, message, fields: fields ?? {} });
+  };
+  return { log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }, lines };
+}
+
+/** A clock that moves only when told, and runs what falls due in order. */
+export class ManualClock implements Clock {
+  #nowMs = Date.now();
+  #timers = new Set<{ atMs: number; run: () => void }>();
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  setTimer(delayMs: number, run: () => void): () => void {
+    const timer = { atMs: this.#nowMs + delayMs, run };
+    this.#timers.add(timer);
+    return () => {
+      this.#timers.delete(timer);
+    };
+  }
+
+  get timers(): number {
+    return this.#timers.size;
+  }
+
+  advance(byMs: number): void {
+    const untilMs = this.#nowMs + byMs;
+    for (;;) {
+      const [due] = [...this.#timers].filter(({ atMs }) => atMs <= untilMs).sort((a, b) => a.atMs - b.atMs);
+      if (due === undefined) break;
+      this.#timers.delete(due);
+      this.#nowMs = Math.max(this.#nowMs, due.atMs);
+      due.run();
+    }
+    this.#nowMs = untilMs;
+  }
+}
+
+/** Waits until something holds; a real stream is in between, so there is no event to wait for. */
+export async function until(what: string, holds: () => boolean): Promise<void> {
+  for (let left = 500; left > 0; left -= 1) {
+    if (holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`did not come true in 5 s: ${what}`);
+}
+
+export function temporaryFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'groundwire-test-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** An authority, its tokens, and a TLS server on loopback that can be closed and opened again on its port. */
+export class Loopback {
+  readonly authority: CertificateAuthority;
+  readonly tokens: JoinTokens;
+  readonly authentication: Authentication;
+  readonly recorded = recordingLog();
+  #server: GrpcServer | undefined;
+  #port = 0;
+
+  private constructor(authority: CertificateAuthority, tokens: JoinTokens) {
+    this.authority = authority;
+    this.tokens = tokens;
+    this.authentication = new Authentication((token) => tokens.verify(token), this.recorded.log);
+  }
+
+  static async open(t: TestContext): Promise<Loopback> {
+    const stateDir = temporaryFolder(t);
+    const authority = await CertificateAuthority.open({ stateDir, trustDomain: 'cluster.local', clock: systemClock });
+    const loopback = new Loopback(authority, JoinTokens.open(stateDir, systemClock));
+    t.after(() => loopback.stop());
+    return loopback;
+  }
+
+  async serve(...services: GrpcService[]): Promise<void> {
+    this.#server = await GrpcServer.open({
+      address: `127.0.0.1:${this.#port}`,
+      services,
+      interceptors: [this.authentication.interceptor],
+      issueCertificate: () => issueServerCertificate(this.authority, ['localhost', '127.0.0.1'], HOUR_MS),
+      clock: systemClock,
+      log: this.recorded.log,
+    });
+    this.#port = this.#server.port;
+  }
+
+  stop(): void {
+    this.#server?.close();
+    this.#server = undefined;
+  }
+
+  controlPlane(node: string, token = this.tokens.make(node, HOUR_MS)): ControlPlane {
+    return new ControlPlane({
+      address: `127.0.0.1:${this.#port}`,
+      readRootsPem: () => this.authority.rootsPem,
+      readToken: () => token,
+      clusterId: 'Kubernetes',
+    });
+  }
+}

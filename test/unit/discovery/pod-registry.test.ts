@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import type { CaptureDecision, ReportedPod } from '#src/discovery/pod-report.ts';
+import { PodRegistryClient } from '#src/discovery/pod-registry-client.ts';
+import { PodRegistryServer } from '#src/discovery/pod-registry-server.ts';
+import { systemClock } from '#src/model/clock.ts';
+import { Loopback, ManualClock, until } from './loopback.ts';
+
+function pod(name: string, more: Partial<ReportedPod> = {}): ReportedPod {
+  return {
+    uid: `uid-${name}`,
+    name,
+    namespace: 'shop',
+    serviceAccount: 'web',
+    labels: { app: name },
+    annotations: {},
+    ips: ['10.206.0.2'],
+    containerPorts: [{ name: 'http', port: 80 }],
+    captured: false,
+    ...more,
+  };
+}
+
+async function openRegistry(t: TestContext) {
+  const loopback = await Loopback.open(t);
+  const clock = new ManualClock();
+  const server = new PodRegistryServer({
+    callerOf: (metadata) => loopback.authentication.callerOf(metadata),
+    welcome: (node) => ({ trustDomain: 'cluster.local', clusterId: 'Kubernetes', podCidrs: [`cidr of ${node}`] }),
+    onChange: () => {},
+    clock,
+    log: loopback.recorded.log,
+  });
+  t.after(() => server.close());
+  await loopback.serve(server);
+  return { loopback, clock, server };
+}
+
+function attach(t: TestContext, loopback: Loopback, pods: ReportedPod[], node = 'a', tokenNode = node) {
+  const welcomes: string[] = [];
+  const decisions: CaptureDecision[] = [];
+  const rejected: string[] = [];
+  const client = new PodRegistryClient({
+    controlPlane: loopback.controlPlane(tokenNode),
+    node,
+    addresses: ['192.0.2.1'],
+    snapshot: () => pods,
+    onWelcome: ({ podCidrs }) => welcomes.push(...podCidrs),
+    onDecision: (decision) => decisions.push(decision),
+    onRejected: (uid, reason) => rejected.push(`${uid}: ${reason}`),
+    clock: systemClock,
+    log: loopback.recorded.log,
+  });
+  t.after(() => client.close());
+  client.open();
+  return { client, welcomes, decisions, rejected };
+}
+
+const DECISION: CaptureDecision = {
+  uid: 'uid-one',
+  capture: true,
+  sameNodeMode: 'tunnel',
+  existingConnections: 'close',
+  dnsCapture: true,
+  reason: 'namespace label',
+};
+
+test('pod registry: pods come with the snapshot and by change, decisions reach their node once', async (t) => {
+  const { loopback, server } = await openRegistry(t);
+  const pods = [pod('one')];
+  const { client, welcomes, decisions } = attach(t, loopback, pods);
+  await until('the snapshot', () => server.pods().length === 1);
+  assert.deepEqual(server.pods(), [{ ...pod('one'), node: 'a' }]);
+  assert.deepEqual(welcomes, ['cidr of a']);
+  server.decide(DECISION);
+  server.decide({ ...DECISION });
+  await until('the decision', () => decisions.length > 0);
+  client.captured('uid-one', true);
+  await until('captured', () => server.pods()[0]?.captured === true);
+  client.started(pod('two'));
+  await until('two', () => server.podsOf('a').length === 2);
+  client.stopped('uid-one');
+  await until('one is gone', () => server.podsOf('a').length === 1);
+  assert.deepEqual(decisions, [DECISION]);
+});
+
+test('pod registry: a node that comes back within the grace loses nothing but what has gone meanwhile', async (t) => {
+  const { loopback, clock, server } = await openRegistry(t);
+  const first = attach(t, loopback, [pod('one'), pod('two')]);
+  await until('the snapshot', () => server.pods().length === 2);
+  server.decide(DECISION);
+  first.client.close();
+  await until('detached', () => server.nodes().every(({ attached }) => !attached));
+  clock.advance(29_000);
+  assert.equal(server.pods().length, 2);
+  const second = attach(t, loopback, [pod('one')]);
+  await until('the new snapshot', () => server.pods().length === 1);
+  await until('the decision again', () => second.decisions.length === 1);
+  clock.advance(60_000);
+  assert.equal(server.pods().length, 1);
+});
+
+test('pod registry: a node that stays away loses its pods after the grace', async (t) => {
+  const { loopback, clock, server } = await openRegistry(t);
+  const { client } = attach(t, loopback, [pod('one')]);
+  await until('the snapshot', () => server.pods().length === 1);
+  client.close();
+  await until('detached', () => server.nodes().every(({ attached }) => !attached));
+  clock.advance(30_000);
+  assert.deepEqual([server.pods(), server.nodes(), server.counters.leasesExpired], [[], [], 1]);
+});
+
+test('pod registry: fails closed: a token of another node speaks for no one else', async (t) => {
+  const { loopback, server } = await openRegistry(t);
+  const { client } = attach(t, loopback, [pod('one')], 'a', 'b');
+  await until('refused', () => client.status().lastError !== '');
+  assert.match(client.status().lastError, /PERMISSION_DENIED: the token is for node b, not for a/);
+  assert.deepEqual(server.pods(), []);
+});
+
+test('pod registry: a pod of the same name on another node is rejected with the reason', async (t) => {
+  const { loopback, server } = await openRegistry(t);
+  attach(t, loopback, [pod('one')]);
+  await until('the first', () => server.pods().length === 1);
+  const { rejected } = attach(t, loopback, [pod('one', { uid: 'uid-other' })], 'b');
+  await until('rejected', () => rejected.length === 1);
+  assert.deepEqual(rejected, ['uid-other: pod shop/one runs on node a already']);
+});
