@@ -83,7 +83,11 @@ export function explainAuthorization(view: MeshView, connection: InboundConnecti
   return { ...decide(view, connection, policies), policies };
 }
 
-function decide(view: MeshView, connection: InboundConnection, trace: PolicyTrace[] | undefined): AuthorizationDecision {
+function decide(
+  view: MeshView,
+  connection: InboundConnection,
+  trace: PolicyTrace[] | undefined,
+): AuthorizationDecision {
   const { destination } = connection;
   const dependencies = new Set([
     dependency.workload(destination.uid),

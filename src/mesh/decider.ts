@@ -144,7 +144,8 @@ export class Decider {
     const { view, pods } = this.#parts;
     const { outcome, service, dependencies } = resolveOutbound(view, pods, source, question.originalDst);
     const verdict = this.#record(dependencies, undefined);
-    const choices = outcome.kind === 'route' ? outcome.choices.map((choice) => this.#toChoice(choice, source, service)) : [];
+    const choices =
+      outcome.kind === 'route' ? outcome.choices.map((choice) => this.#toChoice(choice, source, service)) : [];
     this.#answers.push({
       kind: 'OutboundAnswer',
       question: question.question,
@@ -209,7 +210,12 @@ export class Decider {
   }
 
   #refuse(question: Question, code: ErrorCode, dependencies: Iterable<DependencyKey>): void {
-    const head = { question: question.question, verdict: this.#record(dependencies, undefined), flowLabel: 0, baggage: '' };
+    const head = {
+      question: question.question,
+      verdict: this.#record(dependencies, undefined),
+      flowLabel: 0,
+      baggage: '',
+    };
     const { number } = ERROR_TABLE[code];
     if (question.kind === 'OutboundQuestion') {
       this.#answers.push({ ...head, kind: 'OutboundAnswer', code: number, choices: [], serviceHostname: '' });

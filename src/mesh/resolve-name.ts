@@ -133,7 +133,18 @@ function encodeAnswer(
 ): Uint8Array {
   const opt = query.additionals?.find((record): record is OptAnswer => record.type === 'OPT');
   const additionals: OptAnswer[] = opt
-    ? [{ type: 'OPT', name: '.', udpPayloadSize: opt.udpPayloadSize, extendedRcode: 0, ednsVersion: 0, flags: opt.flags, flag_do: opt.flag_do, options: [] }]
+    ? [
+        {
+          type: 'OPT',
+          name: '.',
+          udpPayloadSize: opt.udpPayloadSize,
+          extendedRcode: 0,
+          ednsVersion: 0,
+          flags: opt.flags,
+          flag_do: opt.flag_do,
+          options: [],
+        },
+      ]
     : [];
   const owner = canonicalName ?? question.name;
   const head: StringAnswer[] =

@@ -167,7 +167,8 @@ export class MeshStore implements MeshView {
   }
 
   #checkRoom(known: unknown): string | undefined {
-    if (known || this.#workloads.size + this.#services.size + this.#policies.size < this.#resourcesMax) return undefined;
+    if (known || this.#workloads.size + this.#services.size + this.#policies.size < this.#resourcesMax)
+      return undefined;
     return `the mesh has more than ${this.#resourcesMax} resources`;
   }
 

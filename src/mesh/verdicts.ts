@@ -34,7 +34,8 @@ export class VerdictLedger {
   record(dependencies: Iterable<DependencyKey>): RecordedVerdict {
     const verdict = this.#next++;
     const keys = [...dependencies];
-    const evicted = this.#dependenciesOf.size >= this.#verdictsMax ? this.#dependenciesOf.keys().next().value : undefined;
+    const evicted =
+      this.#dependenciesOf.size >= this.#verdictsMax ? this.#dependenciesOf.keys().next().value : undefined;
     if (evicted !== undefined) {
       this.#forget(evicted);
       this.#evictedTotal++;

@@ -165,7 +165,9 @@ export class FlowLabelTable {
   }
 
   #side(side: 'source' | 'destination', workload: Workload): Labels {
-    return Object.fromEntries(Object.entries(this.#sideOf(workload).side).map(([name, text]) => [`${side}_${name}`, text]));
+    return Object.fromEntries(
+      Object.entries(this.#sideOf(workload).side).map(([name, text]) => [`${side}_${name}`, text]),
+    );
   }
 
   #sideOf(workload: Workload): { readonly part: string; readonly side: WorkloadSide } {

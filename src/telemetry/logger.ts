@@ -30,8 +30,18 @@ export interface LogCounters {
   readonly failed: number;
 }
 
-// A field whose name has one of these words as a part is never written out.
-const SECRET = /(^|[._-])(key|private_?key|token|secret|password|pem|jwt|authorization)s?$/i;
+// A field whose last word is one of these is never written out.
+const SECRET_WORDS: ReadonlySet<string> = new Set([
+  'key',
+  'keys',
+  'token',
+  'tokens',
+  'secret',
+  'password',
+  'pem',
+  'jwt',
+  'authorization',
+]);
 // A field may carry what a peer sent; the fields of a line are few, so this bounds the line.
 const VALUE_LENGTH_MAX = 1024;
 
@@ -126,13 +136,21 @@ export class Logger implements Log {
     const time = new Date(nowMs()).toISOString();
     const data = Object.entries({ ...this.#bound, ...fields })
       .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [name, SECRET.test(name) ? '[redacted]' : clip(value)] as const);
+      .map(([name, value]) => [name, isSecret(name) ? '[redacted]' : clip(value)] as const);
     if (format === 'json') {
       return `${JSON.stringify({ ...Object.fromEntries(data), time, level, message })}\n`;
     }
     const text = data.map(([name, value]) => ` ${name}=${typeof value === 'string' ? quote(value) : String(value)}`);
     return `${time} ${level.padEnd(5)} ${message}${text.join('')}\n`;
   }
+}
+
+function isSecret(name: string): boolean {
+  const words = name
+    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
+    .toLowerCase()
+    .split(/[._-]/);
+  return SECRET_WORDS.has(words.at(-1) ?? '');
 }
 
 // Bare where a reader and a shell agree on where it ends; otherwise as JSON, which also keeps a line a line.

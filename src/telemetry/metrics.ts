@@ -44,7 +44,12 @@ export interface MetricsOptions {
   readonly tag: string;
 }
 
-const DNS_LABELS = ['request_query_type', 'request_protocol', 'source_canonical_service', 'source_canonical_revision'] as const;
+const DNS_LABELS = [
+  'request_query_type',
+  'request_protocol',
+  'source_canonical_service',
+  'source_canonical_revision',
+] as const;
 type DnsLabels = Readonly<Record<(typeof DNS_LABELS)[number], string>>;
 
 /**
@@ -151,7 +156,12 @@ function declareFlows(registry: Registry, labels: FlowLabelTable, reader: Metric
 
 function declareReadings(registry: Registry, reader: MetricsReader): void {
   const registers = [registry];
-  const readCounter = <T extends string>(name: string, help: string, labelNames: T[], read: (metric: Counter<T>) => void) =>
+  const readCounter = <T extends string>(
+    name: string,
+    help: string,
+    labelNames: T[],
+    read: (metric: Counter<T>) => void,
+  ) =>
     new Counter<T>({
       name,
       help,

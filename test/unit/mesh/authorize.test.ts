@@ -50,9 +50,24 @@ const matches: readonly (readonly [string, Partial<PolicyMatch>, InboundConnecti
   ['namespace presence in plaintext', { namespaces: [presence] }, plaintext, false],
   ['not namespace in plaintext', { notNamespaces: [exact('shop')] }, plaintext, true],
   ['service account', { serviceAccounts: [{ namespace: 'shop', serviceAccount: 'cart' }] }, base, true],
-  ['service account of another namespace', { serviceAccounts: [{ namespace: 'x', serviceAccount: 'cart' }] }, base, false],
-  ['service account in plaintext', { serviceAccounts: [{ namespace: 'shop', serviceAccount: 'cart' }] }, plaintext, false],
-  ['not service account in plaintext', { notServiceAccounts: [{ namespace: 'shop', serviceAccount: 'cart' }] }, plaintext, true],
+  [
+    'service account of another namespace',
+    { serviceAccounts: [{ namespace: 'x', serviceAccount: 'cart' }] },
+    base,
+    false,
+  ],
+  [
+    'service account in plaintext',
+    { serviceAccounts: [{ namespace: 'shop', serviceAccount: 'cart' }] },
+    plaintext,
+    false,
+  ],
+  [
+    'not service account in plaintext',
+    { notServiceAccounts: [{ namespace: 'shop', serviceAccount: 'cart' }] },
+    plaintext,
+    true,
+  ],
   ['source address in the range', { sourceIps: [range('10.0.0.0', 24)] }, base, true],
   ['source address outside', { sourceIps: [range('10.0.1.0', 24)] }, base, false],
   ['source address by odd prefix', { sourceIps: [range('10.0.0.0', 31)] }, base, true],
@@ -66,7 +81,12 @@ const matches: readonly (readonly [string, Partial<PolicyMatch>, InboundConnecti
   ['destination port of another', { destinationPorts: [80] }, base, false],
   ['not destination port', { notDestinationPorts: [80] }, base, true],
   ['kinds are ANDed', { destinationPorts: [8080], namespaces: [exact('x')] }, base, false],
-  ['kinds are ANDed and hold', { destinationPorts: [8080], namespaces: [exact('shop')], sourceIps: [range('10.0.0.1', 32)] }, base, true],
+  [
+    'kinds are ANDed and hold',
+    { destinationPorts: [8080], namespaces: [exact('shop')], sourceIps: [range('10.0.0.1', 32)] },
+    base,
+    true,
+  ],
 ];
 for (const [claim, match, connection, allowed] of matches) {
   test(`authorize: ${claim}: ${allowed}`, () => {
@@ -83,7 +103,11 @@ const yes = { destinationPorts: [8080] };
 const no = { destinationPorts: [1] };
 const deny = { action: 'DENY' } as const;
 const clause = (...list: Partial<PolicyMatch>[]) => ({ matches: list.map(aMatch) });
-const strict = aPolicy('strict', { notPrincipals: [presence] }, { ...deny, namespace: 'istio-system', scope: 'WORKLOAD_SELECTOR' });
+const strict = aPolicy(
+  'strict',
+  { notPrincipals: [presence] },
+  { ...deny, namespace: 'istio-system', scope: 'WORKLOAD_SELECTOR' },
+);
 const named = (...keys: string[]): Workload => ({ ...server, authorizationPolicies: keys });
 
 const combinations: readonly {
@@ -93,28 +117,93 @@ const combinations: readonly {
   readonly want: string;
 }[] = [
   { claim: 'without policies all is allowed', policies: [], want: 'allow' },
-  { claim: 'DENY wins over ALLOW', policies: [aPolicy('a', yes), aPolicy('d', yes, deny)], want: 'POLICY_DENIED shop/d' },
+  {
+    claim: 'DENY wins over ALLOW',
+    policies: [aPolicy('a', yes), aPolicy('d', yes, deny)],
+    want: 'POLICY_DENIED shop/d',
+  },
   { claim: 'a DENY that does not match leaves all allowed', policies: [aPolicy('d', no, deny)], want: 'allow' },
   { claim: 'one ALLOW of several is enough', policies: [aPolicy('a', no), aPolicy('b', yes)], want: 'allow shop/b' },
   { claim: 'ALLOW without rules denies all', policies: [aPolicy('a', {}, { rules: [] })], want: 'POLICY_NOT_ALLOWED' },
   { claim: 'DENY without rules denies nothing', policies: [aPolicy('d', {}, { rules: [], ...deny })], want: 'allow' },
-  { claim: 'a rule without clauses matches all', policies: [aPolicy('a', {}, { rules: [{ clauses: [] }] })], want: 'allow shop/a' },
-  { claim: 'a clause without matches holds', policies: [aPolicy('a', {}, { rules: [{ clauses: [clause()] }] })], want: 'allow shop/a' },
-  { claim: 'clauses are ANDed', policies: [aPolicy('a', {}, { rules: [{ clauses: [clause(yes), clause(no)] }] })], want: 'POLICY_NOT_ALLOWED' },
-  { claim: 'matches are ORed', policies: [aPolicy('a', {}, { rules: [{ clauses: [clause(no, yes)] }] })], want: 'allow shop/a' },
-  { claim: 'rules are ORed', policies: [aPolicy('a', {}, { rules: [{ clauses: [clause(no)] }, { clauses: [clause(yes)] }] })], want: 'allow shop/a' },
-  { claim: 'a policy of another namespace does not apply', policies: [aPolicy('d', yes, { ...deny, namespace: 'x' })], want: 'allow' },
-  { claim: 'a global policy applies everywhere', policies: [aPolicy('d', yes, { ...deny, namespace: 'istio-system', scope: 'GLOBAL' })], want: 'POLICY_DENIED istio-system/d' },
+  {
+    claim: 'a rule without clauses matches all',
+    policies: [aPolicy('a', {}, { rules: [{ clauses: [] }] })],
+    want: 'allow shop/a',
+  },
+  {
+    claim: 'a clause without matches holds',
+    policies: [aPolicy('a', {}, { rules: [{ clauses: [clause()] }] })],
+    want: 'allow shop/a',
+  },
+  {
+    claim: 'clauses are ANDed',
+    policies: [aPolicy('a', {}, { rules: [{ clauses: [clause(yes), clause(no)] }] })],
+    want: 'POLICY_NOT_ALLOWED',
+  },
+  {
+    claim: 'matches are ORed',
+    policies: [aPolicy('a', {}, { rules: [{ clauses: [clause(no, yes)] }] })],
+    want: 'allow shop/a',
+  },
+  {
+    claim: 'rules are ORed',
+    policies: [aPolicy('a', {}, { rules: [{ clauses: [clause(no)] }, { clauses: [clause(yes)] }] })],
+    want: 'allow shop/a',
+  },
+  {
+    claim: 'a policy of another namespace does not apply',
+    policies: [aPolicy('d', yes, { ...deny, namespace: 'x' })],
+    want: 'allow',
+  },
+  {
+    claim: 'a global policy applies everywhere',
+    policies: [aPolicy('d', yes, { ...deny, namespace: 'istio-system', scope: 'GLOBAL' })],
+    want: 'POLICY_DENIED istio-system/d',
+  },
   { claim: 'a selector policy does not apply unless named', policies: [strict], connection: plaintext, want: 'allow' },
-  { claim: 'STRICT refuses plaintext', policies: [strict], connection: { ...plaintext, destination: named('istio-system/strict') }, want: 'POLICY_DENIED istio-system/strict' },
-  { claim: 'STRICT lets identities in', policies: [strict], connection: { ...base, destination: named('istio-system/strict') }, want: 'allow' },
-  { claim: 'fails closed when a named policy is missing', policies: [aPolicy('a', yes)], connection: { ...base, destination: named('shop/gone') }, want: 'POLICY_UNKNOWN shop/gone' },
+  {
+    claim: 'STRICT refuses plaintext',
+    policies: [strict],
+    connection: { ...plaintext, destination: named('istio-system/strict') },
+    want: 'POLICY_DENIED istio-system/strict',
+  },
+  {
+    claim: 'STRICT lets identities in',
+    policies: [strict],
+    connection: { ...base, destination: named('istio-system/strict') },
+    want: 'allow',
+  },
+  {
+    claim: 'fails closed when a named policy is missing',
+    policies: [aPolicy('a', yes)],
+    connection: { ...base, destination: named('shop/gone') },
+    want: 'POLICY_UNKNOWN shop/gone',
+  },
   { claim: 'a dry-run DENY does not deny', policies: [aPolicy('d', yes, { ...deny, dryRun: true })], want: 'allow' },
-  { claim: 'a dry-run ALLOW neither allows nor makes ALLOW apply', policies: [aPolicy('a', no, { dryRun: true })], want: 'allow' },
-  { claim: 'a dry-run ALLOW that matches does not help', policies: [aPolicy('a', yes, { dryRun: true }), aPolicy('b', no)], want: 'POLICY_NOT_ALLOWED' },
+  {
+    claim: 'a dry-run ALLOW neither allows nor makes ALLOW apply',
+    policies: [aPolicy('a', no, { dryRun: true })],
+    want: 'allow',
+  },
+  {
+    claim: 'a dry-run ALLOW that matches does not help',
+    policies: [aPolicy('a', yes, { dryRun: true }), aPolicy('b', no)],
+    want: 'POLICY_NOT_ALLOWED',
+  },
   {
     claim: 'STRICT with a permissive port lets plaintext in there',
-    policies: [aPolicy('c', {}, { ...deny, scope: 'WORKLOAD_SELECTOR', rules: [{ clauses: [clause({ notPrincipals: [presence] }), clause({ notDestinationPorts: [8080] })] }] })],
+    policies: [
+      aPolicy(
+        'c',
+        {},
+        {
+          ...deny,
+          scope: 'WORKLOAD_SELECTOR',
+          rules: [{ clauses: [clause({ notPrincipals: [presence] }), clause({ notDestinationPorts: [8080] })] }],
+        },
+      ),
+    ],
     connection: { ...plaintext, destination: named('shop/c') },
     want: 'allow',
   },
@@ -128,16 +217,26 @@ for (const { claim, policies, connection = base, want } of combinations) {
 }
 
 test('authorize: reports what dry-run policies matched', () => {
-  const store = aStore({ policies: [aPolicy('d', yes, { ...deny, dryRun: true }), aPolicy('a', no, { dryRun: true })] });
+  const store = aStore({
+    policies: [aPolicy('d', yes, { ...deny, dryRun: true }), aPolicy('a', no, { dryRun: true })],
+  });
   assert.deepEqual(authorize(store, base).dryRunMatches, ['shop/d']);
 });
 
 const consulted: readonly (readonly [string, Partial<PolicyMatch>, readonly string[]])[] = [
   ['nothing when nothing is asked', {}, []],
   ['the port only', { destinationPorts: [8080] }, ['destinationPort']],
-  ['not the source when the port has settled it', { destinationPorts: [1], sourceIps: [range('10.0.0.0', 8)] }, ['destinationPort']],
+  [
+    'not the source when the port has settled it',
+    { destinationPorts: [1], sourceIps: [range('10.0.0.0', 8)] },
+    ['destinationPort'],
+  ],
   ['the identity', { principals: [presence] }, ['identity']],
-  ['identity, then source', { namespaces: [exact('shop')], sourceIps: [range('10.0.0.0', 8)] }, ['identity', 'sourceAddress']],
+  [
+    'identity, then source',
+    { namespaces: [exact('shop')], sourceIps: [range('10.0.0.0', 8)] },
+    ['identity', 'sourceAddress'],
+  ],
 ];
 for (const [claim, match, fields] of consulted) {
   test(`authorize: consults ${claim}`, () => {
@@ -148,19 +247,26 @@ for (const [claim, match, fields] of consulted) {
 
 test('authorize: depends on the workload, its namespace, the global policies and those named', () => {
   const { dependencies } = authorize(aStore({}), { ...base, destination: named('shop/gone') });
-  assert.deepEqual([...dependencies].sort(), ['policies/', 'policies/shop', 'policy/shop/gone', `workload/${server.uid}`]);
+  assert.deepEqual([...dependencies].sort(), [
+    'policies/',
+    'policies/shop',
+    'policy/shop/gone',
+    `workload/${server.uid}`,
+  ]);
 });
 
 // Random policies over few values, so that they often meet the connections.
 const text = fc.oneof(
-  fc.constantFrom('shop', 'web', '', cartPrincipal, 'cluster.local/ns/web/sa/cart').chain((value) =>
-    fc.constantFrom(exact(value), prefix(value), suffix(value)),
-  ),
+  fc
+    .constantFrom('shop', 'web', '', cartPrincipal, 'cluster.local/ns/web/sa/cart')
+    .chain((value) => fc.constantFrom(exact(value), prefix(value), suffix(value))),
   fc.constant(presence),
 );
 const list = <T>(item: fc.Arbitrary<T>) => fc.array(item, { maxLength: 2 });
 const address = fc.constantFrom('10.0.0.1', '10.0.0.2', '10.0.1.1', 'fd00::1', 'fd00::2');
-const ranges = list(fc.constantFrom(range('10.0.0.0', 24), range('10.0.0.1', 32), range('fd00::', 64), range('0.0.0.0', 0)));
+const ranges = list(
+  fc.constantFrom(range('10.0.0.0', 24), range('10.0.0.1', 32), range('fd00::', 64), range('0.0.0.0', 0)),
+);
 const ports = list(fc.constantFrom(80, 8080));
 const account = fc.record({ namespace: fc.constantFrom('shop', 'web'), serviceAccount: fc.constantFrom('cart', 'a') });
 const anyMatch: fc.Arbitrary<PolicyMatch> = fc
@@ -188,13 +294,21 @@ const anyPolicy = fc.record({
   dryRun: fc.boolean(),
   rules: list(fc.record({ clauses: list(fc.record({ matches: list(anyMatch) })) })),
 });
-const anyPolicies = fc.array(anyPolicy, { maxLength: 5 }).map((policies) =>
-  policies.map((policy, index): Authorization => ({ ...policy, name: `p${index}`, namespace: 'shop' }) as Authorization),
-);
+const anyPolicies = fc
+  .array(anyPolicy, { maxLength: 5 })
+  .map((policies) =>
+    policies.map((policy, index): Authorization => ({ ...policy, name: `p${index}`, namespace: 'shop' })),
+  );
 const anyNames = fc.subarray(['shop/p0', 'shop/p1', 'shop/p2', 'shop/p3', 'shop/gone']);
 const anyConnection = fc
   .record({
-    identity: fc.option(fc.record({ trustDomain: fc.constant('cluster.local'), namespace: fc.constantFrom('shop', 'web'), serviceAccount: fc.constantFrom('cart', 'a') })),
+    identity: fc.option(
+      fc.record({
+        trustDomain: fc.constant('cluster.local'),
+        namespace: fc.constantFrom('shop', 'web'),
+        serviceAccount: fc.constantFrom('cart', 'a'),
+      }),
+    ),
     sourceAddress: address,
     destinationAddress: address,
     destinationPort: fc.constantFrom(80, 8080, 81),
@@ -250,7 +364,12 @@ test('explainAuthorization: lists each policy and clause with its verdict', () =
   const { policies, outcome } = explainAuthorization(store, { ...base, destination: named('shop/gone') });
   assert.deepEqual(outcome, { kind: 'refusal', code: 'POLICY_UNKNOWN', policy: 'shop/gone' });
   assert.deepEqual(
-    policies.map(({ policy, received, matched, clauses }) => [policy, received, matched, clauses.map((c) => c.matched)]),
+    policies.map(({ policy, received, matched, clauses }) => [
+      policy,
+      received,
+      matched,
+      clauses.map((c) => c.matched),
+    ]),
     [
       ['shop/gone', false, true, []],
       ['shop/d', true, true, [true]],
@@ -259,7 +378,10 @@ test('explainAuthorization: lists each policy and clause with its verdict', () =
   );
 });
 
-function pick(connection: Omit<InboundConnection, 'destination'>, fields: ReadonlySet<string>): Partial<InboundConnection> {
+function pick(
+  connection: Omit<InboundConnection, 'destination'>,
+  fields: ReadonlySet<string>,
+): Partial<InboundConnection> {
   return Object.fromEntries(Object.entries(connection).filter(([name]) => fields.has(name)));
 }
 
@@ -283,7 +405,8 @@ function referenceMatches(policy: Authorization, connection: InboundConnection):
   for (const rule of policy.rules) {
     let all = true;
     for (const { matches: alternatives } of rule.clauses) {
-      if (alternatives.length > 0 && alternatives.filter((match) => referenceMatch(match, connection)).length === 0) all = false;
+      if (alternatives.length > 0 && alternatives.filter((match) => referenceMatch(match, connection)).length === 0)
+        all = false;
     }
     if (all) return true;
   }
@@ -304,22 +427,42 @@ function referenceMatch(match: PolicyMatch, connection: InboundConnection): bool
     return bits(r.address).slice(0, r.prefixLength) === bits(ip).slice(0, r.prefixLength);
   };
   const kinds: readonly [readonly boolean[], readonly boolean[]][] = [
-    [match.namespaces.map((m) => textHits(m, identity?.namespace ?? '')), match.notNamespaces.map((m) => textHits(m, identity?.namespace ?? ''))],
+    [
+      match.namespaces.map((m) => textHits(m, identity?.namespace ?? '')),
+      match.notNamespaces.map((m) => textHits(m, identity?.namespace ?? '')),
+    ],
     [match.principals.map((m) => textHits(m, who)), match.notPrincipals.map((m) => textHits(m, who))],
     [
-      match.serviceAccounts.map((m) => m.namespace === identity?.namespace && m.serviceAccount === identity.serviceAccount),
-      match.notServiceAccounts.map((m) => m.namespace === identity?.namespace && m.serviceAccount === identity.serviceAccount),
+      match.serviceAccounts.map(
+        (m) => m.namespace === identity?.namespace && m.serviceAccount === identity.serviceAccount,
+      ),
+      match.notServiceAccounts.map(
+        (m) => m.namespace === identity?.namespace && m.serviceAccount === identity.serviceAccount,
+      ),
     ],
-    [match.sourceIps.map((r) => inside(r, connection.sourceAddress)), match.notSourceIps.map((r) => inside(r, connection.sourceAddress))],
-    [match.destinationIps.map((r) => inside(r, connection.destinationAddress)), match.notDestinationIps.map((r) => inside(r, connection.destinationAddress))],
-    [match.destinationPorts.map((p) => p === connection.destinationPort), match.notDestinationPorts.map((p) => p === connection.destinationPort)],
+    [
+      match.sourceIps.map((r) => inside(r, connection.sourceAddress)),
+      match.notSourceIps.map((r) => inside(r, connection.sourceAddress)),
+    ],
+    [
+      match.destinationIps.map((r) => inside(r, connection.destinationAddress)),
+      match.notDestinationIps.map((r) => inside(r, connection.destinationAddress)),
+    ],
+    [
+      match.destinationPorts.map((p) => p === connection.destinationPort),
+      match.notDestinationPorts.map((p) => p === connection.destinationPort),
+    ],
   ];
   if (kinds.every(([some, none]) => some.length + none.length === 0)) return false;
   return kinds.every(([some, none]) => (some.length === 0 || some.includes(true)) && !none.includes(true));
 }
 
 function bits(ip: string): string {
-  if (!ip.includes(':')) return ip.split('.').map((octet) => Number(octet).toString(2).padStart(8, '0')).join('');
+  if (!ip.includes(':'))
+    return ip
+      .split('.')
+      .map((octet) => Number(octet).toString(2).padStart(8, '0'))
+      .join('');
   const [head = '', tail = ''] = ip.split('::');
   const groups = (part: string) => (part === '' ? [] : part.split(':'));
   const missing = 8 - groups(head).length - groups(tail).length;

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { formatBaggage } from '#src/mesh/baggage.ts';
+import { Decider } from '#src/mesh/decider.ts';
+import { peerLabelsFor } from '#src/mesh/peer-labels.ts';
+import type { InboundAnswer, InboundQuestion, OutboundAnswer, OutboundQuestion } from '#src/mesh/questions.ts';
+import { CONSULTED, CONSULTED_ALL } from '#src/mesh/questions.ts';
+import type { MeshDelta } from '#src/mesh/store.ts';
+import { MeshStore } from '#src/mesh/store.ts';
+import { VerdictLedger } from '#src/mesh/verdicts.ts';
+import { dependency } from '#src/mesh/view.ts';
+import { ERROR_TABLE } from '#src/model/errors.ts';
+import { aPolicy, aService, aWorkload, localPods, port, serving } from './mesh-fixtures.ts';
+
+const client = aWorkload('client', '10.0.0.1');
+const web = aWorkload('web', '10.0.0.2', serving('web'));
+const webService = aService('web', '10.96.0.1');
+const labels = { internFlow: () => 7, internPeer: () => 9 };
+const UIDS: Readonly<Record<number, string>> = { 1: client.uid, 2: web.uid };
+
+function setUp(
+  delta: MeshDelta = { workloads: [client, web], services: [webService] },
+  options = { unknownWorkloadWaitMs: 5000, pendingMax: 2 },
+) {
+  const store = new MeshStore();
+  store.apply(delta);
+  const clock = { nowMs: 0 };
+  const pods = { ...localPods({ client: 'handoff', web: 'handoff' }), findWorkloadUid: (pod: number) => UIDS[pod] };
+  const ledger = new VerdictLedger();
+  const decider = new Decider({ view: store, pods, labels, ledger, nowMs: () => clock.nowMs }, options);
+  return { store, clock, ledger, decider };
+}
+
+const outbound = (fields: Partial<OutboundQuestion> = {}): OutboundQuestion => ({
+  kind: 'OutboundQuestion',
+  question: 1n,
+  pod: 1,
+  originalDst: { address: '10.96.0.1', port: 80 },
+  ...fields,
+});
+const inbound = (fields: Partial<InboundQuestion> = {}): InboundQuestion => ({
+  kind: 'InboundQuestion',
+  question: 2n,
+  pod: 2,
+  security: 'mutual_tls',
+  identity: 'spiffe://cluster.local/ns/shop/sa/client',
+  source: { address: '10.0.0.1', port: 5000 },
+  destination: { address: '10.0.0.2', port: 8080 },
+  authority: '',
+  ...fields,
+});
+const number = (code: keyof typeof ERROR_TABLE) => ERROR_TABLE[code].number;
+
+test('Decider: an outbound answer carries the route, the handles and the words for the wire', () => {
+  const { decider } = setUp();
+  assert.deepEqual(decider.decide([outbound()]).answers, [
+    {
+      kind: 'OutboundAnswer',
+      question: 1n,
+      verdict: 1n,
+      code: 0,
+      flowLabel: 7,
+      choices: [
+        {
+          kind: 'handoff',
+          weight: 1,
+          nextHop: { address: '10.0.0.2', port: 8080 },
+          hboneAuthority: '10.0.0.2:8080',
+          upstreamIdentities: ['spiffe://cluster.local/ns/shop/sa/web'],
+          destinationPod: 2,
+          flowLabel: 7,
+        },
+      ],
+      baggage:
+        'k8s.cluster.name=Kubernetes,k8s.namespace.name=shop,k8s.deployment.name=client,service.name=client,service.version=v1',
+      serviceHostname: 'web.shop.svc.cluster.local',
+    },
+  ]);
+});
+
+test('Decider: a change invalidates the answers that read it and no other', () => {
+  const { store, decider } = setUp();
+  const [first, second] = decider.decide([
+    outbound(),
+    outbound({ question: 2n, originalDst: { address: '1.1.1.1', port: 53 } }),
+  ]).answers;
+  const { keys } = store.apply({ workloads: [{ ...web, status: 'UNHEALTHY' }] });
+  assert.deepEqual(decider.applyChange(keys).invalidated, [first?.verdict]);
+  assert.deepEqual(decider.applyChange(new Set([dependency.pod(client.uid)])).invalidated, [second?.verdict]);
+});
+
+test('Decider: a question about a pod that is not known yet waits and is answered when it arrives', () => {
+  const { store, decider } = setUp({ workloads: [web], services: [webService] });
+  assert.deepEqual(decider.decide([outbound()]).answers, []);
+  assert.equal(decider.nextDeadlineMs, 5000);
+  const { keys } = store.apply({ workloads: [client] });
+  assert.deepEqual(
+    decider.applyChange(keys).answers.map(({ question, code }) => [question, code]),
+    [[1n, 0]],
+  );
+  assert.equal(decider.pendingCount, 0);
+});
+
+test('Decider: fails closed when the deadline of an unknown pod passes, and is overturned when it arrives later', () => {
+  const { store, clock, decider } = setUp({});
+  decider.decide([outbound(), inbound()]);
+  clock.nowMs = 4999;
+  assert.deepEqual(decider.expirePending().answers, []);
+  clock.nowMs = 5000;
+  const { answers } = decider.expirePending();
+  assert.deepEqual(
+    answers.map(({ code }) => code),
+    [number('UNKNOWN_SOURCE'), number('UNKNOWN_DESTINATION_WORKLOAD')],
+  );
+  const { keys } = store.apply({ workloads: [client] });
+  assert.deepEqual(decider.applyChange(keys).invalidated, [answers[0]?.verdict]);
+});
+
+test('Decider: beyond the bound of waiting questions it refuses at once', () => {
+  const { decider } = setUp({});
+  const { answers } = decider.decide([outbound(), outbound({ question: 2n }), outbound({ question: 3n })]);
+  assert.deepEqual(
+    answers.map(({ question, code }) => [question, code]),
+    [[3n, number('UNKNOWN_SOURCE')]],
+  );
+});
+
+test('Decider: a pod that is gone is refused', () => {
+  const { decider } = setUp();
+  assert.equal(decider.decide([outbound({ pod: 99 })]).answers[0]?.code, number('POD_REMOVED'));
+});
+
+test('Decider: an evicted verdict is given to the engine to forget', () => {
+  const { store } = setUp();
+  const pods = { ...localPods({}), findWorkloadUid: (pod: number) => UIDS[pod] };
+  const decider = new Decider({ view: store, pods, labels, ledger: new VerdictLedger(1), nowMs: () => 0 });
+  assert.deepEqual(decider.decide([outbound(), outbound({ question: 2n })]).invalidated, [1n]);
+});
+
+const allowClient = aPolicy('allow', { principals: [{ kind: 'exact', value: 'cluster.local/ns/shop/sa/client' }] });
+const portsOnly = CONSULTED.destinationPort | CONSULTED.authority;
+const inboundTable: readonly {
+  readonly claim: string;
+  readonly delta?: MeshDelta;
+  readonly question: Partial<InboundQuestion>;
+  readonly want: Partial<InboundAnswer>;
+}[] = [
+  {
+    claim: 'without policy it is delivered, whoever it is',
+    question: {},
+    want: { code: 0, deliverPort: 8080, consulted: portsOnly, flowLabel: 7 },
+  },
+  { claim: 'plaintext too', question: { security: 'none', identity: '' }, want: { code: 0, deliverPort: 8080 } },
+  {
+    claim: 'an identity policy makes the identity count',
+    delta: { policies: [allowClient] },
+    question: {},
+    want: { code: 0, consulted: portsOnly | CONSULTED.identity },
+  },
+  {
+    claim: 'another identity is refused, at any port',
+    delta: { policies: [allowClient] },
+    question: { identity: 'spiffe://cluster.local/ns/shop/sa/x' },
+    want: { code: number('POLICY_NOT_ALLOWED'), consulted: CONSULTED.identity, deliverPort: 0 },
+  },
+  {
+    claim: 'an identity claimed in plaintext is no identity',
+    delta: { policies: [allowClient] },
+    question: { security: 'none' },
+    want: { code: number('POLICY_NOT_ALLOWED') },
+  },
+  {
+    claim: 'an identity of another form is refused',
+    question: { identity: 'spiffe://x' },
+    want: { code: number('TLS_UNEXPECTED_IDENTITY') },
+  },
+  {
+    claim: 'a CONNECT to a foreign address is refused',
+    question: { destination: { address: '10.0.0.9', port: 80 } },
+    want: { code: number('HBONE_WRONG_ADDRESS'), consulted: CONSULTED_ALL },
+  },
+  {
+    claim: 'a port of the agent is refused',
+    question: { destination: { address: '10.0.0.2', port: 15006 } },
+    want: { code: number('ILLEGAL_DESTINATION') },
+  },
+  {
+    claim: 'a named destination becomes the target port',
+    question: { authority: 'web.shop.svc.cluster.local:80' },
+    want: { code: 0, deliverPort: 8080, consulted: portsOnly },
+  },
+  {
+    claim: 'a named destination in capitals',
+    question: { authority: 'WEB.shop.svc.cluster.local:80' },
+    want: { code: 0, deliverPort: 8080 },
+  },
+  {
+    claim: 'a name of a Service that the pod does not serve',
+    question: { authority: 'db.shop.svc.cluster.local:80' },
+    want: { code: number('UNKNOWN_SERVICE_PORT') },
+  },
+  {
+    claim: 'a port that the Service does not have',
+    question: { authority: 'web.shop.svc.cluster.local:81' },
+    want: { code: number('UNKNOWN_SERVICE_PORT') },
+  },
+  {
+    claim: 'a named port that the pod does not know',
+    question: { authority: 'web.shop.svc.cluster.local:443' },
+    want: { code: number('UNKNOWN_SERVICE_PORT') },
+  },
+  { claim: 'an authority that is none', question: { authority: 'x' }, want: { code: number('UNKNOWN_SERVICE_PORT') } },
+  {
+    claim: 'policy sees the port of the pod, not that of the Service',
+    delta: { policies: [aPolicy('d', { destinationPorts: [8080] }, { action: 'DENY' })] },
+    question: { authority: 'web.shop.svc.cluster.local:80' },
+    want: { code: number('POLICY_DENIED'), consulted: portsOnly },
+  },
+  {
+    claim: 'fails closed when a rule looks at one of two addresses of the pod',
+    delta: {
+      workloads: [{ ...web, addresses: ['10.0.0.2', '10.0.0.3'] }],
+      policies: [aPolicy('d', { destinationIps: [{ address: '10.0.0.3', prefixLength: 32 }] }, { action: 'DENY' })],
+    },
+    question: {},
+    want: { code: number('POLICY_DENIED'), consulted: CONSULTED.sourceAddress },
+  },
+];
+for (const { claim, delta, question, want } of inboundTable) {
+  test(`Decider: inbound: ${claim}`, () => {
+    const { store, decider } = setUp();
+    if (delta) assert.deepEqual(store.apply(delta).rejected, []);
+    const [answer] = decider.decide([inbound(question)]).answers;
+    assert.deepEqual({ ...answer, ...want }, answer);
+  });
+}
+
+test('Decider: a live connection is asked about again when a policy comes, and is refused by name', () => {
+  const { store, decider } = setUp();
+  const [first] = decider.decide([inbound()]).answers;
+  const { keys } = store.apply({ policies: [aPolicy('d', { destinationPorts: [8080] }, { action: 'DENY' })] });
+  assert.deepEqual(decider.applyChange(keys).invalidated, [first?.verdict]);
+  const [second] = decider.decide([inbound()]).answers;
+  assert.equal(second?.code, number('POLICY_DENIED'));
+  assert.equal(decider.findPolicy(second?.verdict ?? 0n), 'shop/d');
+});
+
+test('Decider: dry-run policies are told and change nothing', () => {
+  const { store, decider } = setUp();
+  store.apply({ policies: [aPolicy('d', { destinationPorts: [8080] }, { action: 'DENY', dryRun: true })] });
+  const { answers, dryRunMatches } = decider.decide([inbound()]);
+  assert.deepEqual([answers[0]?.code, dryRunMatches], [0, ['shop/d']]);
+});
+
+test('Decider: a Service that a name needs overturns its refusal', () => {
+  const { store, decider } = setUp();
+  const [refused] = decider.decide([inbound({ authority: 'new.example:80' })]).answers;
+  const { keys } = store.apply({
+    services: [aService('new', undefined, { hostname: 'new.example', ports: [port(80, 80)] })],
+  });
+  assert.deepEqual(decider.applyChange(keys).invalidated, [refused?.verdict]);
+});
+
+test('formatBaggage: empty members are left out and no value can break the header', () => {
+  const odd = {
+    ...client,
+    workloadName: 'a,b\r\nx: y',
+    canonicalRevision: '',
+    clusterId: '',
+    locality: { region: 'r', zone: '', subzone: '' },
+  };
+  assert.equal(
+    formatBaggage(odd),
+    'k8s.namespace.name=shop,k8s.deployment.name=a%2Cb%0D%0Ax%3A%20y,service.name=client,cloud.region=r',
+  );
+});
+
+test('peerLabelsFor: addresses that changed get the label of who has them now, or 0', () => {
+  const { store } = setUp();
+  const { keys } = store.apply({ workloads: [{ ...client, canonicalName: 'renamed' }], removedAddresses: [web.uid] });
+  const peers = peerLabelsFor(store, '', keys, labels);
+  assert.deepEqual(
+    peers.sort((a, b) => a.label - b.label),
+    [
+      { address: '10.0.0.2', label: 0 },
+      { address: '10.0.0.1', label: 9 },
+    ],
+  );
+  assert.deepEqual(peerLabelsFor(store, 'other', keys, labels), []);
+});
+
+test('Decider: answers have the shape of the question they answer', () => {
+  const { decider } = setUp();
+  const { answers } = decider.decide([inbound(), outbound()]);
+  const [first, second] = answers as [InboundAnswer, OutboundAnswer];
+  assert.deepEqual([first.kind, second.kind], ['InboundAnswer', 'OutboundAnswer']);
+});

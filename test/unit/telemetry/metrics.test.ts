@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { Registry } from 'prom-client';
+import { ERROR_TABLE } from '#src/model/errors.ts';
+import type { ConnectionRecord } from '#src/telemetry/access-log.ts';
+import { logConnection } from '#src/telemetry/access-log.ts';
+import { FLOW_LABELS, FlowLabelTable } from '#src/telemetry/flow-labels.ts';
+import { Logger } from '#src/telemetry/logger.ts';
+import type { FlowRow, MetricsReader } from '#src/telemetry/metrics.ts';
+import { Metrics } from '#src/telemetry/metrics.ts';
+import { aWorkload, FakeStream, webService } from './telemetry-fixtures.ts';
+
+const client = aWorkload('client');
+const web = aWorkload('web', { canonicalRevision: 'v2', locality: { region: 'r', zone: 'z', subzone: '' } });
+const facts = {
+  reporter: 'source',
+  security: 'mutual_tls',
+  source: client,
+  destination: web,
+  service: webService,
+} as const;
+const row = (fields: Partial<FlowRow>): FlowRow => ({
+  flowLabel: 0,
+  peerLabel: 0,
+  code: 0,
+  opened: 0n,
+  closed: 0n,
+  failed: 0n,
+  bytesSent: 0n,
+  bytesReceived: 0n,
+  ...fields,
+});
+
+test('FlowLabelTable: the labels are Istio’s, in its order', () => {
+  assert.equal(FLOW_LABELS.length, 27);
+  assert.deepEqual(FLOW_LABELS.slice(0, 3), ['reporter', 'source_workload', 'source_canonical_service']);
+  assert.ok(FLOW_LABELS.includes('connection_security_policy') && FLOW_LABELS.includes('destination_zone'));
+});
+
+test('FlowLabelTable: pods of one Deployment share a label, another revision has its own', () => {
+  const table = new FlowLabelTable();
+  const first = table.internFlow(facts);
+  assert.equal(table.internFlow({ ...facts, destination: { ...web, uid: 'other', name: 'web-2' } }), first);
+  assert.notEqual(table.internFlow({ ...facts, destination: { ...web, canonicalRevision: 'v3' } }), first);
+});
+
+test('FlowLabelTable: when full, new sets count as unknown and the overflow is counted', () => {
+  const table = new FlowLabelTable({ labelsMax: 1, graceMs: 0 });
+  table.internPeer(client);
+  assert.equal(table.internPeer(web), 0);
+  assert.equal(table.overflowTotal, 1);
+});
+
+test('FlowLabelTable: a set outlives its workloads by the grace period, and numbers are not used again', () => {
+  const table = new FlowLabelTable({ labelsMax: 10, graceMs: 100 });
+  const label = table.internFlow(facts);
+  table.sweep([client], [webService], 0);
+  table.sweep([client], [webService], 99);
+  assert.ok(table.find(label, 0, '-'));
+  table.sweep([client, web], [webService], 150);
+  table.sweep([client], [webService], 200);
+  table.sweep([client], [webService], 299);
+  assert.ok(table.find(label, 0, '-'));
+  table.sweep([client], [webService], 300);
+  assert.equal(table.find(label, 0, '-'), undefined);
+  assert.ok(table.internFlow(facts) > label);
+});
+
+function setUp(flows: readonly FlowRow[], labels: FlowLabelTable) {
+  const registry = new Registry();
+  let reads = 0;
+  const reader: MetricsReader = {
+    flows: () => (reads++, flows),
+    counters: () => [
+      { name: 'accept_total', value: 5n },
+      { name: 'workers', value: 2n },
+    ],
+    certificates: () => [{ identity: 'spiffe://td/ns/a/sa/b', notAfterMs: 5000 }],
+    fills: () => [{ name: 'verdicts', size: 1, max: 4, droppedTotal: 3 }],
+    resources: () => [{ kind: 'workload', count: 2, rejectedTotal: 1 }],
+    verdictsInvalidatedTotal: () => 8,
+  };
+  const metrics = new Metrics(registry, labels, reader, { component: 'groundwire', tag: 't' });
+  const find = async (name: string) => {
+    const all = await registry.getMetricsAsJSON();
+    return (
+      all.find((metric) => metric.name === name)?.values.map(({ labels: l, value }) => ({ labels: l, value })) ?? []
+    );
+  };
+  return { registry, metrics, find, reads: () => reads };
+}
+
+test('Metrics: a row of the engine becomes Istio’s counters, received being what the client sent', async () => {
+  const table = new FlowLabelTable();
+  const flowLabel = table.internFlow(facts);
+  const { find } = setUp([row({ flowLabel, opened: 3n, closed: 2n, bytesSent: 10n, bytesReceived: 20n })], table);
+  const [opened] = await find('istio_tcp_connections_opened_total');
+  assert.equal(opened?.value, 3);
+  assert.deepEqual(
+    { ...opened?.labels },
+    {
+      reporter: 'source',
+      source_workload: 'client',
+      source_canonical_service: 'client',
+      source_canonical_revision: 'latest',
+      source_workload_namespace: 'shop',
+      source_principal: 'spiffe://cluster.local/ns/shop/sa/client',
+      source_app: 'client',
+      source_version: 'latest',
+      source_cluster: 'c',
+      destination_service: 'web.shop.svc.cluster.local',
+      destination_service_namespace: 'shop',
+      destination_service_name: 'web',
+      destination_workload: 'web',
+      destination_canonical_service: 'web',
+      destination_canonical_revision: 'v2',
+      destination_workload_namespace: 'shop',
+      destination_principal: 'spiffe://cluster.local/ns/shop/sa/web',
+      destination_app: 'web',
+      destination_version: 'v2',
+      destination_cluster: 'c',
+      request_protocol: 'tcp',
+      response_flags: '-',
+      connection_security_policy: 'mutual_tls',
+      source_region: 'unknown',
+      source_zone: 'unknown',
+      destination_region: 'r',
+      destination_zone: 'z',
+    },
+  );
+  assert.equal((await find('istio_tcp_received_bytes_total'))[0]?.value, 10);
+  assert.equal((await find('istio_tcp_sent_bytes_total'))[0]?.value, 20);
+  assert.equal((await find('istio_tcp_connections_closed_total'))[0]?.value, 2);
+});
+
+test('Metrics: rows that differ only in codes of one flag are added up, inbound sources come from the peer', async () => {
+  const table = new FlowLabelTable();
+  const flowLabel = table.internFlow({ reporter: 'destination', security: 'mutual_tls', destination: web });
+  const peerLabel = table.internPeer(client);
+  const denied = [ERROR_TABLE.POLICY_DENIED, ERROR_TABLE.POLICY_NOT_ALLOWED].map(({ number }) =>
+    row({ flowLabel, peerLabel, code: number, failed: 2n }),
+  );
+  const { find } = setUp(denied, table);
+  const failed = await find('istio_tcp_connections_failed_total');
+  assert.deepEqual(
+    failed.map(({ value, labels }) => [value, labels['response_flags'], labels['source_workload']]),
+    [[4, 'DENY', 'client']],
+  );
+});
+
+test('Metrics: a second scrape shows the same values and reads the engine once more', async () => {
+  const table = new FlowLabelTable();
+  const { registry, reads } = setUp([row({ opened: 1n })], table);
+  const once = await registry.getSingleMetricAsString('istio_tcp_connections_opened_total');
+  assert.equal(await registry.getSingleMetricAsString('istio_tcp_connections_opened_total'), once);
+  assert.equal(reads(), 2);
+  await registry.metrics();
+  assert.equal(reads(), 3);
+});
+
+test('Metrics: rows whose labels have expired are counted and not shown', async () => {
+  const { find } = setUp([row({ flowLabel: 99, opened: 1n })], new FlowLabelTable());
+  assert.deepEqual(await find('istio_tcp_connections_opened_total'), []);
+  assert.equal((await find('groundwire_flow_rows_expired'))[0]?.value, 1);
+});
+
+test('Metrics: what is read at the scrape and what is counted on the way', async () => {
+  const { metrics, find } = setUp([], new FlowLabelTable());
+  metrics.countDecision('inbound', ERROR_TABLE.POLICY_DENIED.number);
+  metrics.countXdsMessage('type.googleapis.com/istio.workload.Address', 100);
+  metrics.countDnsRequest(
+    {
+      request_query_type: 'A',
+      request_protocol: 'udp',
+      source_canonical_service: 'c',
+      source_canonical_revision: 'v1',
+    },
+    true,
+  );
+  const values: Record<string, unknown> = {};
+  for (const name of [
+    'groundwire_engine_total',
+    'groundwire_engine_level',
+    'groundwire_certificate_expiry_timestamp_seconds',
+    'groundwire_fill_ratio',
+    'groundwire_dropped_total',
+    'groundwire_resources_rejected_total',
+    'groundwire_decisions_total',
+    'istio_xds_message_bytes_total',
+    'istio_dns_upstream_requests_total',
+    'istio_build',
+    'groundwire_verdicts_invalidated_total',
+  ]) {
+    values[name] = (await find(name)).map(({ value }) => value);
+  }
+  assert.deepEqual(Object.values(values), [[5], [2], [5], [0.25], [3], [1], [1], [100], [1], [1], [8]]);
+});
+
+const record: ConnectionRecord = {
+  id: 5n,
+  opened: true,
+  direction: 'outbound',
+  hop: 'hbone',
+  code: 0,
+  hboneStatus: 200,
+  source: { address: '10.0.0.1', port: 4000 },
+  originalDst: { address: '10.96.0.1', port: 80 },
+  nextHop: { address: '10.0.0.2', port: 15008 },
+  hboneAuthority: '10.0.0.2:8080',
+  sourceIdentity: 'spiffe://cluster.local/ns/shop/sa/client',
+  destinationIdentity: 'spiffe://cluster.local/ns/shop/sa/web',
+  verdict: 3n,
+  flowLabel: 1,
+  peerLabel: 0,
+  bytesSent: 1n,
+  bytesReceived: 2n,
+  durationUs: 3999n,
+  traceparent: '',
+};
+function access(fields: Partial<ConnectionRecord>): Record<string, unknown>[] {
+  const labels = new FlowLabelTable();
+  labels.internFlow(facts);
+  const stream = new FakeStream();
+  const log = Logger.open(stream, { level: 'info', format: 'json', nowMs: () => 0, linesMax: 10 });
+  const findWorkload = (address: string) => (address === '10.0.0.2' ? { name: 'web-1', namespace: 'shop' } : undefined);
+  logConnection({ log, labels, findWorkload, findPolicy: () => 'shop/deny' }, { ...record, ...fields });
+  return stream.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+test('logConnection: one line with ztunnel’s names', () => {
+  assert.deepEqual(access({}), [
+    {
+      'conn.id': '5',
+      'src.addr': '10.0.0.1:4000',
+      'src.workload': 'client',
+      'src.namespace': 'shop',
+      'src.identity': 'spiffe://cluster.local/ns/shop/sa/client',
+      'dst.addr': '10.0.0.2:15008',
+      'dst.hbone_addr': '10.0.0.2:8080',
+      'dst.service': 'web.shop.svc.cluster.local',
+      'dst.workload': 'web-1',
+      'dst.namespace': 'shop',
+      'dst.identity': 'spiffe://cluster.local/ns/shop/sa/web',
+      direction: 'outbound',
+      hop: 'hbone',
+      bytes_sent: 1,
+      bytes_recv: 2,
+      duration: '3ms',
+      time: '1970-01-01T00:00:00.000Z',
+      level: 'info',
+      message: 'connection complete',
+    },
+  ]);
+});
+
+test('logConnection: a refusal names code, policy and what to do', () => {
+  const [line] = access({
+    opened: false,
+    code: ERROR_TABLE.POLICY_DENIED.number,
+    hboneStatus: 401,
+    nextHop: { address: '0.0.0.0', port: 0 },
+    hop: 'passthrough',
+  });
+  assert.deepEqual(
+    [
+      line?.['message'],
+      line?.['error.code'],
+      line?.['policy'],
+      line?.['hbone.status'],
+      line?.['hint'],
+      line?.['dst.addr'],
+    ],
+    ['connection failed', 'POLICY_DENIED', 'shop/deny', 401, ERROR_TABLE.POLICY_DENIED.hint, '10.96.0.1:80'],
+  );
+});
