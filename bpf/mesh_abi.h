@@ -67,7 +67,7 @@ MESH_ABI_SIZE(struct mesh_address, 16);
 #define MESH_POD_IPV6 (1u << 1) /* the same for IPv6 */
 #define MESH_POD_DNS (1u << 2)	/* DNS has a listener */
 
-/* Value of mesh_pods, keyed by the cookie of the pod's network namespace; also the settings of its steering program. */
+/* Value of mesh_pods, keyed by the cookie of the pod's network namespace. */
 struct mesh_pod {
 	__u64 netns_cookie;
 	__u32 pod;
@@ -96,6 +96,15 @@ MESH_ABI_OFFSET(struct mesh_approval, client_port, 40);
 #define MESH_LISTENER_DNS_UDP 3
 #define MESH_LISTENER_DNS_TCP 4
 #define MESH_LISTENERS 5
+
+/* Constants of a pod's steering program, by the name mesh_self. */
+struct mesh_steering {
+	struct mesh_pod pod;
+	__u16 listener_port[MESH_LISTENERS]; /* host order, 0 = none: nobody may connect to them directly */
+	__u16 _pad[3];
+};
+MESH_ABI_SIZE(struct mesh_steering, 96);
+MESH_ABI_OFFSET(struct mesh_steering, listener_port, 80);
 
 /* Sysctls as they were before capture, kept with the pins so that a later agent can put them back. */
 #define MESH_SYSCTL_TCP_FWMARK_ACCEPT (1u << 0)
@@ -138,6 +147,7 @@ MESH_ABI_OFFSET(struct mesh_pod_state, netns_inode, 80);
 	X(STEER_DNS_TCP, "steer_dns_tcp")                                                          \
 	X(STEER_UDP_PASSED, "steer_udp_passed")                                                    \
 	X(STEER_DROPPED_NO_LISTENER, "steer_dropped_no_listener")                                  \
+	X(STEER_DROPPED_DIRECT, "steer_dropped_direct")                                            \
 	X(STEER_DROPPED_ASSIGN_FAILED, "steer_dropped_assign_failed")                              \
 	X(APPROVE_OTHER_EVENT, "approve_other_event")                                              \
 	X(APPROVE_NOT_DELIVERY, "approve_not_delivery")                                            \

@@ -6,7 +6,9 @@
  * own sockmap and knows its pod as constants.
  *
  * Runs for new TCP connections and unconnected UDP only; established connections never get here. Verdicts, first match wins:
- *   between the pod's own or loopback addresses, or to lo  pass              steer_self
+ *   to loopback, or between the pod's own addresses:
+ *     to a listener's own port                             drop              steer_dropped_direct
+ *     otherwise                                            pass              steer_self
  *   UDP over lo to port 53, DNS captured                   DNS listener      steer_dns_udp
  *   other UDP                                              pass              steer_udp_passed
  *   approved by approve.bpf.c                              pass              steer_approved
@@ -28,7 +30,7 @@
 #define IPPROTO_UDP 17
 
 /* The pod this copy of the program serves; set between open and load, so that the verifier folds it into the code. */
-const volatile struct mesh_pod mesh_self = {};
+const volatile struct mesh_steering mesh_self = {};
 
 static __always_inline int assign(struct bpf_sk_lookup *ctx, __u32 slot, enum mesh_counter counter)
 {
@@ -46,16 +48,31 @@ static __always_inline int assign(struct bpf_sk_lookup *ctx, __u32 slot, enum me
 
 static __always_inline int is_here(const struct mesh_address *address)
 {
-	const struct mesh_pod *self = (const struct mesh_pod *)&mesh_self;
+	const struct mesh_pod *self = (const struct mesh_pod *)&mesh_self.pod;
 
 	return mesh_address_is_loopback(address) || mesh_pod_owns(self, address);
+}
+
+/*
+ * One of the agent's listeners, by its own port. It has to be bound to the wildcard (any other address makes it IPv6
+ * only), so the pod can find it; what comes that way has no original destination and nobody's approval.
+ */
+static __always_inline int is_listener(__u32 protocol, __u32 port)
+{
+#pragma unroll
+	for (int i = 0; i < MESH_LISTENERS; i++) {
+		if ((i == MESH_LISTENER_DNS_UDP) == (protocol == IPPROTO_UDP) &&
+		    mesh_self.listener_port[i] == port)
+			return 1;
+	}
+	return 0;
 }
 
 static __always_inline int is_approved(struct bpf_sk_lookup *ctx, const struct mesh_address *client,
 				       const struct mesh_address *server)
 {
 	struct mesh_approval approval = {
-		.netns_cookie = mesh_self.netns_cookie,
+		.netns_cookie = mesh_self.pod.netns_cookie,
 		.client = *client,
 		.server = *server,
 		.client_port = bpf_ntohs(ctx->remote_port),
@@ -93,9 +110,12 @@ int mesh_steer(struct bpf_sk_lookup *ctx)
 		local = (struct mesh_address){{ctx->local_ip6[0], ctx->local_ip6[1],
 					       ctx->local_ip6[2], ctx->local_ip6[3]}};
 	}
-	if (mesh_address_is_loopback(&local) || (is_here(&local) && is_here(&remote)))
+	if (mesh_address_is_loopback(&local) || (is_here(&local) && is_here(&remote))) {
+		if (is_listener(ctx->protocol, ctx->local_port))
+			return mesh_exit(MESH_COUNTER_STEER_DROPPED_DIRECT, SK_DROP);
 		return mesh_exit(MESH_COUNTER_STEER_SELF, SK_PASS);
-	to_dns = (mesh_self.flags & MESH_POD_DNS) && ctx->local_port == MESH_PORT_DNS;
+	}
+	to_dns = (mesh_self.pod.flags & MESH_POD_DNS) && ctx->local_port == MESH_PORT_DNS;
 	if (ctx->protocol == IPPROTO_UDP) {
 		if (to_dns && ctx->ingress_ifindex == MESH_IFINDEX_LO)
 			return assign(ctx, MESH_LISTENER_DNS_UDP, MESH_COUNTER_STEER_DNS_UDP);

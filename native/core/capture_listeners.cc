@@ -15,13 +15,13 @@ namespace {
 // One listener takes the connections to every port of the pod; the kernel caps it at net.core.somaxconn.
 constexpr int kBacklog = 65535;
 
-Status BindToLoopback(int fd, int family) {
-  SocketAddress loopback;
-  loopback.ip = *IpAddress::Parse(family == AF_INET ? "127.0.0.1" : "::1");
+Status BindToWildcard(int fd, int family) {
+  // Not to loopback: the kernel makes a socket bound to any IPv6 address but this one IPv6 only, whatever it is told.
   sockaddr_storage storage = {};
-  const socklen_t length = loopback.ToSockaddr(family, &storage);
+  storage.ss_family = static_cast<sa_family_t>(family);
+  const socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
   if (bind(fd, reinterpret_cast<const sockaddr*>(&storage), length) != 0) {
-    return Status::Error("bind listener", errno, loopback.ip.ToString());
+    return Status::Error("bind listener", errno);
   }
   return Status::Ok();
 }
@@ -34,7 +34,7 @@ Status Prepare(int fd, int family, int type) {
       setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) {
     return Status::Error("setsockopt IPV6_V6ONLY", errno);
   }
-  if (Status bound = BindToLoopback(fd, family); !bound.ok()) return bound;
+  if (Status bound = BindToWildcard(fd, family); !bound.ok()) return bound;
   if (type == SOCK_STREAM) {
     return listen(fd, kBacklog) == 0 ? Status::Ok() : Status::Error("listen", errno);
   }
@@ -79,6 +79,23 @@ Result<PodListeners> OpenListeners(int netns_fd, bool dns) {
     *one.slot = opened.value();
   }
   return listeners;
+}
+
+std::array<int, MESH_LISTENERS> ListenerSlots(const PodListeners& listeners) {
+  std::array<int, MESH_LISTENERS> slots = {};
+  slots[MESH_LISTENER_OUTBOUND] = listeners.outbound;
+  slots[MESH_LISTENER_PLAINTEXT] = listeners.inbound_plaintext;
+  slots[MESH_LISTENER_HBONE] = listeners.inbound_hbone;
+  slots[MESH_LISTENER_DNS_UDP] = listeners.dns_udp;
+  slots[MESH_LISTENER_DNS_TCP] = listeners.dns_tcp;
+  return slots;
+}
+
+uint16_t ListenerPort(int fd) {
+  sockaddr_storage storage = {};
+  socklen_t length = sizeof storage;
+  if (fd < 0 || getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return 0;
+  return SocketAddress::FromSockaddr(storage).port;
 }
 
 void CloseListeners(PodListeners* listeners) {

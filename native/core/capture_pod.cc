@@ -136,24 +136,24 @@ Status WriteState(const std::string& directory, const mesh_pod_state& state) {
   return Status::Ok();
 }
 
-Status FillListeners(int sockmap, const PodListeners& listeners) {
-  const struct {
-    uint32_t slot;
-    int fd;
-  } slots[] = {{MESH_LISTENER_OUTBOUND, listeners.outbound},
-               {MESH_LISTENER_PLAINTEXT, listeners.inbound_plaintext},
-               {MESH_LISTENER_HBONE, listeners.inbound_hbone},
-               {MESH_LISTENER_DNS_UDP, listeners.dns_udp},
-               {MESH_LISTENER_DNS_TCP, listeners.dns_tcp}};
-  for (const auto& slot : slots) {
-    const auto value = static_cast<uint64_t>(slot.fd);
-    const int failed = slot.fd >= 0 ? bpf_map_update_elem(sockmap, &slot.slot, &value, BPF_ANY)
-                                    : bpf_map_delete_elem(sockmap, &slot.slot);
-    if (failed != 0 && !(slot.fd < 0 && (errno == ENOENT || errno == EINVAL))) {
-      return Status::Error("put listener", errno, "slot " + std::to_string(slot.slot));
+Status FillListeners(int sockmap, const std::array<int, MESH_LISTENERS>& listeners) {
+  for (uint32_t slot = 0; slot < MESH_LISTENERS; ++slot) {
+    const auto value = static_cast<uint64_t>(listeners[slot]);
+    // An empty slot is left empty: a listener that was there went with the process that had it.
+    if (listeners[slot] >= 0 && bpf_map_update_elem(sockmap, &slot, &value, BPF_ANY) != 0) {
+      return Status::Error("put listener", errno, "slot " + std::to_string(slot));
     }
   }
   return Status::Ok();
+}
+
+mesh_steering SteeringOf(const mesh_pod& pod, const std::array<int, MESH_LISTENERS>& listeners) {
+  mesh_steering steering = {};
+  steering.pod = pod;
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    steering.listener_port[i] = ListenerPort(listeners[i]);
+  }
+  return steering;
 }
 
 Status OpenGate(const NodeState& node, const mesh_pod& pod) {
@@ -246,7 +246,9 @@ Status CapturedPod::CaptureIn(const std::string& directory) {
   auto steer = BpfObject::Open(node_->bpf_directory, "steer");
   if (!steer.ok()) return steer.status();
   BpfObject& object = steer.value();
-  if (Status set = object.SetConstants(&state_.pod, sizeof state_.pod); !set.ok()) return set;
+  const auto slots = ListenerSlots(listeners_);
+  const mesh_steering steering = SteeringOf(state_.pod, slots);
+  if (Status set = object.SetConstants(&steering, sizeof steering); !set.ok()) return set;
   const std::pair<const char*, std::string> pins[] = {
       {MESH_MAP_COUNTERS, node_->MapPin(MESH_MAP_COUNTERS)},
       {MESH_MAP_APPROVALS, node_->MapPin(MESH_MAP_APPROVALS)},
@@ -255,7 +257,7 @@ Status CapturedPod::CaptureIn(const std::string& directory) {
     if (Status pinned = object.PinMap(map, pin); !pinned.ok()) return pinned;
   }
   if (Status loaded = object.Load(); !loaded.ok()) return loaded;
-  if (Status filled = FillListeners(object.map(MESH_MAP_LISTENERS), listeners_); !filled.ok()) {
+  if (Status filled = FillListeners(object.map(MESH_MAP_LISTENERS), slots); !filled.ok()) {
     return filled;
   }
   auto off = FindSysctlsToChange(netns_.get(), state_.pod);
