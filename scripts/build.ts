@@ -28,7 +28,8 @@ if (missing.length > 0) {
   process.exit(69);
 }
 
-const mode = process.argv.includes('--debug') ? ['--debug'] : [];
+// Not build/ itself: node-gyp keeps its own Makefile there when the build comes through binding.gyp.
+const options = ['--out', 'build/cmake', ...(process.argv.includes('--debug') ? ['--debug'] : [])];
 // cmake-js would take a build directory that was configured for another Node or mode as it is; configuring is quick.
-run(['configure', ...mode]);
-run(['build', ...mode, '--parallel', String(availableParallelism())]);
+run(['configure', ...options]);
+run(['build', ...options, '--parallel', String(availableParallelism())]);
