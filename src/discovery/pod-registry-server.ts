@@ -93,6 +93,16 @@ export class PodRegistryServer {
     if (record.snapshot === undefined) this.#tellDecision(record, decision);
   }
 
+  /** The pod cannot be taken as it is: its node is told why, and the pod is forgotten. */
+  reject(uid: string, reason: string): void {
+    const record = [...this.#nodes.values()].find(({ pods }) => pods.has(uid));
+    if (record === undefined) return;
+    this.counters.podsRejected += 1;
+    this.#options.log.warn('pod rejected', { node: record.node, uid, reason });
+    record.call?.write({ instruction: { $case: 'podRejected', value: { uid, reason } } });
+    this.#stop(record, uid);
+  }
+
   close(): void {
     for (const { call, cancelLease } of this.#nodes.values()) {
       cancelLease();

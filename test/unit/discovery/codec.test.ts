@@ -60,7 +60,8 @@ test('decodeObject then encodeObject: gives back everything that a stock istiod 
 // default of an account that istiod left out (workloads of EndpointSlices and ServiceEntries), and it is written then;
 // on pods istiod writes it too.
 function canonical(type: ResourceType, bytes: Buffer): Buffer {
-  if (type !== ADDRESS_TYPE) return Buffer.from(security.Authorization.encode(security.Authorization.decode(bytes)).finish());
+  if (type !== ADDRESS_TYPE)
+    return Buffer.from(security.Authorization.encode(security.Authorization.decode(bytes)).finish());
   const message = wire.Address.decode(bytes);
   if (message.type?.$case === 'workload') message.type.value.serviceAccount ||= 'default';
   return Buffer.from(wire.Address.encode(message).finish());
@@ -238,7 +239,7 @@ test('encodeObject: the version is that of the content, whatever the order of se
   );
   assert.equal(object.kind, 'workload');
   if (object.kind !== 'workload') return;
-  const services = new Map([...object.workload.services].reverse());
+  const services = new Map([...object.workload.services].toReversed());
   const turned = encodeObject({ kind: 'workload', workload: { ...object.workload, services } });
   assert.equal(turned.version, encodeObject(object).version);
 });

@@ -6,11 +6,12 @@ import { DeltaClient, type DeltaUpdate, type ReceivedResource } from '#src/disco
 import { DeltaServer } from '#src/discovery/delta-server.ts';
 import { objectName } from '#src/discovery/decode.ts';
 import { encodeObject } from '#src/discovery/encode.ts';
+import { AggregatedDiscoveryServiceClient, DeltaDiscoveryRequest } from '#src/discovery/gen/envoy/discovery.ts';
 import * as security from '#src/discovery/gen/istio/authorization.ts';
 import { AUTHORIZATION_TYPE, contentVersion, type EncodedResource } from '#src/discovery/resource.ts';
 import { systemClock } from '#src/model/clock.ts';
 import type { Authorization } from '#src/model/policy.ts';
-import { Loopback, until } from './loopback.ts';
+import { Loopback, ManualClock, until } from './loopback.ts';
 
 function policy(name: string, action: Authorization['action'] = 'DENY'): EncodedResource {
   const authorization: Authorization = { name, namespace: 'n', scope: 'NAMESPACE', action, rules: [], dryRun: false };
@@ -20,7 +21,9 @@ function policy(name: string, action: Authorization['action'] = 'DENY'): Encoded
 /** A policy with a string match that says nothing: it must be rejected whole. */
 function brokenPolicy(name: string): EncodedResource {
   const rules = [{ clauses: [{ matches: [{ principals: [{}] }] }] }];
-  const bytes = security.Authorization.encode(security.Authorization.fromPartial({ name, namespace: 'n', rules })).finish();
+  const bytes = security.Authorization.encode(
+    security.Authorization.fromPartial({ name, namespace: 'n', rules }),
+  ).finish();
   return { ...policy(name), bytes, version: contentVersion(bytes) };
 }
 
@@ -86,8 +89,15 @@ test('delta: fails closed: a NACK keeps the last good policy, names the field, a
   server.publish([brokenPolicy('one'), policy('two')]);
   await until('the NACK', () => server.counters.nacks === 1);
   assert.deepEqual(upserted(updates), ['n/two'], 'the others of the response are applied');
-  assert.deepEqual(updates.flatMap(({ removals }) => removals), []);
-  assert.deepEqual(stored.map(({ name }) => name), ['n/one', 'n/two'], 'the bad one is not stored');
+  assert.deepEqual(
+    updates.flatMap(({ removals }) => removals),
+    [],
+  );
+  assert.deepEqual(
+    stored.map(({ name }) => name),
+    ['n/one', 'n/two'],
+    'the bad one is not stored',
+  );
   const line = loopback.recorded.lines.find(({ message }) => message === 'discovery client rejected resources');
   assert.match(String(line?.fields['reason']), /n\/one \[0\]: rules\[0\]\.clauses\[0\]\.matches\[0\]\.principals\[0\]/);
   const pushes = server.counters.pushes;
@@ -113,7 +123,10 @@ test('delta: a client that comes back to a restarted server gets only the differ
   await loopback.serve(restarted);
   await until('synced again', () => client.status().synced);
   assert.deepEqual(upserted(updates), ['n/changes']);
-  assert.deepEqual(updates.flatMap(({ removals }) => removals), ['n/goes']);
+  assert.deepEqual(
+    updates.flatMap(({ removals }) => removals),
+    ['n/goes'],
+  );
 });
 
 test('delta: what an earlier run stored is in force at once and not sent again', async (t) => {
@@ -148,4 +161,24 @@ test('delta: ten changes in one moment are one push', async (t) => {
   await until('pushed', () => server.counters.pushes > before);
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(server.counters.pushes, before + 1);
+});
+
+test('delta: a client that does not answer is cut off and counted', async (t) => {
+  const loopback = await Loopback.open(t);
+  const clock = new ManualClock();
+  const server = new DeltaServer({ clock, log: loopback.recorded.log, ackTimeoutMs: 1_000 });
+  t.after(() => server.close());
+  await loopback.serve(server);
+  const { address, credentials, options } = loopback.controlPlane('a').dial();
+  const stub = new AggregatedDiscoveryServiceClient(address, credentials, options);
+  t.after(() => stub.close());
+  const call = stub.deltaAggregatedResources(loopback.controlPlane('a').callMetadata());
+  const ended = new Promise<string>((resolve) => call.on('error', ({ message }) => resolve(message)));
+  const answered = new Promise((resolve) => call.once('data', resolve));
+  call.write(DeltaDiscoveryRequest.fromPartial({ typeUrl: AUTHORIZATION_TYPE, node: { id: 'silent' } }));
+  await answered;
+  assert.deepEqual(server.clients(), [{ node: 'silent', unanswered: 1 }]);
+  clock.advance(1_000);
+  assert.match(await ended, /DEADLINE_EXCEEDED.*no ACK/);
+  assert.deepEqual([server.counters.slowClients, server.clients()], [1, []]);
 });

@@ -10,7 +10,12 @@ function resource(name: string, version: string, more: Partial<EncodedResource> 
   return { type: ADDRESS_TYPE, name, version, aliases: [], memberOf: [], bytes: new Uint8Array(1), ...more };
 }
 
-function open(table: ResourceTable, subscribe: string[] = [], unsubscribe: string[] = [], versions: Record<string, string> = {}) {
+function open(
+  table: ResourceTable,
+  subscribe: string[] = [],
+  unsubscribe: string[] = [],
+  versions: Record<string, string> = {},
+) {
   const subscription = new Subscription(table);
   subscription.open(subscribe, unsubscribe, versions);
   return subscription;
@@ -53,7 +58,11 @@ test('subscription: on demand as ztunnel asks: "*" taken and given back, then na
   subscription.update(['/10.0.0.2', 'nobody'], []);
   assert.deepEqual(names(subscription), { sent: ['uid-2'], removed: ['nobody'] });
   subscription.update(['/10.0.0.9'], []);
-  assert.deepEqual(names(subscription), { sent: ['n/svc', 'uid-1'], removed: [] }, 'a service comes with its workloads');
+  assert.deepEqual(
+    names(subscription),
+    { sent: ['n/svc', 'uid-1'], removed: [] },
+    'a service comes with its workloads',
+  );
   const added = resource('uid-3', '1', { memberOf: ['n/svc'] });
   subscription.touch(table.replace([service, workload, added]));
   assert.deepEqual(names(subscription), { sent: ['uid-3'], removed: ['uid-2'] });
@@ -68,7 +77,10 @@ test('subscription: a resource that changes many times before it is taken is sen
   names(subscription);
   for (const version of ['2', '3', '4']) subscription.touch(table.replace([service, { ...workload, version }, other]));
   const batch = subscription.take();
-  assert.deepEqual(batch?.resources.map(({ version }) => version), ['4']);
+  assert.deepEqual(
+    batch?.resources.map(({ version }) => version),
+    ['4'],
+  );
 });
 
 test('subscription: a large mesh is split, and nothing is lost between the parts', () => {

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { appendFileSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ConfigCache } from '#src/discovery/config-cache.ts';
+import { AUTHORIZATION_TYPE } from '#src/discovery/resource.ts';
+import { ManualClock, recordingLog, temporaryFolder } from './loopback.ts';
+
+function received(name: string, version = '1') {
+  return { type: AUTHORIZATION_TYPE, name, version, bytes: Uint8Array.of(1, 2, 3) } as const;
+}
+
+test('config cache: gives the next run what was accepted, without what was removed', async (t) => {
+  const path = join(temporaryFolder(t), 'state', 'config');
+  const clock = new ManualClock();
+  const { log } = recordingLog();
+  const cache = new ConfigCache({ path, clock, log });
+  assert.deepEqual(await cache.load(), []);
+  cache.record(AUTHORIZATION_TYPE, [received('n/a'), received('n/b')], []);
+  cache.record(AUTHORIZATION_TYPE, [received('n/a', '2')], ['n/b']);
+  assert.equal(clock.timers, 1, 'changes of one moment are one write');
+  clock.advance(1_000);
+  await cache.close();
+  assert.equal(cache.counters.writes, 1);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  const next = new ConfigCache({ path, clock, log });
+  const [only, ...rest] = await next.load();
+  assert.deepEqual(rest, []);
+  assert.deepEqual({ ...only, bytes: [...(only?.bytes ?? [])] }, { ...received('n/a', '2'), bytes: [1, 2, 3] });
+});
+
+test('config cache: a damaged file counts as none, and says so', async (t) => {
+  const path = join(temporaryFolder(t), 'config');
+  const { log, lines } = recordingLog();
+  const cache = new ConfigCache({ path, clock: new ManualClock(), log });
+  cache.record(AUTHORIZATION_TYPE, [received('n/a')], []);
+  await cache.close();
+  assert.match(readFileSync(path, 'utf8'), /^groundwire-config 1 /);
+  appendFileSync(path, 'x');
+  const next = new ConfigCache({ path, clock: new ManualClock(), log });
+  assert.deepEqual(await next.load(), []);
+  assert.equal(next.counters.unreadable, 1);
+  assert.match(String(lines.at(-1)?.fields['reason']), /damaged/);
+});
+
+test('config cache: a full disk costs the new copy only, and is counted', async (t) => {
+  const path = join(temporaryFolder(t), 'config');
+  const { log, lines } = recordingLog();
+  const cache = new ConfigCache({ path, clock: new ManualClock(), log });
+  cache.record(AUTHORIZATION_TYPE, [received('n/a')], []);
+  await cache.close();
+  const before = readFileSync(path, 'utf8');
+  // Every write to /dev/full ends in ENOSPC.
+  symlinkSync('/dev/full', `${path}.tmp`);
+  cache.record(AUTHORIZATION_TYPE, [received('n/b')], []);
+  await cache.close();
+  assert.deepEqual([cache.counters.writes, cache.counters.writeFailures], [1, 1]);
+  assert.match(lines.at(-1)?.message ?? '', /not written; free space/);
+  assert.match(String(lines.at(-1)?.fields['reason']), /ENOSPC/);
+  assert.equal(readFileSync(path, 'utf8'), before);
+  cache.record(AUTHORIZATION_TYPE, [received('n/c')], []);
+  await cache.close();
+  assert.equal(cache.counters.writes, 2, 'the next write goes through, with everything');
+  assert.equal((await new ConfigCache({ path, clock: new ManualClock(), log }).load()).length, 3);
+});

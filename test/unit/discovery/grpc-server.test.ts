@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { connect } from 'node:tls';
+import { GrpcServer } from '#src/discovery/grpc-server.ts';
+import { CertificateAuthority } from '#src/identity/certificate-authority.ts';
+import { issueServerCertificate } from '#src/identity/server-certificate.ts';
+import { ManualClock, recordingLog, temporaryFolder, until } from './loopback.ts';
+
+const HOUR_MS = 3_600_000;
+
+/** The serial number and names of the certificate that a new connection is shown. */
+function shownCertificate(port: number, ca: string): Promise<{ serialNumber: string; names: string | undefined }> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port, host: '127.0.0.1', ca, ALPNProtocols: ['h2'] }, () => {
+      const { serialNumber, subjectaltname } = socket.getPeerCertificate();
+      socket.destroy();
+      resolve({ serialNumber, names: subjectaltname });
+    });
+    socket.on('error', reject);
+  });
+}
+
+test('grpc server: its certificate has names and addresses, renews itself, and survives a failed renewal', async (t) => {
+  const clock = new ManualClock();
+  const { log, lines } = recordingLog();
+  const authority = await CertificateAuthority.open({
+    stateDir: temporaryFolder(t),
+    trustDomain: 'cluster.local',
+    clock,
+  });
+  let down = false;
+  const server = await GrpcServer.open({
+    address: '127.0.0.1:0',
+    services: [],
+    interceptors: [],
+    issueCertificate: () => {
+      if (down) return Promise.reject(new Error('no disk'));
+      return issueServerCertificate(authority, ['control.mesh', '127.0.0.1'], HOUR_MS);
+    },
+    clock,
+    log,
+  });
+  t.after(() => server.close());
+  const first = await shownCertificate(server.port, authority.rootsPem);
+  assert.equal(first.names, 'DNS:control.mesh, IP Address:127.0.0.1');
+  down = true;
+  clock.advance(HOUR_MS / 2);
+  await until('the failure is told', () => lines.some(({ message }) => message === 'server certificate not renewed'));
+  assert.equal((await shownCertificate(server.port, authority.rootsPem)).serialNumber, first.serialNumber);
+  down = false;
+  clock.advance(10_000);
+  await until('renewed', () => lines.some(({ message }) => message === 'server certificate renewed'));
+  assert.notEqual((await shownCertificate(server.port, authority.rootsPem)).serialNumber, first.serialNumber);
+});
+
+test('grpc server: an address that is taken is named', async (t) => {
+  const clock = new ManualClock();
+  const { log } = recordingLog();
+  const authority = await CertificateAuthority.open({
+    stateDir: temporaryFolder(t),
+    trustDomain: 'cluster.local',
+    clock,
+  });
+  const issueCertificate = () => issueServerCertificate(authority, ['localhost'], HOUR_MS);
+  const open = (address: string) =>
+    GrpcServer.open({ address, services: [], interceptors: [], issueCertificate, clock, log });
+  const server = await open('127.0.0.1:0');
+  t.after(() => server.close());
+  await assert.rejects(
+    open(`127.0.0.1:${server.port}`),
+    new RegExp(`cannot listen on 127.0.0.1:${server.port}: .*EADDRINUSE`),
+  );
+});
