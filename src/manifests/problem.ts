@@ -26,7 +26,6 @@ export interface Notice {
     | 'ACTION_UNSUPPORTED'
     | 'DRY_RUN'
     | 'ENDPOINT_DROPPED'
-    | 'PORT_UNRESOLVED'
     | 'WAYPOINT_UNUSABLE'
     | 'ADDRESS_EXHAUSTED'
     | 'HOSTNAME_TAKEN';

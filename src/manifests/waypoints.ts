@@ -19,7 +19,7 @@ export type TrafficType = 'service' | 'workload';
  *
  * A label that names a Gateway which is missing, not ready or not open to the namespace still yields the address where
  * that waypoint would be, so that connections are refused until it is there: Istio lets them past the policy instead.
- * Source: istio pilot/pkg/serviceregistry/ambient/waypoints.go @86c9f01; deviation: docs/adr (what L4 cannot evaluate denies).
+ * Source: istio pilot/pkg/serviceregistry/ambient/waypoints.go @86c9f01; deviation: docs/adr/0011.
  */
 export class Waypoints {
   readonly #settings: CompileSettings;
