@@ -10,10 +10,10 @@ import { ManualClock, recordingLog, temporaryFolder, until } from './loopback.ts
 
 const HOUR_MS = 3_600_000;
 
-/** The serial number and names of the certificate that a new connection is shown. */
-function shownCertificate(port: number, ca: string): Promise<{ serialNumber: string; names: string | undefined }> {
+/** The certificate that a new connection is shown; its time is that of the clock moved by hand, so it is not judged here. */
+function shownCertificate(port: number): Promise<{ serialNumber: string; names: string | undefined }> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: '127.0.0.1', ca, ALPNProtocols: ['h2'] }, () => {
+    const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['h2'] }, () => {
       const { serialNumber, subjectaltname } = socket.getPeerCertificate();
       socket.destroy();
       resolve({ serialNumber, names: subjectaltname });
@@ -43,16 +43,16 @@ test('grpc server: its certificate has names and addresses, renews itself, and s
     log,
   });
   t.after(() => server.close());
-  const first = await shownCertificate(server.port, authority.rootsPem);
+  const first = await shownCertificate(server.port);
   assert.equal(first.names, 'DNS:control.mesh, IP Address:127.0.0.1');
   down = true;
   clock.advance(HOUR_MS / 2);
   await until('the failure is told', () => lines.some(({ message }) => message === 'server certificate not renewed'));
-  assert.equal((await shownCertificate(server.port, authority.rootsPem)).serialNumber, first.serialNumber);
+  assert.equal((await shownCertificate(server.port)).serialNumber, first.serialNumber);
   down = false;
   clock.advance(10_000);
   await until('renewed', () => lines.some(({ message }) => message === 'server certificate renewed'));
-  assert.notEqual((await shownCertificate(server.port, authority.rootsPem)).serialNumber, first.serialNumber);
+  assert.notEqual((await shownCertificate(server.port)).serialNumber, first.serialNumber);
 });
 
 test('grpc server: an address that is taken is named', async (t) => {
