@@ -29,10 +29,10 @@ export interface InboundDecision {
 /**
  * Decides whether, and to which port, an inbound connection is delivered to a pod of this node.
  *
- * The flow: 1. the identity must be one of this mesh's form; 2. the address must be the pod's; 3. a named destination
- * becomes a port; 4. ports of the agent are refused; 5. policy, against the port of the application.
+ * The flow: 1. the address must be the pod's; 2. a named destination becomes a port; 3. ports of the agent are refused;
+ * 4. policy, against the port of the application.
  *
- * Shape: pure. Besides the codes of `authorize`: TLS_UNEXPECTED_IDENTITY, HBONE_WRONG_ADDRESS, UNKNOWN_SERVICE_PORT,
+ * Shape: pure. Besides the codes of `authorize`: HBONE_WRONG_ADDRESS, UNKNOWN_SERVICE_PORT,
  * ILLEGAL_DESTINATION. An allowance always counts the destination port as consulted, since it also says where to deliver.
  * Source: ztunnel src/proxy/inbound.rs validate_destination, find_inbound_upstream.
  */
@@ -45,8 +45,9 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
     dependencies,
     dryRunMatches: [],
   });
-  const identity = parseSpiffeId(question.identity);
-  if (!identity && question.security !== 'none') return refuse('TLS_UNEXPECTED_IDENTITY', CONSULTED.identity);
+  // An identity that is not of the mesh's form proves nothing: policy sees it as plaintext. To refuse it here would make
+  // every verdict depend on the identity, or let it in through a verdict that did not.
+  const identity = question.security === 'none' ? undefined : parseSpiffeId(question.identity);
   const named = question.authority !== '';
   if (!named && question.security !== 'none' && !destination.addresses.includes(question.destination.address)) {
     // The address is not part of the cache's key: with all bits set a wrong one can only spoil its sender's own entry.
@@ -61,7 +62,7 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
   if (isMeshPort(target.port)) return refuse('ILLEGAL_DESTINATION', portBits);
   const decision = authorizeAtEveryAddress(view, {
     destination,
-    ...(identity && question.security !== 'none' && { identity }),
+    ...(identity && { identity }),
     sourceAddress: question.source.address,
     destinationAddress: question.destination.address,
     destinationPort: target.port,

@@ -172,9 +172,10 @@ const inboundTable: readonly {
     want: { code: number('POLICY_NOT_ALLOWED') },
   },
   {
-    claim: 'an identity of another form is refused',
+    claim: 'an identity of another form proves nothing',
+    delta: { policies: [allowClient] },
     question: { identity: 'spiffe://x' },
-    want: { code: number('TLS_UNEXPECTED_IDENTITY') },
+    want: { code: number('POLICY_NOT_ALLOWED'), consulted: CONSULTED.identity },
   },
   {
     claim: 'a CONNECT to a foreign address is refused',

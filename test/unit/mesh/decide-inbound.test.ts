@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import fc from 'fast-check';
+import { decideInbound } from '#src/mesh/decide-inbound.ts';
+import type { InboundQuestion } from '#src/mesh/questions.ts';
+import { CONSULTED } from '#src/mesh/questions.ts';
+import type { Authorization, PolicyMatch } from '#src/model/policy.ts';
+import { aPolicy, aService, aStore, aWorkload, port } from './mesh-fixtures.ts';
+
+const web = aWorkload('web', '10.0.0.2', {
+  addresses: ['10.0.0.2', '10.0.0.3'],
+  services: new Map([
+    ['shop/web.shop.svc.cluster.local', []],
+    ['shop/named.shop.svc.cluster.local', [port(443, 8443)]],
+  ]),
+});
+const services = [aService('web', '10.96.0.1'), aService('named', '10.96.0.2')];
+
+const anyMatch = fc.constantFrom<Partial<PolicyMatch>[]>(
+  { destinationPorts: [8080] },
+  { notDestinationPorts: [8443] },
+  { principals: [{ kind: 'suffix', value: '/sa/a' }] },
+  { notPrincipals: [{ kind: 'presence' }] },
+  { sourceIps: [{ address: '10.1.0.0', prefixLength: 16 }] },
+  { destinationIps: [{ address: '10.0.0.3', prefixLength: 32 }] },
+  { destinationPorts: [8080], sourceIps: [{ address: '10.1.0.0', prefixLength: 16 }] },
+);
+const anyPolicies = fc
+  .array(fc.tuple(anyMatch, fc.constantFrom<Authorization['action'][]>('ALLOW', 'DENY')), { maxLength: 3 })
+  .map((list) => list.map(([match, action], index) => aPolicy(`p${index}`, match, { action })));
+const anyQuestion: fc.Arbitrary<InboundQuestion> = fc.record({
+  kind: fc.constant('InboundQuestion' as const),
+  question: fc.constant(1n),
+  pod: fc.constant(1),
+  security: fc.constantFrom<InboundQuestion['security'][]>('mutual_tls', 'none'),
+  identity: fc.constantFrom('spiffe://cluster.local/ns/shop/sa/a', 'spiffe://cluster.local/ns/shop/sa/b', 'x'),
+  source: fc.record({ address: fc.constantFrom('10.1.0.1', '10.2.0.1'), port: fc.nat(65_535) }),
+  destination: fc.record({
+    address: fc.constantFrom('10.0.0.2', '10.0.0.3'),
+    port: fc.constantFrom(80, 443, 8080, 8443, 15_006),
+  }),
+  authority: fc.constantFrom('', '', 'web.shop.svc.cluster.local:80', 'named.shop.svc.cluster.local:443', 'bad:1'),
+});
+
+// What the engine keeps an answer by: the pod, how the connection came, and the consulted fields.
+function cacheKey(question: InboundQuestion, consulted: number): string {
+  return JSON.stringify([
+    question.security,
+    consulted & CONSULTED.identity ? question.identity : '',
+    consulted & CONSULTED.sourceAddress ? question.source.address : '',
+    consulted & CONSULTED.destinationPort ? question.destination.port : '',
+    consulted & CONSULTED.authority ? question.authority : '',
+  ]);
+}
+
+test('decideInbound: fails closed through the cache: whoever shares the key of an allowance would have got it too', () => {
+  fc.assert(
+    fc.property(anyPolicies, anyQuestion, anyQuestion, (policies, one, other) => {
+      const store = aStore({ workloads: [web], services, policies });
+      const first = decideInbound(store, web, one);
+      if (cacheKey(one, first.consulted) !== cacheKey(other, first.consulted)) return;
+      const second = decideInbound(store, web, other);
+      assert.equal(second.outcome.kind, first.outcome.kind);
+      if (first.outcome.kind === 'allowance') assert.equal(second.deliverPort, first.deliverPort);
+    }),
+    { numRuns: 20_000 },
+  );
+});
