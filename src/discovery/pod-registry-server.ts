@@ -198,6 +198,9 @@ export class PodRegistryServer {
       record.call?.write({ instruction: { $case: 'podRejected', value: { uid: pod.uid, reason: problem } } });
       return;
     }
+    // A pod started again while the stream was away comes under a new uid before its old one is known to be gone.
+    const before = this.podsOf(record.node).find((other) => other.uid !== pod.uid && isNamesake(other, pod));
+    if (before !== undefined) this.#stop(record, before.uid);
     record.pods.set(pod.uid, pod);
     record.snapshot?.add(pod.uid);
     this.#options.onChange();
@@ -209,8 +212,7 @@ export class PodRegistryServer {
     if (!record.pods.has(pod.uid) && record.pods.size >= podsPerNodeMax)
       return `the node has ${podsPerNodeMax} pods already`;
     const twin = this.pods().find(
-      (other) =>
-        (other.node !== record.node || other.uid !== pod.uid) && (other.uid === pod.uid || isNamesake(other, pod)),
+      (other) => other.node !== record.node && (other.uid === pod.uid || isNamesake(other, pod)),
     );
     return twin === undefined ? undefined : `pod ${twin.namespace}/${twin.name} runs on node ${twin.node} already`;
   }

@@ -128,3 +128,14 @@ test('pod registry: a pod of the same name on another node is rejected with the 
   await until('rejected', () => rejected.length === 1);
   assert.deepEqual(rejected, ['uid-other: pod shop/one runs on node a already']);
 });
+
+test('pod registry: a pod that was started again while the node was away replaces itself', async (t) => {
+  const { loopback, server } = await openRegistry(t);
+  const first = attach(t, loopback, [pod('one')]);
+  await until('the first', () => server.pods().length === 1);
+  first.client.close();
+  await until('detached', () => server.nodes().every(({ attached }) => !attached));
+  const second = attach(t, loopback, [pod('one', { uid: 'uid-new' })]);
+  await until('the new one', () => server.pods()[0]?.uid === 'uid-new');
+  assert.deepEqual([server.pods().length, second.rejected], [1, []]);
+});
