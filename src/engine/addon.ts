@@ -7,6 +7,9 @@ import { MESH_ABI_VERSION } from './layout.gen.ts';
 import { SCHEMA_HASH } from './messages.gen.ts';
 import type { EngineOptions, KernelFeature } from './port.ts';
 
+/** Where capture would keep its state: what the probe tries there it removes again. */
+export type ProbeOptions = Pick<EngineOptions, 'pinDirectory' | 'podsCgroup' | 'agentCgroup' | 'bpfDirectory'>;
+
 declare const handleBrand: unique symbol;
 
 /** An open engine as the addon hands it out; opaque, and checked by the addon at every use. */
@@ -30,7 +33,7 @@ export interface Addon {
   subscribe(handle: EngineHandle, listener: (events: Uint8Array, dropped: number) => void): void;
   readSnapshot(handle: EngineHandle, partsMask: number): Uint8Array;
   close(handle: EngineHandle): void;
-  probe(options: { readonly podsCgroup: string; readonly bpfDirectory: string }): KernelFeature[];
+  probe(options: ProbeOptions): KernelFeature[];
   layout(): AddonLayout;
 }
 

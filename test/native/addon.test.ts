@@ -12,7 +12,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { type Addon, loadAddon } from '#src/engine/addon.ts';
-import { KernelError, MESH_COUNTERS } from '#src/engine/index.ts';
+import { KernelError, MESH_COUNTERS, probeKernel } from '#src/engine/index.ts';
 import { ERROR_TABLE } from '#src/model/errors.ts';
 import { cannotRun, EngineFixture } from './engine-fixture.ts';
 
@@ -148,4 +148,21 @@ test('addon: an engine that nobody holds any more ends its threads', { skip }, a
     await sleep(10);
   }
   assert.equal(threads(), before);
+});
+
+test('addon: the probe answers a row a feature, each missing one with a remedy', () => {
+  const nowhere = {
+    pinDirectory: '/nonexistent/pins',
+    podsCgroup: '/nonexistent/pods',
+    agentCgroup: '/nonexistent/agent',
+    bpfDirectory: '/nonexistent/bpf',
+  };
+  const features = probeKernel(nowhere);
+  assert.ok(features.length > 0);
+  assert.equal(new Set(features.map(({ name }) => name)).size, features.length);
+  for (const feature of features) {
+    assert.notEqual(feature.detail, '', feature.name);
+    assert.equal(feature.remedy === '', feature.present, feature.name);
+  }
+  assert.throws(() => probeKernel({ ...nowhere, podsCgroup: 1 as never }), TypeError);
 });
