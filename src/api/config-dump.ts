@@ -4,10 +4,11 @@
 // left out exactly where ztunnel leaves it out. Source: recorded from a stock ztunnel 62d8265; istio
 // istioctl/pkg/writer/ztunnel/configdump/api.go.
 
+import type { VersionFacts } from '../config/version.ts';
 import type { Authorization, PolicyMatch, StringMatch } from '../model/policy.ts';
 import type { GatewayAddress, IpFamilies, NetworkAddress, Service } from '../model/service.ts';
 import type { ServicePort, Workload } from '../model/workload.ts';
-import type { CertificateFacts, ConnectionFacts, MeshContents, PodFacts, VersionFacts } from './facts.ts';
+import type { CertificateFacts, ConnectionFacts, MeshContents, PodFacts } from './facts.ts';
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
@@ -191,7 +192,7 @@ function dumpVersion(version: VersionFacts): Json {
     buildProfile: 'release',
     buildStatus: 'Clean',
     cryptoProvider: `openssl-${version.openssl}`,
-    gitRevision: version.revision,
+    gitRevision: version.groundwire,
     istioVersion: 'unknown',
     nodeVersion: version.node,
     version: version.groundwire,

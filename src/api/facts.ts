@@ -2,6 +2,7 @@
 
 // What the API tells, as the API sees it: plain values, gathered by the composition root. JSON as it stands.
 
+import type { VersionFacts } from '../config/version.ts';
 import type { Authorization } from '../model/policy.ts';
 import type { Service } from '../model/service.ts';
 import type { ServicePort, Workload } from '../model/workload.ts';
@@ -85,17 +86,9 @@ export interface TunnelFacts {
   readonly draining: boolean;
 }
 
-export interface VersionFacts {
-  readonly groundwire: string;
-  readonly revision: string;
-  readonly node: string;
-  readonly openssl: string;
-}
-
 export interface UpstreamFacts {
   readonly address: string;
   readonly state: 'connected' | 'connecting' | 'disconnected';
-  readonly sinceTime: string;
   /** Why it is not connected. */
   readonly problem?: string;
   /** The configuration in use came from disk and has not been confirmed yet. */

@@ -65,6 +65,28 @@ export function makeHttpServer(routes: readonly HttpRoute[], options: HttpServer
   return server;
 }
 
+/** Listens on an address or a socket file; rejects with what the system said. */
+export async function listenOn(
+  server: Server,
+  where: { readonly host: string; readonly port: number } | { readonly path: string },
+): Promise<Server> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(where, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  return server;
+}
+
+/** Ends at once: idle and held connections are broken. */
+export async function closeServer(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeAllConnections();
+  await closed;
+}
+
 async function serve(
   routes: readonly HttpRoute[],
   options: HttpServerOptions,

@@ -2,24 +2,12 @@
 
 import type { HttpRoute } from './http.ts';
 
-/** The tasks that must be done before this node is ready; each part strikes off its own. */
-export class Readiness {
-  readonly #pending: Set<string>;
-
-  constructor(tasks: readonly string[]) {
-    this.#pending = new Set(tasks);
-  }
-
-  done(task: string): void {
-    this.#pending.delete(task);
-  }
-
-  get pending(): readonly string[] {
-    return [...this.#pending];
-  }
+/** Says which tasks must still be done before this node is ready. */
+export interface Readiness {
+  readonly pending: readonly string[];
 }
 
-export function readinessRoutes(readiness: Pick<Readiness, 'pending'>): readonly HttpRoute[] {
+export function readinessRoutes(readiness: Readiness): readonly HttpRoute[] {
   return [
     {
       method: 'GET',

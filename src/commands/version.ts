@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { readVersion } from '../version.ts';
+import { readVersion } from '../config/version.ts';
 import { defineCommand } from './command.ts';
 import { EXIT } from './exit-code.ts';
 import { formatAnswer } from './output.ts';

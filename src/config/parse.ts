@@ -128,6 +128,11 @@ export function hostPort(): ValueType<{
   return single('HOST:PORT', '', parseHostPort);
 }
 
+/** One range of addresses. */
+export function cidr(): ValueType<string> {
+  return single('CIDR', '', parseCidr);
+}
+
 /** A path; relative ones start at the working directory. */
 export function path(placeholder = 'PATH'): ValueType<string> {
   return single(placeholder, '', (text) => (text === '' ? { reason: 'is empty' } : { value: resolve(text) }));

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 
 import {
   bytes,
+  cidr,
   dnsName,
   duration,
   hostPort,
@@ -146,12 +147,6 @@ export const TABLE = {
       '',
       "DNS servers written into the pods' resolv.conf (default: --resolvers)",
     ),
-    clusterDomain: setting(
-      'cluster-domain',
-      dnsName(),
-      'cluster.local',
-      "domain of Service names; the pods' search list ends in it",
-    ),
     mtu: setting('pod-mtu', integer(576, 65_535), '1500', "MTU of the pods' links"),
     decisionTimeoutMs: setting(
       'decision-timeout',
@@ -217,10 +212,16 @@ export const TABLE = {
     ),
   },
 
-  /** What the mesh is called and how its members are certified; agents and control plane must agree. */
-  identity: {
+  /** What agents and control plane of a mesh must agree on. */
+  mesh: {
     trustDomain: setting('trust-domain', trustDomain(), 'cluster.local', 'domain of the identities'),
     clusterId: setting('cluster-id', text('NAME'), 'Kubernetes', 'name of this cluster in workload ids and metrics'),
+    clusterDomain: setting(
+      'cluster-domain',
+      dnsName(),
+      'cluster.local',
+      'domain of Service names; the search list of pods ends in it',
+    ),
     certificateTtlMs: setting(
       'certificate-ttl',
       duration('2s', '90d'),
@@ -230,13 +231,14 @@ export const TABLE = {
   },
 
   /** What the control plane decides for all. */
-  mesh: {
+  defaults: {
     rootNamespace: setting(
       'root-namespace',
       dnsName(),
       'istio-system',
       'policies of this namespace apply to the whole mesh',
     ),
+    serviceCidr: setting('service-cidr', cidr(), '10.96.0.0/16', 'addresses for Services that have none of their own'),
     sameNodeMode: setting(
       'same-node-mode',
       oneOf('handoff', 'tunnel'),

@@ -27,6 +27,8 @@ export interface ManagedPodParts {
   readonly steps: PodSteps;
   readonly clock: Clock;
   readonly log: Log;
+  /** A handle that no pod of the engine has had. */
+  readonly nextHandle: () => number;
   readonly persist: (record: PodRecord) => Promise<void>;
   readonly changed: () => void;
 }
@@ -191,6 +193,7 @@ export class ManagedPod {
     if (this.#adopted) await this.#parts.steps.capture(this.#record, decision, true, signal);
     this.#adopted = false;
     await this.#parts.steps.release(this.#record, signal);
+    this.#record = { ...this.#record, handle: this.#parts.nextHandle() };
     await this.#persist(false);
     this.#setState({ kind: 'uncaptured', reason: decision.reason });
     this.#parts.log.info('pod released', { ...this.#fields(), reason: decision.reason });

@@ -209,6 +209,7 @@ export class PodManager {
       steps: this.#parts.steps,
       clock: this.#parts.clock,
       log: this.#parts.log,
+      nextHandle: () => this.#nextHandle++,
       persist: (changed) => this.#parts.files.write(changed),
       changed: this.#parts.podsChanged,
     });

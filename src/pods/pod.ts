@@ -28,7 +28,7 @@ export interface PodDecision {
 /** A pod of this node, as it is written to disk: what the next agent needs to take it over. */
 export interface PodRecord {
   readonly uid: string;
-  /** Its name in the engine; never 0, never given to another pod. */
+  /** Its name in the engine; never 0, never given to another pod, and another one after each release. */
   readonly handle: number;
   readonly spec: PodSpec;
   readonly sandbox: Sandbox;

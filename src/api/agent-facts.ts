@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { VersionFacts } from '../config/version.ts';
+import type { Connection, Tunnel } from '../engine/messages.gen.ts';
+import type { EnginePort, EngineSnapshot } from '../engine/port.ts';
+import type { LocalPods } from '../mesh/resolve-outbound.ts';
+import type { MeshView } from '../mesh/view.ts';
+import { formatSocketAddress } from '../model/address.ts';
+import type { PodView } from '../pods/pod.ts';
+import { formatDecision } from './explain.ts';
+import type {
+  AgentFacts,
+  CertificateFacts,
+  ConnectionFacts,
+  ExplainAnswer,
+  ExplainQuestion,
+  MeshContents,
+  NodeFacts,
+  PodFacts,
+  StatusFacts,
+  TunnelFacts,
+  UpstreamFacts,
+} from './facts.ts';
+
+/** The parts of the agent that have something to tell; each gives only that. */
+export interface AgentFactsParts {
+  readonly engine: Pick<EnginePort, 'readSnapshot'>;
+  readonly mesh: MeshContents & MeshView & { readonly rejectedTotal: number };
+  readonly localPods: LocalPods;
+  readonly listPods: () => readonly PodView[];
+  readonly listCertificates: () => readonly CertificateFacts[];
+  readonly readNode: () => Promise<NodeFacts>;
+  readonly upstream: () => UpstreamFacts;
+  readonly pending: () => readonly string[];
+  readonly findPolicy: (verdict: bigint) => string | undefined;
+  readonly identity: () => { readonly trustDomain: string; readonly clusterId: string };
+  readonly version: VersionFacts;
+  readonly config: Readonly<Record<string, string>>;
+  readonly startedMs: number;
+}
+
+// A status page lists old connections to be looked at, not to be copied.
+const OLD_CONNECTIONS_SHOWN = 100;
+
+/** Gathers what the API tells from the parts that know it, at the moment of the question. */
+export class AgentFactsReader implements AgentFacts {
+  readonly mesh: MeshContents;
+  readonly #parts: AgentFactsParts;
+
+  constructor(parts: AgentFactsParts) {
+    this.#parts = parts;
+    this.mesh = parts.mesh;
+  }
+
+  async status(): Promise<StatusFacts> {
+    const parts = this.#parts;
+    const snapshot = parts.engine.readSnapshot(['connections', 'tunnels', 'counters']);
+    const pods = this.pods();
+    const pending = parts.pending();
+    const controlPlane = parts.upstream();
+    const counters = Object.fromEntries(snapshot.counters.map((one) => [one.name, Number(one.value)]));
+    return {
+      node: await parts.readNode(),
+      version: parts.version,
+      startedTime: new Date(parts.startedMs).toISOString(),
+      ready: pending.length === 0,
+      pending,
+      controlPlane,
+      mesh: {
+        ...parts.identity(),
+        workloads: parts.mesh.workloads.size,
+        services: parts.mesh.services.size,
+        policies: parts.mesh.policies.size,
+        rejectedTotal: parts.mesh.rejectedTotal,
+      },
+      pods,
+      tunnels: snapshot.tunnels.map((tunnel) => this.#tunnel(tunnel)),
+      connections: snapshot.connections.length,
+      counters,
+      problems: this.#problems(pods, controlPlane),
+    };
+  }
+
+  certificates(): readonly CertificateFacts[] {
+    return this.#parts.listCertificates();
+  }
+
+  pods(): readonly PodFacts[] {
+    const { trustDomain } = this.#parts.identity();
+    return this.#parts.listPods().map((pod) => podFacts(pod, trustDomain));
+  }
+
+  connections(): readonly ConnectionFacts[] {
+    const snapshot: EngineSnapshot = this.#parts.engine.readSnapshot(['connections']);
+    const pods = new Map(this.#parts.listPods().map((pod) => [pod.handle, pod]));
+    return snapshot.connections.map((one) => this.#connection(one, pods.get(one.pod)));
+  }
+
+  version(): VersionFacts {
+    return this.#parts.version;
+  }
+
+  config(): Readonly<Record<string, string>> {
+    return this.#parts.config;
+  }
+
+  explain(question: ExplainQuestion): ExplainAnswer | undefined {
+    return formatDecision(this.#parts.mesh, this.#parts.localPods, question);
+  }
+
+  #connection(one: Connection, pod: PodView | undefined): ConnectionFacts {
+    const policy = this.#parts.findPolicy(one.verdict);
+    return {
+      id: one.id.toString(),
+      podUid: pod?.uid ?? '',
+      pod: pod === undefined ? '' : `${pod.spec.namespace}/${pod.spec.name}`,
+      direction: one.direction,
+      hop: one.hop,
+      security: one.security,
+      source: formatSocketAddress(one.source),
+      originalDst: formatSocketAddress(one.originalDst),
+      nextHop: formatSocketAddress(one.nextHop),
+      sourceIdentity: one.sourceIdentity,
+      destinationIdentity: one.destinationIdentity,
+      ...(policy !== undefined && { policy }),
+      bytesSent: Number(one.bytesSent),
+      bytesReceived: Number(one.bytesReceived),
+      startedTime: new Date(Number(one.startedMs)).toISOString(),
+    };
+  }
+
+  #tunnel(one: Tunnel): TunnelFacts {
+    const pod = this.#parts.listPods().find((candidate) => candidate.handle === one.pod);
+    return {
+      pod: pod === undefined ? '' : `${pod.spec.namespace}/${pod.spec.name}`,
+      direction: one.direction,
+      local: one.local,
+      peer: one.peer,
+      remote: formatSocketAddress(one.remote),
+      streams: one.streams,
+      streamsTotal: Number(one.streamsTotal),
+      establishedTime: new Date(Number(one.establishedMs)).toISOString(),
+      expirationTime: new Date(Number(one.notAfterMs)).toISOString(),
+      draining: one.draining,
+    };
+  }
+
+  #problems(pods: readonly PodFacts[], upstream: UpstreamFacts): readonly string[] {
+    const problems: string[] = [];
+    if (upstream.state !== 'connected')
+      problems.push(
+        `the control plane ${upstream.address} is not connected${upstream.problem === undefined ? '' : `: ${upstream.problem}`}; what was received last stays in force`,
+      );
+    for (const pod of pods) {
+      if (pod.problem !== undefined) problems.push(`pod ${pod.namespace}/${pod.name}: ${pod.problem}`);
+      const { count, closed } = pod.oldConnections;
+      if (count > 0 && !closed)
+        problems.push(
+          `pod ${pod.namespace}/${pod.name}: ${count} connections are older than its capture, no policy holds for them`,
+        );
+    }
+    for (const one of this.certificates())
+      if (one.error !== undefined) problems.push(`certificate of ${one.identity}: ${one.error}`);
+    return problems;
+  }
+}
+
+function podFacts(pod: PodView, trustDomain: string): PodFacts {
+  const { spec, sandbox, state, oldConnections } = pod;
+  return {
+    uid: pod.uid,
+    name: spec.name,
+    namespace: spec.namespace,
+    serviceAccount: spec.serviceAccount,
+    trustDomain,
+    addresses: sandbox.addresses,
+    state: state.kind,
+    reason: pod.decision?.reason ?? 'the control plane has not decided yet',
+    ...(pod.problem !== undefined && { problem: pod.problem }),
+    holderPid: pod.holder.pid,
+    cgroup: sandbox.cgroup,
+    namespacePath: sandbox.netnsPath,
+    startedTime: new Date(pod.startedMs).toISOString(),
+    oldConnections: {
+      count: oldConnections.connections.length,
+      closed: oldConnections.closed,
+      connections: oldConnections.connections
+        .slice(0, OLD_CONNECTIONS_SHOWN)
+        .map(({ local, remote }) => `${formatSocketAddress(local)} ${formatSocketAddress(remote)}`),
+    },
+  };
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { openControl } from '../control.ts';
+import { defineCommand } from './command.ts';
+import { EXIT } from './exit-code.ts';
+import { explainFailure, openLogger, waitForEnd } from './service.ts';
+
+export const command = defineCommand({
+  name: 'control',
+  summary: 'The control plane: manifests in, configuration and certificates out.',
+  usage: '--manifests DIR [--listen HOST:PORT]',
+  description:
+    'Serves delta xDS, the certificate-signing API and the pod registry on one TLS port. The manifests are ordinary Kubernetes\n' +
+    'YAML; a change takes effect within a second, and an object that is not valid leaves its last good version in force.',
+  examples: [
+    'groundwire control --manifests ./manifests',
+    'groundwire control --manifests ./manifests --listen 10.0.0.1:15012 --certificate-ttl 1h',
+  ],
+  parts: ['control', 'mesh', 'defaults', 'node', 'log'],
+  run: async (config, _words, io) => {
+    const log = openLogger(config.log);
+    const control = await openControl({ ...config, stateDirectory: config.node.stateDirectory }, log).catch(
+      explainFailure,
+    );
+    await waitForEnd(io, log);
+    await control.close();
+    return EXIT.ok;
+  },
+});

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { fileURLToPath } from 'node:url';
+
+import type { Config } from '../config/table.ts';
+import type { KernelFeature } from '../engine/port.ts';
+import { probeKernel } from '../engine/probe.ts';
+import { findCgroupRoot } from '../pods/cgroup.ts';
+import { runProgram } from '../pods/process.ts';
+import { defineCommand } from './command.ts';
+import { EXIT } from './exit-code.ts';
+import { formatAnswer, renderTable } from './output.ts';
+
+const BPF_DIRECTORY = fileURLToPath(new URL('../../build/bpf', import.meta.url));
+// Programs that make pods; each answers to this argument.
+const PROGRAMS = [
+  ['ip', '-V', 'iproute2'],
+  ['unshare', '--version', 'util-linux'],
+  ['setpriv', '--version', 'util-linux'],
+  ['mount', '--version', 'mount'],
+] as const;
+
+export const command = defineCommand({
+  name: 'doctor',
+  summary: 'What this machine can do, and what is missing, in words.',
+  usage: '[-o table|json|yaml]',
+  description:
+    'Tries each kernel feature and leaves nothing behind. Ends with status 0 when nothing that is needed is missing, else 1.',
+  examples: ['sudo groundwire doctor', 'groundwire doctor -o json'],
+  parts: ['engine', 'output'],
+  run: async ({ engine, output }, _words, io) => {
+    const features = [rootFeature(), ...(await programFeatures()), ...(await kernelFeatures(engine))];
+    const missing = features.filter((feature) => feature.required && !feature.present);
+    const table = (): string =>
+      [
+        renderTable(
+          features,
+          [
+            { head: '', cell: (feature) => (feature.present ? 'ok' : feature.required ? 'MISSING' : 'absent') },
+            { head: 'FEATURE', cell: (feature) => feature.name },
+            { head: 'DETAIL', cell: (feature) => feature.detail },
+          ],
+          '',
+        ),
+        '',
+        ...features
+          .filter((feature) => !feature.present && feature.remedy !== '')
+          .map((feature) => `${feature.name}: ${feature.remedy}`),
+        missing.length === 0
+          ? 'This machine has all that an agent needs.'
+          : `An agent cannot run here: ${missing.map((feature) => feature.name).join(', ')} missing.`,
+      ].join('\n');
+    io.print(await formatAnswer(output.format, features, table));
+    return missing.length === 0 ? EXIT.ok : EXIT.failed;
+  },
+});
+
+function rootFeature(): KernelFeature {
+  const present = process.getuid?.() === 0;
+  return {
+    name: 'root',
+    present,
+    required: true,
+    detail: `user id ${process.getuid?.()}`,
+    remedy: present ? '' : 'run as root: sudo groundwire doctor',
+  };
+}
+
+async function programFeatures(): Promise<KernelFeature[]> {
+  return Promise.all(
+    PROGRAMS.map(async ([program, argument, packageName]) => {
+      const said = await runProgram(program, [argument]).catch((error: unknown) => error as Error);
+      const present = typeof said === 'string';
+      const detail = present ? (said.split('\n')[0] ?? '').trim() : said.message;
+      return {
+        name: `program ${program}`,
+        present,
+        required: true,
+        detail,
+        remedy: present ? '' : `install the package ${packageName}`,
+      };
+    }),
+  );
+}
+
+async function kernelFeatures(
+  cgroupRoot: string | undefined,
+  bpfDirectory: string | undefined,
+): Promise<readonly KernelFeature[]> {
+  let podsCgroup: string;
+  try {
+    podsCgroup = cgroupRoot ?? (await findCgroupRoot());
+  } catch (error) {
+    const detail = (error as Error).message;
+    return [
+      {
+        name: 'cgroup v2',
+        present: false,
+        required: true,
+        detail,
+        remedy: 'mount it: mount -t cgroup2 none /sys/fs/cgroup/unified',
+      },
+    ];
+  }
+  try {
+    return probeKernel({ podsCgroup, bpfDirectory: bpfDirectory ?? BPF_DIRECTORY, pinDirectory: bpffs });
+  } catch (error) {
+    const detail = (error as Error).message;
+    return [{ name: 'native engine', present: false, required: true, detail, remedy: 'build it: npm run build' }];
+  }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The conversation with the engine:
+//   questions about connections → Decider → answers
+//   DNS queries → resolveName → answers, or "forward it"
+//   a change of the mesh or of our pods → answers that no longer hold → InvalidateVerdicts; labels of peers → SetPeers
+// Everything is decided in the turn in which it arrives; only waiting questions have a timer.
+
+import type { Answer, Command, DnsAnswer, DnsQuery, EngineEvent } from '../engine/messages.gen.ts';
+import type { EnginePort } from '../engine/port.ts';
+import type { Decider, Decisions } from '../mesh/decider.ts';
+import type { FlowLabels } from '../mesh/flow-facts.ts';
+import { peerLabelsFor } from '../mesh/peer-labels.ts';
+import type { Question } from '../mesh/questions.ts';
+import { resolveName } from '../mesh/resolve-name.ts';
+import type { DependencyKey, MeshView } from '../mesh/view.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
+import type { Log } from '../model/log.ts';
+import type { Workload } from '../model/workload.ts';
+import type { LocalPodDirectory } from './pod-directory.ts';
+
+/** What only passes by and is counted elsewhere. */
+export interface DialogueCounts {
+  countDecision(direction: 'outbound' | 'inbound', code: number): void;
+  countDns(
+    client: Workload | undefined,
+    query: Pick<DnsQuery, 'transport' | 'message'>,
+    outcome: 'answer' | 'forward' | 'drop',
+  ): void;
+}
+
+export interface EngineDialogueParts {
+  readonly engine: Pick<EnginePort, 'apply' | 'answer'>;
+  readonly decider: Decider;
+  readonly view: MeshView;
+  readonly directory: LocalPodDirectory;
+  readonly labels: FlowLabels;
+  readonly counts: DialogueCounts;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly clusterDomain: string;
+  readonly random: () => number;
+}
+
+/** Our own network; others are reached through gateways. */
+export const NETWORK = '';
+
+export class EngineDialogue {
+  readonly #parts: EngineDialogueParts;
+  #expiry: { readonly atMs: number; readonly cancel: Cancel } | undefined;
+  #closed = false;
+
+  constructor(parts: EngineDialogueParts) {
+    this.#parts = parts;
+  }
+
+  onEvents(events: readonly EngineEvent[]): void {
+    const questions = events.filter(
+      (event): event is Question & EngineEvent => event.kind === 'OutboundQuestion' || event.kind === 'InboundQuestion',
+    );
+    if (questions.length > 0) this.#send(this.#parts.decider.decide(questions));
+    const answers = events.flatMap((event) => (event.kind === 'DnsQuery' ? this.#resolve(event) : []));
+    if (answers.length > 0) this.#answer(answers);
+  }
+
+  /** The mesh, or which of its pods are ours, is not what it was. */
+  onChange(keys: ReadonlySet<DependencyKey>): void {
+    if (keys.size === 0) return;
+    this.#send(this.#parts.decider.applyChange(keys));
+    const peers = peerLabelsFor(this.#parts.view, NETWORK, keys, this.#parts.labels);
+    if (peers.length > 0) this.#apply({ kind: 'SetPeers', peers });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#expiry?.cancel();
+  }
+
+  #resolve(query: DnsQuery): readonly DnsAnswer[] {
+    const { view, directory, counts, clusterDomain, random } = this.#parts;
+    const uid = directory.findWorkloadUid(query.pod);
+    const client = uid === undefined ? undefined : view.findWorkload(uid);
+    const forward: DnsAnswer = { kind: 'DnsAnswer', query: query.query, message: new Uint8Array() };
+    if (client === undefined) {
+      // Names of the mesh are seen from a namespace; who is not known yet is served as if it were not captured.
+      counts.countDns(undefined, query, 'forward');
+      return [forward];
+    }
+    const decision = resolveName(view, client, query.message, { clusterDomain, transport: query.transport, random });
+    counts.countDns(client, query, decision.kind);
+    switch (decision.kind) {
+      case 'answer':
+        return [{ kind: 'DnsAnswer', query: query.query, message: decision.message }];
+      case 'forward':
+        return [forward];
+      case 'drop':
+        return [];
+    }
+  }
+
+  #send(decisions: Decisions): void {
+    for (const answer of decisions.answers) {
+      this.#parts.counts.countDecision(answer.kind === 'OutboundAnswer' ? 'outbound' : 'inbound', answer.code);
+    }
+    if (decisions.answers.length > 0) this.#answer(decisions.answers);
+    if (decisions.invalidated.length > 0) this.#apply({ kind: 'InvalidateVerdicts', verdicts: decisions.invalidated });
+    this.#armExpiry();
+  }
+
+  #armExpiry(): void {
+    const atMs = this.#parts.decider.nextDeadlineMs;
+    if (this.#closed || atMs === this.#expiry?.atMs) return;
+    this.#expiry?.cancel();
+    this.#expiry = undefined;
+    if (atMs === undefined) return;
+    const cancel = this.#parts.clock.setTimer(atMs - this.#parts.clock.nowMs(), () => {
+      this.#expiry = undefined;
+      this.#send(this.#parts.decider.expirePending());
+    });
+    this.#expiry = { atMs, cancel };
+  }
+
+  #answer(answers: readonly Answer[]): void {
+    if (!this.#closed) this.#parts.engine.answer(answers);
+  }
+
+  #apply(command: Command): void {
+    if (this.#closed) return;
+    this.#parts.engine.apply([command]).catch((error: unknown) => {
+      this.#parts.log.error('engine did not take a command', { command: command.kind, error: String(error) });
+    });
+  }
+}

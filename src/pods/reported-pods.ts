@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { RegisteredPod } from '../discovery/pod-registry-server.ts';
+import type { CaptureDecision as PodDecision } from '../discovery/pod-report.ts';
+import type { CaptureDecision } from '../manifests/enrolment.ts';
+import type { ObjectSnapshot } from '../manifests/object-store.ts';
+import type { NamespaceObject, PodObject } from '../manifests/objects.ts';
+import { type ParsedManifest, readObjects } from '../manifests/parse-manifest.ts';
+import { formatProblem } from '../manifests/problem.ts';
+
+/** What the reports of the nodes amount to. */
+export interface PodUpdate {
+  /** The pods as ordinary objects, for the same compiler that manifests go through; one a pod. */
+  readonly manifests: readonly ParsedManifest[];
+  readonly decisions: readonly PodDecision[];
+  readonly refused: readonly { readonly uid: string; readonly reason: string }[];
+}
+
+export type DecideCapture = (pod: PodObject, namespace: NamespaceObject | undefined) => CaptureDecision;
+
+interface ReadPod {
+  readonly text: string;
+  readonly manifest: ParsedManifest;
+}
+
+/**
+ * Turns the pods that nodes report into Pod objects, and decides which of them belong to the mesh.
+ *
+ * A pod is said to speak HBONE once its node has captured it and for as long as it is to stay captured: a pod that
+ * leaves is no longer dialled through the mesh before its node lets it go.
+ */
+export class ReportedPods {
+  readonly #decide: DecideCapture;
+  // A pod that did not change keeps its manifest, by which the store sees that nothing happened.
+  #read = new Map<string, ReadPod>();
+
+  constructor(decide: DecideCapture) {
+    this.#decide = decide;
+  }
+
+  update(pods: readonly RegisteredPod[], objects: ObjectSnapshot): PodUpdate {
+    const namespaces = new Map(objects.of('Namespace').map((namespace) => [namespace.meta.name, namespace]));
+    const read: Map<string, ReadPod> = new Map();
+    const decisions: PodDecision[] = [];
+    const refused: { uid: string; reason: string }[] = [];
+    for (const pod of pods) {
+      const plain = this.#parse(pod, false, read);
+      const object = plain.objects[0]?.object;
+      if (object?.kind !== 'Pod') {
+        refused.push({ uid: pod.uid, reason: plain.problems.map(formatProblem).join('; ') });
+        continue;
+      }
+      const { captured, notices: _, ...decision } = this.#decide(object, namespaces.get(pod.namespace));
+      decisions.push({ uid: pod.uid, capture: captured, ...decision });
+      this.#parse(pod, captured && pod.captured, read);
+    }
+    this.#read = read;
+    return { manifests: [...read.values()].map(({ manifest }) => manifest), decisions, refused };
+  }
+
+  #parse(pod: RegisteredPod, speaksHbone: boolean, read: Map<string, ReadPod>): ParsedManifest {
+    const value = toObject(pod, speaksHbone);
+    const text = JSON.stringify(value);
+    const before = this.#read.get(pod.uid);
+    const manifest =
+      before?.text === text
+        ? before.manifest
+        : readObjects(`node ${pod.node}, pod ${pod.namespace}/${pod.name}`, [value]);
+    read.set(pod.uid, { text, manifest });
+    return manifest;
+  }
+}
+
+function toObject(pod: RegisteredPod, speaksHbone: boolean): unknown {
+  const annotations = { ...pod.annotations };
+  // Only capture itself may say this.
+  delete annotations['ambient.istio.io/redirection'];
+  if (speaksHbone) annotations['ambient.istio.io/redirection'] = 'enabled';
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: pod.name, namespace: pod.namespace, uid: pod.uid, labels: pod.labels, annotations },
+    spec: {
+      nodeName: pod.node,
+      serviceAccountName: pod.serviceAccount,
+      containers: [
+        {
+          name: 'main',
+          ports: pod.containerPorts.map(({ name, port }) => ({ ...(name !== '' && { name }), containerPort: port })),
+        },
+      ],
+    },
+    status: { phase: 'Running', podIP: pod.ips[0], podIPs: pod.ips.map((ip) => ({ ip })) },
+  };
+}
