@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// dns-upstream ADDRESS: a name server that knows one name, for the tests of forwarding. Over UDP and TCP.
+
+import { createSocket } from 'node:dgram';
+import { createServer } from 'node:net';
+import { decode, encode, type Packet } from 'dns-packet';
+
+const NAME = 'upstream.example';
+const ADDRESS = '192.0.2.53';
+const PORT = 53;
+
+const [listen = ''] = process.argv.slice(2);
+
+function answer(message: Buffer): Buffer {
+  const query = decode(message);
+  const question = query.questions?.[0];
+  const known = question?.name.toLowerCase() === NAME;
+  const reply: Packet = {
+    id: query.id ?? 0,
+    type: 'response',
+    // Recursion available; NXDOMAIN (3) for every other name.
+    flags: 0x0180 | (known ? 0 : 3),
+    questions: query.questions ?? [],
+    answers: known && question.type === 'A' ? [{ name: question.name, type: 'A', ttl: 5, data: ADDRESS }] : [],
+  };
+  return encode(reply);
+}
+
+const udp = createSocket('udp4');
+udp.on('message', (message, from) => udp.send(answer(message), from.port, from.address));
+udp.bind(PORT, listen, () => process.stdout.write('listening\n'));
+
+createServer((socket) => {
+  let received = Buffer.alloc(0);
+  socket.on('error', () => {});
+  socket.on('data', (chunk) => {
+    received = Buffer.concat([received, chunk]);
+    if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
+    const reply = answer(received.subarray(2, 2 + received.readUInt16BE(0)));
+    const length = Buffer.alloc(2);
+    length.writeUInt16BE(reply.length);
+    socket.end(Buffer.concat([length, reply]));
+  });
+}).listen(PORT, listen);

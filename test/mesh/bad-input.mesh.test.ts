@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { must, run, until } from '../../src/tour/shell.ts';
+import { onNode } from '../../src/tour/two-nodes.ts';
+import { GROUNDWIRE, type PodShell } from '../../src/tour/two-node-mesh.ts';
+import { type Authority, makeAuthority, makeClient } from '../helpers/client-certificate.ts';
+import {
+  namespaceManifest,
+  peer,
+  PEER_PORTS,
+  type Server,
+  TestMesh,
+  untilServing,
+  WITHOUT_ROOT,
+} from '../helpers/test-mesh.ts';
+
+const HBONE_CLIENT = fileURLToPath(new URL('../helpers/hbone-client.ts', import.meta.url));
+
+describe('bad input', { skip: WITHOUT_ROOT }, () => {
+  let test: TestMesh;
+  let client: PodShell;
+  let far: Server;
+  let root: Authority;
+  let member: string;
+
+  before(async () => {
+    test = await TestMesh.open({ 'namespaces.yaml': namespaceManifest('shop', true) });
+    client = test.shell('a', 'shop', 'client');
+    far = await test.server('b', 'shop', 'far');
+    await untilServing(client, far.address);
+    const state = join(test.mesh.names.directory, 'control');
+    root = { certificate: join(state, 'root.pem'), key: join(state, 'root.key') };
+    member = await makeClient(
+      join(test.mesh.names.directory, 'member'),
+      'spiffe://cluster.local/ns/shop/sa/client',
+      root,
+      root.certificate,
+    );
+  });
+  after(() => test.close());
+
+  const dial = async (mode: string, ...args: string[]) =>
+    (
+      await must(
+        onNode(test.mesh.nodes.a, [
+          process.execPath,
+          '--disable-warning=ExperimentalWarning',
+          HBONE_CLIENT,
+          mode,
+          far.address,
+          ...args,
+        ]),
+      )
+    ).trim();
+  /** Runs something that must be counted and must not harm the traffic that works. */
+  const counted = async (name: string, action: () => Promise<void>) => {
+    const begun = await test.counter('b', name);
+    await action();
+    await until(
+      `counter ${name} moves`,
+      async () => ((await test.counter('b', name)) > begun ? true : undefined),
+      5000,
+    );
+    await untilServing(client, far.address);
+  };
+
+  it('serves a member of the mesh that dials port 15008 itself', async () => {
+    assert.equal(await dial('connect', member, `${far.address}:${PEER_PORTS.caller}`), 'status 200');
+  });
+
+  it('ends a plaintext client on port 15008', () =>
+    counted('tls_handshakes_failed', async () => assert.match(await dial('plaintext'), /^refused/)));
+
+  it('refuses a certificate of an authority that is not ours', () =>
+    counted('tls_handshakes_failed', async () => {
+      const foreign = await makeAuthority(join(test.mesh.names.directory, 'foreign-root'));
+      const directory = await makeClient(
+        join(test.mesh.names.directory, 'foreign'),
+        'spiffe://cluster.local/ns/shop/sa/client',
+        foreign,
+        root.certificate,
+      );
+      assert.match(await dial('handshake', directory), /^refused/);
+    }));
+
+  it('refuses a certificate of another trust domain, even from our own authority', () =>
+    counted('tls_handshakes_failed', async () => {
+      const directory = await makeClient(
+        join(test.mesh.names.directory, 'other-domain'),
+        'spiffe://elsewhere.example/ns/shop/sa/client',
+        root,
+        root.certificate,
+      );
+      assert.match(await dial('handshake', directory), /^refused/);
+      await until(
+        'the log says what and what to do',
+        () => (test.mesh.agent('b').log().includes('TLS_TRUST_DOMAIN') ? true : undefined),
+        5000,
+      );
+    }));
+
+  it('ends an HTTP/2 client that sends garbage', async () => {
+    assert.match(await dial('garbage', member), /^refused/);
+    await untilServing(client, far.address);
+  });
+
+  it('answers a CONNECT to a foreign address with 400', () =>
+    counted('hbone_bad_requests', async () => {
+      assert.equal(await dial('connect', member, '192.0.2.7:80'), 'status 400');
+    }));
+
+  it('answers a request that is no CONNECT with 400', () =>
+    counted('hbone_bad_requests', async () => {
+      assert.equal(await dial('get', member), 'status 400');
+    }));
+
+  it('answers a CONNECT to a closed port with 503', async () => {
+    assert.equal(await dial('connect', member, `${far.address}:9`), 'status 503');
+  });
+
+  it('names file, line and field of a broken manifest, and the last good one stays', async () => {
+    const good = namespaceManifest('shop', true);
+    test.mesh.writeManifest('namespaces.yaml', `${good}---\nkind: Namespace\nmetadata: [`);
+    await until(
+      'the control plane names the file',
+      () => (test.mesh.control.log().includes('namespaces.yaml') ? true : undefined),
+      5000,
+    );
+    await untilServing(client, far.address);
+    const answer = await client.exec(peer('ask', far.address, PEER_PORTS.caller).join(' '));
+    assert.match(answer.stdout, /^[0-9.]+ /);
+    assert.equal(
+      await dial('connect', member, `${far.address}:${PEER_PORTS.caller}`),
+      'status 200',
+      'the pod is still captured',
+    );
+    test.mesh.writeManifest('namespaces.yaml', good);
+  });
+
+  it('names and skips a kind that it does not know', async () => {
+    test.mesh.writeManifest(
+      'unknown.yaml',
+      'apiVersion: example.org/v1\nkind: Teapot\nmetadata: { name: short, namespace: stout }\n',
+    );
+    await until(
+      'the control plane names the kind',
+      () => (test.mesh.control.log().includes('Teapot') ? true : undefined),
+      5000,
+    );
+    await untilServing(client, far.address);
+    test.mesh.removeManifest('unknown.yaml');
+  });
+
+  it('refuses a second agent on the same node and says who holds it', async () => {
+    const first = test.mesh.agent('b');
+    const node = test.mesh.nodes.b;
+    const second = await run(
+      onNode(node, [
+        GROUNDWIRE,
+        'agent',
+        '--node',
+        node.name,
+        '--control',
+        `${test.mesh.nodes.a.address}:15012`,
+        '--token-file',
+        join(test.mesh.names.directory, node.name, 'token'),
+        '--state-dir',
+        join(test.mesh.names.directory, 'second'),
+      ]),
+    );
+    assert.notEqual(second.code, 0);
+    assert.match(second.stderr + second.stdout, /already|held|another agent/i);
+    assert.equal(first.child.exitCode, null);
+    await untilServing(client, far.address);
+  });
+});

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { type Background, start, until } from '../../src/tour/shell.ts';
+import { onNode } from '../../src/tour/two-nodes.ts';
+import type { PodShell } from '../../src/tour/two-node-mesh.ts';
+import {
+  namespaceManifest,
+  peer,
+  PEER_PORTS,
+  type Server,
+  TestMesh,
+  untilServing,
+  WITHOUT_ROOT,
+} from '../helpers/test-mesh.ts';
+
+const UPSTREAM = fileURLToPath(new URL('../helpers/dns-upstream.ts', import.meta.url));
+const VIP = '10.96.76.20';
+const SERVICES = `apiVersion: v1
+kind: Service
+metadata: { name: far, namespace: shop }
+spec:
+  clusterIP: ${VIP}
+  selector: { app: far }
+  ports: [{ name: caller, port: 80, targetPort: ${PEER_PORTS.caller} }]
+---
+apiVersion: v1
+kind: Service
+metadata: { name: nobody, namespace: shop }
+spec:
+  clusterIP: 10.96.76.21
+  selector: { app: nobody }
+  ports: [{ name: http, port: 80 }]
+`;
+
+describe('names and Services', { skip: WITHOUT_ROOT }, () => {
+  let test: TestMesh;
+  let client: PodShell;
+  let far: Server;
+  let upstream: Background;
+
+  before(async () => {
+    test = await TestMesh.open({ 'namespaces.yaml': namespaceManifest('shop', true), 'services.yaml': SERVICES });
+    const { a } = test.mesh.nodes;
+    upstream = start(
+      onNode(a, [process.execPath, '--disable-warning=ExperimentalWarning', UPSTREAM, a.address]),
+      join(test.mesh.names.directory, 'upstream.log'),
+    );
+    await until('the name server listens', () => (upstream.log().includes('listening') ? true : undefined));
+    client = test.shell('a', 'shop', 'client');
+    far = await test.server('b', 'shop', 'far');
+    await untilServing(client, far.address);
+  });
+  after(async () => {
+    await upstream.stop();
+    await test.close();
+  });
+
+  const resolve = async (name: string) => (await client.exec(`getent ahostsv4 ${name}`)).stdout.split(/\s/)[0] ?? '';
+
+  for (const name of ['far', 'far.shop', 'far.shop.svc', 'far.shop.svc.cluster.local']) {
+    it(`resolves ${name} to the Service`, async () => assert.equal(await resolve(name), VIP));
+  }
+
+  it('carries a connection to the Service to a pod of it, target port and all', async () => {
+    const [address] = await client.addresses();
+    const answer = await client.exec(peer('ask', VIP, 80).join(' '));
+    assert.equal(answer.stdout.split(' ')[0], address);
+  });
+
+  it('ends a connection to a Service without endpoints', async () => {
+    const answer = await client.exec(peer('await-end', '10.96.76.21', 80).join(' '));
+    assert.match(answer.stdout, /ECONNRESET|ECONNREFUSED/);
+    await until(
+      'the access log says why',
+      () => (test.mesh.agent('a').log().includes('NO_HEALTHY_UPSTREAM') ? true : undefined),
+      5000,
+    );
+  });
+
+  it('ends a connection to a port that the Service does not have', async () => {
+    const answer = await client.exec(peer('await-end', VIP, 81).join(' '));
+    assert.match(answer.stdout, /ECONNRESET|ECONNREFUSED/);
+    await until(
+      'the access log says why',
+      () => (test.mesh.agent('a').log().includes('UNKNOWN_SERVICE_PORT') ? true : undefined),
+      5000,
+    );
+  });
+
+  it('forwards a name that is not of the mesh', async () => {
+    assert.equal(await resolve('upstream.example'), '192.0.2.53');
+  });
+
+  it('passes on that a name does not exist', async () => {
+    assert.equal((await client.exec('getent ahostsv4 missing.example')).code, 2);
+  });
+
+  it('answers over TCP', async () => {
+    const answer = await client.exec('RES_OPTIONS=use-vc getent ahostsv4 far');
+    assert.equal(answer.stdout.split(/\s/)[0], VIP);
+  });
+});

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { type Background, until } from '../../src/tour/shell.ts';
+import {
+  namespaceManifest,
+  peer,
+  PEER_PORTS,
+  type Server,
+  TestMesh,
+  untilServing,
+  WITHOUT_ROOT,
+} from '../helpers/test-mesh.ts';
+
+interface PodRow {
+  readonly namespace: string;
+  readonly name: string;
+  readonly state: string;
+  readonly oldConnections: { readonly count: number; readonly closed: boolean };
+}
+
+describe('pods that join and leave', { skip: WITHOUT_ROOT }, () => {
+  let test: TestMesh;
+  let server: Server;
+
+  before(async () => {
+    test = await TestMesh.open({
+      'keeping.yaml': namespaceManifest('keeping', false),
+      'closing.yaml': namespaceManifest('closing', false, { 'groundwire.io/existing-connections': 'close' }),
+      'outside.yaml': namespaceManifest('outside', false),
+    });
+    server = await test.server('b', 'outside', 'server');
+    const probe = test.shell('a', 'outside', 'probe');
+    await untilServing(probe, server.address);
+  });
+  after(() => test.close());
+
+  const rowOf = async (namespace: string) =>
+    (await test.mesh.ask<{ pods: PodRow[] }>('a', 'status')).pods.find(
+      (pod) => pod.namespace === namespace && pod.name === 'holder',
+    );
+
+  async function holdThenLabel(
+    namespace: string,
+    annotations: Readonly<Record<string, string>>,
+  ): Promise<{ holder: Background; row: PodRow }> {
+    const holder = test.mesh.startPod(
+      { node: 'a', namespace, name: 'holder' },
+      peer('hold', server.address, PEER_PORTS.echo),
+    );
+    await until('the connection is open', () => (holder.log().includes('open') ? true : undefined));
+    test.mesh.writeManifest(`${namespace}.yaml`, namespaceManifest(namespace, true, annotations));
+    const row = await until('the pod is captured and its old connection listed', async () => {
+      const found = await rowOf(namespace);
+      return found?.state === 'captured' && found.oldConnections.count > 0 ? found : undefined;
+    });
+    return { holder, row };
+  }
+
+  it('lists the connections that are older than the capture and keeps them by default', async () => {
+    const { holder, row } = await holdThenLabel('keeping', {});
+    assert.equal(row.oldConnections.count, 1);
+    assert.equal(row.oldConnections.closed, false);
+    assert.doesNotMatch(holder.log(), /ECONNRESET|ECONNABORTED|end|closed/);
+    await holder.stop();
+  });
+
+  it('ends them where the namespace says so', async () => {
+    const { holder, row } = await holdThenLabel('closing', { 'groundwire.io/existing-connections': 'close' });
+    assert.equal(row.oldConnections.closed, true);
+    await until(
+      'the connection is ended',
+      () => (/ECONNRESET|ECONNABORTED|end|closed/.test(holder.log()) ? true : undefined),
+      5000,
+    );
+    await holder.stop();
+  });
+
+  it('takes istio-injection=enabled for the label, with a notice', async () => {
+    test.mesh.writeManifest(
+      'alias.yaml',
+      'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: alias\n  labels: { istio-injection: enabled }\n',
+    );
+    const pod = test.mesh.startPod({ node: 'a', namespace: 'alias', name: 'holder' }, ['sleep', '1000']);
+    await until('the pod is captured', async () => ((await rowOf('alias'))?.state === 'captured' ? true : undefined));
+    assert.match(test.mesh.control.log(), /istio-injection/);
+    await pod.stop();
+  });
+
+  it('gives a pod back when its namespace loses the label, and takes it again', async () => {
+    const pod = test.mesh.startPod({ node: 'a', namespace: 'keeping', name: 'holder' }, ['sleep', '1000']);
+    const becomes = (state: string) =>
+      until(`the pod is ${state}`, async () => ((await rowOf('keeping'))?.state === state ? true : undefined));
+    for (const [label, state] of [
+      [true, 'captured'],
+      [false, 'uncaptured'],
+      [true, 'captured'],
+    ] as const) {
+      test.mesh.writeManifest('keeping.yaml', namespaceManifest('keeping', label));
+      await becomes(state);
+    }
+    await pod.stop();
+  });
+});
