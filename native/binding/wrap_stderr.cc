@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Debian and Ubuntu build libbpf.a for executables: it reaches `stderr` by a relative address, which a shared object
+// cannot do for a variable of another one. The linker (--wrap=stderr) points it at this variable of our own instead.
+#include <cstdio>
+
+extern "C" {
+// NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the names that --wrap prescribes.
+extern FILE* __real_stderr;
+extern FILE* __wrap_stderr;
+FILE* __wrap_stderr = nullptr;
+// NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
+}
+
+__attribute__((constructor)) static void PointAtStderr() { __wrap_stderr = __real_stderr; }
