@@ -399,12 +399,8 @@ async function openParts(
     LABEL_SWEEP_MS,
   );
   closers.push(() => clearInterval(sweep));
-  log.info('agent serves', {
-    node,
-    socket: home.socket,
-    control: formatHostPort(config.upstream.control),
-    ...describeConfig(config),
-  });
+  log.info('configuration in effect', describeConfig(config));
+  log.info('agent serves', { node, socket: home.socket, control: formatHostPort(config.upstream.control) });
 
   return {
     socket: home.socket,

@@ -3,9 +3,11 @@
 import { fileURLToPath } from 'node:url';
 
 import type { Config } from '../config/table.ts';
+import { KernelError } from '../engine/kernel-error.ts';
 import type { KernelFeature } from '../engine/port.ts';
 import { probeKernel } from '../engine/probe.ts';
 import { findCgroupRoot } from '../pods/cgroup.ts';
+import { findPlaces, type NodePlaces } from '../pods/node-home.ts';
 import { runProgram } from '../pods/process.ts';
 import { defineCommand } from './command.ts';
 import { EXIT } from './exit-code.ts';
@@ -83,13 +85,10 @@ async function programFeatures(): Promise<KernelFeature[]> {
   );
 }
 
-async function kernelFeatures(
-  cgroupRoot: string | undefined,
-  bpfDirectory: string | undefined,
-): Promise<readonly KernelFeature[]> {
-  let podsCgroup: string;
+async function kernelFeatures(engine: Config<'engine'>['engine']): Promise<readonly KernelFeature[]> {
+  let home: NodePlaces;
   try {
-    podsCgroup = cgroupRoot ?? (await findCgroupRoot());
+    home = findPlaces('doctor', engine.bpffs, engine.cgroupRoot ?? (await findCgroupRoot()));
   } catch (error) {
     const detail = (error as Error).message;
     return [
@@ -103,9 +102,17 @@ async function kernelFeatures(
     ];
   }
   try {
-    return probeKernel({ podsCgroup, bpfDirectory: bpfDirectory ?? BPF_DIRECTORY, pinDirectory: bpffs });
+    return probeKernel({ ...home, bpfDirectory: engine.bpfDirectory ?? BPF_DIRECTORY });
   } catch (error) {
-    const detail = (error as Error).message;
-    return [{ name: 'native engine', present: false, required: true, detail, remedy: 'build it: npm run build' }];
+    if (!(error instanceof KernelError)) throw error;
+    return [
+      {
+        name: 'native engine',
+        present: false,
+        required: true,
+        detail: error.message,
+        remedy: 'build it: npm run build',
+      },
+    ];
   }
 }

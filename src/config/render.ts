@@ -89,7 +89,9 @@ export function describeConfig(config: Partial<Config<PartName>>): Readonly<Reco
     if (branch === undefined) continue;
     for (const [key, setting] of settingsOf(part)) {
       const value = branch[key];
-      if (value !== undefined) shown[setting.flag] = setting.redact === true ? '(redacted)' : JSON.stringify(value);
+      if (value !== undefined)
+        shown[setting.flag] =
+          setting.redact === true ? '(redacted)' : typeof value === 'string' ? value : JSON.stringify(value);
     }
   }
   return shown;

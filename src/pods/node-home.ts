@@ -24,8 +24,24 @@ export class NodeBusy extends Error {
   override readonly name = 'NodeBusy';
 }
 
+/** Where the engine of a node keeps its kernel state. */
+export interface NodePlaces {
+  readonly pinDirectory: string;
+  readonly podsCgroup: string;
+  readonly agentCgroup: string;
+}
+
+/** Only names; nothing is made. The last part of the pins is the version of their layout. */
+export function findPlaces(node: string, bpffs: string, cgroupRoot: string): NodePlaces {
+  return {
+    pinDirectory: join(bpffs, 'groundwire', node, 'v1'),
+    podsCgroup: join(cgroupRoot, 'groundwire', node, 'pods'),
+    agentCgroup: join(cgroupRoot, 'groundwire', node, 'agent'),
+  };
+}
+
 /** The places of one agent. */
-export class NodeHome {
+export class NodeHome implements NodePlaces {
   readonly directory: string;
   readonly socket: string;
   readonly podsDirectory: string;
@@ -43,9 +59,10 @@ export class NodeHome {
     this.socket = join(this.directory, 'agent.sock');
     this.podsDirectory = join(this.directory, 'pods');
     this.sysctlMemory = join(this.directory, 'forwarding');
-    this.pinDirectory = join(bpffs, 'groundwire', node, 'v1');
-    this.podsCgroup = join(cgroupRoot, 'groundwire', node, 'pods');
-    this.agentCgroup = join(cgroupRoot, 'groundwire', node, 'agent');
+    const places = findPlaces(node, bpffs, cgroupRoot);
+    this.pinDirectory = places.pinDirectory;
+    this.podsCgroup = places.podsCgroup;
+    this.agentCgroup = places.agentCgroup;
     this.#cgroupRoot = cgroupRoot;
     this.#bpffs = bpffs;
     this.#cgroupBefore = cgroupBefore;
