@@ -35,6 +35,7 @@ export const MESH_COUNTERS = [
   'steer_dns_tcp',
   'steer_udp_passed',
   'steer_dropped_no_listener',
+  'steer_dropped_direct',
   'steer_dropped_assign_failed',
   'approve_other_event',
   'approve_not_delivery',
