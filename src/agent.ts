@@ -115,7 +115,7 @@ async function openParts(
   });
   // A token file that cannot be used is told now, with its name, and not at the first connection.
   controlPlane.dial();
-  await openForwarding(home.sysctlMemory);
+  await openForwarding(home.sysctlMemory, log.child('pods'));
   closers.push(async () => {
     if (!(await home.hasPods())) await closeForwarding(home.sysctlMemory);
   });

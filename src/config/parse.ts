@@ -58,7 +58,7 @@ export function parseBytes(text: string): Parsed<number> {
 
 /** Parses `HOST:PORT` or `[V6]:PORT`. */
 export function parseHostPort(text: string): Parsed<{ readonly host: string; readonly port: number }> {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text);
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s[\]]+)):(\d{1,5})$/.exec(text);
   if (match === null)
     return {
       reason: 'is not HOST:PORT (an IPv6 address goes in brackets: [fd00::1]:15012)',

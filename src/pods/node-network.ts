@@ -3,17 +3,30 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
+import type { Log } from '../model/log.ts';
+
 /** What a node must do so that its pods reach each other and the rest. */
 const FORWARDING = ['/proc/sys/net/ipv4/ip_forward', '/proc/sys/net/ipv6/conf/all/forwarding'] as const;
 
-/** Turns on forwarding and remembers, in `memory`, what was off before; what cannot be written is left as it is. */
-export async function openForwarding(memory: string): Promise<void> {
+/**
+ * Turns on forwarding and remembers, in the file `memory`, what was off before.
+ *
+ * Where it may not be written, as in a container, it is reported and left: the node's owner has to see to it.
+ */
+export async function openForwarding(memory: string, log: Log): Promise<void> {
   const changed: string[] = [];
   for (const path of FORWARDING) {
     const value = await readFile(path, 'utf8').catch(() => undefined);
     if (value?.trim() !== '0') continue;
-    await writeFile(path, '1');
-    changed.push(path);
+    try {
+      await writeFile(path, '1');
+      changed.push(path);
+    } catch (error) {
+      log.warn('forwarding is off and cannot be turned on, pods reach nothing beyond the node', {
+        path,
+        error: String(error),
+      });
+    }
   }
   if (changed.length === 0) return;
   await mkdir(dirname(memory), { recursive: true, mode: 0o700 });

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { loadConfig } from '../../../src/config/load.ts';
+
+const NONE: ReadonlyMap<string, string> = new Map();
+
+function load(argv: readonly string[], variables = NONE) {
+  const loaded = loadConfig(['control', 'mesh', 'log'], argv, variables);
+  assert.ok('config' in loaded, JSON.stringify(loaded));
+  return loaded.config;
+}
+
+function problems(argv: readonly string[], variables = NONE) {
+  const loaded = loadConfig(['control', 'mesh', 'log'], argv, variables);
+  assert.ok(!('config' in loaded));
+  return loaded.map(({ name, reason }) => `${name} ${reason}`);
+}
+
+test('loadConfig: a flag goes before its variable, a variable before the default', () => {
+  const variables = new Map([
+    ['GROUNDWIRE_TRUST_DOMAIN', 'variable.example'],
+    ['GROUNDWIRE_LOG_LEVEL', 'warn'],
+  ]);
+  const config = load(['--manifests', '/m', '--trust-domain', 'flag.example'], variables);
+  assert.equal(config.mesh.trustDomain, 'flag.example');
+  assert.equal(config.log.level, 'warn');
+  assert.equal(config.log.format, 'text');
+});
+
+test('loadConfig: durations and sizes become numbers, and a number without a unit is refused', () => {
+  assert.equal(load(['--manifests', '/m', '--certificate-ttl=90m']).mesh.certificateTtlMs, 5_400_000);
+  assert.match(
+    problems(['--manifests', '/m', '--certificate-ttl', '90'])[0] ?? '',
+    /needs one of the units ms, s, m, h, d/,
+  );
+});
+
+test('loadConfig: every problem is reported, not only the first', () => {
+  const found = problems(['--log-level', 'loud', '--listen', 'nowhere', '--certificate-ttl', '1ms', '--log-lvel', 'x']);
+  assert.equal(found.length, 5);
+  assert.match(found.join('\n'), /--log-lvel is not an option of this command; did you mean --log-level\?/);
+  assert.match(found.join('\n'), /--log-level "loud" is none of error \| warn \| info \| debug/);
+  assert.match(found.join('\n'), /--certificate-ttl "1ms" is out of range \(2s to 90d\)/);
+  assert.match(found.join('\n'), /--listen "nowhere" is not HOST:PORT/);
+  assert.match(found.join('\n'), /--manifests DIR is needed \(or GROUNDWIRE_MANIFESTS\)/);
+});
+
+test('loadConfig: an unknown variable of ours is a mistake, one of another command is not', () => {
+  const found = problems(['--manifests', '/m'], new Map([['GROUNDWIRE_TRUST_DOMAN', 'x']]));
+  assert.deepEqual(found, [
+    'GROUNDWIRE_TRUST_DOMAN is not a variable of groundwire; did you mean GROUNDWIRE_TRUST_DOMAIN?',
+  ]);
+  load(['--manifests', '/m'], new Map([['GROUNDWIRE_POD_CIDR', '10.0.0.0/24']]));
+});
+
+test('loadConfig: lists are joined from repeated flags and commas, other flags may stand once', () => {
+  const config = load(['--manifests', '/m', '--cluster-cidr', '10.1.0.0/16', '--cluster-cidr', 'fd00:1::/48']);
+  assert.deepEqual(config.control.clusterCidrs, ['10.1.0.0/16', 'fd00:1::/48']);
+  assert.deepEqual(problems(['--manifests', '/m', '--manifests', '/n']), ['--manifests is given 2 times']);
+});
+
+test('loadConfig: what stands after -- is left alone', () => {
+  const loaded = loadConfig(['run'], ['--name', 'web', '-l', 'a=b=c', '-l', 'd=e,f', '--', 'sh', '-c', '--name'], NONE);
+  assert.ok('config' in loaded);
+  assert.deepEqual(loaded.rest, ['sh', '-c', '--name']);
+  assert.deepEqual(
+    [...loaded.config.run.labels],
+    [
+      ['a', 'b=c'],
+      ['d', 'e,f'],
+    ],
+  );
+});
+
+test('loadConfig: a config is frozen', () => {
+  const config = load(['--manifests', '/m']);
+  assert.throws(() => Object.assign(config.mesh, { trustDomain: 'other' }), TypeError);
+  assert.throws(() => Object.assign(config, { mesh: {} }), TypeError);
+});
+
+test('loadConfig: a switch stands alone or with a value, and --help silences what is missing', () => {
+  const off = loadConfig(['pods'], ['--keep-pods=false'], NONE);
+  assert.ok('config' in off && !off.config.pods.keepOnExit);
+  const help = loadConfig(['control', 'common'], ['--help'], NONE);
+  assert.ok('config' in help && help.config.common.help);
+});

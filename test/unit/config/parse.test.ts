@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+
+import { parseBytes, parseCidr, parseDurationMs, parseHostPort } from '../../../src/config/parse.ts';
+import { suggest } from '../../../src/config/suggest.ts';
+
+test('parseDurationMs: table', () => {
+  for (const [text, ms] of [
+    ['250ms', 250],
+    ['5s', 5000],
+    ['1.5h', 5_400_000],
+    ['2d', 172_800_000],
+    ['0s', 0],
+  ] as const) {
+    assert.deepEqual(parseDurationMs(text), { value: ms }, text);
+  }
+  for (const text of ['', '5', '5 s', '-5s', '5x', 's', '1e3s', 'Infinitys'])
+    assert.ok('reason' in parseDurationMs(text), text);
+});
+
+test('parseBytes: table', () => {
+  for (const [text, bytes] of [
+    ['512B', 512],
+    ['64Ki', 65_536],
+    ['16Mi', 16_777_216],
+  ] as const) {
+    assert.deepEqual(parseBytes(text), { value: bytes }, text);
+  }
+  for (const text of ['64', '64kb', '64K', 'Ki']) assert.ok('reason' in parseBytes(text), text);
+});
+
+test('parseHostPort: IPv6 needs brackets', () => {
+  assert.deepEqual(parseHostPort('[fd00::1]:15012'), { value: { host: 'fd00::1', port: 15_012 } });
+  assert.deepEqual(parseHostPort('istiod.istio-system.svc:15012'), {
+    value: { host: 'istiod.istio-system.svc', port: 15_012 },
+  });
+  for (const text of ['fd00::1:15012', 'host', 'host:', 'host:99999', '[x]:1', ':1'])
+    assert.ok('reason' in parseHostPort(text), text);
+});
+
+test('parseCidr: canonical text without host bits', () => {
+  assert.deepEqual(parseCidr('10.244.1.7/24'), { value: '10.244.1.0/24' });
+  assert.deepEqual(parseCidr('FD00:0::/64'), { value: 'fd00::/64' });
+  for (const text of ['10.0.0.1', '10.0.0.0/33', 'x/8', '']) assert.ok('reason' in parseCidr(text), text);
+});
+
+test('parsers: never throw, whatever the text', () => {
+  fc.assert(
+    fc.property(fc.string(), (text) => {
+      for (const parse of [parseDurationMs, parseBytes, parseHostPort, parseCidr]) parse(text);
+    }),
+  );
+});
+
+test('suggest: the nearest word, or none when nothing is near', () => {
+  assert.equal(suggest('manifest', ['manifests', 'listen', 'node']), 'manifests');
+  assert.equal(suggest('zzzzzz', ['manifests', 'listen', 'node']), undefined);
+});
