@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setImmediate } from 'node:timers/promises';
+import { ERROR_TABLE } from '../model/errors.ts';
 import { EventListeners, isQuestion } from './event-listeners.ts';
 import { closedError } from './kernel-error.ts';
 import {
@@ -23,12 +24,11 @@ interface Failure {
 /** What a command does to the state of the fake, or why it fails. */
 type Outcome = Failure | undefined;
 
-const NO_ENTRY = 2;
-const EXISTS = 17;
-const INVALID = 22;
+const CODES: ReadonlySet<number> = new Set([0, ...Object.values(ERROR_TABLE).map(({ number }) => number)]);
 
-function failure(op: string, errno: number, detail: string): Failure {
-  return { op, errno, detail };
+/** A refusal of the engine's own, without a reason of the kernel. */
+function refusal(op: string, detail: string): Failure {
+  return { op, errno: 0, detail };
 }
 
 /**
@@ -101,7 +101,7 @@ export class FakeEngine implements EnginePort {
   /** Makes the next command of that kind fail as the kernel would make it. */
   failNext(kind: Command['kind'], op: string, errno: number, detail = ''): void {
     const waiting = this.#failures.get(kind) ?? [];
-    this.#failures.set(kind, [...waiting, failure(op, errno, detail)]);
+    this.#failures.set(kind, [...waiting, { op, errno, detail }]);
   }
 
   // Events never come from inside a call: as with the addon, they have a turn of the event loop of their own.
@@ -133,7 +133,7 @@ export class FakeEngine implements EnginePort {
       }
       this.commands.push(command);
     }
-    const { op, errno, detail } = failed ?? failure('', 0, '');
+    const { op, errno, detail } = failed ?? refusal('', '');
     this.#batches.settle({ kind: 'BatchDone', batch, failedIndex, op, errno, detail });
     this.#deliver();
   }
@@ -159,21 +159,22 @@ export class FakeEngine implements EnginePort {
       case 'Drain':
         this.drained = true;
         return undefined;
-      case 'InvalidateVerdicts':
       case 'CloseConnections':
+        return CODES.has(command.code) ? undefined : refusal('close connections', `unknown code ${command.code}`);
+      case 'InvalidateVerdicts':
         return undefined;
     }
   }
 
   #capture(command: CapturePod): Outcome {
-    if (command.pod === 0) return failure('CapturePod', INVALID, 'pod 0 is no pod');
-    if (this.pods.has(command.pod)) return failure('CapturePod', EXISTS, `pod ${command.pod} is captured already`);
+    if (command.pod === 0) return refusal('capture pod', 'pod 0');
+    if (this.pods.has(command.pod)) return refusal('capture pod', `pod ${command.pod} is captured already`);
     this.pods.set(command.pod, command);
     return undefined;
   }
 
   #release(pod: number): Outcome {
-    if (!this.pods.delete(pod)) return failure('ReleasePod', NO_ENTRY, `pod ${pod} is not captured`);
+    if (!this.pods.delete(pod)) return refusal('release pod', `pod ${pod} is not captured`);
     this.#events.push({ kind: 'PodReleased', pod });
     return undefined;
   }

@@ -9,6 +9,16 @@ const BATCHES_WAITING_MAX = 1024;
 
 const peers = (label: number): Command => ({ kind: 'SetPeers', peers: [{ address: '10.203.0.1', label }] });
 const unknownPod: Command = { kind: 'ReleasePod', pod: 77, drainDeadlineMs: 1 };
+const podZero: Command = {
+  kind: 'CapturePod',
+  pod: 0,
+  uid: 'shop/web',
+  netnsPath: '/proc/self/ns/net',
+  addresses: [],
+  identity: 'spiffe://cluster.local/ns/shop/sa/web',
+  existing: 'keep',
+  dns: false,
+};
 const badPort = { kind: 'CloseConnections', ids: [], code: 65536 } as const;
 
 /** Every call but `close`, as it is made while the engine is open. */
@@ -46,6 +56,17 @@ export function testEnginePort(name: string, open: () => EnginePort): void {
     });
     await engine.apply([peers(3)]);
   });
+
+  const refusedCommands: readonly (readonly [string, Command])[] = [
+    ['release pod', unknownPod],
+    ['close connections', { kind: 'CloseConnections', ids: [], code: 9999 }],
+    ['capture pod', podZero],
+  ];
+  for (const [op, command] of refusedCommands) {
+    check(`a command that makes no sense fails with the words of the engine: ${op}`, async (engine) => {
+      await assert.rejects(engine.apply([command]), { code: 'ERR_ENGINE_COMMAND', op, errno: 0 });
+    });
+  }
 
   check('batches are acknowledged in the order in which they were applied', async (engine) => {
     const order: number[] = [];

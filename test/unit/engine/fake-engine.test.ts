@@ -64,8 +64,8 @@ test('fake engine: commands change its state in order', async () => {
 test('fake engine: a pod is captured once, and pod 0 never', async () => {
   const engine = new FakeEngine();
   await engine.apply([pod]);
-  await assert.rejects(engine.apply([pod]), { code: 'ERR_ENGINE_COMMAND', op: 'CapturePod' });
-  await assert.rejects(engine.apply([{ ...pod, pod: 0 }]), { code: 'ERR_ENGINE_COMMAND', op: 'CapturePod' });
+  await assert.rejects(engine.apply([pod]), { code: 'ERR_ENGINE_COMMAND', op: 'capture pod' });
+  await assert.rejects(engine.apply([{ ...pod, pod: 0 }]), { code: 'ERR_ENGINE_COMMAND', op: 'capture pod' });
 });
 
 test('fake engine: failNext fails one command the way a kernel does', async () => {
