@@ -48,9 +48,7 @@ static __always_inline int assign(struct bpf_sk_lookup *ctx, __u32 slot, enum me
 
 static __always_inline int is_here(const struct mesh_address *address)
 {
-	const struct mesh_pod *self = (const struct mesh_pod *)&mesh_self.pod;
-
-	return mesh_address_is_loopback(address) || mesh_pod_owns(self, address);
+	return mesh_address_is_loopback(address) || mesh_pod_owns(&mesh_self.pod, address);
 }
 
 /*

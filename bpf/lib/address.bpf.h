@@ -20,7 +20,7 @@ static __always_inline int mesh_address_is_v4(const struct mesh_address *address
 	       address->word[2] == bpf_htonl(0xffff);
 }
 
-static __always_inline int mesh_address_equal(const struct mesh_address *a,
+static __always_inline int mesh_address_equal(const volatile struct mesh_address *a,
 					      const struct mesh_address *b)
 {
 	return a->word[0] == b->word[0] && a->word[1] == b->word[1] && a->word[2] == b->word[2] &&
@@ -50,8 +50,11 @@ static __always_inline int mesh_address_is_link_local6(const struct mesh_address
 	return (bpf_ntohl(address->word[0]) >> 22) == (0xfe80 >> 6);
 }
 
-/* One of the pod's own addresses. Unused slots are all zero, which no destination that gets here is. */
-static __always_inline int mesh_pod_owns(const struct mesh_pod *pod,
+/*
+ * One of the pod's own addresses. Unused slots are all zero, which no destination that gets here is. Volatile, because the
+ * pod may be a program's constant: the compiler would otherwise use the initial zeros, not what is set before the load.
+ */
+static __always_inline int mesh_pod_owns(const volatile struct mesh_pod *pod,
 					 const struct mesh_address *address)
 {
 #pragma unroll

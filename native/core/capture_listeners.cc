@@ -30,6 +30,11 @@ Status Prepare(int fd, int family, int type) {
   const int on = 1;
   const int off = 0;
   if (Status set = SetTransparent(fd, family); !set.ok()) return set;
+  // Accepted sockets inherit it, and they have the port of the original destination in the pod's own namespace: without
+  // it an application could not listen on a port that the pod has connections to.
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) {
+    return Status::Error("setsockopt SO_REUSEADDR", errno);
+  }
   if (family == AF_INET6 &&
       setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) {
     return Status::Error("setsockopt IPV6_V6ONLY", errno);

@@ -169,6 +169,16 @@ Running Start(const Place& place, const std::function<std::string()>& act) {
   return Running(pid, UniqueFd(ends[0]));
 }
 
+Running StartServer(const Place& place, const std::string& port, const std::function<std::string()>& act) {
+  Running server = Start(place, act);
+  for (int tries = 0; tries < 100; ++tries) {
+    if (!Shell(place.netns, "ss -ltunH sport = :" + port).empty()) return server;
+    usleep(20'000);
+  }
+  check::Fail(__FILE__, __LINE__, "nothing listens on port " + port);
+  return server;
+}
+
 std::string Run(const Place& place, const std::function<std::string()>& act) { return Start(place, act).Wait(); }
 
 std::string Shell(const std::string& netns, const std::string& command) {

@@ -49,6 +49,8 @@ std::string BpfDirectory();
 
 /// Forks a process there that does `act` and tells what it returned.
 Running Start(const Place& place, const std::function<std::string()>& act);
+/// The same for a program that listens; returns when something in that namespace listens on the port.
+Running StartServer(const Place& place, const std::string& port, const std::function<std::string()>& act);
 std::string Run(const Place& place, const std::function<std::string()>& act);
 /// A command line through the shell in that namespace; its output.
 std::string Shell(const std::string& netns, const std::string& command);
