@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { loadConfig } from '../../../src/config/load.ts';
+import { loadConfig } from '#src/config/load.ts';
 
 const NONE: ReadonlyMap<string, string> = new Map();
 

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 
-import { parseBytes, parseCidr, parseDurationMs, parseHostPort } from '../../../src/config/parse.ts';
-import { suggest } from '../../../src/config/suggest.ts';
+import { parseBytes, parseCidr, parseDurationMs, parseHostPort } from '#src/config/parse.ts';
+import { suggest } from '#src/config/suggest.ts';
 
 test('parseDurationMs: table', () => {
   for (const [text, ms] of [

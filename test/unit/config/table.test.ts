@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
-import { loadConfig } from '../../../src/config/load.ts';
-import { describeConfig, renderConfigDocs } from '../../../src/config/render.ts';
-import { variableOf } from '../../../src/config/setting.ts';
-import { PART_NAMES, settingsOf } from '../../../src/config/table.ts';
+import { loadConfig } from '#src/config/load.ts';
+import { describeConfig, renderConfigDocs } from '#src/config/render.ts';
+import { variableOf } from '#src/config/setting.ts';
+import { PART_NAMES, settingsOf } from '#src/config/table.ts';
 
 const all = PART_NAMES.flatMap((part) => [...settingsOf(part).values()]);
 

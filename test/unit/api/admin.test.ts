@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { adminRoutes } from '#src/api/admin.ts';
+import { AgentFactsReader } from '#src/api/agent-facts.ts';
+import type { StatusFacts } from '#src/api/facts.ts';
+import { type HttpAnswer, HttpError, type HttpRequest } from '#src/api/http.ts';
+import { readinessRoutes } from '#src/api/readiness.ts';
+import { FakeEngine } from '#src/engine/fake-engine.ts';
+import { MeshStore } from '#src/mesh/store.ts';
+import type { PodView } from '#src/pods/pod.ts';
+
+const POD: PodView = {
+  uid: 'uid-1',
+  handle: 7,
+  spec: { namespace: 'shop', name: 'web', serviceAccount: 'web', labels: {}, annotations: {}, ports: {} },
+  sandbox: {
+    namespaceName: 'n',
+    netnsPath: '/run/netns/n',
+    linkName: 'l',
+    cgroup: '/c',
+    addresses: ['10.0.0.1'],
+    hostname: 'web',
+  },
+  holder: { pid: 1, startTicks: 1 },
+  startedMs: 0,
+  captured: true,
+  state: { kind: 'captured', sinceMs: 0 },
+  oldConnections: {
+    connections: [{ local: { address: '10.0.0.1', port: 80 }, remote: { address: 'fd00::2', port: 5 } }],
+    closed: false,
+  },
+};
+
+function makeRoutes() {
+  const mesh = new MeshStore();
+  mesh.apply({
+    workloads: [
+      {
+        uid: 'Kubernetes//Pod/shop/web',
+        name: 'web',
+        namespace: 'shop',
+        addresses: ['10.0.0.1'],
+        hostname: '',
+        network: '',
+        tunnelProtocol: 'HBONE',
+        trustDomain: 'cluster.local',
+        serviceAccount: 'web',
+        node: 'a',
+        canonicalName: 'web',
+        canonicalRevision: 'latest',
+        workloadType: 'POD',
+        workloadName: 'web',
+        nativeTunnel: false,
+        services: new Map(),
+        authorizationPolicies: ['shop/missing'],
+        status: 'HEALTHY',
+        clusterId: 'Kubernetes',
+        networkMode: 'STANDARD',
+        capacity: 1,
+      },
+    ],
+  });
+  const engine = new FakeEngine();
+  engine.snapshot = {
+    connections: [
+      {
+        id: 5n,
+        direction: 'inbound',
+        pod: 7,
+        hop: 'hbone',
+        security: 'mutual_tls',
+        source: { address: 'fd00::9', port: 1 },
+        originalDst: { address: '10.0.0.1', port: 80 },
+        nextHop: { address: '10.0.0.1', port: 8080 },
+        sourceIdentity: 'spiffe://a',
+        destinationIdentity: 'spiffe://b',
+        verdict: 3n,
+        bytesSent: 10n,
+        bytesReceived: 20n,
+        startedMs: 1000n,
+      },
+    ],
+    tunnels: [],
+    flows: [],
+    counters: [{ name: 'kernel_refused_total', value: 4n }],
+  };
+  const facts = new AgentFactsReader({
+    engine,
+    mesh,
+    localPods: { findCapturedPod: () => undefined },
+    listPods: () => [POD],
+    listCertificates: () => [
+      { identity: 'spiffe://b', state: 'Unavailable', error: 'no answer', certChain: [], rootCerts: [] },
+    ],
+    readNode: async () => ({
+      name: 'a',
+      addresses: ['192.0.2.1'],
+      kernel: '6',
+      distribution: 'd',
+      cpu: 'c',
+      cores: 2,
+      loadAverage1m: 0,
+      memoryTotalBytes: 1,
+      memoryAvailableBytes: 1,
+      agentResidentBytes: 1,
+    }),
+    upstream: () => ({ address: '192.0.2.9:15012', state: 'disconnected', problem: 'refused', fromCache: true }),
+    pending: () => ['state manager'],
+    findPolicy: (verdict) => (verdict === 3n ? 'shop/allow' : undefined),
+    identity: () => ({ trustDomain: 'cluster.local', clusterId: 'Kubernetes' }),
+    version: { groundwire: '0.1.0', node: '24', openssl: '3.5' },
+    config: { node: 'a' },
+    startedMs: 0,
+  });
+  const log = {
+    level: 'info' as 'info' | 'debug' | 'warn' | 'error',
+    setLevel: (level: 'info' | 'debug' | 'warn' | 'error') => {
+      log.level = level;
+    },
+  };
+  return { routes: adminRoutes(facts, log), log };
+}
+
+async function call(method: string, target: string, { routes } = makeRoutes()): Promise<unknown> {
+  const url = new URL(target, 'http://agent');
+  const route = routes.find((one) => one.method === method && one.path === url.pathname);
+  assert.ok(route, target);
+  const answer = (await route.handle({ url, params: {} } as unknown as HttpRequest, undefined as never)) as Exclude<
+    HttpAnswer,
+    'taken'
+  >;
+  assert.ok('json' in answer);
+  return JSON.parse(JSON.stringify(answer.json));
+}
+
+test('status: what a person should look at is told in words', async () => {
+  const status = (await call('GET', '/status')) as StatusFacts;
+  assert.equal(status.ready, false);
+  assert.deepEqual(status.counters, { kernel_refused_total: 4 });
+  assert.equal(status.pods[0]?.oldConnections.count, 1);
+  assert.deepEqual(status.pods[0]?.oldConnections.connections, ['10.0.0.1:80 [fd00::2]:5']);
+  assert.match(status.problems.join('\n'), /control plane 192\.0\.2\.9:15012 is not connected: refused/);
+  assert.match(status.problems.join('\n'), /shop\/web: 1 connections are older than its capture/);
+  assert.match(status.problems.join('\n'), /certificate of spiffe:\/\/b: no answer/);
+});
+
+test('connections: a row names the pod, the hop, the peer and the policy', async () => {
+  const [row] = (await call('GET', '/connections')) as readonly Record<string, unknown>[];
+  assert.equal(row?.['pod'], 'shop/web');
+  assert.equal(row?.['policy'], 'shop/allow');
+  assert.equal(row?.['source'], '[fd00::9]:1');
+  assert.equal(row?.['bytesReceived'], 20);
+});
+
+test('config_dump: connections are filed under their pod', async () => {
+  const dump = (await call('GET', '/config_dump')) as {
+    workloadState: Record<string, { state: string; connections: { inbound: unknown[] } }>;
+  };
+  assert.equal(dump.workloadState['uid-1']?.state, 'Up');
+  assert.deepEqual(dump.workloadState['uid-1']?.connections.inbound, [
+    { src: '[fd00::9]:1', originalDst: '10.0.0.1:80', actualDst: '10.0.0.1:8080', protocol: 'HBONE' },
+  ]);
+});
+
+test('explain: asks the decision functions and says what they looked at', async () => {
+  const inbound = (await call('GET', '/explain?direction=inbound&from=192.0.2.5&address=10.0.0.1&port=80')) as {
+    outcome: string;
+    lines: string[];
+  };
+  assert.match(inbound.outcome, /POLICY_UNKNOWN.*shop\/missing/);
+  assert.ok(inbound.lines.includes('looked at: policy/shop/missing'));
+  const outbound = (await call('GET', '/explain?from=shop/web&address=198.51.100.1&port=443')) as {
+    outcome: string;
+    lines: string[];
+  };
+  assert.equal(outbound.outcome, 'goes 1 way');
+  assert.match(outbound.lines.join('\n'), /passthrough to 198\.51\.100\.1:443/);
+});
+
+test('explain: a bad question is 400, an unknown source 404', async () => {
+  const status = (code: number) => (error: unknown) => error instanceof HttpError && error.status === code;
+  await assert.rejects(call('GET', '/explain?from=shop/web'), status(400));
+  await assert.rejects(call('GET', '/explain?direction=sideways&from=shop/web&address=10.0.0.1&port=80'), status(400));
+  await assert.rejects(call('GET', '/explain?from=shop/nobody&address=10.0.0.1&port=80'), status(404));
+});
+
+test('logging: the level changes while the agent runs, and nonsense changes nothing', async () => {
+  const made = makeRoutes();
+  assert.deepEqual(await call('POST', '/logging?level=debug', made), { level: 'debug' });
+  await assert.rejects(call('POST', '/logging?level=shout', made), /must be one of/);
+  assert.equal(made.log.level, 'debug');
+});
+
+test('readiness: 200 when nothing is pending, else 500 with what is', async () => {
+  const handle = async (pending: readonly string[]) =>
+    readinessRoutes({ pending })[0]?.handle({} as HttpRequest, undefined as never);
+  assert.deepEqual(await handle([]), { status: 200, text: 'ready\n' });
+  assert.deepEqual(await handle(['state manager', 'proxy']), {
+    status: 500,
+    text: 'not ready, pending: state manager, proxy\n',
+  });
+});

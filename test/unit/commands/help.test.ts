@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { renderHelp } from '#src/commands/command.ts';
+import { COMMANDS } from '#src/commands/commands.ts';
+import { loadConfig } from '#src/config/load.ts';
+
+const GROUNDWIRE = fileURLToPath(new URL('../../../bin/groundwire', import.meta.url));
+
+function groundwire(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const { status, stdout, stderr } = spawnSync(GROUNDWIRE, args, {
+    encoding: 'utf8',
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+  });
+  return { status, stdout, stderr };
+}
+
+for (const { name, load } of COMMANDS) {
+  test(`groundwire ${name} --help: says what it does, its options, and examples that it accepts`, async () => {
+    const command = await load();
+    assert.equal(command.name, name);
+    const help = renderHelp(command);
+    assert.match(help, new RegExp(`Usage: groundwire ${name} `));
+    assert.match(help, /Examples:\n {2}\S/);
+    for (const example of command.examples) {
+      // The words of our own command: what comes before and after belongs to the shell.
+      const words = /groundwire (.*?)(?: [|>].*)?$/.exec(example)?.[1]?.split(/\s+/) ?? [];
+      assert.equal(words.slice(0, name.split(' ').length).join(' '), name, example);
+      const loaded = loadConfig([...command.parts, 'common'], words.slice(name.split(' ').length), new Map());
+      assert.ok('config' in loaded, `${example}: ${JSON.stringify(loaded)}`);
+      assert.ok(loaded.positionals.length <= (command.positionalsMax ?? 0), example);
+    }
+  });
+}
+
+test('groundwire: without a command it lists them, and a misspelt one is guessed', () => {
+  const overview = groundwire([]);
+  assert.equal(overview.status, 64);
+  for (const { name } of COMMANDS) assert.ok(overview.stdout.includes(name));
+  const typo = groundwire(['workload']);
+  assert.equal(typo.status, 64);
+  assert.match(typo.stderr, /did you mean "workloads"\?/);
+});
+
+test('groundwire: runs through a symlink', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'groundwire-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const link = join(directory, 'gw');
+  symlinkSync(GROUNDWIRE, link);
+  const { status, stdout } = spawnSync(link, ['version', '-o', 'json'], { encoding: 'utf8' });
+  assert.equal(status, 0);
+  assert.match((JSON.parse(stdout) as { node: string }).node, /^24\./);
+});
+
+test('groundwire: a surplus word, an unknown flag and a misspelt variable are told together with where to look', () => {
+  assert.match(groundwire(['status', 'now']).stderr, /"now" is not expected here/);
+  const { status, stderr } = groundwire(['status', '--nod', 'a'], { GROUNDWIRE_OUTPT: 'json' });
+  assert.equal(status, 64);
+  assert.match(stderr, /--nod .*did you mean --node\?/);
+  assert.match(stderr, /GROUNDWIRE_OUTPT .*did you mean GROUNDWIRE_OUTPUT\?/);
+  assert.match(stderr, /see groundwire status --help/);
+});
+
+test('groundwire: no agent is a clear error, not a stack', () => {
+  const { status, stderr } = groundwire(['status', '--run-dir', '/nonexistent/groundwire']);
+  assert.equal(status, 69);
+  assert.match(stderr, /no agent runs on this machine \(looked in \/nonexistent\/groundwire\); start one with/);
+  assert.doesNotMatch(stderr, /\n\s+at /);
+});

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { FakeEngine } from '#src/engine/fake-engine.ts';
+import { parseSpiffeId, type SpiffeId } from '#src/model/identity.ts';
+import type { Log } from '#src/model/log.ts';
+import { CaptureSteps } from '#src/pods/capture-steps.ts';
+import { EngineIdentities } from '#src/pods/engine-identities.ts';
+import { ManagedPod } from '#src/pods/managed-pod.ts';
+import type { PodDecision, PodRecord } from '#src/pods/pod.ts';
+import { PodCaptures } from '#src/pods/pod-captures.ts';
+import { ManualClock } from './manual-clock.ts';
+
+const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
+const IN: PodDecision = {
+  capture: true,
+  sameNodeMode: 'handoff',
+  existingConnections: 'keep',
+  dnsCapture: true,
+  reason: 'labelled',
+};
+const OUT: PodDecision = { ...IN, capture: false, reason: 'not labelled' };
+const IDENTITY = 'spiffe://cluster.local/ns/shop/sa/web';
+
+const RECORD: PodRecord = {
+  uid: 'uid-1',
+  handle: 1,
+  spec: { namespace: 'shop', name: 'web', serviceAccount: 'web', labels: {}, annotations: {}, ports: {} },
+  sandbox: {
+    namespaceName: 'n',
+    netnsPath: '/run/netns/n',
+    linkName: 'l',
+    cgroup: '/c',
+    addresses: ['10.0.0.1'],
+    hostname: 'web',
+  },
+  holder: { pid: 1, startTicks: 1 },
+  startedMs: 0,
+  captured: false,
+};
+
+/** A pod with everything around it but kernel and control plane, and a journal of what they were told, in order. */
+function makePod(record = RECORD) {
+  const clock = new ManualClock();
+  const engine = new FakeEngine();
+  const journal: string[] = [];
+  const persisted: PodRecord[] = [];
+  const identities = new EngineIdentities(engine, SILENT);
+  const captures = new PodCaptures(engine, clock);
+  engine.onEvents((events) => {
+    for (const event of events) captures.onEvent(event);
+  });
+  let protocol: 'HBONE' | 'NONE' = 'NONE';
+  const steps = new CaptureSteps(
+    { drainDeadlineMs: 1000, releaseGraceMs: 250, releaseWaitMs: 30_000 },
+    {
+      captures,
+      certificates: {
+        require: (identity: SpiffeId) => journal.push(`require ${identity.serviceAccount}`),
+        release: (identity: SpiffeId) => journal.push(`release ${identity.serviceAccount}`),
+      },
+      identities,
+      clock,
+      trustDomain: () => 'cluster.local',
+      reportCaptured: (_uid, captured) =>
+        journal.push(`report captured=${captured} commands=${engine.commands.map((one) => one.kind).join(',')}`),
+      findTunnelProtocol: () => protocol,
+    },
+  );
+  let nextHandle = 2;
+  const pod = new ManagedPod(record, {
+    steps,
+    clock,
+    log: SILENT,
+    nextHandle: () => nextHandle++,
+    persist: async (changed) => {
+      persisted.push(changed);
+    },
+    changed: () => {},
+  });
+  return {
+    pod,
+    clock,
+    engine,
+    journal,
+    persisted,
+    setProtocol: (value: 'HBONE' | 'NONE') => {
+      protocol = value;
+      pod.onMeshChanged();
+    },
+    issue: async () => {
+      const identity = parseSpiffeId(IDENTITY);
+      assert.ok(identity);
+      identities.set({
+        identity,
+        chain: ['leaf'],
+        rootsPem: 'root',
+        privateKeyPem: 'key',
+        serialNumber: '1',
+        notBeforeMs: 0,
+        notAfterMs: 1e15,
+      });
+      await settle();
+    },
+  };
+}
+
+async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i++) await turn();
+}
+
+test('a pod that enters: certificate, then capture, then the report', async () => {
+  const { pod, engine, journal, issue } = makePod();
+  pod.decide(IN);
+  await settle();
+  assert.equal(pod.view().state.kind, 'capturing');
+  assert.deepEqual(engine.commands, []);
+  await issue();
+  assert.equal(pod.view().state.kind, 'captured');
+  assert.deepEqual(journal, ['require web', 'report captured=true commands=SetIdentity,CapturePod']);
+});
+
+test('a pod may start only once it is captured, or known to stay outside', async () => {
+  const { pod, issue } = makePod();
+  let started = false;
+  const settled = pod.settled(1000, 1000).then(() => {
+    started = true;
+  });
+  pod.decide(IN);
+  await settle();
+  assert.equal(started, false);
+  await issue();
+  await settled;
+
+  const outside = makePod();
+  outside.pod.decide(OUT);
+  await outside.pod.settled(1000, 1000);
+  assert.equal(outside.pod.view().state.kind, 'uncaptured');
+});
+
+test('fails closed: without a decision, and without a capture, a pod does not start', async () => {
+  const undecided = makePod();
+  const noDecision = assert.rejects(undecided.pod.settled(1000, 1000), /did not say within 1000 ms/);
+  undecided.clock.advance(1001);
+  await noDecision;
+
+  const uncaptured = makePod();
+  uncaptured.engine.failNext('CapturePod', 'bpf_link_create', 1, 'not permitted');
+  const noCapture = assert.rejects(
+    uncaptured.pod.settled(1000, 1000),
+    /could not be captured within 1000 ms \(.*bpf_link_create/,
+  );
+  uncaptured.pod.decide(IN);
+  await uncaptured.issue();
+  uncaptured.clock.advance(1001, 0);
+  uncaptured.clock.advance(1001, 0);
+  await noCapture;
+});
+
+test('a capture that fails is tried again', async () => {
+  const { pod, engine, clock, issue } = makePod();
+  engine.failNext('CapturePod', 'setns', 2);
+  pod.decide(IN);
+  await issue();
+  assert.match(pod.view().problem ?? '', /setns/);
+  clock.advance(1000);
+  await settle();
+  assert.equal(pod.view().state.kind, 'captured');
+  assert.equal(pod.view().problem, undefined);
+});
+
+test('a pod that leaves is released only when nobody dials it through the mesh any more, and a grace later', async () => {
+  const { pod, engine, clock, journal, issue, setProtocol } = makePod();
+  pod.decide(IN);
+  await issue();
+  setProtocol('HBONE');
+  pod.decide(OUT);
+  await settle();
+  clock.advance(5000);
+  await settle();
+  assert.equal(pod.view().state.kind, 'releasing');
+  assert.ok(engine.pods.has(1), 'still dialled: still captured');
+  setProtocol('NONE');
+  await settle();
+  assert.ok(engine.pods.has(1), 'the grace is not over');
+  clock.advance(251);
+  await settle();
+  assert.equal(engine.pods.size, 0);
+  assert.equal(pod.view().state.kind, 'uncaptured');
+  assert.deepEqual(journal.slice(-2), [
+    'report captured=false commands=SetIdentity,CapturePod,ReleasePod',
+    'release web',
+  ]);
+});
+
+test('a pod that comes back gets a handle that the engine has not seen', async () => {
+  const { pod, engine, clock, issue } = makePod();
+  pod.decide(IN);
+  await issue();
+  pod.decide(OUT);
+  await settle();
+  clock.advance(300);
+  await settle();
+  pod.decide(IN);
+  await issue();
+  assert.deepEqual(
+    engine.commands.flatMap((one) => (one.kind === 'CapturePod' ? [one.pod] : [])),
+    [1, 2],
+  );
+});
+
+test('a decision that is taken back while the certificate is awaited leaves nothing', async () => {
+  const { pod, engine, clock, issue } = makePod();
+  pod.decide(IN);
+  await settle();
+  pod.decide(OUT);
+  await settle();
+  clock.advance(300);
+  await settle();
+  assert.equal(pod.view().state.kind, 'uncaptured');
+  await issue();
+  assert.ok(!engine.commands.some((one) => one.kind === 'CapturePod'));
+});
+
+test('a pod that is stopped while it is being captured is left by the engine, too', async () => {
+  const { pod, engine, journal, issue } = makePod();
+  pod.decide(IN);
+  await settle();
+  await pod.stop();
+  await issue();
+  assert.equal(pod.view().state.kind, 'stopped');
+  assert.equal(engine.pods.size, 0);
+  assert.deepEqual(journal, ['require web', 'release web']);
+});
+
+test('a pod taken over from a previous run is captured at once, before its certificate', async () => {
+  const { pod, engine, journal } = makePod({ ...RECORD, captured: true, decision: IN });
+  pod.resume();
+  await settle();
+  assert.ok(engine.pods.has(1));
+  assert.deepEqual(journal, ['require web']);
+});
+
+test('that rules may be in a namespace is on disk before they are', async () => {
+  const { pod, engine, persisted } = makePod();
+  pod.decide(IN);
+  await settle();
+  assert.equal(persisted.at(-1)?.captured, true);
+  assert.equal(engine.pods.size, 0);
+});
+
+test('a pod that the control plane refuses says why', async () => {
+  const { pod } = makePod();
+  const settled = assert.rejects(pod.settled(1000, 1000), /refuses the pod: runs on node b already/);
+  pod.reject('runs on node b already');
+  await settled;
+});
