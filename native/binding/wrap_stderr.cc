@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Debian and Ubuntu build libbpf.a for executables: it reaches `stderr` by a relative address, which a shared object
-// cannot do for a variable of another one. The linker (--wrap=stderr) points it at this variable of our own instead.
+// Debian and Ubuntu build libbpf.a and libnghttp2.a for executables: they reach `stderr` by a relative address, which a
+// shared object cannot do for a variable of another one. The linker (--wrap=stderr) points them at ours instead.
 #include <cstdio>
 
 extern "C" {

@@ -7,12 +7,6 @@
 #include <cstdarg>
 #include <cstdio>
 
-// What libbpf's archive has for stderr once it is made fit for a shared object, see bpf/CMakeLists.txt.
-extern "C" {
-extern __attribute__((visibility("hidden"))) FILE* groundwire_libbpf_stderr;
-FILE* groundwire_libbpf_stderr = stderr;
-}
-
 namespace groundwire {
 namespace {
 

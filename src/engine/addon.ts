@@ -56,7 +56,7 @@ export function loadAddon(): Addon {
   try {
     addon = createRequire(import.meta.url)(ADDON_PATH) as Addon;
   } catch (cause) {
-    throw notBuilt('does not load into this Node', cause);
+    throw notBuilt(`does not load into this Node (${cause instanceof Error ? cause.message : String(cause)})`, cause);
   }
   const { schemaHash, abiVersion } = addon.layout();
   if (schemaHash !== SCHEMA_HASH || abiVersion !== MESH_ABI_VERSION) throw notBuilt('was built from other sources');

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EngineOptions } from '#src/engine/index.ts';
@@ -18,10 +18,16 @@ function cgroupMount(): string {
   return mount;
 }
 
+/** The cgroup v2 that this process is in, relative to the mount. */
+function ownCgroup(): string {
+  return /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? '/';
+}
+
 /** A bpffs and cgroups that nothing else uses; disposing removes them, and with them every pin. */
 export class EngineFixture implements Disposable {
   readonly #directory = mkdtempSync(join(tmpdir(), 'gwc-engine-'));
   readonly #cgroup = join(cgroupMount(), `gwc-engine-${process.pid}-${this.#directory.slice(-6)}`);
+  readonly #home = ownCgroup();
   #engines = 0;
 
   constructor() {
@@ -57,6 +63,8 @@ export class EngineFixture implements Disposable {
 
   [Symbol.dispose](): void {
     execFileSync('umount', [this.#directory]);
+    // An engine takes the process that opens it into the agent's cgroup.
+    writeFileSync(join(cgroupMount(), this.#home, 'cgroup.procs'), String(process.pid));
     rmSync(this.#directory, { recursive: true });
     for (const path of ['pods', 'agent', '']) rmdirSync(join(this.#cgroup, path));
   }
