@@ -16,7 +16,8 @@
  *   TCP over lo                                            outbound          steer_outbound
  *   TCP to port 15008                                      HBONE             steer_hbone
  *   other TCP                                              plaintext         steer_plaintext
- * A listener that is missing (no agent) drops, which the client sees as a refusal: steer_dropped_no_listener.
+ * A listener that is missing (no agent) drops: steer_dropped_no_listener. A client on the network is reset; for a looped
+ * SYN the kernel finds no way to send a reset, so the application's connect waits and goes on when an agent is back.
  * "Over lo" means marked M1 and only that: a connection to the pod's own address reports the device that owns it.
  *
  * Maps: reads mesh_listeners, mesh_approvals; writes mesh_counters.

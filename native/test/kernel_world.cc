@@ -77,6 +77,13 @@ std::string PodScript(const std::string& pod, int index) {
          "ip -n " + ns + " -6 route add default via fe80::1 dev eth0\n";
 }
 
+/// A pod with the address of a, alone on a cable to itself.
+std::string TwinScript() {
+  const std::string twin = "ip -n " + Tag() + "-twin ";
+  return "ip netns add " + Tag() + "-twin\n" + twin + "link set lo up\n" + twin + "link add eth0 type veth peer name end\n" + twin + "link set end up\n" + twin +
+         "addr add 10.201.0.1/32 dev eth0\n" + twin + "link set eth0 up\n" + twin + "route add default dev eth0\n";
+}
+
 bool Make() {
   const std::string cgroup = CgroupRoot() + "/" + Tag();
   const std::string router = Tag() + "-router";
@@ -84,8 +91,8 @@ bool Make() {
                 "ip -n " + router + " addr add 10.201.9.9/32 dev lo\n" +
                 "ip -n " + router + " addr add fd77:a::99/128 dev lo nodad\n" +
                 "ip netns exec " + router + " sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1\n" +
-                PodScript("a", 1) + PodScript("b", 2) +
-                "mkdir -p " + cgroup + "/pods/a " + cgroup + "/pods/b " + cgroup + "/agent " + cgroup + "/probe\n" +
+                PodScript("a", 1) + PodScript("b", 2) + TwinScript() +
+                "mkdir -p " + cgroup + "/pods/a " + cgroup + "/pods/b " + cgroup + "/pods/twin " + cgroup + "/agent " + cgroup + "/probe\n" +
                 "mkdir -p /tmp/" + Tag() + "\nmount -t bpf " + Tag() + " /tmp/" + Tag() + "\n");
 }
 
@@ -94,7 +101,7 @@ void Unmake() {
   Script("umount /tmp/" + Tag() + " || true\nrmdir /tmp/" + Tag() + " || true\n" +
          "for i in 1 2 3 4 5 6 7 8 9 10; do p=$(cat " + cgroup + "/cgroup.procs " + cgroup + "/*/cgroup.procs " +
          cgroup + "/pods/*/cgroup.procs 2>/dev/null || true); [ -z \"$p\" ] && break; kill -9 $p || true; sleep 0.1; done\n" +
-         "for n in a b c router; do ip netns del " + Tag() + "-$n 2>/dev/null || true; done\n" +
+         "for n in a b twin brief router; do ip netns del " + Tag() + "-$n 2>/dev/null || true; done\n" +
          "rmdir " + cgroup + "/pods/*/ " + cgroup + "/*/ " + cgroup + " || true\n");
 }
 
@@ -156,9 +163,12 @@ Running Start(const Place& place, const std::function<std::string()>& act) {
   if (pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     close(ends[0]);
-    // What the tests hold, sockets and the lock above all, is not this program's.
+    // What the tests hold, sockets and the lock above all, is not this program's. Namespaces are: the way home is one.
     for (int fd = 3; fd < 256; ++fd) {
-      if (fd != ends[1]) close(fd);
+      char target[16] = {};
+      const std::string link = "/proc/self/fd/" + std::to_string(fd);
+      if (readlink(link.c_str(), target, sizeof target - 1) < 0 || fd == ends[1]) continue;
+      if (std::strncmp(target, "net:[", 5) != 0) close(fd);
     }
     JoinOrDie(place);
     const std::string text = act();
@@ -182,7 +192,7 @@ Running StartServer(const Place& place, const std::string& port, const std::func
 std::string Run(const Place& place, const std::function<std::string()>& act) { return Start(place, act).Wait(); }
 
 std::string Shell(const std::string& netns, const std::string& command) {
-  return Output("ip netns exec " + Tag() + "-" + netns + " " + command);
+  return Output(netns.empty() ? command : "ip netns exec " + Tag() + "-" + netns + " " + command);
 }
 
 NodeCaptureOptions NodeOptions() {

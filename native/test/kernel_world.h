@@ -4,6 +4,7 @@
 // away with the world, also when the tests crash or are killed.
 //
 //   pod a 10.201.0.1 fd77:a::1 ── router 10.201.9.9 fd77:a::99 ── pod b 10.201.0.2 fd77:a::2
+//   pod twin 10.201.0.1, joined to nothing
 #pragma once
 #include <sys/types.h>
 
@@ -33,7 +34,7 @@ class Running {
   UniqueFd output_;
 };
 
-/// Where a program runs: a namespace by name ("a", "b", "router") and a cgroup ("pods/a", "agent", "probe", "").
+/// Where a program runs: a namespace by name ("a", "b", "twin", "router") and a cgroup ("pods/a", "agent", "probe", "").
 struct Place {
   std::string netns;
   std::string cgroup;
@@ -52,7 +53,7 @@ Running Start(const Place& place, const std::function<std::string()>& act);
 /// The same for a program that listens; returns when something in that namespace listens on the port.
 Running StartServer(const Place& place, const std::string& port, const std::function<std::string()>& act);
 std::string Run(const Place& place, const std::function<std::string()>& act);
-/// A command line through the shell in that namespace; its output.
+/// A command line through the shell in that namespace ("" is the one of the tests); its output.
 std::string Shell(const std::string& netns, const std::string& command);
 
 NodeCaptureOptions NodeOptions();

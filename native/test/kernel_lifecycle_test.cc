@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+// How capture begins, ends, is taken over, and fails.
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "check.h"
+#include "kernel_probe.h"
+#include "kernel_world.h"
+#include "mesh_abi.h"
+
+namespace groundwire::world {
+namespace {
+
+/// All that capture may change, as text.
+std::string Footprint() {
+  std::string text;
+  for (const char* pod : {"a", "b"}) {
+    for (const char* family : {"-4", "-6"}) {
+      text += Shell(pod, std::string("ip ") + family + " rule");
+      text += Shell(pod, std::string("ip ") + family + " route show table all");
+    }
+    text += Shell(pod, "sysctl net.ipv4.tcp_fwmark_accept net.ipv4.fwmark_reflect net.ipv6.fwmark_reflect");
+    text += Shell(pod, "ss -aHtun");
+  }
+  const std::string root = PinDirectory().substr(0, PinDirectory().rfind("/node"));
+  if (std::filesystem::exists(root)) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
+      if (!entry.is_directory()) text += entry.path().string() + "\n";
+    }
+  }
+  for (const char* cgroup : {"pods", "agent", "probe"}) {
+    const int fd = open(CgroupPath(cgroup).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (const auto type : {BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_INET6_CONNECT, BPF_CGROUP_SOCK_OPS}) {
+      uint32_t ids[16] = {};
+      uint32_t count = 16;
+      bpf_prog_query(fd, type, 0, nullptr, ids, &count);
+      text += std::to_string(count) + " programs\n";
+    }
+    close(fd);
+  }
+  return text;
+}
+
+/// An agent in a process of its own, so that it can be killed; says "ready", then waits for its end.
+Running OtherAgent() {
+  return Start({"router", "agent"}, [] {
+    auto node = NodeCapture::Open(NodeOptions());
+    if (!node.ok()) return node.status().ToString();
+    auto pod = node.value()->CapturePod(PodOptions("a"));
+    if (!pod.ok()) return pod.status().ToString();
+    pause();
+    return std::string();
+  });
+}
+
+void WaitCaptured() {
+  for (int tries = 0; tries < 200 && Shell("a", "ip rule").find("lookup 47571") == std::string::npos; ++tries) {
+    usleep(20'000);
+  }
+  usleep(100'000);
+}
+
+TEST("lifecycle: release leaves nothing behind") {
+  const std::string before = Footprint();
+  {
+    Captured world;
+    CHECK(world.ok());
+    CHECK(Footprint() != before);
+  }
+  CHECK_EQ(Footprint(), before);
+}
+
+TEST("lifecycle: a sysctl that was on before stays on") {
+  Shell("a", "sysctl -qw net.ipv4.tcp_fwmark_accept=1");
+  { Captured world; }
+  CHECK_EQ(Shell("a", "sysctl -n net.ipv4.tcp_fwmark_accept"), "1\n");
+  Shell("a", "sysctl -qw net.ipv4.tcp_fwmark_accept=0");
+}
+
+TEST("lifecycle: fails closed after kill -9 of the agent, and the next one takes over") {
+  Running server = StartServer(PodB(), "8080", [] {
+    const int listener = Listen("0.0.0.0:8080");
+    for (;;) {
+      const int fd = accept(listener, nullptr, nullptr);
+      WriteAll(fd, "plaintext");
+      close(fd);
+    }
+    return std::string();
+  });
+  CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.2:8080"); }), "connected 10.201.0.2:8080 10.201.0.1 plaintext");
+  const std::string before = Footprint();
+  Running agent = OtherAgent();
+  WaitCaptured();
+  agent.Kill();
+  CHECK_EQ(agent.Wait(), "");
+  // Two seconds of SYNs into nowhere, as SO_SNDTIMEO reports it; the kernel would go on trying until an agent is back.
+  CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.2:8080"); }), "EINPROGRESS");
+  CHECK_EQ(Run(Router(), [] { return Visit("10.201.0.1:8080"); }), "ECONNREFUSED");
+  {
+    auto node = NodeCapture::Open(NodeOptions());
+    CHECK_EQ(node.status().ToString(), "ok");
+    REQUIRE(node.ok());
+    // Begun while nobody listens; it is a captured connection once somebody does.
+    Running early = Start(PodA(), [] { return Visit("10.201.0.2:8081"); });
+    usleep(200'000);
+    auto pod = node.value()->CapturePod(PodOptions("a"));
+    CHECK_EQ(pod.status().ToString(), "ok");
+    REQUIRE(pod.ok());
+    const int waited = Accept(pod.value()->listeners().outbound);
+    CHECK(waited >= 0);
+    WriteAll(waited, "waited");
+    close(waited);
+    CHECK_EQ(early.Wait(), "connected 10.201.0.2:8081 10.201.0.1 waited");
+    Running visit = Start(PodA(), [] { return Visit("10.201.0.2:8080"); });
+    const int fd = Accept(pod.value()->listeners().outbound);
+    CHECK(fd >= 0);
+    WriteAll(fd, "agent");
+    close(fd);
+    CHECK_EQ(visit.Wait(), "connected 10.201.0.2:8080 10.201.0.1 agent");
+    uint64_t dropped = 0;
+    auto counters = node.value()->ReadCounters();
+    REQUIRE(counters.ok());
+    for (const auto& [name, value] : counters.value()) {
+      if (name == "steer_dropped_no_listener") dropped = value;
+    }
+    CHECK(dropped >= 3u);
+    CloseAll(pod.value()->listeners());
+    CHECK_EQ(pod.value()->Release().ToString(), "ok");
+  }
+  usleep(100'000);
+  CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.2:8080"); }), "connected 10.201.0.2:8080 10.201.0.1 plaintext");
+  CHECK_EQ(Shell("a", "ip rule").find("4757"), std::string::npos);
+  CHECK(before.find("4757") == std::string::npos);
+  server.Kill();
+}
+
+TEST("lifecycle: a second agent on the node is refused and told who is there") {
+  Running agent = OtherAgent();
+  WaitCaptured();
+  auto second = NodeCapture::Open(NodeOptions());
+  CHECK(!second.ok());
+  CHECK_EQ(second.status().errno_value, EBUSY);
+  CHECK(second.status().detail.find("process " + std::to_string(agent.pid())) != std::string::npos);
+  agent.Kill();
+  agent.Wait();
+  Captured clean;
+  CHECK(clean.ok());
+}
+
+TEST("lifecycle: StopSteering gives new connections back, live ones end by themselves") {
+  Captured world;
+  REQUIRE(world.ok());
+  Running live = Start(PodA(), [] { return Visit("10.201.0.2:8080"); });
+  const int fd = Accept(world.a->listeners().outbound);
+  REQUIRE(fd >= 0);
+  CHECK_EQ(world.a->StopSteering().ToString(), "ok");
+  CHECK_EQ(world.b->StopSteering().ToString(), "ok");
+  CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.2:8080"); }), "ECONNREFUSED");
+  WriteAll(fd, "still here");
+  close(fd);
+  CHECK_EQ(live.Wait(), "connected 10.201.0.2:8080 10.201.0.1 still here");
+}
+
+TEST("lifecycle: two pods with the same address do not get each other's connections") {
+  Captured world;
+  REQUIRE(world.ok());
+  PodCaptureOptions options = PodOptions("twin");
+  options.addresses = {*IpAddress::Parse("10.201.0.1")};
+  auto twin = world.node->CapturePod(options);
+  CHECK_EQ(twin.status().ToString(), "ok");
+  REQUIRE(twin.ok());
+  Running visit = Start({"twin", "pods/twin"}, [] { return Visit("10.201.0.2:8080"); });
+  const int fd = Accept(twin.value()->listeners().outbound);
+  CHECK(fd >= 0);
+  WriteAll(fd, "twin's agent");
+  close(fd);
+  CHECK_EQ(visit.Wait(), "connected 10.201.0.2:8080 10.201.0.1 twin's agent");
+  CloseAll(twin.value()->listeners());
+  CHECK_EQ(twin.value()->Release().ToString(), "ok");
+}
+
+TEST("lifecycle: pins of a pod whose namespace is gone are swept") {
+  const std::string before = Footprint();
+  Shell("", "ip netns add " + NetnsPath("brief").substr(11));
+  Shell("brief", "ip link set lo up");
+  Shell("brief", "ip addr add 10.201.0.9/32 dev lo");
+  Running agent = Start({"router", "agent"}, [] {
+    auto node = NodeCapture::Open(NodeOptions());
+    if (!node.ok()) return node.status().ToString();
+    PodCaptureOptions options = PodOptions("brief");
+    options.addresses = {*IpAddress::Parse("10.201.0.9")};
+    auto pod = node.value()->CapturePod(options);
+    return pod.ok() ? "captured" : pod.status().ToString();
+  });
+  CHECK_EQ(agent.Wait(), "captured");
+  CHECK(Footprint() != before);
+  Shell("", "ip netns del " + NetnsPath("brief").substr(11));
+  { auto node = NodeCapture::Open(NodeOptions()); CHECK(node.ok()); }
+  CHECK_EQ(Footprint(), before);
+}
+
+TEST("lifecycle: a listener of the wrong kind drops instead of passing") {
+  Captured world;
+  REQUIRE(world.ok());
+  const int map = bpf_obj_get(("/tmp" + PinDirectory().substr(4, PinDirectory().find("node.one") - 4) +
+                               "node+one/v1/pods/pod+a/" + MESH_MAP_LISTENERS).c_str());
+  REQUIRE(map >= 0);
+  const uint32_t slot = MESH_LISTENER_OUTBOUND;
+  const auto wrong = static_cast<uint64_t>(world.a->listeners().dns_udp);
+  CHECK_EQ(bpf_map_update_elem(map, &slot, &wrong, BPF_ANY), 0);
+  close(map);
+  CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.2:8080"); }), "EINPROGRESS");
+  CHECK(world.Grown("steer_dropped_assign_failed") > 0u);
+}
+
+TEST("lifecycle: what cannot be captured is refused with a reason and changes nothing") {
+  const std::string before = Footprint();
+  {
+    auto node = NodeCapture::Open(NodeOptions());
+    REQUIRE(node.ok());
+    const auto refused = [&](const PodCaptureOptions& options, const char* why) {
+      auto pod = node.value()->CapturePod(options);
+      CHECK(!pod.ok());
+      const std::string said = pod.status().ToString();
+      if (said.find(why) == std::string::npos) CHECK_EQ(said, why);
+    };
+    PodCaptureOptions options = PodOptions("a");
+    options.addresses = {*IpAddress::Parse("10.201.0.77")};
+    refused(options, "10.201.0.77 is not in the pod's network namespace");
+    options.addresses.assign(5, *IpAddress::Parse("10.201.0.1"));
+    refused(options, "5 addresses, 1 to 4");
+    options = PodOptions("a");
+    options.uid = "../../evil";
+    refused(options, "the uid must be");
+    options = PodOptions("a");
+    options.netns_path = "/proc/self/ns/net";
+    refused(options, "agent's own network namespace");
+    options.netns_path = "/run/netns/gwa-none";
+    refused(options, "No such file");
+    auto pod = node.value()->CapturePod(PodOptions("a"));
+    REQUIRE(pod.ok());
+    options = PodOptions("a");
+    options.uid = "other";
+    refused(options, "is captured for pod pod.a");
+    CloseAll(pod.value()->listeners());
+    CHECK_EQ(pod.value()->Release().ToString(), "ok");
+  }
+  CHECK_EQ(Footprint(), before);
+  NodeCaptureOptions wrong = NodeOptions();
+  wrong.bpf_directory = "/nowhere";
+  CHECK(NodeCapture::Open(wrong).status().detail.find("/nowhere/connect.bpf.o") != std::string::npos);
+  wrong = NodeOptions();
+  wrong.pods_cgroup = CgroupPath("none");
+  CHECK(NodeCapture::Open(wrong).status().ToString().find("ancestor of all pods") != std::string::npos);
+  wrong = NodeOptions();
+  wrong.pin_directory = "/run/not-bpf/v1";
+  CHECK(NodeCapture::Open(wrong).status().detail.find("is not in a bpf filesystem") != std::string::npos);
+  CHECK_EQ(Footprint(), before);
+}
+
+TEST("lifecycle: pins of another ABI version are refused, not reinterpreted") {
+  Running agent = OtherAgent();
+  WaitCaptured();
+  agent.Kill();
+  agent.Wait();
+  std::string directory = PinDirectory();
+  directory.replace(directory.find("node.one"), 8, "node+one");
+  const int map = bpf_obj_get((directory + "/" + MESH_MAP_VERSION).c_str());
+  REQUIRE(map >= 0);
+  const uint32_t key = 0;
+  uint32_t version = MESH_ABI_VERSION + 1;
+  bpf_map_update_elem(map, &key, &version, BPF_ANY);
+  CHECK(NodeCapture::Open(NodeOptions()).status().detail.find("with ABI 2, this one has 1") != std::string::npos);
+  version = MESH_ABI_VERSION;
+  bpf_map_update_elem(map, &key, &version, BPF_ANY);
+  close(map);
+  Captured clean;
+  CHECK(clean.ok());
+}
+
+TEST("lifecycle: connections older than capture are found and ended, others are not") {
+  Running server = StartServer(Router(), "7000", [] {
+    const int listener = Listen("10.201.9.9:7000");
+    int fds[2] = {accept(listener, nullptr, nullptr), accept(listener, nullptr, nullptr)};
+    return ReadAll(fds[0]) + ReadAll(fds[1]);
+  });
+  Running old = Start(PodA(), [] { return Visit("10.201.9.9:7000"); });
+  for (int tries = 0; tries < 100 && Shell("a", "ss -tnH state established").empty(); ++tries) usleep(20'000);
+  Captured world;
+  REQUIRE(world.ok());
+  Running captured = Start(PodA(), [] { return Visit("10.201.9.9:7000"); });
+  const int fd = Accept(world.a->listeners().outbound);
+  REQUIRE(fd >= 0);
+  auto own = OpenPodSocket(world.a->netns_fd(), AF_INET);
+  REQUIRE(own.ok());
+  CHECK_EQ(FinishConnect(own.value(), *SocketAddress::Parse("10.201.9.9:7000")), "");
+  auto found = world.a->FindUncaptured();
+  REQUIRE(found.ok());
+  CHECK_EQ(found.value().size(), 1u);
+  if (found.value().size() == 1) CHECK_EQ(found.value()[0].remote.ToString(), "10.201.9.9:7000");
+  CHECK_EQ(world.a->CloseUncaptured(found.value()).ToString(), "ok");
+  CHECK_EQ(old.Wait(), "connected 10.201.9.9:7000 10.201.0.1 [ECONNABORTED]");
+  CHECK_EQ(world.a->FindUncaptured().value().size(), 0u);
+  WriteAll(fd, "agent");
+  close(fd);
+  CHECK_EQ(captured.Wait(), "connected 10.201.9.9:7000 10.201.0.1 agent");
+  close(own.value());
+  server.Kill();
+}
+
+TEST("lifecycle: approvals that do not fit are counted and steered, not passed") {
+  Captured world;
+  REQUIRE(world.ok());
+  std::string directory = PinDirectory();
+  directory.replace(directory.find("node.one"), 8, "node+one");
+  const int map = bpf_obj_get((directory + "/" + MESH_MAP_APPROVALS).c_str());
+  REQUIRE(map >= 0);
+  mesh_approval filler = {};
+  const uint32_t value = 0;
+  uint64_t filled = 0;
+  while (bpf_map_update_elem(map, &filler, &value, BPF_ANY) == 0) filler.netns_cookie = UINT64_MAX - ++filled;
+  CHECK_EQ(world.Grown("map_approvals_entries"), static_cast<uint64_t>(MESH_APPROVALS_MAX));
+  const SocketAddress to = *SocketAddress::Parse("10.201.0.2:8080");
+  auto fd = OpenDeliverySocket(world.b->netns_fd(), *SocketAddress::Parse("10.201.0.1:1"), to);
+  REQUIRE(fd.ok());
+  CHECK_EQ(FinishConnect(fd.value(), to), "");
+  const int steered = Accept(world.b->listeners().inbound_plaintext);
+  CHECK(steered >= 0);
+  close(steered);
+  close(fd.value());
+  CHECK_EQ(world.Grown("approve_map_full"), 1u);
+  close(map);
+}
+
+TEST("probe: this kernel has all that capture needs") {
+  for (const KernelFeature& feature : ProbeKernel(NodeOptions())) {
+    CHECK_EQ(feature.name + (feature.present || !feature.required ? "" : ": " + feature.detail), feature.name);
+    CHECK(feature.present == feature.remedy.empty());
+  }
+}
+
+TEST("probe: without privileges it says what is missing and how to get it") {
+  CHECK_EQ(Run(Router(), [] {
+             if (setresuid(65534, 65534, 65534) != 0) return ErrnoName(errno);
+             std::string missing;
+             for (const KernelFeature& feature : ProbeKernel(NodeOptions())) {
+               if (feature.name == "eBPF maps" && !feature.present) missing = feature.remedy.substr(0, 11);
+             }
+             return missing;
+           }),
+           "run as root");
+}
+
+}  // namespace
+}  // namespace groundwire::world
