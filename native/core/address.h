@@ -38,5 +38,8 @@ struct SocketAddress {
 };
 
 size_t HashOf(const SocketAddress& address);
+struct IpAddressHash {
+  size_t operator()(const IpAddress& address) const { return HashOf(SocketAddress{address, 0}); }
+};
 
 }  // namespace groundwire

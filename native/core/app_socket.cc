@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app_socket.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "socket_options.h"
+
+namespace groundwire {
+
+void AppSocket::NoteEvents(uint32_t events) {
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) readable_ = true;
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hang_up_ = true;
+}
+
+AppSocket::Result AppSocket::Receive(uint8_t* buffer, size_t* size) {
+  if (end_received_) return Result::kEnd;
+  if (!readable_) return Result::kBlocked;
+  ssize_t count = 0;
+  do {
+    count = recv(fd_.get(), buffer, *size, 0);
+  } while (count < 0 && errno == EINTR);
+  if (count > 0) {
+    // A short read has emptied the socket and the next bytes make an edge; the end of stream after a hang-up does not.
+    readable_ = hang_up_ || static_cast<size_t>(count) == *size;
+    *size = static_cast<size_t>(count);
+    return Result::kOk;
+  }
+  *size = 0;
+  if (count == 0) {
+    end_received_ = true;
+    return Result::kEnd;
+  }
+  if (errno != EAGAIN) return Result::kReset;
+  readable_ = false;
+  return Result::kBlocked;
+}
+
+AppSocket::Result AppSocket::Send(const uint8_t* data, size_t size, size_t* sent) {
+  *sent = 0;
+  if (kept() == 0) {
+    const Result result = SendNow(data, size, sent);
+    if (result != Result::kBlocked) return result;
+  }
+  kept_.insert(kept_.end(), data + *sent, data + size);
+  return Result::kBlocked;
+}
+
+AppSocket::Result AppSocket::SendKept(size_t* sent) {
+  *sent = 0;
+  if (kept() > 0) {
+    const Result result = SendNow(kept_.data() + kept_offset_, kept(), sent);
+    kept_offset_ += *sent;
+    if (result != Result::kOk) return result;
+    kept_ = {};
+    kept_offset_ = 0;
+  }
+  if (fin_wanted_) SendFin();
+  return Result::kOk;
+}
+
+void AppSocket::FinishSending() {
+  fin_wanted_ = true;
+  if (kept() == 0) SendFin();
+}
+
+void AppSocket::SendFin() {
+  if (fin_sent_ || !fd_.valid()) return;
+  fin_sent_ = true;
+  (void)shutdown(fd_.get(), SHUT_WR);
+}
+
+AppSocket::Result AppSocket::SendNow(const uint8_t* data, size_t size, size_t* sent) {
+  while (*sent < size) {
+    const ssize_t count = send(fd_.get(), data + *sent, size - *sent, MSG_NOSIGNAL);
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      return errno == EAGAIN ? Result::kBlocked : Result::kReset;
+    }
+    *sent += static_cast<size_t>(count);
+  }
+  return Result::kOk;
+}
+
+void AppSocket::CloseWithReset() { groundwire::CloseWithReset(&fd_); }
+
+}  // namespace groundwire

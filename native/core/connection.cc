@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "connection.h"
+
+#include <utility>
+
+#include "clock.h"
+#include "worker.h"
+
+namespace groundwire {
+
+Connection::Connection(Worker* worker, msg::Direction direction, std::shared_ptr<const Pod> pod,
+                       const SocketAddress& source)
+    : worker_(worker), pod_(std::move(pod)), started_us_(worker->loop()->now_us()) {
+  record_.id = worker->NextConnectionId();
+  record_.direction = direction;
+  record_.pod = pod_->id;
+  record_.source = source;
+  record_.started_ms = WallMs();
+}
+
+void Connection::End(ErrorCode code) {
+  if (finished_) return;
+  Abort();
+  Finish(code);
+}
+
+template <typename Update>
+void Connection::UpdateRows(ErrorCode code, Update update) {
+  update(worker_->FlowRowOf({record_.direction, record_.flow_label, record_.peer_label, code}));
+  if (inbound_row_) {
+    update(worker_->FlowRowOf({msg::Direction::kInbound, inbound_flow_label_, inbound_peer_label_, code}));
+  }
+}
+
+void Connection::MarkOpened() {
+  record_.opened = true;
+  UpdateRows(ErrorCode::kNone, [](FlowRow& row) { ++row.opened; });
+}
+
+void Connection::AccountBytes() {
+  const uint64_t sent = bytes_.sent - std::exchange(accounted_.sent, bytes_.sent);
+  const uint64_t received = bytes_.received - std::exchange(accounted_.received, bytes_.received);
+  if (sent == 0 && received == 0) return;
+  UpdateRows(ErrorCode::kNone, [&](FlowRow& row) {
+    row.bytes_sent += sent;
+    row.bytes_received += received;
+  });
+}
+
+void Connection::Finish(ErrorCode code) {
+  if (finished_) return;
+  finished_ = true;
+  AccountBytes();
+  const bool opened = record_.opened;
+  UpdateRows(code, [opened](FlowRow& row) { ++(opened ? row.closed : row.failed); });
+  record_.code = static_cast<uint16_t>(code);
+  record_.bytes_sent = bytes_.sent;
+  record_.bytes_received = bytes_.received;
+  record_.duration_us = worker_->loop()->now_us() - started_us_;
+  worker_->events().Push(std::move(record_));
+  worker_->Forget(this);
+}
+
+msg::Connection Connection::Describe() const {
+  msg::Connection connection;
+  connection.id = record_.id;
+  connection.direction = record_.direction;
+  connection.pod = record_.pod;
+  connection.hop = record_.hop;
+  connection.security = record_.security;
+  connection.source = record_.source;
+  connection.original_dst = record_.original_dst;
+  connection.next_hop = record_.next_hop;
+  connection.source_identity = record_.source_identity;
+  connection.destination_identity = record_.destination_identity;
+  connection.verdict = record_.verdict;
+  connection.bytes_sent = bytes_.sent;
+  connection.bytes_received = bytes_.received;
+  connection.started_ms = record_.started_ms;
+  return connection;
+}
+
+bool EndsLiveConnection(ErrorCode code) {
+  return code == ErrorCode::kPolicyDenied || code == ErrorCode::kPolicyNotAllowed ||
+         code == ErrorCode::kPolicyUnknown;
+}
+
+}  // namespace groundwire

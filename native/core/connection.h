@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_set>
+
+#include "error_code.gen.h"
+#include "event_loop.h"
+#include "messages.gen.h"
+#include "pod.h"
+#include "relay.h"
+#include "verdict_cache.h"
+
+namespace groundwire {
+
+class Worker;
+
+/// One application connection from acceptance to its end, on one worker. Every end, in whatever state, passes Finish once:
+/// it updates the flow row, emits the one ConnectionClosed event and takes the connection off the worker's books.
+class Connection : public Discardable, public RelayOwner {
+ public:
+  Connection(Worker* worker, msg::Direction direction, std::shared_ptr<const Pod> pod, const SocketAddress& source);
+  ~Connection() override = default;
+
+  uint64_t id() const { return record_.id; }
+  const Pod& pod() const { return *pod_; }
+  const std::string& source_identity() const { return record_.source_identity; }
+  const std::string& destination_identity() const { return record_.destination_identity; }
+  virtual bool LivesBy(uint32_t pod) const { return pod_->id == pod; }
+  bool protected_by_identity() const { return record_.hop != msg::HopKind::kPassthrough && record_.security != msg::Security::kNone; }
+
+  /// Ends it from outside: late denial, drain, removal. Cuts with a reset.
+  void End(ErrorCode code);
+  /// Its verdict may have changed: ask again if it lives by one of these.
+  virtual void Recheck(const std::unordered_set<uint64_t>& verdicts) = 0;
+  virtual void OnVerdict(const OutboundVerdict&) {}
+  virtual void OnVerdict(const InboundVerdict&) {}
+  /// A live connection goes on, a new one fails closed.
+  virtual void OnNoVerdict(ErrorCode code) = 0;
+
+  void OnRelayEnd(ErrorCode code) override { Finish(code); }
+  msg::Connection Describe() const;
+  /// Brings the flow rows up to date with the bytes carried so far.
+  void AccountBytes();
+
+ protected:
+  /// Closes whatever the present state holds; the peer sees a reset.
+  virtual void Abort() = 0;
+  void MarkOpened();
+  void Finish(ErrorCode code);
+  bool finished() const { return finished_; }
+  bool opened() const { return record_.opened; }
+
+  Worker* const worker_;
+  const std::shared_ptr<const Pod> pod_;
+  msg::ConnectionClosed record_;
+  RelayBytes bytes_;
+  /// handoff only: the same connection seen from the destination, a second row.
+  uint32_t inbound_flow_label_ = 0;
+  uint32_t inbound_peer_label_ = 0;
+  bool inbound_row_ = false;
+
+ private:
+  template <typename Update>
+  void UpdateRows(ErrorCode code, Update update);
+
+  const uint64_t started_us_;
+  RelayBytes accounted_;
+  bool finished_ = false;
+};
+
+/// Whether a re-asked verdict ends a connection that lives: a refusal by policy does. That an endpoint or a workload is no
+/// longer listed does not: it may be draining, and its own end will tell.
+bool EndsLiveConnection(ErrorCode code);
+
+}  // namespace groundwire

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every bound, drop and refusal of the engine has a name here. docs/ and dashboards use these names: append, never rename.
+#pragma once
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace groundwire {
+
+#define GROUNDWIRE_COUNTERS(X)                                                                    \
+  X(kOutboundAccepted, "outbound_accepted")                                                       \
+  X(kInboundHboneAccepted, "inbound_hbone_accepted")                                              \
+  X(kInboundPlaintextAccepted, "inbound_plaintext_accepted")                                      \
+  X(kAcceptOutOfFiles, "accept_out_of_files")                                                     \
+  X(kAcceptFailed, "accept_failed")                                                               \
+  X(kAcceptPaused, "accept_paused")                                                               \
+  X(kLimitConnections, "limit_connections")                                                       \
+  X(kIllegalDestination, "illegal_destination")                                                   \
+  X(kVerdictHits, "verdict_hits")                                                                 \
+  X(kVerdictMisses, "verdict_misses")                                                             \
+  X(kVerdictEvicted, "verdict_evicted")                                                           \
+  X(kVerdictInvalidated, "verdict_invalidated")                                                   \
+  X(kVerdictTimeouts, "verdict_timeouts")                                                         \
+  X(kVerdictQueueFull, "verdict_queue_full")                                                      \
+  X(kVerdictStaleAnswers, "verdict_stale_answers")                                                \
+  X(kVerdictReasked, "verdict_reasked")                                                           \
+  X(kConnectionsLateDenied, "connections_late_denied")                                            \
+  X(kTunnelsDialled, "tunnels_dialled")                                                           \
+  X(kTunnelsDialFailed, "tunnels_dial_failed")                                                    \
+  X(kTunnelsAccepted, "tunnels_accepted")                                                         \
+  X(kTunnelsProofDialled, "tunnels_proof_dialled")                                                \
+  X(kTunnelsExpired, "tunnels_expired")                                                           \
+  X(kTunnelsIdleClosed, "tunnels_idle_closed")                                                    \
+  X(kTunnelsPingTimeout, "tunnels_ping_timeout")                                                  \
+  X(kTunnelsFlooded, "tunnels_flooded")                                                           \
+  X(kTunnelsFull, "tunnels_full")                                                                 \
+  X(kTunnelStreams, "tunnel_streams")                                                             \
+  X(kTunnelStreamsRetried, "tunnel_streams_retried")                                              \
+  X(kTlsHandshakes, "tls_handshakes")                                                             \
+  X(kTlsHandshakesFailed, "tls_handshakes_failed")                                                \
+  X(kHboneBadRequests, "hbone_bad_requests")                                                      \
+  X(kHboneHeadersRefused, "hbone_headers_refused")                                                \
+  X(kFlowRowsFull, "flow_rows_full")                                                              \
+  X(kPeersFull, "peers_full")                                                                     \
+  X(kDnsQueries, "dns_queries")                                                                   \
+  X(kDnsAnswered, "dns_answered")                                                                 \
+  X(kDnsForwarded, "dns_forwarded")                                                               \
+  X(kDnsForwardFailed, "dns_forward_failed")                                                      \
+  X(kDnsTimeouts, "dns_timeouts")                                                                 \
+  X(kDnsQueueFull, "dns_queue_full")                                                              \
+  X(kDnsMalformed, "dns_malformed")                                                               \
+  X(kDnsTcpLimit, "dns_tcp_limit")                                                               \
+  X(kDnsReplyFailed, "dns_reply_failed")
+
+enum class Counter : size_t {
+#define X(symbol, name) symbol,
+  GROUNDWIRE_COUNTERS(X)
+#undef X
+      kCount,
+};
+
+inline constexpr size_t kCounterCount = static_cast<size_t>(Counter::kCount);
+std::string_view NameOf(Counter counter);
+
+/// One writer (a worker), any reader.
+class Counters {
+ public:
+  void Add(Counter counter, uint64_t amount = 1) {
+    std::atomic<uint64_t>& cell = cells_[static_cast<size_t>(counter)];
+    // Not fetch_add: the one writer needs no locked instruction.
+    cell.store(cell.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+  }
+  uint64_t Read(Counter counter) const {
+    return cells_[static_cast<size_t>(counter)].load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::array<std::atomic<uint64_t>, kCounterCount> cells_{};
+};
+
+}  // namespace groundwire

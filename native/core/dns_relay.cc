@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dns_relay.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "mesh_abi.h"
+#include "socket_options.h"
+#include "worker.h"
+
+namespace groundwire {
+namespace {
+
+constexpr uint32_t kQueriesPerPodMax = 512;
+constexpr size_t kTcpClientsMax = 1024;
+constexpr uint64_t kQueryTimeoutMs = 5000;
+constexpr uint64_t kTcpIdleMs = 30000;
+constexpr int kDatagramsPerEvent = 64;
+constexpr size_t kDatagramMax = 4096;  // EDNS sizes in use stay below this
+
+/// The address that was asked (IP_PKTINFO, IPV6_RECVPKTINFO of the listener).
+bool FindAskedAddress(msghdr* message, SocketAddress* asked) {
+  for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr; header = CMSG_NXTHDR(message, header)) {
+    sockaddr_storage storage{};
+    if (header->cmsg_level == SOL_IPV6 && header->cmsg_type == IPV6_PKTINFO) {
+      in6_pktinfo info{};
+      std::memcpy(&info, CMSG_DATA(header), sizeof info);
+      auto* in6 = reinterpret_cast<sockaddr_in6*>(&storage);
+      in6->sin6_family = AF_INET6;
+      in6->sin6_addr = info.ipi6_addr;
+    } else if (header->cmsg_level == SOL_IP && header->cmsg_type == IP_PKTINFO) {
+      in_pktinfo info{};
+      std::memcpy(&info, CMSG_DATA(header), sizeof info);
+      auto* in = reinterpret_cast<sockaddr_in*>(&storage);
+      in->sin_family = AF_INET;
+      in->sin_addr = info.ipi_addr;
+    } else {
+      continue;
+    }
+    *asked = SocketAddress::FromSockaddr(storage);
+    asked->port = MESH_PORT_DNS;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+class DnsRelay::UdpListener final : public EventHandler, public Discardable {
+ public:
+  UdpListener(DnsRelay* relay, std::shared_ptr<const Pod> pod) : relay_(relay), pod_(std::move(pod)) {}
+  ~UdpListener() override { Stop(); }
+  bool Start() {
+    watching_ = relay_->worker_->loop()->WatchListener(pod_->dns_udp.get(), this).ok();
+    return watching_;
+  }
+  void Stop() {
+    if (std::exchange(watching_, false)) relay_->worker_->loop()->Unwatch(pod_->dns_udp.get());
+  }
+  void OnEvents(uint32_t) override {
+    for (int i = 0; i < kDatagramsPerEvent && watching_; ++i) {
+      if (!ReceiveOne()) return;
+    }
+  }
+
+ private:
+  bool ReceiveOne() {
+    std::array<uint8_t, kDatagramMax> bytes{};
+    alignas(cmsghdr) std::array<char, 256> control{};
+    sockaddr_storage source{};
+    iovec part{bytes.data(), bytes.size()};
+    msghdr message{};
+    message.msg_name = &source;
+    message.msg_namelen = sizeof source;
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t size = recvmsg(pod_->dns_udp.get(), &message, 0);
+    if (size < 0) return errno == EINTR;
+    Query query;
+    const bool whole = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+    if (!whole || !FindAskedAddress(&message, &query.server)) {
+      relay_->worker_->counters().Add(Counter::kDnsMalformed);
+      return true;
+    }
+    query.pod = pod_;
+    query.transport = msg::DnsTransport::kUdp;
+    query.source = SocketAddress::FromSockaddr(source);
+    query.message.assign(bytes.begin(), bytes.begin() + size);
+    relay_->Ask(std::move(query));
+    return true;
+  }
+
+  DnsRelay* const relay_;
+  const std::shared_ptr<const Pod> pod_;
+  bool watching_ = false;
+};
+
+/// One TCP connection of a resolver library: queries in any number, answers in the order in which they come.
+class DnsRelay::TcpClient final : public EventHandler, public Discardable {
+ public:
+  TcpClient(DnsRelay* relay, uint64_t id, std::shared_ptr<const Pod> pod, UniqueFd fd, const SocketAddress& source)
+      : relay_(relay), id_(id), pod_(std::move(pod)), source_(source), server_(LocalAddress(fd.get())), socket_(std::move(fd)) {}
+  ~TcpClient() override { relay_->worker_->loop()->Cancel(&idle_); }
+  bool Start() {
+    RestartIdle();
+    return relay_->worker_->loop()->Watch(socket_.fd(), this).ok();
+  }
+  void OnEvents(uint32_t events) override {
+    if (!socket_.open()) return;
+    socket_.NoteEvents(events);
+    size_t sent = 0;
+    if ((events & EPOLLERR) != 0 || socket_.SendKept(&sent) == AppSocket::Result::kReset) return End();
+    Receive();
+  }
+  void Reply(std::span<const uint8_t> message) {
+    const std::vector<uint8_t> frame = WithLength(message);
+    size_t sent = 0;
+    // A client that does not read its answers is not worth keeping.
+    if (socket_.Send(frame.data(), frame.size(), &sent) == AppSocket::Result::kReset || socket_.kept() > kKeptMax) {
+      return End();
+    }
+    RestartIdle();
+  }
+  void Stop() { socket_.CloseWithReset(); }
+  const Pod& pod() const { return *pod_; }
+
+ private:
+  static constexpr size_t kKeptMax = 256 * 1024;
+
+  void Receive() {
+    std::array<uint8_t, kDatagramMax> bytes{};
+    for (;;) {
+      size_t size = bytes.size();
+      const AppSocket::Result result = socket_.Receive(bytes.data(), &size);
+      if (result == AppSocket::Result::kBlocked) return;
+      if (result != AppSocket::Result::kOk) return End();
+      RestartIdle();
+      frames_.Append({bytes.data(), size});
+      while (auto message = frames_.Next()) {
+        Query query;
+        query.pod = pod_;
+        query.transport = msg::DnsTransport::kTcp;
+        query.source = source_;
+        query.server = server_;
+        query.message = std::move(*message);
+        query.tcp_client = id_;
+        relay_->Ask(std::move(query));
+        if (!socket_.open()) return;
+      }
+    }
+  }
+  void RestartIdle() {
+    EventLoop* loop = relay_->worker_->loop();
+    loop->Cancel(&idle_);
+    idle_ = loop->After(kTcpIdleMs, [this] { End(); });
+  }
+  void End() {
+    socket_.Close();
+    relay_->EraseTcpClient(id_);
+  }
+
+  DnsRelay* const relay_;
+  const uint64_t id_;
+  const std::shared_ptr<const Pod> pod_;
+  const SocketAddress source_;
+  const SocketAddress server_;
+  AppSocket socket_;
+  DnsFrames frames_;
+  EventLoop::TimerId idle_{};
+};
+
+DnsRelay::DnsRelay(Worker* worker) : worker_(worker) {}
+
+DnsRelay::~DnsRelay() = default;
+
+void DnsRelay::AddPod(const std::shared_ptr<const Pod>& pod) {
+  if (!pod->dns_udp.valid()) return;
+  auto listener = std::make_unique<UdpListener>(this, pod);
+  if (listener->Start()) listeners_[pod->id] = std::move(listener);
+}
+
+void DnsRelay::RemovePod(uint32_t pod) {
+  if (auto node = listeners_.extract(pod); !node.empty()) {
+    node.mapped()->Stop();
+    worker_->loop()->Discard(std::move(node.mapped()));
+  }
+  std::vector<uint64_t> clients;
+  for (const auto& [id, client] : tcp_clients_) {
+    if (client->pod().id == pod) clients.push_back(id);
+  }
+  for (const uint64_t id : clients) {
+    tcp_clients_[id]->Stop();
+    EraseTcpClient(id);
+  }
+  std::vector<uint64_t> queries;
+  for (const auto& [id, query] : queries_) {
+    if (query.pod->id == pod) queries.push_back(id);
+  }
+  for (const uint64_t id : queries) Finish(id, {});
+}
+
+void DnsRelay::CloseAll() {
+  listeners_.clear();
+  while (!queries_.empty()) Finish(queries_.begin()->first, {});
+  tcp_clients_.clear();
+}
+
+void DnsRelay::AcceptTcp(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source) {
+  if (tcp_clients_.size() >= kTcpClientsMax) {
+    worker_->counters().Add(Counter::kDnsTcpLimit);
+    return CloseWithReset(&fd);
+  }
+  const uint64_t id = ++sequence_;
+  auto client = std::make_unique<TcpClient>(this, id, pod, std::move(fd), source);
+  if (client->Start()) tcp_clients_[id] = std::move(client);
+}
+
+void DnsRelay::Ask(Query query) {
+  if (query.message.size() < kDnsHeaderBytes) return worker_->counters().Add(Counter::kDnsMalformed);
+  worker_->counters().Add(Counter::kDnsQueries);
+  uint32_t& of_pod = queries_of_pod_[query.pod->id];
+  if (of_pod >= kQueriesPerPodMax) return worker_->counters().Add(Counter::kDnsQueueFull);
+  ++of_pod;
+  const uint64_t id = worker_->NextConnectionId();
+  msg::DnsQuery event{id,           query.pod->id, query.transport, query.source,
+                      query.server, query.message};
+  query.deadline = worker_->loop()->After(kQueryTimeoutMs, [this, id] {
+    worker_->counters().Add(Counter::kDnsTimeouts);
+    FinishWithServfail(id);
+  });
+  queries_.emplace(id, std::move(query));
+  worker_->events().Push(std::move(event));
+}
+
+void DnsRelay::TakeAnswer(const msg::DnsAnswer& answer) {
+  const auto found = queries_.find(answer.query);
+  if (found == queries_.end() || found->second.forward) return;
+  if (answer.message.empty()) return Forward(answer.query, &found->second);
+  worker_->counters().Add(Counter::kDnsAnswered);
+  Finish(answer.query, answer.message);
+}
+
+void DnsRelay::Forward(uint64_t id, Query* query) {
+  worker_->counters().Add(Counter::kDnsForwarded);
+  query->forward = std::make_unique<DnsForward>(
+      worker_->loop(), &worker_->sockets(), query->pod, query->transport, query->message,
+      worker_->options().upstream_resolvers, [this, id](const std::vector<uint8_t>& answer) {
+        if (!answer.empty()) return Finish(id, answer);
+        worker_->counters().Add(Counter::kDnsForwardFailed);
+        FinishWithServfail(id);
+      });
+  query->forward->Start();
+}
+
+void DnsRelay::FinishWithServfail(uint64_t id) {
+  const auto found = queries_.find(id);
+  if (found == queries_.end()) return;
+  const auto servfail = MakeServfail(found->second.message);
+  Finish(id, servfail ? std::span<const uint8_t>(*servfail) : std::span<const uint8_t>());
+}
+
+void DnsRelay::Finish(uint64_t id, std::span<const uint8_t> answer) {
+  auto node = queries_.extract(id);
+  if (node.empty()) return;
+  Query& query = node.mapped();
+  worker_->loop()->Cancel(&query.deadline);
+  const auto of_pod = queries_of_pod_.find(query.pod->id);
+  if (--of_pod->second == 0) queries_of_pod_.erase(of_pod);
+  if (query.forward) {
+    query.forward->Stop();
+    worker_->loop()->Discard(std::move(query.forward));
+  }
+  if (answer.empty()) return;
+  if (query.transport == msg::DnsTransport::kUdp) return ReplyUdp(query, answer);
+  const auto client = tcp_clients_.find(query.tcp_client);
+  if (client != tcp_clients_.end()) client->second->Reply(answer);
+}
+
+void DnsRelay::ReplyUdp(const Query& query, std::span<const uint8_t> answer) {
+  const auto socket = worker_->sockets().OpenDnsReplySocket(query.pod->netns_fd, query.server);
+  if (!socket.ok()) return worker_->counters().Add(Counter::kDnsReplyFailed);
+  const UniqueFd fd(socket.value());
+  sockaddr_storage storage;
+  const socklen_t length = query.source.ToSockaddr(query.server.family(), &storage);
+  const ssize_t sent = sendto(fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL,
+                              reinterpret_cast<const sockaddr*>(&storage), length);
+  if (sent < 0) worker_->counters().Add(Counter::kDnsReplyFailed);
+}
+
+void DnsRelay::EraseTcpClient(uint64_t id) {
+  auto node = tcp_clients_.extract(id);
+  if (!node.empty()) worker_->loop()->Discard(std::move(node.mapped()));
+}
+
+}  // namespace groundwire

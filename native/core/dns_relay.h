@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a DNS query of a captured pod.
+//
+//   1. datagram, or message on a TCP connection    too short: dns_malformed, dropped; too many TCP connections: reset
+//   2. DnsQuery to TypeScript                      bound of the pod reached: dns_queue_full, dropped (the client retries)
+//   3. DnsAnswer                                   none in 5 s: dns_timeouts, SERVFAIL
+//      with a message: that is the answer
+//      empty: to the upstream resolvers            none answers: dns_forward_failed, SERVFAIL
+//   4. the answer leaves from the address that was asked
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "dns_forward.h"
+#include "dns_message.h"
+#include "event_loop.h"
+#include "messages.gen.h"
+#include "pod.h"
+
+namespace groundwire {
+
+class Worker;
+
+/// One a worker.
+class DnsRelay {
+ public:
+  explicit DnsRelay(Worker* worker);
+  ~DnsRelay();
+  DnsRelay(const DnsRelay&) = delete;
+  DnsRelay& operator=(const DnsRelay&) = delete;
+
+  void AddPod(const std::shared_ptr<const Pod>& pod);
+  void RemovePod(uint32_t pod);
+  void AcceptTcp(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source);
+  void TakeAnswer(const msg::DnsAnswer& answer);
+  void CloseAll();
+
+ private:
+  class UdpListener;
+  class TcpClient;
+  struct Query {
+    std::shared_ptr<const Pod> pod;
+    msg::DnsTransport transport{};
+    SocketAddress source;
+    SocketAddress server;
+    std::vector<uint8_t> message;
+    uint64_t tcp_client = 0;
+    EventLoop::TimerId deadline{};
+    std::unique_ptr<DnsForward> forward;
+  };
+
+  void Ask(Query query);
+  void Forward(uint64_t id, Query* query);
+  /// Takes the query off the books and, unless `answer` is empty, sends it.
+  void Finish(uint64_t id, std::span<const uint8_t> answer);
+  void FinishWithServfail(uint64_t id);
+  void ReplyUdp(const Query& query, std::span<const uint8_t> answer);
+  void EraseTcpClient(uint64_t id);
+
+  Worker* const worker_;
+  uint64_t sequence_ = 0;
+  std::unordered_map<uint64_t, Query> queries_;
+  std::unordered_map<uint32_t, uint32_t> queries_of_pod_;
+  std::unordered_map<uint32_t, std::unique_ptr<UdpListener>> listeners_;
+  std::unordered_map<uint64_t, std::unique_ptr<TcpClient>> tcp_clients_;
+};
+
+}  // namespace groundwire

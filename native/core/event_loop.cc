@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "event_loop.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "clock.h"
+
+namespace groundwire {
+namespace {
+
+// Enough to amortise the call, few enough that one turn stays short.
+constexpr int kEventsPerTurn = 256;
+
+Status AddToEpoll(int epoll, int fd, uint32_t events, EventHandler* handler) {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = handler;
+  if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) return Status::Error("epoll_ctl", errno);
+  return Status::Ok();
+}
+
+}  // namespace
+
+Status EventLoop::Open() {
+  epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.valid()) return Status::Error("epoll_create1", errno);
+  wake_.Reset(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!wake_.valid()) return Status::Error("eventfd", errno);
+  now_us_ = MonotonicUs();
+  // The wake-up descriptor is the one registration without a handler.
+  return AddToEpoll(epoll_.get(), wake_.get(), EPOLLIN | EPOLLET, nullptr);
+}
+
+void EventLoop::Run() {
+  std::array<epoll_event, kEventsPerTurn> events{};
+  while (!stopping_.load(std::memory_order_acquire)) {
+    const int count = epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, WaitMs());
+    now_us_ = MonotonicUs();
+    for (int i = 0; i < count; ++i) {
+      const epoll_event& event = events[static_cast<size_t>(i)];
+      if (event.data.ptr != nullptr) static_cast<EventHandler*>(event.data.ptr)->OnEvents(event.events);
+    }
+    RunPosted();
+    RunTimers();
+    RunDeferred();
+    dying_.clear();
+    dying_.swap(discarded_);
+  }
+}
+
+void EventLoop::Stop() {
+  stopping_.store(true, std::memory_order_release);
+  const uint64_t one = 1;
+  (void)!write(wake_.get(), &one, sizeof one);
+}
+
+void EventLoop::Post(Task task) {
+  bool wake = false;
+  {
+    const std::lock_guard lock(posted_mutex_);
+    posted_.push_back(std::move(task));
+    wake = !std::exchange(wake_pending_, true);
+  }
+  const uint64_t one = 1;
+  if (wake) (void)!write(wake_.get(), &one, sizeof one);
+}
+
+Status EventLoop::Watch(int fd, EventHandler* handler) {
+  return AddToEpoll(epoll_.get(), fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, handler);
+}
+
+Status EventLoop::WatchListener(int fd, EventHandler* handler) {
+  return AddToEpoll(epoll_.get(), fd, EPOLLIN | EPOLLEXCLUSIVE, handler);
+}
+
+void EventLoop::Unwatch(int fd) { (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
+
+EventLoop::TimerId EventLoop::After(uint64_t delay_ms, Task task) {
+  const TimerId id{now_us_ + delay_ms * 1000, ++timer_sequence_};
+  timers_.emplace(id, std::move(task));
+  return id;
+}
+
+void EventLoop::Cancel(TimerId* timer) {
+  timers_.erase(*timer);
+  *timer = {};
+}
+
+int EventLoop::WaitMs() const {
+  if (!deferred_.empty()) return 0;
+  if (timers_.empty()) return -1;
+  const uint64_t due = timers_.begin()->first.first;
+  const uint64_t now = MonotonicUs();
+  if (due <= now) return 0;
+  // Rounded up: waking a fraction of a millisecond early would spin until the timer is due.
+  return static_cast<int>(std::min<uint64_t>((due - now + 999) / 1000, 60000));
+}
+
+void EventLoop::RunPosted() {
+  std::vector<Task> tasks;
+  {
+    const std::lock_guard lock(posted_mutex_);
+    if (!wake_pending_) return;
+    tasks.swap(posted_);
+    wake_pending_ = false;
+  }
+  for (Task& task : tasks) task();
+}
+
+void EventLoop::RunTimers() {
+  while (!timers_.empty() && timers_.begin()->first.first <= now_us_) {
+    auto node = timers_.extract(timers_.begin());
+    node.mapped()();
+  }
+}
+
+void EventLoop::RunDeferred() {
+  std::vector<Task> tasks;
+  tasks.swap(deferred_);
+  for (Task& task : tasks) task();
+}
+
+}  // namespace groundwire

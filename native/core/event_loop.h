@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thread's loop: sockets (edge-triggered epoll), timers, work posted by other threads, work put off to the end of the turn.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "status.h"
+#include "unique_fd.h"
+
+namespace groundwire {
+
+/// Told of a socket's edges. An event may arrive after the handler closed its socket in the same turn: check before use.
+class EventHandler {
+ public:
+  virtual void OnEvents(uint32_t events) = 0;
+
+ protected:
+  ~EventHandler() = default;
+};
+
+/// Anything that must outlive the turn in which it was ended, because an event of that turn may still point at it.
+class Discardable {
+ public:
+  virtual ~Discardable() = default;
+};
+
+/// A turn: wait, deliver events, run posted work, run due timers, run work put off, delete what the turn before discarded.
+/// All methods but Post and Stop belong to the loop's thread.
+class EventLoop {
+ public:
+  using Task = std::function<void()>;
+  /// Identifies a timer; {0, 0} is none.
+  using TimerId = std::pair<uint64_t, uint64_t>;
+
+  Status Open();
+  void Run();
+  /// Any thread. Run returns after the turn in which this is seen.
+  void Stop();
+  /// Any thread. Tasks run in order of posting.
+  void Post(Task task);
+
+  /// Registers a socket once for all of its life: edge-triggered, readable, writable, hang-up.
+  Status Watch(int fd, EventHandler* handler);
+  /// Registers a listener shared by several loops: level-triggered, one loop woken a connection.
+  Status WatchListener(int fd, EventHandler* handler);
+  void Unwatch(int fd);
+
+  TimerId After(uint64_t delay_ms, Task task);
+  /// Sets `*timer` to none. Harmless when it ran already.
+  void Cancel(TimerId* timer);
+  /// Runs at the end of this turn; put off again from there, it runs in the next turn, which then does not sleep.
+  void Defer(Task task) { deferred_.push_back(std::move(task)); }
+  /// Deletes at the end of the next turn: by then no event, and no work put off before this call, can point at it.
+  void Discard(std::unique_ptr<Discardable> object) { discarded_.push_back(std::move(object)); }
+  uint64_t now_us() const { return now_us_; }
+
+ private:
+  int WaitMs() const;
+  void RunPosted();
+  void RunTimers();
+  void RunDeferred();
+
+  UniqueFd epoll_;
+  UniqueFd wake_;
+  std::atomic<bool> stopping_{false};
+  std::mutex posted_mutex_;
+  std::vector<Task> posted_;
+  bool wake_pending_ = false;  // under posted_mutex_
+  std::map<TimerId, Task> timers_;
+  uint64_t timer_sequence_ = 0;
+  std::vector<Task> deferred_;
+  std::vector<std::unique_ptr<Discardable>> discarded_;  // in this turn
+  std::vector<std::unique_ptr<Discardable>> dying_;      // in the turn before
+  uint64_t now_us_ = 0;
+};
+
+}  // namespace groundwire

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "inbound_hbone.h"
+
+#include <utility>
+
+#include "hbone_request.h"
+#include "socket_options.h"
+#include "worker.h"
+
+namespace groundwire {
+
+InboundHboneConnection::InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel, HboneStream* stream)
+    : Connection(worker, msg::Direction::kInbound, tunnel.pod(), tunnel.source()),
+      session_(tunnel.session()),
+      stream_(stream) {
+  record_.hop = msg::HopKind::kHbone;
+  record_.security = msg::Security::kMutualTls;
+  record_.source_identity = tunnel.peer();
+  record_.destination_identity = pod_->identity;
+  record_.original_dst = tunnel.local();
+  record_.peer_label = worker->PeerLabelOf(tunnel.source().ip);
+  session_->SetHandler(stream_, this);
+}
+
+void InboundHboneConnection::Start(const HboneRequest& request) {
+  record_.hbone_authority = request.authority;
+  record_.traceparent = request.traceparent;
+  if (const ErrorCode refusal = ReadRequest(request); refusal != ErrorCode::kNone) return Refuse(refusal);
+  if (const InboundVerdict verdict = worker_->verdicts().Find(Key())) return OnVerdict(verdict);
+  const ErrorCode code = worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
+  if (code != ErrorCode::kNone) Refuse(code);
+}
+
+ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
+  if (!worker_->HasRoomForConnection()) {
+    worker_->counters().Add(Counter::kLimitConnections);
+    return ErrorCode::kLimitConnections;
+  }
+  const auto authority = HboneAuthority::Parse(request.authority);
+  if (request.method != "CONNECT" || !authority) {
+    worker_->counters().Add(Counter::kHboneBadRequests);
+    return ErrorCode::kHboneBadRequest;
+  }
+  if (authority->address) {
+    record_.original_dst = *authority->address;
+    if (!pod_->HasAddress(authority->address->ip)) return ErrorCode::kHboneWrongAddress;
+  } else {
+    hostname_authority_ = request.authority;
+    record_.original_dst.port = authority->port;
+  }
+  if (pod_->IsListenerPort(record_.original_dst.port)) {
+    worker_->counters().Add(Counter::kIllegalDestination);
+    return ErrorCode::kIllegalDestination;
+  }
+  return ErrorCode::kNone;
+}
+
+InboundKey InboundHboneConnection::Key() const {
+  return {pod_->id,         msg::Security::kMutualTls, record_.source_identity,
+          record_.source.ip, record_.original_dst.port, hostname_authority_};
+}
+
+msg::InboundQuestion InboundHboneConnection::Question(uint64_t id) const {
+  return {id,
+          pod_->id,
+          msg::Security::kMutualTls,
+          record_.source_identity,
+          record_.source,
+          record_.original_dst,
+          hostname_authority_};
+}
+
+void InboundHboneConnection::OnVerdict(const InboundVerdict& verdict) {
+  if (finished()) return;
+  const auto code = static_cast<ErrorCode>(verdict->code);
+  const bool first = verdict_ == nullptr;
+  verdict_ = verdict;
+  record_.verdict = verdict->verdict;
+  if (!first) {
+    if (!EndsLiveConnection(code)) return;
+    worker_->counters().Add(Counter::kConnectionsLateDenied);
+    return opened() ? End(ErrorCode::kPolicyLateDenied) : Refuse(code);
+  }
+  record_.flow_label = verdict->flow_label;
+  if (code != ErrorCode::kNone) return Refuse(code);
+  const SocketAddress application{record_.original_dst.ip,
+                                  DeliverPortOf(*verdict, record_.original_dst.port, hostname_authority_)};
+  record_.next_hop = application;
+  dial_ = std::make_unique<Dial>(worker_->loop(), this);
+  dial_->Start(worker_->sockets().OpenDeliverySocket(pod_->netns_fd, record_.source, application), application,
+               worker_->options().connect_timeout_ms);
+}
+
+void InboundHboneConnection::OnNoVerdict(ErrorCode code) {
+  if (!verdict_) Refuse(code);
+}
+
+void InboundHboneConnection::OnDialled(ErrorCode code, UniqueFd fd) {
+  dial_.reset();
+  if (code != ErrorCode::kNone) return Refuse(code);
+  MarkOpened();
+  record_.hbone_status = 200;
+  relay_ = std::make_unique<StreamRelay>(worker_->loop(), &bytes_, false, this);
+  std::vector<HboneHeader> headers = {{":status", "200"}};
+  if (!verdict_->baggage.empty()) headers.push_back({"baggage", verdict_->baggage});
+  session_->Respond(stream_, headers, relay_.get());
+  relay_->Start(std::move(fd), session_, std::exchange(stream_, nullptr));
+  const std::vector<uint8_t> ahead = std::move(ahead_);
+  if (!ahead.empty()) relay_->OnTunnelData(ahead.data(), ahead.size());
+  if (ahead_ended_) relay_->OnTunnelEnd();
+}
+
+void InboundHboneConnection::OnStreamClosed(uint32_t, ErrorCode lost) {
+  stream_ = nullptr;
+  if (finished()) return;
+  // The peer gave up before it had its answer.
+  End(lost != ErrorCode::kNone ? lost : ErrorCode::kPeerReset);
+}
+
+void InboundHboneConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {
+  if (!verdict_ || !verdicts.contains(verdict_->verdict)) return;
+  worker_->verdicts().Recheck(Key(), id(), [this](uint64_t q) { return Question(q); });
+}
+
+/// Before the 200: answers with the status of the error table.
+void InboundHboneConnection::Refuse(ErrorCode code) {
+  if (finished()) return;
+  const uint16_t status = ConnectStatusOf(code) == 0 ? 503 : ConnectStatusOf(code);
+  if (stream_ != nullptr) {
+    session_->Refuse(std::exchange(stream_, nullptr), status);
+    record_.hbone_status = status;
+  }
+  End(code);
+}
+
+void InboundHboneConnection::Abort() {
+  if (dial_) dial_->Cancel();
+  if (relay_) relay_->Abort();
+  if (stream_ != nullptr) session_->Reset(std::exchange(stream_, nullptr), NGHTTP2_CANCEL);
+}
+
+}  // namespace groundwire

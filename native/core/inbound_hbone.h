@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a connection that reaches a captured pod through a tunnel.
+//
+//   1. accept from the pod's HBONE listener        IDENTITY_UNAVAILABLE (no certificate: nothing can be said, reset)
+//   2. TLS with the pod's certificate, HTTP/2      TLS_HANDSHAKE_FAILED, TLS_TRUST_DOMAIN, TLS_TIMEOUT
+//   for each CONNECT stream:
+//   3. method and authority                        400: HBONE_BAD_REQUEST, HBONE_WRONG_ADDRESS; 503: LIMIT_CONNECTIONS
+//   4. verdict, with the peer's identity           401 or 503 by the error table
+//   5. deliver in the pod's namespace              503: CONNECT_*
+//   6. 200, relay until both directions have ended PEER_RESET, POLICY_LATE_DENIED, CERTIFICATE_EXPIRED, HBONE_*, ...
+//   7. Finish: flow row, one event
+#pragma once
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "connection.h"
+#include "dial.h"
+#include "hbone_session.h"
+#include "relay.h"
+#include "tunnel_lease.h"
+
+namespace groundwire {
+
+class InboundTunnels;
+class TlsStream;
+struct TlsIdentity;
+
+/// Steps 1 and 2: one accepted tunnel, for as long as its peer's identity is proven.
+class InboundTunnel final : public HboneSessionOwner, public Discardable {
+ public:
+  InboundTunnel(Worker* worker, InboundTunnels* tunnels, std::shared_ptr<const Pod> pod, const SocketAddress& source);
+  Status Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity);
+
+  void OnEstablished(HboneSession* session) override;
+  void OnRequest(HboneSession* session, HboneStream* stream, HboneRequest request) override;
+  void OnCapacity(HboneSession*) override {}
+  void OnSessionClosed(HboneSession* session, ErrorCode code, const std::string& detail) override;
+
+  HboneSession* session() const { return session_.get(); }
+  const std::shared_ptr<const Pod>& pod() const { return pod_; }
+  const SocketAddress& source() const { return source_; }
+  const SocketAddress& local() const { return local_; }
+  const std::string& peer() const;
+  msg::Tunnel Describe() const;
+
+ private:
+  Worker* const worker_;
+  InboundTunnels* const tunnels_;
+  const std::shared_ptr<const Pod> pod_;
+  const SocketAddress source_;
+  SocketAddress local_;
+  std::unique_ptr<HboneSession> session_;
+  TlsStream* tls_ = nullptr;
+  TunnelLease lease_;
+  uint64_t established_ms_ = 0;
+};
+
+/// The accepted tunnels of a worker.
+class InboundTunnels {
+ public:
+  explicit InboundTunnels(Worker* worker) : worker_(worker) {}
+  /// Step 1. Takes the accepted socket.
+  void Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source);
+  void Remove(InboundTunnel* tunnel);
+  void DrainPod(uint32_t pod);
+  void ClosePod(uint32_t pod, ErrorCode code);
+  void CloseIdentity(const std::string& identity, ErrorCode code);
+  void DrainAll();
+  void CloseAll(ErrorCode code);
+  void RecordRefusal(const InboundTunnel& tunnel, ErrorCode code);
+  void AppendSnapshot(std::vector<msg::Tunnel>* tunnels) const;
+
+ private:
+  template <typename Predicate, typename Action>
+  void ForEach(Predicate predicate, Action action);
+
+  Worker* const worker_;
+  std::list<std::unique_ptr<InboundTunnel>> tunnels_;
+};
+
+/// Steps 3 to 7.
+class InboundHboneConnection final : public Connection, public DialOwner, public HboneStreamHandler {
+ public:
+  InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel, HboneStream* stream);
+  void Start(const HboneRequest& request);
+
+  void Recheck(const std::unordered_set<uint64_t>& verdicts) override;
+  using Connection::OnVerdict;
+  void OnVerdict(const InboundVerdict& verdict) override;
+  void OnNoVerdict(ErrorCode code) override;
+  void OnDialled(ErrorCode code, UniqueFd fd) override;
+
+  // Until the 200: what the peer sends ahead is kept, bounded by the stream's window.
+  size_t ReadForTunnel(uint8_t*, size_t, bool*) override { return 0; }
+  void OnResponse(uint16_t) override {}
+  void OnTunnelData(const uint8_t* data, size_t size) override { ahead_.insert(ahead_.end(), data, data + size); }
+  void OnTunnelEnd() override { ahead_ended_ = true; }
+  void OnStreamClosed(uint32_t h2_error, ErrorCode lost) override;
+
+ protected:
+  void Abort() override;
+
+ private:
+  ErrorCode ReadRequest(const HboneRequest& request);
+  InboundKey Key() const;
+  msg::InboundQuestion Question(uint64_t id) const;
+  void Refuse(ErrorCode code);
+
+  HboneSession* const session_;
+  HboneStream* stream_;
+  /// host:port as asked for when it is a hostname, "" for an IP literal.
+  std::string hostname_authority_;
+  InboundVerdict verdict_;
+  std::vector<uint8_t> ahead_;
+  bool ahead_ended_ = false;
+  std::unique_ptr<Dial> dial_;
+  std::unique_ptr<StreamRelay> relay_;
+};
+
+}  // namespace groundwire

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a connection that reaches a captured pod without the mesh.
+//
+//   1. accept from the pod's plaintext listener    bound reached: LIMIT_CONNECTIONS
+//   2. original destination (getsockname)          own listener: ILLEGAL_DESTINATION
+//   3. verdict, with no identity                   VERDICT_QUEUE_FULL, VERDICT_TIMEOUT, or the verdict's refusal
+//   4. deliver in the pod's namespace              CONNECT_*
+//   5. relay until both directions have ended      PEER_RESET, POLICY_LATE_DENIED, DRAINED, ...
+//   6. Finish: flow row, one event
+//
+// A refusal before 5 resets the connection: to its client the port looks closed.
+#pragma once
+#include <memory>
+
+#include "connection.h"
+#include "dial.h"
+#include "relay.h"
+
+namespace groundwire {
+
+/// Steps 1 and 2. Takes the accepted socket.
+void AcceptInboundPlaintext(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
+                            const SocketAddress& source);
+
+class InboundPlaintextConnection final : public Connection, public DialOwner {
+ public:
+  InboundPlaintextConnection(Worker* worker, std::shared_ptr<const Pod> pod, UniqueFd downstream,
+                             const SocketAddress& source, const SocketAddress& original_dst);
+  /// From step 3 on; `refusal` ends it here.
+  void Start(ErrorCode refusal);
+
+  void Recheck(const std::unordered_set<uint64_t>& verdicts) override;
+  using Connection::OnVerdict;
+  void OnVerdict(const InboundVerdict& verdict) override;
+  void OnNoVerdict(ErrorCode code) override;
+  void OnDialled(ErrorCode code, UniqueFd fd) override;
+
+ protected:
+  void Abort() override;
+
+ private:
+  InboundKey Key() const;
+  msg::InboundQuestion Question(uint64_t id) const;
+
+  UniqueFd downstream_;
+  InboundVerdict verdict_;
+  std::unique_ptr<Dial> dial_;
+  std::unique_ptr<TcpRelay> relay_;
+};
+
+}  // namespace groundwire

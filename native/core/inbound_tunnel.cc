@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
+#include "clock.h"
+#include "inbound_hbone.h"
+#include "socket_options.h"
+#include "tls_stream.h"
+#include "worker.h"
+
+namespace groundwire {
+
+InboundTunnel::InboundTunnel(Worker* worker, InboundTunnels* tunnels, std::shared_ptr<const Pod> pod,
+                             const SocketAddress& source)
+    : worker_(worker),
+      tunnels_(tunnels),
+      pod_(std::move(pod)),
+      source_(source),
+      // The dialling side stops opening streams on a stale tunnel; here only the end of the proof matters.
+      lease_(
+          worker->loop(), &worker->shared()->proofs, [] {},
+          [this] {
+            worker_->counters().Add(Counter::kTunnelsExpired);
+            session_->Close(ErrorCode::kCertificateExpired, "no newer proof of the peer's identity");
+          }) {}
+
+Status InboundTunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity) {
+  PeerCheck check;
+  check.trust_domain = worker_->options().trust_domain;
+  local_ = LocalAddress(fd.get());
+  const int socket = fd.get();
+  auto stream = std::make_unique<TlsStream>(socket, TlsStream::Role::kServer, std::move(identity), std::move(check),
+                                            worker_->scratch());
+  tls_ = stream.get();
+  session_ = std::make_unique<HboneSession>(HboneSession::Role::kServer, std::move(fd), std::move(stream),
+                                            worker_->shared()->hbone, worker_->loop(), worker_->scratch(),
+                                            &worker_->counters(), this);
+  return session_->Start();
+}
+
+void InboundTunnel::OnEstablished(HboneSession*) {
+  established_ms_ = WallMs();
+  worker_->counters().Add(Counter::kTlsHandshakes);
+  worker_->counters().Add(Counter::kTunnelsAccepted);
+  lease_.Start({pod_->id, tls_->peer(), {source_.ip, 0}}, tls_->identity().not_after_ms, tls_->peer_not_after_ms(),
+               tls_->identity().generation);
+}
+
+void InboundTunnel::OnRequest(HboneSession*, HboneStream* stream, HboneRequest request) {
+  worker_->Adopt(std::make_unique<InboundHboneConnection>(worker_, *this, stream))->Start(request);
+}
+
+void InboundTunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::string&) {
+  lease_.Stop();
+  if (established_ms_ == 0 && code != ErrorCode::kDrained) {
+    worker_->counters().Add(Counter::kTlsHandshakesFailed);
+    tunnels_->RecordRefusal(*this, code);
+  }
+  tunnels_->Remove(this);
+}
+
+const std::string& InboundTunnel::peer() const { return tls_->peer(); }
+
+msg::Tunnel InboundTunnel::Describe() const {
+  msg::Tunnel tunnel;
+  tunnel.direction = msg::Direction::kInbound;
+  tunnel.pod = pod_->id;
+  tunnel.local = tls_->identity().name;
+  tunnel.peer = tls_->peer();
+  tunnel.remote = source_;
+  tunnel.streams = static_cast<uint32_t>(session_->streams());
+  tunnel.streams_total = session_->streams_total();
+  tunnel.established_ms = established_ms_;
+  tunnel.not_after_ms = lease_.until_ms();
+  tunnel.draining = session_->draining();
+  return tunnel;
+}
+
+void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source) {
+  auto identity = worker_->shared()->identities.Find(pod->identity);
+  auto tunnel = std::make_unique<InboundTunnel>(worker_, this, pod, source);
+  if (!identity) {
+    RecordRefusal(*tunnel, ErrorCode::kIdentityUnavailable);
+    return CloseWithReset(&fd);
+  }
+  if (tunnel->Start(std::move(fd), std::move(identity)).ok()) {
+    tunnels_.push_back(std::move(tunnel));
+  } else {
+    RecordRefusal(*tunnel, ErrorCode::kOutOfFiles);
+  }
+}
+
+/// A tunnel that never came to be carried no connection, yet its failure belongs into the access log.
+void InboundTunnels::RecordRefusal(const InboundTunnel& tunnel, ErrorCode code) {
+  msg::ConnectionClosed record;
+  record.id = worker_->NextConnectionId();
+  record.direction = msg::Direction::kInbound;
+  record.pod = tunnel.pod()->id;
+  record.hop = msg::HopKind::kHbone;
+  record.security = msg::Security::kMutualTls;
+  record.code = static_cast<uint16_t>(code);
+  record.source = tunnel.source();
+  record.original_dst = tunnel.local();
+  record.destination_identity = tunnel.pod()->identity;
+  record.peer_label = worker_->PeerLabelOf(tunnel.source().ip);
+  record.started_ms = WallMs();
+  ++worker_->FlowRowOf({record.direction, 0, record.peer_label, code}).failed;
+  worker_->events().Push(std::move(record));
+}
+
+void InboundTunnels::Remove(InboundTunnel* tunnel) {
+  const auto owned = std::find_if(tunnels_.begin(), tunnels_.end(),
+                                  [tunnel](const auto& candidate) { return candidate.get() == tunnel; });
+  worker_->loop()->Discard(std::move(*owned));
+  tunnels_.erase(owned);
+}
+
+template <typename Predicate, typename Action>
+void InboundTunnels::ForEach(Predicate predicate, Action action) {
+  // An action may end a tunnel, which takes it off the list.
+  std::vector<InboundTunnel*> chosen;
+  for (const auto& tunnel : tunnels_) {
+    if (predicate(*tunnel)) chosen.push_back(tunnel.get());
+  }
+  for (InboundTunnel* tunnel : chosen) action(tunnel->session());
+}
+
+void InboundTunnels::DrainPod(uint32_t pod) {
+  ForEach([pod](const InboundTunnel& tunnel) { return tunnel.pod()->id == pod; },
+          [](HboneSession* session) { session->Drain(); });
+}
+
+void InboundTunnels::ClosePod(uint32_t pod, ErrorCode code) {
+  ForEach([pod](const InboundTunnel& tunnel) { return tunnel.pod()->id == pod; },
+          [code](HboneSession* session) { session->Close(code, "pod released"); });
+}
+
+void InboundTunnels::CloseIdentity(const std::string& identity, ErrorCode code) {
+  ForEach([&](const InboundTunnel& tunnel) { return tunnel.pod()->identity == identity; },
+          [code](HboneSession* session) { session->Close(code, "identity removed"); });
+}
+
+void InboundTunnels::DrainAll() {
+  ForEach([](const InboundTunnel&) { return true; }, [](HboneSession* session) { session->Drain(); });
+}
+
+void InboundTunnels::CloseAll(ErrorCode code) {
+  ForEach([](const InboundTunnel&) { return true; },
+          [code](HboneSession* session) { session->Close(code, "engine closed"); });
+}
+
+void InboundTunnels::AppendSnapshot(std::vector<msg::Tunnel>* tunnels) const {
+  for (const auto& tunnel : tunnels_) {
+    if (tunnel->session()->state() == HboneSession::State::kOpen) tunnels->push_back(tunnel->Describe());
+  }
+}
+
+}  // namespace groundwire

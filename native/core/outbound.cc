@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "outbound.h"
+
+#include <numeric>
+#include <utility>
+
+#include "hbone_request.h"
+#include "random.h"
+#include "socket_options.h"
+#include "worker.h"
+
+namespace groundwire {
+namespace {
+
+const msg::RouteChoice* PickByWeight(const std::vector<msg::RouteChoice>& choices) {
+  if (choices.size() == 1) return &choices.front();
+  const uint64_t total = std::accumulate(choices.begin(), choices.end(), uint64_t{0},
+                                         [](uint64_t sum, const msg::RouteChoice& c) { return sum + c.weight; });
+  if (total == 0) return choices.empty() ? nullptr : &choices[RandomU64() % choices.size()];
+  uint64_t ticket = RandomU64() % total;
+  for (const msg::RouteChoice& choice : choices) {
+    if (ticket < choice.weight) return &choice;
+    ticket -= choice.weight;
+  }
+  return &choices.back();
+}
+
+/// The pod's own listener, dialled directly, would accept from itself for ever.
+bool IsIllegal(const Pod& pod, const SocketAddress& destination) {
+  if (destination.ip.is_loopback() || destination.ip.is_unspecified()) return true;
+  return pod.HasAddress(destination.ip) && pod.IsListenerPort(destination.port);
+}
+
+}  // namespace
+
+void AcceptOutbound(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source) {
+  const SocketAddress original_dst = LocalAddress(fd.get());
+  ErrorCode refusal = ErrorCode::kNone;
+  if (!worker->HasRoomForConnection()) {
+    worker->counters().Add(Counter::kLimitConnections);
+    refusal = ErrorCode::kLimitConnections;
+  } else if (IsIllegal(*pod, original_dst)) {
+    worker->counters().Add(Counter::kIllegalDestination);
+    refusal = ErrorCode::kIllegalDestination;
+  }
+  auto connection = std::make_unique<OutboundConnection>(worker, pod, std::move(fd), source, original_dst);
+  worker->Adopt(std::move(connection))->Start(refusal);
+}
+
+OutboundConnection::OutboundConnection(Worker* worker, std::shared_ptr<const Pod> pod, UniqueFd app,
+                                       const SocketAddress& source, const SocketAddress& original_dst)
+    : Connection(worker, msg::Direction::kOutbound, std::move(pod), source), app_(std::move(app)) {
+  record_.original_dst = original_dst;
+  record_.source_identity = pod_->identity;
+  record_.security = msg::Security::kNone;
+  record_.hop = msg::HopKind::kPassthrough;
+}
+
+OutboundConnection::~OutboundConnection() { worker_->loop()->Cancel(&response_deadline_); }
+
+void OutboundConnection::Start(ErrorCode refusal) {
+  if (refusal != ErrorCode::kNone) return Refuse(refusal);
+  if (const OutboundVerdict verdict = worker_->verdicts().Find(Key())) return OnVerdict(verdict);
+  const ErrorCode code = worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
+  if (code != ErrorCode::kNone) Refuse(code);
+}
+
+msg::OutboundQuestion OutboundConnection::Question(uint64_t id) const {
+  return {id, pod_->id, record_.original_dst};
+}
+
+void OutboundConnection::OnVerdict(const OutboundVerdict& verdict) {
+  if (finished()) return;
+  const auto code = static_cast<ErrorCode>(verdict->code);
+  const bool first = verdict_ == nullptr;
+  verdict_ = verdict;
+  // A refusal names the verdict that refused; of a handoff that may be the destination's, see OnVerdict below.
+  record_.verdict = verdict->verdict;
+  if (!first) {
+    if (!EndsLiveConnection(code)) return;
+    worker_->counters().Add(Counter::kConnectionsLateDenied);
+    return End(ErrorCode::kPolicyLateDenied);
+  }
+  record_.flow_label = verdict->flow_label;
+  if (code != ErrorCode::kNone) return Refuse(code);
+  TakeChoice();
+}
+
+void OutboundConnection::TakeChoice() {
+  chosen_from_ = verdict_;
+  choice_ = PickByWeight(chosen_from_->choices);
+  if (choice_ == nullptr) return Refuse(ErrorCode::kNoHealthyUpstream);
+  record_.hop = choice_->kind;
+  record_.next_hop = choice_->next_hop;
+  record_.flow_label = choice_->flow_label;
+  switch (choice_->kind) {
+    case msg::HopKind::kHbone:
+      record_.security = msg::Security::kMutualTls;
+      record_.hbone_authority = choice_->hbone_authority;
+      record_.traceparent = MakeTraceparent();
+      return RequestTunnel();
+    case msg::HopKind::kHandoff:
+      record_.security = msg::Security::kHandoff;
+      return AskDestination();
+    case msg::HopKind::kPassthrough:
+      return Passthrough();
+  }
+}
+
+void OutboundConnection::RequestTunnel() {
+  state_ = State::kTunnel;
+  worker_->pool().Acquire(pod_, {pod_->id, choice_->next_hop, choice_->upstream_identities}, this);
+}
+
+void OutboundConnection::OnTunnel(HboneSession* session, const std::string& peer, bool reused) {
+  session_ = session;
+  reused_tunnel_ = reused;
+  record_.destination_identity = peer;
+  stream_ = session->Connect(MakeConnectHeaders(choice_->hbone_authority, chosen_from_->baggage, record_.source,
+                                                chosen_from_->service_hostname, record_.traceparent),
+                             this);
+  if (stream_ == nullptr) return RequestTunnel();
+  state_ = State::kResponse;
+  worker_->counters().Add(Counter::kTunnelStreams);
+  // The peer has its own deadline for its application; this one is for a peer that is stuck.
+  response_deadline_ = worker_->loop()->After(2 * worker_->options().connect_timeout_ms,
+                                              [this] { Refuse(ErrorCode::kHboneResponseTimeout); });
+}
+
+void OutboundConnection::OnNoTunnel(ErrorCode code, const std::string&) { Refuse(code); }
+
+void OutboundConnection::OnResponse(uint16_t status) {
+  worker_->loop()->Cancel(&response_deadline_);
+  record_.hbone_status = status;
+  if (status != 200) return Refuse(ErrorCode::kHboneRefused);
+  state_ = State::kRelay;
+  MarkOpened();
+  auto relay = std::make_unique<StreamRelay>(worker_->loop(), &bytes_, true, this);
+  StreamRelay* const started = relay.get();
+  relay_ = std::move(relay);
+  started->Start(std::move(app_), session_, std::exchange(stream_, nullptr));
+}
+
+void OutboundConnection::OnStreamClosed(uint32_t, ErrorCode lost) {
+  stream_ = nullptr;
+  if (finished()) return;
+  worker_->loop()->Cancel(&response_deadline_);
+  // Nothing was sent on the stream yet, so trying once more repeats nothing. A fresh tunnel's failure is the peer's answer.
+  if (reused_tunnel_ && !retried_) {
+    retried_ = true;
+    worker_->counters().Add(Counter::kTunnelStreamsRetried);
+    return RequestTunnel();
+  }
+  Refuse(lost != ErrorCode::kNone ? lost : ErrorCode::kHboneRefused);
+}
+
+InboundKey OutboundConnection::DestinationKey() const {
+  return {destination_->id,  msg::Security::kHandoff,    pod_->identity,
+          record_.source.ip, choice_->next_hop.port, ""};
+}
+
+msg::InboundQuestion OutboundConnection::DestinationQuestion(uint64_t id) const {
+  return {id, destination_->id, msg::Security::kHandoff, pod_->identity, record_.source, choice_->next_hop, ""};
+}
+
+void OutboundConnection::AskDestination() {
+  destination_ = worker_->FindPod(choice_->destination_pod);
+  if (!destination_) return Refuse(ErrorCode::kUnknownDestinationWorkload);
+  if (destination_->IsListenerPort(choice_->next_hop.port)) {
+    worker_->counters().Add(Counter::kIllegalDestination);
+    return Refuse(ErrorCode::kIllegalDestination);
+  }
+  record_.destination_identity = destination_->identity;
+  state_ = State::kInboundVerdict;
+  if (const InboundVerdict verdict = worker_->verdicts().Find(DestinationKey())) return OnVerdict(verdict);
+  const ErrorCode code =
+      worker_->verdicts().Ask(DestinationKey(), id(), [this](uint64_t q) { return DestinationQuestion(q); });
+  if (code != ErrorCode::kNone) Refuse(code);
+}
+
+void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {
+  if (finished()) return;
+  const auto code = static_cast<ErrorCode>(verdict->code);
+  const bool first = destination_verdict_ == nullptr;
+  destination_verdict_ = verdict;
+  if (!first) {
+    if (!EndsLiveConnection(code)) return;
+    record_.verdict = verdict->verdict;
+    worker_->counters().Add(Counter::kConnectionsLateDenied);
+    return End(ErrorCode::kPolicyLateDenied);
+  }
+  inbound_row_ = true;
+  inbound_flow_label_ = verdict->flow_label;
+  inbound_peer_label_ = worker_->PeerLabelOf(record_.source.ip);
+  if (code != ErrorCode::kNone) {
+    record_.verdict = verdict->verdict;
+    return Refuse(code);
+  }
+  Deliver(verdict);
+}
+
+void OutboundConnection::Deliver(const InboundVerdict& verdict) {
+  state_ = State::kDial;
+  const SocketAddress application{choice_->next_hop.ip, DeliverPortOf(*verdict, choice_->next_hop.port, "")};
+  dial_ = std::make_unique<Dial>(worker_->loop(), this);
+  dial_->Start(worker_->sockets().OpenDeliverySocket(destination_->netns_fd, record_.source, application), application,
+               worker_->options().connect_timeout_ms);
+}
+
+void OutboundConnection::Passthrough() {
+  state_ = State::kDial;
+  dial_ = std::make_unique<Dial>(worker_->loop(), this);
+  dial_->Start(worker_->sockets().OpenPodSocket(pod_->netns_fd, choice_->next_hop.family()), choice_->next_hop,
+               worker_->options().connect_timeout_ms);
+}
+
+void OutboundConnection::OnDialled(ErrorCode code, UniqueFd fd) {
+  dial_.reset();
+  if (code != ErrorCode::kNone) return Refuse(code);
+  state_ = State::kRelay;
+  MarkOpened();
+  auto relay = std::make_unique<TcpRelay>(worker_->loop(), worker_->scratch(), &bytes_, this);
+  TcpRelay* const started = relay.get();
+  relay_ = std::move(relay);
+  started->Start(std::move(app_), std::move(fd));
+}
+
+void OutboundConnection::OnNoVerdict(ErrorCode code) {
+  if (state_ == State::kVerdict || state_ == State::kInboundVerdict) Refuse(code);
+}
+
+void OutboundConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {
+  if (verdict_ && verdicts.contains(verdict_->verdict)) {
+    worker_->verdicts().Recheck(Key(), id(), [this](uint64_t q) { return Question(q); });
+  }
+  if (destination_verdict_ && verdicts.contains(destination_verdict_->verdict)) {
+    worker_->verdicts().Recheck(DestinationKey(), id(), [this](uint64_t q) { return DestinationQuestion(q); });
+  }
+}
+
+bool OutboundConnection::LivesBy(uint32_t pod) const {
+  return pod_->id == pod || (destination_ && destination_->id == pod);
+}
+
+void OutboundConnection::Refuse(ErrorCode code) {
+  if (finished()) return;
+  Abort();
+  Finish(code);
+}
+
+void OutboundConnection::Abort() {
+  worker_->loop()->Cancel(&response_deadline_);
+  if (state_ == State::kTunnel) worker_->pool().Cancel(this);
+  if (stream_ != nullptr) session_->Reset(std::exchange(stream_, nullptr), NGHTTP2_CANCEL);
+  if (dial_) dial_->Cancel();
+  if (auto* tcp = std::get_if<std::unique_ptr<TcpRelay>>(&relay_)) (*tcp)->Abort();
+  if (auto* stream = std::get_if<std::unique_ptr<StreamRelay>>(&relay_)) (*stream)->Abort();
+  // The application's connect succeeded when it was captured; a reset is the nearest thing to a refusal left.
+  CloseWithReset(&app_);
+}
+
+}  // namespace groundwire

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pod_store.h"
+
+#include <utility>
+
+#include "socket_options.h"
+#include "worker.h"
+
+namespace groundwire {
+namespace {
+
+std::shared_ptr<Pod> MakePod(const msg::CapturePod& command, std::unique_ptr<PodCapture> capture) {
+  auto pod = std::make_shared<Pod>();
+  pod->id = command.pod;
+  pod->uid = command.uid;
+  pod->addresses = command.addresses;
+  pod->identity = command.identity;
+  pod->netns_fd = capture->netns_fd();
+  const PodListeners& listeners = capture->listeners();
+  pod->outbound.Reset(listeners.outbound);
+  pod->inbound_plaintext.Reset(listeners.inbound_plaintext);
+  pod->inbound_hbone.Reset(listeners.inbound_hbone);
+  pod->dns_udp.Reset(listeners.dns_udp);
+  pod->dns_tcp.Reset(listeners.dns_tcp);
+  for (const UniqueFd* listener : {&pod->outbound, &pod->inbound_plaintext, &pod->inbound_hbone, &pod->dns_tcp}) {
+    if (!listener->valid()) continue;
+    SetApplicationSocketOptions(listener->get());
+    pod->listener_ports.push_back(LocalAddress(listener->get()).port);
+  }
+  pod->capture = std::move(capture);
+  return pod;
+}
+
+}  // namespace
+
+Status PodStore::Capture(const msg::CapturePod& command, NodeCapture* node) {
+  if (command.pod == 0) return Status::Error("capture pod", 0, "pod 0");
+  if (pods_.contains(command.pod)) {
+    return Status::Error("capture pod", 0, "pod " + std::to_string(command.pod) + " is captured already");
+  }
+  auto capture = node->CapturePod({command.pod, command.uid, command.netns_path, command.addresses, command.dns});
+  if (!capture.ok()) return capture.status();
+  const std::shared_ptr<Pod> pod = MakePod(command, std::move(capture.value()));
+  pods_[command.pod].pod = pod;
+  for (const auto& worker : *workers_) {
+    worker->Post([to = worker.get(), shared = std::shared_ptr<const Pod>(pod)] { to->AddPod(shared); });
+  }
+  ReportUncaptured(*pod, command.existing == msg::ExistingConnections::kClose);
+  return Status::Ok();
+}
+
+void PodStore::ReportUncaptured(const Pod& pod, bool close) {
+  const auto found = pod.capture->FindUncaptured();
+  if (!found.ok() || found.value().empty()) return;
+  msg::UncapturedConnections event;
+  event.pod = pod.id;
+  event.closed = close && pod.capture->CloseUncaptured(found.value()).ok();
+  for (const TcpPair& pair : found.value()) event.connections.push_back({pair.local, pair.remote});
+  shared_->events.Push(std::move(event));
+}
+
+Status PodStore::Release(const msg::ReleasePod& command, EventLoop* control) {
+  const auto found = pods_.find(command.pod);
+  if (found == pods_.end()) {
+    return Status::Error("release pod", 0, "pod " + std::to_string(command.pod) + " is not captured");
+  }
+  Entry& entry = found->second;
+  if (entry.workers_draining != 0) return Status::Ok();
+  const Status stopped = entry.pod->capture->StopSteering();
+  entry.workers_draining = workers_->size();
+  for (const auto& worker : *workers_) {
+    const auto done = [this, control, pod = command.pod] { control->Post([this, pod] { OnDrained(pod); }); };
+    worker->Post([to = worker.get(), command, done] { to->DrainPod(command.pod, command.drain_deadline_ms, done); });
+  }
+  return stopped;
+}
+
+void PodStore::OnDrained(uint32_t pod) {
+  const auto found = pods_.find(pod);
+  if (found == pods_.end() || --found->second.workers_draining != 0) return;
+  // What cannot be removed stays with its pins, closed; the kernel part's own counters tell.
+  (void)found->second.pod->capture->Release();
+  pods_.erase(found);
+  shared_->events.Push(msg::PodReleased{pod});
+}
+
+}  // namespace groundwire

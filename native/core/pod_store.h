@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "capture.h"
+#include "engine_shared.h"
+#include "event_loop.h"
+#include "messages.gen.h"
+#include "pod.h"
+#include "status.h"
+
+namespace groundwire {
+
+class Worker;
+
+/// The captured pods, on the control thread: from CapturePod until the last trace in the pod's namespace is removed.
+class PodStore {
+ public:
+  PodStore(EngineShared* shared, const std::vector<std::unique_ptr<Worker>>* workers)
+      : shared_(shared), workers_(workers) {}
+
+  /// All or nothing; afterwards every worker accepts for the pod. Reports connections older than the capture.
+  Status Capture(const msg::CapturePod& command, NodeCapture* node);
+  /// Stops steering, drains on every worker, then removes the kernel's part and says PodReleased.
+  Status Release(const msg::ReleasePod& command, EventLoop* control);
+  /// After the workers have ended: closes handles, leaves pins.
+  void Close() { pods_.clear(); }
+
+ private:
+  struct Entry {
+    std::shared_ptr<Pod> pod;
+    size_t workers_draining = 0;
+  };
+
+  void ReportUncaptured(const Pod& pod, bool close);
+  void OnDrained(uint32_t pod);
+
+  EngineShared* const shared_;
+  const std::vector<std::unique_ptr<Worker>>* const workers_;
+  std::unordered_map<uint32_t, Entry> pods_;
+};
+
+}  // namespace groundwire

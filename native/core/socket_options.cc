@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "socket_options.h"
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+namespace groundwire {
+namespace {
+
+constexpr int kKeepaliveIdleSeconds = 180;
+constexpr int kKeepaliveIntervalSeconds = 180;
+constexpr int kKeepaliveProbes = 9;
+
+void SetInt(int fd, int level, int option, int value) {
+  // Best effort: none of these decides whether bytes arrive.
+  (void)setsockopt(fd, level, option, &value, sizeof value);
+}
+
+}  // namespace
+
+void SetApplicationSocketOptions(int fd) {
+  SetInt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  SetInt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepaliveIdleSeconds);
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepaliveIntervalSeconds);
+  SetInt(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);
+}
+
+int StartConnect(int fd, const SocketAddress& destination) {
+  int family = 0;
+  socklen_t length = sizeof family;
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length) != 0) return errno;
+  sockaddr_storage storage;
+  const socklen_t size = destination.ToSockaddr(family, &storage);
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&storage), size) == 0) return 0;
+  return errno == EINPROGRESS ? 0 : errno;
+}
+
+int TakeSocketError(int fd) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) return errno;
+  return error;
+}
+
+ErrorCode CodeOfConnectError(int error) {
+  switch (error) {
+    case 0:
+      return ErrorCode::kNone;
+    case ECONNREFUSED:
+    case ECONNRESET:
+      return ErrorCode::kConnectRefused;
+    case ETIMEDOUT:
+      return ErrorCode::kConnectTimeout;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+    case EADDRNOTAVAIL:
+      return ErrorCode::kOutOfFiles;
+    default:
+      return ErrorCode::kConnectUnreachable;
+  }
+}
+
+SocketAddress LocalAddress(int fd) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+  return SocketAddress::FromSockaddr(storage);
+}
+
+SocketAddress PeerAddress(int fd) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+  return SocketAddress::FromSockaddr(storage);
+}
+
+void CloseWithReset(UniqueFd* fd) {
+  if (!fd->valid()) return;
+  const linger reset{1, 0};
+  (void)setsockopt(fd->get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  fd->Reset();
+}
+
+}  // namespace groundwire

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/epoll.h>
+
+#include <utility>
+
+#include "relay.h"
+
+namespace groundwire {
+
+void StreamRelay::Start(UniqueFd app, HboneSession* session, HboneStream* stream) {
+  over_ = false;
+  app_ = AppSocket(std::move(app));
+  session_ = session;
+  stream_ = stream;
+  session_->SetHandler(stream_, this);
+  if (!loop_->Watch(app_.fd(), this).ok()) {
+    CutTunnel();
+    return CutApplication(ErrorCode::kOutOfFiles);
+  }
+  session_->Resume(stream_);
+}
+
+void StreamRelay::OnEvents(uint32_t events) {
+  if (over_) return;
+  // A reset after the end of stream makes no read fail any more, so the event itself has to tell.
+  if ((events & EPOLLERR) != 0) {
+    CutTunnel();
+    return CutApplication(ErrorCode::kPeerReset);
+  }
+  app_.NoteEvents(events);
+  if ((events & EPOLLOUT) != 0 && app_.kept() > 0) {
+    size_t sent = 0;
+    const AppSocket::Result result = app_.SendKept(&sent);
+    if (stream_ != nullptr) session_->Consume(stream_, sent);
+    if (result == AppSocket::Result::kReset) {
+      CutTunnel();
+      return CutApplication(ErrorCode::kPeerReset);
+    }
+  }
+  if (stream_ != nullptr && app_.readable()) session_->Resume(stream_);
+  FinishIfDone();
+}
+
+size_t StreamRelay::ReadForTunnel(uint8_t* buffer, size_t size, bool* end) {
+  if (over_) return 0;
+  const AppSocket::Result result = app_.Receive(buffer, &size);
+  if (result == AppSocket::Result::kOk) {
+    (app_is_source_ ? bytes_->sent : bytes_->received) += size;
+    return size;
+  }
+  if (result == AppSocket::Result::kEnd) {
+    *end = true;
+    end_sent_ = true;
+    // The stream may be over with this frame; the end of the connection is then noticed in OnStreamClosed.
+  }
+  if (result == AppSocket::Result::kReset) {
+    CutTunnel();
+    CutApplication(ErrorCode::kPeerReset);
+  }
+  return 0;
+}
+
+void StreamRelay::OnTunnelData(const uint8_t* data, size_t size) {
+  if (over_) return;
+  (app_is_source_ ? bytes_->received : bytes_->sent) += size;
+  size_t sent = 0;
+  const AppSocket::Result result = app_.Send(data, size, &sent);
+  session_->Consume(stream_, sent);
+  if (result == AppSocket::Result::kReset) {
+    CutTunnel();
+    CutApplication(ErrorCode::kPeerReset);
+  }
+}
+
+void StreamRelay::OnTunnelEnd() {
+  if (over_) return;
+  tunnel_ended_ = true;
+  app_.FinishSending();
+}
+
+void StreamRelay::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
+  stream_ = nullptr;
+  if (over_) return;
+  if (lost != ErrorCode::kNone) return CutApplication(lost);
+  // NO_ERROR before the end: the peer wants no more of our bytes and has said all of its own (RFC 9113 8.1).
+  if (h2_error != 0) return CutApplication(ErrorCode::kPeerReset);
+  if (!tunnel_ended_) OnTunnelEnd();
+  end_sent_ = true;
+  FinishIfDone();
+}
+
+void StreamRelay::FinishIfDone() {
+  if (end_sent_ && app_.finished_sending() && stream_ == nullptr) {
+    app_.Close();
+    Finish(ErrorCode::kNone);
+  }
+}
+
+void StreamRelay::CutTunnel() {
+  // CONNECT_ERROR: the TCP connection behind the stream was reset (RFC 9113 8.5).
+  if (stream_ != nullptr) session_->Reset(std::exchange(stream_, nullptr), NGHTTP2_CONNECT_ERROR);
+}
+
+void StreamRelay::CutApplication(ErrorCode code) {
+  app_.CloseWithReset();
+  Finish(code);
+}
+
+void StreamRelay::Abort() {
+  over_ = true;
+  CutTunnel();
+  app_.CloseWithReset();
+}
+
+void StreamRelay::Finish(ErrorCode code) {
+  if (over_) return;
+  over_ = true;
+  owner_->OnRelayEnd(code);
+}
+
+}  // namespace groundwire

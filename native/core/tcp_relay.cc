@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/epoll.h>
+
+#include <algorithm>
+
+#include "relay.h"
+
+namespace groundwire {
+namespace {
+
+// What one connection may carry before the others get their turn.
+constexpr size_t kTurnBytes = 1 << 20;
+
+}  // namespace
+
+void TcpRelay::End::OnEvents(uint32_t events) {
+  if (relay->over_) return;
+  // A reset after the end of stream makes no read fail any more, so the event itself has to tell.
+  if ((events & EPOLLERR) != 0) return relay->Finish(ErrorCode::kPeerReset);
+  socket.NoteEvents(events);
+  relay->Turn();
+}
+
+void TcpRelay::Start(UniqueFd source, UniqueFd destination) {
+  over_ = false;
+  source_.relay = this;
+  source_.socket = AppSocket(std::move(source));
+  destination_.relay = this;
+  destination_.socket = AppSocket(std::move(destination));
+  if (!loop_->Watch(source_.socket.fd(), &source_).ok() ||
+      !loop_->Watch(destination_.socket.fd(), &destination_).ok()) {
+    Finish(ErrorCode::kOutOfFiles);
+  }
+}
+
+void TcpRelay::Turn() {
+  turn_scheduled_ = false;
+  if (over_) return;
+  size_t budget = kTurnBytes;
+  if (!Carry(&source_, &destination_, &bytes_->sent, &budget) ||
+      !Carry(&destination_, &source_, &bytes_->received, &budget)) {
+    return Finish(ErrorCode::kPeerReset);
+  }
+  if (source_.socket.finished_sending() && destination_.socket.finished_sending()) return Finish(ErrorCode::kNone);
+  if (budget == 0 && !turn_scheduled_) {
+    turn_scheduled_ = true;
+    loop_->Defer([this] { Turn(); });
+  }
+}
+
+/// False: an end was reset.
+bool TcpRelay::Carry(End* from, End* to, uint64_t* count, size_t* budget) {
+  size_t sent = 0;
+  AppSocket::Result result = to->socket.SendKept(&sent);
+  while (result == AppSocket::Result::kOk && *budget > 0) {
+    if (to->socket.finished_sending()) return true;
+    size_t size = ThreadScratch::kBytes;
+    result = from->socket.Receive(scratch_->arriving.get(), &size);
+    if (result == AppSocket::Result::kEnd) to->socket.FinishSending();
+    if (result != AppSocket::Result::kOk) break;
+    *count += size;
+    *budget -= std::min(*budget, size);
+    result = to->socket.Send(scratch_->arriving.get(), size, &sent);
+  }
+  return result != AppSocket::Result::kReset;
+}
+
+void TcpRelay::Abort() {
+  over_ = true;
+  source_.socket.CloseWithReset();
+  destination_.socket.CloseWithReset();
+}
+
+void TcpRelay::Finish(ErrorCode code) {
+  if (over_) return;
+  if (code == ErrorCode::kNone) {
+    over_ = true;
+    source_.socket.Close();
+    destination_.socket.Close();
+  } else {
+    Abort();
+  }
+  owner_->OnRelayEnd(code);
+}
+
+}  // namespace groundwire

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "verdict_desk.h"
+
+#include <utility>
+
+namespace groundwire {
+namespace {
+
+// Of each direction, a worker; some 300 bytes each.
+constexpr size_t kCacheEntriesMax = 32768;
+
+uint32_t PodOf(const VerdictKey& key) {
+  return std::visit([](const auto& fields) { return fields.pod; }, key);
+}
+
+}  // namespace
+
+VerdictDesk::VerdictDesk(uint8_t worker, EngineShared* shared, EventLoop* loop, Counters* counters,
+                         VerdictReceiver* receiver)
+    : worker_(worker),
+      shared_(shared),
+      loop_(loop),
+      counters_(counters),
+      receiver_(receiver),
+      cache_(kCacheEntriesMax) {}
+
+ErrorCode VerdictDesk::AskOnce(const VerdictKey& key, uint64_t connection, bool live,
+                               const std::function<void(uint64_t)>& push) {
+  uint32_t& of_pod = waiting_of_pod_[PodOf(key)];
+  if (!live && of_pod >= shared_->options.verdict_queue_max) {
+    counters_->Add(Counter::kVerdictQueueFull);
+    return ErrorCode::kVerdictQueueFull;
+  }
+  Waiting& waiting = waiting_[key];
+  waiting.connections.push_back(connection);
+  if (!live) {
+    ++waiting.new_connections;
+    ++of_pod;
+  }
+  if (waiting.question != 0) return ErrorCode::kNone;
+  waiting.question = shared_->questions.Add(worker_, key);
+  waiting.deadline = loop_->After(shared_->options.verdict_timeout_ms, [this, key] { OnDeadline(key); });
+  push(waiting.question);
+  return ErrorCode::kNone;
+}
+
+VerdictDesk::Waiting VerdictDesk::Remove(const VerdictKey& key) {
+  auto node = waiting_.extract(key);
+  if (node.empty()) return {};
+  Waiting waiting = std::move(node.mapped());
+  loop_->Cancel(&waiting.deadline);
+  const auto of_pod = waiting_of_pod_.find(PodOf(key));
+  if (of_pod == waiting_of_pod_.end()) return waiting;
+  of_pod->second -= waiting.new_connections;
+  if (of_pod->second == 0) waiting_of_pod_.erase(of_pod);
+  return waiting;
+}
+
+void VerdictDesk::OnDeadline(const VerdictKey& key) {
+  const Waiting waiting = Remove(key);
+  (void)shared_->questions.Take(waiting.question);
+  counters_->Add(Counter::kVerdictTimeouts);
+  for (const uint64_t connection : waiting.connections) {
+    receiver_->OnNoVerdict(connection, ErrorCode::kVerdictTimeout);
+  }
+}
+
+template <typename Key, typename Verdict>
+void VerdictDesk::Take(uint64_t question, const Key& key, const Verdict& verdict) {
+  counters_->Add(Counter::kVerdictEvicted, cache_.Put(key, verdict));
+  if (QuestionTable::WorkerOf(question) != worker_) return;
+  const auto found = waiting_.find(key);
+  if (found == waiting_.end() || found->second.question != question) return;
+  const Waiting waiting = Remove(key);
+  for (const uint64_t connection : waiting.connections) receiver_->OnVerdict(connection, verdict);
+}
+
+void VerdictDesk::TakeAnswer(uint64_t question, const OutboundKey& key, const OutboundVerdict& verdict) {
+  Take(question, key, verdict);
+}
+
+void VerdictDesk::TakeAnswer(uint64_t question, const InboundKey& key, const InboundVerdict& verdict) {
+  Take(question, key, verdict);
+}
+
+void VerdictDesk::Invalidate(const std::unordered_set<uint64_t>& verdicts) {
+  counters_->Add(Counter::kVerdictInvalidated, cache_.Invalidate(verdicts));
+}
+
+}  // namespace groundwire

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel side played on the loopback device of a network namespace of the test's own, where all of 10.202.0.0/16 is
+// local: a pod is an address in it, and "captured" is what dials the port of the pod's listener.
+#pragma once
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "capture.h"
+#include "pod_sockets.h"
+#include "unique_fd.h"
+
+namespace groundwire {
+
+/// What the test reads and sets from outside of the engine.
+struct LoopbackNode {
+  std::mutex mutex;
+  std::map<uint32_t, PodListeners> listeners;          // by pod
+  std::map<uint32_t, std::string> last_call;           // by pod: captured, stopped, released
+  std::vector<TcpPair> uncaptured;
+  Status capture_error;
+
+  PodListeners ListenersOf(uint32_t pod);
+  std::string LastCallOf(uint32_t pod);
+};
+
+/// Moves the calling thread, and those it starts, to the namespace. Once a process; later calls do nothing.
+void EnterPrivateNetwork();
+
+/// Listeners are bound to the wildcard address, ports chosen by the kernel.
+std::unique_ptr<NodeCapture> MakeLoopbackCapture(LoopbackNode* node);
+std::unique_ptr<PodSockets> MakeLoopbackSockets();
+
+uint16_t PortOf(int fd);
+SocketAddress At(const std::string& ip, uint16_t port);
+/// A blocking client or server socket with a receive timeout, so that a failing test ends.
+UniqueFd ListenOn(const std::string& address, uint16_t port = 0);
+UniqueFd ConnectTo(const SocketAddress& address, const std::string& from = "10.202.0.1");
+UniqueFd AcceptOne(const UniqueFd& listener);
+bool WaitReadable(int fd, int timeout_ms);
+bool SendAll(const UniqueFd& fd, const std::string& bytes);
+/// Until `size` bytes, the end, or a reset.
+std::string ReceiveUpTo(const UniqueFd& fd, size_t size);
+/// What the next recv says: "data", "end", "reset" or "nothing" within the time.
+std::string Peek(const UniqueFd& fd, int timeout_ms = 5000);
+
+}  // namespace groundwire
