@@ -35,7 +35,10 @@ std::optional<std::vector<uint8_t>> DnsFrames::Next() {
 }
 
 std::vector<uint8_t> WithLength(std::span<const uint8_t> message) {
-  std::vector<uint8_t> frame = {static_cast<uint8_t>(message.size() >> 8), static_cast<uint8_t>(message.size())};
+  std::vector<uint8_t> frame;
+  frame.reserve(message.size() + 2);
+  frame.push_back(static_cast<uint8_t>(message.size() >> 8));
+  frame.push_back(static_cast<uint8_t>(message.size()));
   frame.insert(frame.end(), message.begin(), message.end());
   return frame;
 }
