@@ -44,11 +44,12 @@ import { EngineDialogue, NETWORK } from './pods/engine-dialogue.ts';
 import { EngineIdentities } from './pods/engine-identities.ts';
 import { NodeHome } from './pods/node-home.ts';
 import { closeForwarding, openForwarding } from './pods/node-network.ts';
-import { type PodRecord } from './pods/pod.ts';
+import { type PodRecord, podIdentity } from './pods/pod.ts';
 import { PodCaptures } from './pods/pod-captures.ts';
 import { LocalPodDirectory, workloadUidOf } from './pods/pod-directory.ts';
 import { PodFiles } from './pods/pod-files.ts';
 import { PodManager } from './pods/pod-manager.ts';
+import { recoverPods } from './pods/recover.ts';
 import { CLUSTER_DNS_DEFAULT, findResolvers } from './pods/resolvers.ts';
 import { logConnection } from './telemetry/access-log.ts';
 import { FlowLabelTable } from './telemetry/flow-labels.ts';
@@ -67,8 +68,6 @@ export interface Agent {
   close(): Promise<void>;
 }
 
-// Time for which a new pod waits for the address ranges of its node.
-const RANGES_TIMEOUT_MS = 10_000;
 const LABEL_SWEEP_MS = 60_000;
 const DRAIN_POLL_MS = 50;
 const WORKERS_MAX = 8;
@@ -86,7 +85,7 @@ export async function openAgent(config: AgentConfig, log: Logger, openEngine: Op
   try {
     return await openParts(config, log, openEngine, home, closers);
   } catch (error) {
-    for (const close of closers.reverse()) await close();
+    for (const close of closers.toReversed()) await close();
     await home.close(await home.hasPods());
     throw error;
   }
@@ -119,6 +118,9 @@ async function openParts(
   closers.push(async () => {
     if (!(await home.hasPods())) await closeForwarding(home.sysctlMemory);
   });
+
+  const files = new PodFiles(home.podsDirectory, log.child('pods'));
+  const recovered = await recoverPods({ node, podsCgroup: home.podsCgroup }, files, log.child('pods'));
 
   // From here to the subscription nothing awaits: what the engine says in its first turn must find its listener.
   const engine = openEngine(engineOptions(config, home, resolvers));
@@ -263,7 +265,12 @@ async function openParts(
         });
       pool.resolve(new AddressPool(welcome.podCidrs));
     },
-    onDecision: ({ uid, ...decision }) => pods.decide(uid, decision),
+    onDecision: ({ uid, ...decision }) => {
+      pods.decide(uid, decision);
+      // The control plane knows the pod now, and so will sign for its identity.
+      const pod = pods.find(uid);
+      if (pod !== undefined) certificates.hurry(podIdentity(trustDomain, pod.spec));
+    },
     onRejected: (uid, reason) => pods.reject(uid, reason),
     clock,
     log: log.child('pod registry'),
@@ -298,17 +305,12 @@ async function openParts(
       captureTimeoutMs: config.pods.captureTimeoutMs,
     },
     {
-      files: new PodFiles(home.podsDirectory, log.child('pods')),
+      files,
       steps,
       reporter: { started: (pod) => registry.started(toReport(pod, false)), stopped: (uid) => registry.stopped(uid) },
       clock,
       log: log.child('pods'),
-      addresses: () =>
-        within(
-          pool.promise,
-          RANGES_TIMEOUT_MS,
-          'the control plane has not given this node its address ranges; check its connection, or set --pod-cidr',
-        ),
+      pool: pool.promise,
       podsChanged: () => dialogue.onChange(directory.update(clusterId, pods.list())),
     },
   );
@@ -322,7 +324,7 @@ async function openParts(
 
   const restored = await cache.load();
   xds.restore(restored);
-  await pods.open();
+  pods.open(recovered);
   xds.open();
   if (config.upstream.podRegistry) registry.open();
 
@@ -408,7 +410,7 @@ async function openParts(
       if (!config.pods.keepOnExit) await pods.removeAll();
       pods.close();
       await drain(engine, config.engine.drainDeadlineMs);
-      for (const close of closers.reverse()) await close();
+      for (const close of closers.toReversed()) await close();
       await home.close(pods.list().length > 0);
     },
   };
@@ -477,13 +479,6 @@ async function drain(engine: EnginePort, deadlineMs: number): Promise<void> {
   const endMs = performance.now() + deadlineMs;
   while (engine.readSnapshot(['connections']).connections.length > 0 && performance.now() < endMs)
     await sleep(DRAIN_POLL_MS);
-}
-
-function within<T>(promise: Promise<T>, timeoutMs: number, otherwise: string): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const cancel = systemClock.setTimer(timeoutMs, () => reject(new Error(otherwise)));
-    promise.then(resolve, reject).finally(cancel);
-  });
 }
 
 function formatHostPort({ host, port }: { readonly host: string; readonly port: number }): string {

@@ -25,7 +25,7 @@ export interface HttpRequest {
   readonly params: Readonly<Record<string, string>>;
   readonly raw: IncomingMessage;
   /** The body as JSON; throws `HttpError` 400 or 413. */
-  readJson(): Promise<unknown>;
+  readonly readJson: () => Promise<unknown>;
 }
 
 /** What is answered: JSON, or text of a given type. */

@@ -15,7 +15,7 @@ const ANSWER_TIMEOUT_MS = 10_000;
 /** A held connection: `lost` settles when the other side, or `close`, ended it. */
 export interface Held {
   readonly lost: Promise<void>;
-  close(): void;
+  readonly close: () => void;
 }
 
 /** An agent of this machine, through its socket. */
@@ -110,6 +110,7 @@ export class AgentClient {
         return new CliError(EXIT.unavailable, `the agent is gone: nobody listens on ${this.socket}; start it again`);
       case 'EACCES':
         return new CliError(EXIT.permission, `${this.socket} may only be opened by root; try again with sudo`);
+      case undefined:
       default:
         return error;
     }

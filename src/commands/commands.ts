@@ -6,7 +6,7 @@ import type { Command } from './command.ts';
 export interface CommandEntry {
   readonly name: string;
   readonly summary: string;
-  load(): Promise<Command>;
+  readonly load: () => Promise<Command>;
 }
 
 function entry(name: string, summary: string, load: () => Promise<{ readonly command: Command }>): CommandEntry {

@@ -25,7 +25,7 @@ export const command = defineCommand({
       address: explain.to.host,
       port: String(explain.to.port),
     });
-    const answer = (await agent.ask('GET', `/explain?${query}`)) as ExplainAnswer;
+    const answer = (await agent.ask('GET', `/explain?${query.toString()}`)) as ExplainAnswer;
     io.print(
       await formatAnswer(output.format, answer, () =>
         [answer.outcome, ...answer.lines.map((line) => `  ${line}`)].join('\n'),

@@ -63,7 +63,7 @@ async function runPod(
   let child: ChildProcess | undefined;
   let early: NodeJS.Signals | undefined;
   // On a terminal Ctrl-C reaches the whole foreground group, the program included: passing it on would double it.
-  const fromTerminal = process.stdin.isTTY === true;
+  const fromTerminal = process.stdin.isTTY;
   const unwatch = io.onSignals(PASSED_SIGNALS, (signal) => {
     if (child === undefined) early ??= signal;
     else if (!(fromTerminal && (signal === 'SIGINT' || signal === 'SIGQUIT'))) child.kill(signal);

@@ -122,6 +122,15 @@ export class CertificateManager {
     this.#options.sink.remove(identity);
   }
 
+  /** Something changed that may let the authority answer: an identity without a certificate asks at once. */
+  hurry(identity: SpiffeId): void {
+    const entry = this.#entries.get(formatSpiffeId(identity));
+    if (entry?.state.kind !== 'unavailable' || this.#asking.has(entry)) return;
+    entry.backoff.reset();
+    entry.state.cancel();
+    this.#enqueue(entry);
+  }
+
   /** The valid certificate of an identity, if there is one. */
   find(identity: SpiffeId): IdentityCertificate | undefined {
     const state = this.#entries.get(formatSpiffeId(identity))?.state;

@@ -50,10 +50,10 @@ export class CaptureSteps implements PodSteps {
   async capture(pod: PodRecord, decision: PodDecision, adopted: boolean, signal: AbortSignal): Promise<void> {
     const identity = podIdentity(this.#parts.trustDomain(), pod.spec);
     this.#parts.certificates.require(identity, pod.uid);
-    // A pod whose rules are already in place is served at once: without a listener it has no network at all.
+    // A pod whose rules are already in place is served at once: without a listener it has no network at all, and what
+    // needs no certificate works already.
     if (!adopted) await this.#parts.identities.loaded(identity, signal);
     await this.#parts.captures.capture(pod, identity, decision);
-    if (adopted) await this.#parts.identities.loaded(identity, signal);
     this.#parts.reportCaptured(pod.uid, true);
   }
 

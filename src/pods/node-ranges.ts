@@ -39,7 +39,7 @@ export class NodeRanges {
       this.#write();
       return ranges;
     }
-    return this.#cidrs.map((cidr) => partOf(cidr, number as number));
+    return this.#cidrs.map((cidr) => partOf(cidr, number));
   }
 
   #write(): void {

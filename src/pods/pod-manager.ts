@@ -5,12 +5,12 @@ import { randomUUID } from 'node:crypto';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
 import type { AddressPool } from './address-pool.ts';
+import { removeCgroup } from './cgroup.ts';
 import { ManagedPod, type PodSteps } from './managed-pod.ts';
 import type { PodDecision, PodRecord, PodSpec, PodView } from './pod.ts';
 import type { PodFiles } from './pod-files.ts';
 import { isAlive, type ProcessId } from './process.ts';
 import { closeSandbox, openSandbox, planSandbox, type SandboxHost } from './sandbox.ts';
-import { sweepSandboxes } from './sweep.ts';
 
 // A holder normally ends with its connection, which is noticed at once; this finds the others.
 const HOLDER_POLL_MS = 1000;
@@ -47,7 +47,7 @@ export interface PodManagerParts {
   readonly clock: Clock;
   readonly log: Log;
   /** Known only once the control plane has given the node its ranges, when they are not configured. */
-  readonly addresses: () => Promise<AddressPool>;
+  readonly pool: Promise<AddressPool>;
   readonly podsChanged: () => void;
 }
 
@@ -69,27 +69,20 @@ export class PodManager {
     this.#parts = parts;
   }
 
-  /** Takes over the pods of a previous run whose holders live, and removes everything else that it left. */
-  async open(): Promise<void> {
-    const records = await this.#parts.files.readAll();
-    const adopted: PodRecord[] = [];
-    for (const record of records) {
+  /** Takes over the pods of a previous run, as `recoverPods` found them, and looks after them from now on. */
+  open(recovered: readonly PodRecord[]): void {
+    for (const record of recovered) {
       this.#nextHandle = Math.max(this.#nextHandle, record.handle + 1);
-      if (await isAlive(record.holder)) adopted.push(record);
-      else {
-        this.#parts.log.info('pod of a previous run removed', { pod: podName(record.spec) });
-        await closeSandbox(record.sandbox);
-        await this.#parts.files.remove(record.uid);
-      }
+      this.#parts.log.info('pod taken over', { pod: podName(record.spec), captured: record.captured });
+      const pod = this.#add(record);
+      this.#parts.reporter.started(record);
+      pod.resume();
     }
-    const { host } = this.#options;
-    await sweepSandboxes(
-      host.node,
-      host.podsCgroup,
-      adopted.map((record) => record.sandbox),
-      this.#parts.log,
-    );
-    if (adopted.length > 0) await this.#adopt(adopted);
+    const reserve = (pool: AddressPool): void => {
+      for (const record of recovered) pool.reserve(record.sandbox.addresses);
+    };
+    // The ranges may be unknown for a while; this is first in line, so nobody gets an address before it.
+    void this.#parts.pool.then(reserve);
     this.#poll();
   }
 
@@ -103,7 +96,13 @@ export class PodManager {
     if ([...this.#pods.values()].some((pod) => podName(pod.view().spec) === name)) {
       throw new PodRefused('conflict', `pod ${name} already runs on this node`);
     }
-    const pool = await this.#parts.addresses();
+    const pool = await within(this.#parts.pool, this.#parts.clock, this.#options.decisionTimeoutMs).catch(
+      (error: unknown) => {
+        throw new PodRefused('unavailable', `pod ${name} was not started: ${(error as Error).message}`, {
+          cause: error,
+        });
+      },
+    );
     // Between the look above and here somebody else may have taken the name; names are taken without an await.
     if ([...this.#pods.values()].some((pod) => podName(pod.view().spec) === name)) {
       throw new PodRefused('conflict', `pod ${name} already runs on this node`);
@@ -142,12 +141,14 @@ export class PodManager {
     if (pod === undefined) return;
     // Told first, so that others stop dialling it while it is taken apart.
     this.#parts.reporter.stopped(uid);
-    await pod.stop();
     const { sandbox } = pod.view();
+    // Before the engine lets it go: a process that outlived its capture would talk in plaintext.
+    await removeCgroup(sandbox.cgroup);
+    await pod.stop();
     await closeSandbox(sandbox);
     await this.#parts.files.remove(uid);
     this.#pods.delete(uid);
-    (await this.#parts.addresses()).release(sandbox.addresses);
+    void this.#parts.pool.then((pool) => pool.release(sandbox.addresses));
     this.#parts.podsChanged();
   }
 
@@ -190,20 +191,6 @@ export class PodManager {
     await Promise.all([...this.#pods.keys()].map((uid) => this.remove(uid)));
   }
 
-  async #adopt(records: readonly PodRecord[]): Promise<void> {
-    for (const record of records) {
-      this.#parts.log.info('pod taken over', { pod: podName(record.spec), captured: record.captured });
-      const pod = this.#add(record);
-      this.#parts.reporter.started(record);
-      pod.resume();
-    }
-    const reserve = (pool: AddressPool): void => {
-      for (const record of records) pool.reserve(record.sandbox.addresses);
-    };
-    // Without the control plane the ranges may be unknown for a while; nobody gets an address before they are.
-    this.#parts.addresses().then(reserve, () => {});
-  }
-
   #add(record: PodRecord): ManagedPod {
     const pod = new ManagedPod(record, {
       steps: this.#parts.steps,
@@ -235,4 +222,17 @@ export class PodManager {
 /** A pod's name for people. */
 export function podName(spec: Pick<PodSpec, 'namespace' | 'name'>): string {
   return `${spec.namespace}/${spec.name}`;
+}
+
+function within<T>(promise: Promise<T>, clock: Clock, timeoutMs: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = (): void =>
+      reject(
+        new Error(
+          'the control plane has not given this node its address ranges; check its connection, or set --pod-cidr',
+        ),
+      );
+    const cancel = clock.setTimer(timeoutMs, late);
+    promise.then(resolve, reject).finally(cancel);
+  });
 }

@@ -240,7 +240,8 @@ test('a pod taken over from a previous run is captured at once, before its certi
   pod.resume();
   await settle();
   assert.ok(engine.pods.has(1));
-  assert.deepEqual(journal, ['require web']);
+  assert.equal(pod.view().state.kind, 'captured');
+  assert.deepEqual(journal, ['require web', 'report captured=true commands=CapturePod']);
 });
 
 test('that rules may be in a namespace is on disk before they are', async () => {
