@@ -69,6 +69,7 @@ export async function takeTour(stay?: Stay): Promise<number> {
     }
     if (stay !== undefined && !stopped.signal.aborted) await stay(shop, stopped.signal);
   } finally {
+    if (!held) say(`the logs of the control plane, the agents and the pods are kept in ${mesh.saveLogs()}`);
     const left = await mesh.close();
     say(
       left.length === 0

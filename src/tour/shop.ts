@@ -46,6 +46,10 @@ http {
     listen [::]:${WEB_PORT};
     listen ${WEB_SECOND_PORT};
     root ${directory};
+    location /slow/ {
+      alias ${directory}/;
+      limit_rate 200k;
+    }
     location = / {
       default_type text/plain;
       return 200 "${MARKER}, asked by $remote_addr\\n";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type MeshNames, meshNames, sweep } from './remains.ts';
@@ -220,6 +220,17 @@ export class TwoNodeMesh {
   async ask<T>(letter: NodeLetter, ...command: string[]): Promise<T> {
     const text = await must([GROUNDWIRE, ...command, '--node', this.nodes[letter].name, '-o', 'json']);
     return JSON.parse(text) as T;
+  }
+
+  /** Copies the logs to where they outlive the mesh. Returns that directory. */
+  saveLogs(): string {
+    const directory = fileURLToPath(new URL(`../../build/logs/${this.names.mesh}`, import.meta.url));
+    rmSync(directory, { recursive: true, force: true });
+    mkdirSync(directory, { recursive: true });
+    for (const file of readdirSync(this.names.directory)) {
+      if (file.endsWith('.log')) copyFileSync(join(this.names.directory, file), join(directory, file));
+    }
+    return directory;
   }
 
   /** Ends everything and takes it away. Returns what could not be removed: empty, or a bug. */

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { sleep } from '../shell.ts';
 import type { PodShell } from '../two-node-mesh.ts';
 import { type Shop, shopPolicy, WEB_PORT, WEB_SECOND_PORT } from '../shop.ts';
 import { type Check, changePolicy, EFFECT_WITHIN_MS, holds, isServed, milliseconds } from './check.ts';
+
+const DOWNLOAD_BEGINS_MS = 700;
+const CURL_TIMED_OUT = 28;
 
 /** One policy, who it turns away, and who it must not. */
 interface Case {
@@ -44,26 +48,35 @@ async function hasEffect(shop: Shop, { by, file, refused, served }: Case): Promi
   const [inside, insidePort] = served(shop);
   holds(await isServed(shop, out, outPort), `before the policy by ${by} all are served`);
   const took = await changePolicy(shop, file, true, async () => !(await isServed(shop, out, outPort)));
-  holds(took < EFFECT_WITHIN_MS, `a policy by ${by} takes effect within a second (it took ${milliseconds(took)})`);
-  holds(await isServed(shop, inside, insidePort), `the policy by ${by} lets through whom it allows`);
-  await changePolicy(shop, file, false, () => isServed(shop, out, outPort));
-  return took;
+  try {
+    holds(took < EFFECT_WITHIN_MS, `a policy by ${by} takes effect within a second (it took ${milliseconds(took)})`);
+    holds(await isServed(shop, inside, insidePort), `the policy by ${by} lets through whom it allows`);
+    return took;
+  } finally {
+    await changePolicy(shop, file, false, () => isServed(shop, out, outPort));
+  }
 }
 
 /** A download that is under way when a policy comes that denies it. Returns how long it lived after that. */
 async function endsLiveConnection(shop: Shop): Promise<number> {
-  const download = `curl -sS -m 30 --limit-rate 200k -o /dev/null http://${shop.webAddress}:${WEB_PORT}/file`;
-  // The shell's clock starts when the policy is written: the pod tells when curl has ended.
-  const running = shop.client.exec(`${download}; code=$?; date +%s%3N; exit $code`, 40_000);
-  await new Promise((resolve) => setTimeout(resolve, 700));
-  const deniedAt = Date.now();
-  shop.mesh.writeManifest('no-client.yaml', shopPolicy('no-client.yaml'));
-  const outcome = await running;
-  const endedAt = Number(outcome.stdout.trim());
-  holds(outcome.code !== 0 && outcome.code !== 28, `the download is ended (curl's status was ${outcome.code})`);
-  holds(endedAt > deniedAt, 'the download lived until the policy came');
-  await changePolicy(shop, 'no-client.yaml', false, () => isServed(shop, shop.client));
-  return endedAt - deniedAt;
+  const download = `curl -sS -m 20 -o /dev/null http://${shop.webAddress}:${WEB_PORT}/slow/file`;
+  // The pod itself tells when curl has ended.
+  const running = shop.client.exec(`${download}; code=$?; date +%s%3N; exit $code`, 30_000);
+  try {
+    await sleep(DOWNLOAD_BEGINS_MS);
+    const deniedAt = Date.now();
+    shop.mesh.writeManifest('no-client.yaml', shopPolicy('no-client.yaml'));
+    const outcome = await running;
+    const endedAt = Number(outcome.stdout.trim());
+    holds(
+      outcome.code !== 0 && outcome.code !== CURL_TIMED_OUT,
+      `the download is ended (curl's status was ${outcome.code})`,
+    );
+    holds(endedAt > deniedAt, 'the download lived until the policy came');
+    return endedAt - deniedAt;
+  } finally {
+    await changePolicy(shop, 'no-client.yaml', false, () => isServed(shop, shop.client));
+  }
 }
 
 export const policy: Check = {

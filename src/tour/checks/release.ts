@@ -14,8 +14,16 @@ async function describeNetwork(pod: PodShell): Promise<string> {
   const { stdout } = await pod.exec(
     'ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; ss -Hltun; cat /proc/sys/net/ipv4/tcp_fwmark_accept',
   );
-  // Expiry and probe counters move by themselves.
-  return stdout.replaceAll(/ expires \S+/g, '');
+  // The kernel adds the link-local address on its own, a second or two after a pod has started.
+  return stdout.replaceAll(/^.*\bfe80::.*\n/gm, '');
+}
+
+/** Lines that came (+) and went (-). */
+function difference(before: string, now: string): string {
+  const [old, current] = [before.split('\n'), now.split('\n')];
+  const came = current.filter((line) => !old.includes(line)).map((line) => `+ ${line}`);
+  const gone = old.filter((line) => !current.includes(line)).map((line) => `- ${line}`);
+  return [...came, ...gone].join('; ');
 }
 
 /** Removing the label gives the pods back. Made with what the pods' network was before the label. */
@@ -34,11 +42,17 @@ export class Release implements Check {
     holds(captured !== this.#before, 'a captured pod has rules that it did not have before');
     const begun = performance.now();
     mesh.writeManifest('namespaces.yaml', labelledNamespaces(false));
+    let differs = '';
     await until(
       'the client is given back',
-      async () => ((await describeNetwork(client)) === this.#before ? true : undefined),
+      async () => {
+        differs = difference(this.#before, await describeNetwork(client));
+        return differs === '' ? true : undefined;
+      },
       PATIENCE_MS,
-    );
+    ).catch((cause: unknown) => {
+      throw new Error(`does not hold: the client's network is as it was before the label; it differs in ${differs}`, { cause });
+    });
     const took = performance.now() - begun;
     // web is given back by the other agent; it has until the same moment and a grace.
     await sleep(1000);
