@@ -10,10 +10,11 @@
 namespace groundwire {
 namespace {
 
-// Above this many streams on the least loaded tunnel another is dialled, so that one TCP connection's loss or one slow
-// peer thread does not hold all of a pair's traffic...
+// Above this many streams on the least loaded tunnel another is dialled, so that one TCP
+// connection's loss or one slow peer thread does not hold all of a pair's traffic...
 constexpr size_t kSpreadStreams = 32;
-// ...but not more than this many for that reason; beyond, tunnels fill up to the limit of the peer first.
+// ...but not more than this many for that reason; beyond, tunnels fill up to the limit of the peer
+// first.
 constexpr size_t kSpreadTunnels = 4;
 constexpr size_t kTunnelsPerPeerMax = 1024;
 constexpr uint64_t kProofRetryMinMs = 1000;
@@ -22,7 +23,8 @@ constexpr uint64_t kProofRetryMinMs = 1000;
 
 size_t TunnelKeyHash::operator()(const TunnelKey& key) const {
   size_t hash = HashOf(key.next_hop) * 31 + key.pod;
-  for (const std::string& identity : key.upstream_identities) hash = hash * 31 + std::hash<std::string>{}(identity);
+  for (const std::string& identity : key.upstream_identities)
+    hash = hash * 31 + std::hash<std::string>{}(identity);
   return hash;
 }
 
@@ -45,9 +47,9 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
     auto stream = std::make_unique<TlsStream>(socket, TlsStream::Role::kClient, std::move(identity),
                                               std::move(check), pool_->scratch_);
     tls_ = stream.get();
-    session_ = std::make_unique<HboneSession>(HboneSession::Role::kClient, std::move(fd), std::move(stream),
-                                              pool_->shared_->hbone, pool_->loop_, pool_->scratch_,
-                                              pool_->counters_, this);
+    session_ = std::make_unique<HboneSession>(
+        HboneSession::Role::kClient, std::move(fd), std::move(stream), pool_->shared_->hbone,
+        pool_->loop_, pool_->scratch_, pool_->counters_, this);
     return session_->Start();
   }
 
@@ -101,7 +103,8 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
     return session_->state() != HboneSession::State::kClosed && !session_->draining() &&
            load() < session_->streams_max() && IsFresh(generation);
   }
-  /// Made with the certificate `generation`, and the peer's certificate has not used up half of its rest.
+  /// Made with the certificate `generation`, and the peer's certificate has not used up half of its
+  /// rest.
   bool IsFresh(uint64_t generation) const {
     return generation == generation_ && (!established() || WallMs() < lease_.fresh_until_ms());
   }
@@ -163,12 +166,14 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
   EventLoop::TimerId idle_{};
 };
 
-TunnelPool::TunnelPool(EngineShared* shared, EventLoop* loop, ThreadScratch* scratch, Counters* counters)
+TunnelPool::TunnelPool(EngineShared* shared, EventLoop* loop, ThreadScratch* scratch,
+                       Counters* counters)
     : shared_(shared), loop_(loop), scratch_(scratch), counters_(counters) {}
 
 TunnelPool::~TunnelPool() = default;
 
-void TunnelPool::Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey& key, TunnelUser* user) {
+void TunnelPool::Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey& key,
+                         TunnelUser* user) {
   const uint64_t generation = GenerationOf(*pod);
   Tunnel* best = nullptr;
   size_t usable = 0;
@@ -232,8 +237,12 @@ uint64_t TunnelPool::GenerationOf(const Pod& pod) const {
 
 void TunnelPool::OnStale(Tunnel* tunnel) {
   if (!tunnel->established()) return;
-  if (tunnel->load() == 0) return tunnel->session()->Drain();
-  EnsureProof(tunnel->pod(), tunnel->key());
+  const std::shared_ptr<const Pod> pod = tunnel->pod();
+  const TunnelKey key = tunnel->key();
+  // An idle tunnel may have been the proof by which an older one's streams live: they need the
+  // next.
+  if (tunnel->load() == 0) tunnel->session()->Drain();
+  EnsureProof(pod, key);
 }
 
 void TunnelPool::EnsureProof(const std::shared_ptr<const Pod>& pod, const TunnelKey& key) {
@@ -241,25 +250,34 @@ void TunnelPool::EnsureProof(const std::shared_ptr<const Pod>& pod, const Tunnel
   if (found == peers_.end()) return;
   Peer& peer = found->second;
   const uint64_t generation = GenerationOf(*pod);
-  uint64_t last_end = 0;
-  for (const Tunnel* tunnel : peer.tunnels) {
-    if (tunnel->session()->state() != HboneSession::State::kClosed && tunnel->IsFresh(generation)) return;
-    if (tunnel->established() && tunnel->load() > 0) {
-      // Another worker's handshake, or one whose tunnel went idle since, proves as well as a new one.
-      const ProofTable::Proof proof = shared_->proofs.Find(tunnel->lease().key());
-      if (proof.generation == generation && WallMs() < proof.fresh_until_ms) return;
-      last_end = std::max({last_end, proof.until_ms, tunnel->lease().until_ms()});
-    }
-  }
   const uint64_t now = WallMs();
+  uint64_t last_end = 0;
+  uint64_t fresh_until = 0;
+  for (const Tunnel* tunnel : peer.tunnels) {
+    if (tunnel->session()->state() == HboneSession::State::kClosed) continue;
+    if (tunnel->IsFresh(generation)) {
+      fresh_until = std::max(fresh_until, tunnel->established() ? tunnel->lease().fresh_until_ms()
+                                                                : now + kProofRetryMinMs);
+    }
+    if (!tunnel->established() || tunnel->load() == 0) continue;
+    // Another worker's handshake, or one whose tunnel went idle since, proves as well as a new one.
+    const ProofTable::Proof proof = shared_->proofs.Find(tunnel->lease().key());
+    if (proof.generation == generation) fresh_until = std::max(fresh_until, proof.fresh_until_ms);
+    last_end = std::max({last_end, proof.until_ms, tunnel->lease().until_ms()});
+  }
   if (last_end <= now) return;
-  counters_->Add(Counter::kTunnelsProofDialled);
-  ErrorCode refusal = ErrorCode::kNone;
-  (void)Dial(pod, key, &refusal);
-  // Looks again in time for several tries before the lease ends, whatever becomes of this one.
+  // Whoever made the newest proof need not be there to renew it: each pool with live streams looks
+  // for itself.
+  uint64_t again_ms = fresh_until > now ? fresh_until - now : 0;
+  if (again_ms == 0) {
+    counters_->Add(Counter::kTunnelsProofDialled);
+    ErrorCode refusal = ErrorCode::kNone;
+    (void)Dial(pod, key, &refusal);
+    // In time for several tries before the lease ends, whatever becomes of this one.
+    again_ms = std::max((last_end - now) / 8, kProofRetryMinMs);
+  }
   loop_->Cancel(&peer.proof_retry);
-  const uint64_t retry_ms = std::max((last_end - now) / 8, kProofRetryMinMs);
-  peer.proof_retry = loop_->After(retry_ms, [this, pod, key] { EnsureProof(pod, key); });
+  peer.proof_retry = loop_->After(again_ms, [this, pod, key] { EnsureProof(pod, key); });
 }
 
 void TunnelPool::OnIdentityReplaced(const std::string& identity) {
@@ -293,7 +311,8 @@ void TunnelPool::DrainAll() {
 
 template <typename Predicate, typename Action>
 void TunnelPool::ForEach(Predicate predicate, Action action) {
-  // An action may end a tunnel or dial another: work on a copy, whose tunnels outlive this turn in any case.
+  // An action may end a tunnel or dial another: work on a copy, whose tunnels outlive this turn in
+  // any case.
   std::vector<Tunnel*> chosen;
   for (const auto& tunnel : tunnels_) {
     if (predicate(*tunnel)) chosen.push_back(tunnel.get());
@@ -316,8 +335,9 @@ void TunnelPool::Remove(Tunnel* tunnel) {
     loop_->Cancel(&peer->second.proof_retry);
     peers_.erase(peer);
   }
-  const auto owned = std::find_if(tunnels_.begin(), tunnels_.end(),
-                                  [tunnel](const auto& candidate) { return candidate.get() == tunnel; });
+  const auto owned =
+      std::find_if(tunnels_.begin(), tunnels_.end(),
+                   [tunnel](const auto& candidate) { return candidate.get() == tunnel; });
   loop_->Discard(std::move(*owned));
   tunnels_.erase(owned);
 }
