@@ -108,6 +108,9 @@ export class AgentClient {
         );
       case 'ECONNREFUSED':
         return new CliError(EXIT.unavailable, `the agent is gone: nobody listens on ${this.socket}; start it again`);
+      case 'ECONNRESET':
+      case 'EPIPE':
+        return new CliError(EXIT.unavailable, `the agent ended while it was asked (${this.socket}); look at its log`);
       case 'EACCES':
         return new CliError(EXIT.permission, `${this.socket} may only be opened by root; try again with sudo`);
       case undefined:

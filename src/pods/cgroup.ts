@@ -68,6 +68,8 @@ async function removeTree(directory: string): Promise<void> {
   });
 }
 
+/** Not there, or removed between being opened and being used. */
 function isMissing(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENODEV';
 }

@@ -61,6 +61,7 @@ export class PodManager {
   readonly #options: PodManagerOptions;
   readonly #parts: PodManagerParts;
   readonly #pods = new Map<string, ManagedPod>();
+  readonly #removals = new Map<string, Promise<void>>();
   #nextHandle = 1;
   #pollCancel: Cancel = () => {};
 
@@ -135,10 +136,19 @@ export class PodManager {
     }
   }
 
-  /** Ends the pod's processes and removes it; one that is not there is fine. */
+  /** Ends the pod's processes and removes it; one that is not there is fine. Who asks twice waits for the same end. */
   async remove(uid: string): Promise<void> {
     const pod = this.#pods.get(uid);
     if (pod === undefined) return;
+    let removal = this.#removals.get(uid);
+    if (removal === undefined) {
+      removal = this.#remove(uid, pod).finally(() => this.#removals.delete(uid));
+      this.#removals.set(uid, removal);
+    }
+    await removal;
+  }
+
+  async #remove(uid: string, pod: ManagedPod): Promise<void> {
     // Told first, so that others stop dialling it while it is taken apart.
     this.#parts.reporter.stopped(uid);
     const { sandbox } = pod.view();
