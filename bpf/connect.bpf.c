@@ -108,8 +108,8 @@ int mesh_connect4(struct bpf_sock_addr *ctx)
 SEC("cgroup/connect6")
 int mesh_connect6(struct bpf_sock_addr *ctx)
 {
-	struct mesh_address destination = {.word = {ctx->user_ip6[0], ctx->user_ip6[1],
-						    ctx->user_ip6[2], ctx->user_ip6[3]}};
+	struct mesh_address destination = {
+		.word = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]}};
 	struct mesh_pod *pod = find_pod(ctx);
 
 	return pod ? decide(ctx, pod, &destination) : MESH_PASS;

@@ -14,7 +14,8 @@
 #else
 #define MESH_ABI_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
-#define MESH_ABI_SIZE(type, bytes) MESH_ABI_ASSERT(sizeof(type) == (bytes), #type " changed its size")
+#define MESH_ABI_SIZE(type, bytes)                                                                 \
+	MESH_ABI_ASSERT(sizeof(type) == (bytes), #type " changed its size")
 #define MESH_ABI_OFFSET(type, field, bytes)                                                        \
 	MESH_ABI_ASSERT(__builtin_offsetof(type, field) == (bytes), #type "." #field " moved")
 
@@ -97,10 +98,10 @@ MESH_ABI_OFFSET(struct mesh_approval, client_port, 40);
 #define MESH_LISTENER_DNS_TCP 4
 #define MESH_LISTENERS 5
 
-/* Constants of a pod's steering program, by the name mesh_self. */
+/* Constants of a pod's steering program, by the name mesh_self. Nobody may connect to a listener by its port. */
 struct mesh_steering {
 	struct mesh_pod pod;
-	__u16 listener_port[MESH_LISTENERS]; /* host order, 0 = none: nobody may connect to them directly */
+	__u16 listener_port[MESH_LISTENERS]; /* host order; 0 = none */
 	__u16 _pad[3];
 };
 MESH_ABI_SIZE(struct mesh_steering, 96);

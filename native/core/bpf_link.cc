@@ -12,7 +12,8 @@
 namespace groundwire {
 namespace {
 
-/// The inode of what a link is attached to (a cgroup's id, a namespace's number); 0 when that is gone.
+/// The inode of what a link is attached to (a cgroup's id, a namespace's number); 0 when that is
+/// gone.
 uint64_t LinkTarget(int link) {
   bpf_link_info info = {};
   uint32_t size = sizeof info;

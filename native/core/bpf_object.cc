@@ -13,7 +13,8 @@ namespace {
 constexpr size_t kVerifierLogBytes = 256 * 1024;
 constexpr size_t kNoticeBytesMax = 4096;
 
-/// What libbpf has to say on this thread since the last call. It would go to stderr, which belongs to nobody here.
+/// What libbpf has to say on this thread since the last call. It would go to stderr, which belongs
+/// to nobody here.
 thread_local std::string notices;
 
 __attribute__((format(printf, 2, 0)))  //

@@ -18,7 +18,8 @@ class BpfObject {
 
   /// Between Open and Load: the object's `const volatile` settings, all of them at once.
   Status SetConstants(const void* bytes, size_t size);
-  /// Between Open and Load: the map's pin. Load uses what is pinned there if it has the same shape, or makes and pins it.
+  /// Between Open and Load: the map's pin. Load uses what is pinned there if it has the same shape,
+  /// or makes and pins it.
   Status PinMap(const char* map, const std::string& path);
   Status Load();
 

@@ -41,8 +41,9 @@ std::string ExistingAncestor(std::string path) {
 Status EnsureBpffs(const std::string& path) {
   if (IsBpffs(ExistingAncestor(path))) return Status::Ok();
   if (path.rfind(std::string(kBpffs) + "/", 0) != 0) {
-    return Status::Error("find bpffs", EINVAL,
-                         path + " is not in a bpf filesystem; mount one above it: mount -t bpf bpf DIR");
+    return Status::Error(
+        "find bpffs", EINVAL,
+        path + " is not in a bpf filesystem; mount one above it: mount -t bpf bpf DIR");
   }
   if (mount("bpf", kBpffs, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0) {
     return Status::Error("mount bpffs", errno, std::string("mount -t bpf bpf ") + kBpffs);
@@ -50,7 +51,8 @@ Status EnsureBpffs(const std::string& path) {
   return Status::Ok();
 }
 
-/// The process that holds a flock on this inode, from /proc/locks; 0 when it cannot be told (another pid namespace).
+/// The process that holds a flock on this inode, from /proc/locks; 0 when it cannot be told
+/// (another pid namespace).
 long LockHolder(int fd) {
   struct stat info = {};
   if (fstat(fd, &info) != 0) return 0;
@@ -79,7 +81,8 @@ Status RemoveTree(const std::string& path) {
 }  // namespace
 
 std::string PinName(std::string name) {
-  std::replace(name.begin(), name.end(), '.', '+');  // no node name, pod name or uid contains a plus
+  std::replace(name.begin(), name.end(), '.',
+               '+');  // no node name, pod name or uid contains a plus
   return name;
 }
 

@@ -5,8 +5,8 @@
 //   link_connect4 link_connect6 link_approve [link_probe]                  on the cgroups
 //   pods/<uid>/{mesh_listeners,mesh_pod_state,link_steer}                  see capture_pod.cc
 //
-// They outlive the agent on purpose: while it is away, captured pods get refusals, never plaintext. The last agent that
-// closes without a captured pod takes them away.
+// They outlive the agent on purpose: while it is away, captured pods get refusals, never plaintext.
+// The last agent that closes without a captured pod takes them away.
 #include "capture.h"
 
 #include <bpf/bpf.h>
@@ -18,12 +18,12 @@
 #include <cerrno>
 #include <fstream>
 
-#include "mesh_abi.h"
 #include "bpf_link.h"
 #include "bpf_object.h"
 #include "bpf_pins.h"
 #include "capture_node.h"
 #include "capture_pod.h"
+#include "mesh_abi.h"
 
 namespace groundwire {
 namespace {
@@ -35,7 +35,8 @@ constexpr const char* kCounterNames[] = {
 };
 static_assert(std::size(kCounterNames) == MESH_COUNTERS_COUNT);
 
-constexpr char kUnfinished[] = "+new+";  // between a directory's name and the pid of who is building it
+constexpr char kUnfinished[] =
+    "+new+";  // between a directory's name and the pid of who is building it
 
 struct Cgroup {
   UniqueFd fd;
@@ -47,7 +48,8 @@ Result<Cgroup> OpenCgroup(const std::string& path, const char* what) {
   cgroup.fd.Reset(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct stat info = {};
   if (!cgroup.fd.valid() || fstat(cgroup.fd.get(), &info) != 0) {
-    return Status::Error("open cgroup", errno, path + " (" + what + "); it must exist, in cgroup v2");
+    return Status::Error("open cgroup", errno,
+                         path + " (" + what + "); it must exist, in cgroup v2");
   }
   cgroup.id = info.st_ino;
   return cgroup;
@@ -128,7 +130,8 @@ Result<BpfObject> LoadNodeObject(const NodeState& node, const std::string& direc
   return opened;
 }
 
-/// Loads the node's programs and attaches them, in a new directory or over what is pinned in an old one.
+/// Loads the node's programs and attaches them, in a new directory or over what is pinned in an old
+/// one.
 Status AttachNode(const NodeState& node, const std::string& directory, const Cgroups& cgroups) {
   auto connect = LoadNodeObject(node, directory, "connect", {MESH_MAP_COUNTERS, MESH_MAP_PODS},
                                 &node.agent_cgroup_id);
@@ -265,12 +268,13 @@ Result<std::vector<std::pair<std::string, uint64_t>>> Node::ReadCounters() {
   counters.emplace_back("map_pods_entries",
                         CountEntries<sizeof(uint64_t), sizeof(mesh_pod)>(state_->pods.get()));
   counters.emplace_back("map_pods_max", MESH_PODS_MAX);
-  counters.emplace_back("map_addresses_entries", CountEntries<sizeof(mesh_address), sizeof(uint64_t)>(
-                                                     state_->addresses.get()));
+  counters.emplace_back(
+      "map_addresses_entries",
+      CountEntries<sizeof(mesh_address), sizeof(uint64_t)>(state_->addresses.get()));
   counters.emplace_back("map_addresses_max", MESH_ADDRESSES_MAX);
-  counters.emplace_back("map_approvals_entries",
-                        CountEntries<sizeof(mesh_approval), sizeof(uint32_t)>(
-                            state_->approvals.get()));
+  counters.emplace_back(
+      "map_approvals_entries",
+      CountEntries<sizeof(mesh_approval), sizeof(uint32_t)>(state_->approvals.get()));
   counters.emplace_back("map_approvals_max", MESH_APPROVALS_MAX);
   return counters;
 }

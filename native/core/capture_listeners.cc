@@ -12,11 +12,13 @@
 namespace groundwire {
 namespace {
 
-// One listener takes the connections to every port of the pod; the kernel caps it at net.core.somaxconn.
+// One listener takes the connections to every port of the pod; the kernel caps it at
+// net.core.somaxconn.
 constexpr int kBacklog = 65535;
 
 Status BindToWildcard(int fd, int family) {
-  // Not to loopback: the kernel makes a socket bound to any IPv6 address but this one IPv6 only, whatever it is told.
+  // Not to loopback: the kernel makes a socket bound to any IPv6 address but this one IPv6 only,
+  // whatever it is told.
   sockaddr_storage storage = {};
   storage.ss_family = static_cast<sa_family_t>(family);
   const socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
@@ -30,22 +32,21 @@ Status Prepare(int fd, int family, int type) {
   const int on = 1;
   const int off = 0;
   if (Status set = SetTransparent(fd, family); !set.ok()) return set;
-  // Accepted sockets inherit it, and they have the port of the original destination in the pod's own namespace: without
-  // it an application could not listen on a port that the pod has connections to.
+  // Accepted sockets inherit it, and they have the port of the original destination in the pod's
+  // own namespace: without it an application could not listen on a port that the pod has
+  // connections to.
   if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) {
     return Status::Error("setsockopt SO_REUSEADDR", errno);
   }
-  if (family == AF_INET6 &&
-      setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) {
+  if (family == AF_INET6 && setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) {
     return Status::Error("setsockopt IPV6_V6ONLY", errno);
   }
   if (Status bound = BindToWildcard(fd, family); !bound.ok()) return bound;
   if (type == SOCK_STREAM) {
     return listen(fd, kBacklog) == 0 ? Status::Ok() : Status::Error("listen", errno);
   }
-  const int told = family == AF_INET
-                       ? setsockopt(fd, SOL_IP, IP_PKTINFO, &on, sizeof on)
-                       : setsockopt(fd, SOL_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
+  const int told = family == AF_INET ? setsockopt(fd, SOL_IP, IP_PKTINFO, &on, sizeof on)
+                                     : setsockopt(fd, SOL_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
   return told == 0 ? Status::Ok() : Status::Error("setsockopt PKTINFO", errno);
 }
 

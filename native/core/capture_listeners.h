@@ -7,9 +7,10 @@
 
 namespace groundwire {
 
-/// Opens a pod's listeners in its namespace, dual stack, or IPv4 alone where there is no IPv6. They are bound to the
-/// wildcard and any port: connections come by sk_lookup, and steer.bpf.c drops what comes by port. DNS only when asked for.
-/// dns_udp tells the asked address of each datagram as IPV6_PKTINFO (mapped for IPv4), or IP_PKTINFO without IPv6.
+/// Opens a pod's listeners in its namespace, dual stack, or IPv4 alone where there is no IPv6. They
+/// are bound to the wildcard and any port: connections come by sk_lookup, and steer.bpf.c drops
+/// what comes by port. DNS only when asked for. dns_udp tells the asked address of each datagram as
+/// IPV6_PKTINFO (mapped for IPv4), or IP_PKTINFO without IPv6.
 Result<PodListeners> OpenListeners(int netns_fd, bool dns);
 void CloseListeners(PodListeners* listeners);
 /// By MESH_LISTENER_*; -1 where there is none.

@@ -8,7 +8,8 @@
 
 namespace groundwire {
 
-/// Shared by the node and its pods; lives until the last of them is gone. `lock` is the claim on the directory.
+/// Shared by the node and its pods; lives until the last of them is gone. `lock` is the claim on
+/// the directory.
 struct NodeState {
   std::string directory;      // in bpffs
   std::string bpf_directory;  // compiled objects

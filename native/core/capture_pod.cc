@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// One pod's capture, in this order, so that no moment lets a connection past the agent or into nowhere:
+// One pod's capture, in this order, so that no moment lets a connection past the agent or into
+// nowhere:
 //   1. listeners            in the pod's namespace
 //   2. steering program     loaded with the pod's constants; its sockmap holds the listeners
-//   3. saved facts          pinned before anything of the pod is changed: the next agent can undo it
+//   3. saved facts          pinned before the pod is changed: the next agent can undo it
 //   4. sysctls, routes      nothing uses them yet
 //   5. steering attached    inbound connections now reach the agent
 //   6. gate                 the connect hook now marks: outbound connections too
-// A step that fails undoes those before it. Giving back goes 6 to 1. A takeover runs the same steps over what it finds;
-// the program attached stays in force until the new one replaces it.
+// A step that fails undoes those before it. Giving back goes 6 to 1. A takeover runs the same steps
+// over what it finds; the program attached stays in force until the new one replaces it.
 #include "capture_pod.h"
 
 #include <bpf/bpf.h>
@@ -30,7 +31,8 @@ namespace groundwire {
 namespace {
 
 constexpr char kLinkSteer[] = "link_steer";
-constexpr char kUnfinished[] = "+";  // before a pod's directory until it is complete; PinName never begins with it
+constexpr char kUnfinished[] =
+    "+";  // before a pod's directory until it is complete; PinName never begins with it
 
 mesh_address ToMesh(const IpAddress& address) {
   mesh_address mesh = {};
@@ -48,7 +50,9 @@ Status CheckOptions(const PodCaptureOptions& options) {
   const auto refuse = [&](const std::string& why) {
     return Status::Error("check pod", EINVAL, "pod " + options.uid + ": " + why);
   };
-  const auto allowed = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.'; };
+  const auto allowed = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.';
+  };
   if (options.uid.empty() || options.uid.size() >= MESH_UID_BYTES ||
       !std::isalnum(static_cast<unsigned char>(options.uid.front())) ||
       !std::all_of(options.uid.begin(), options.uid.end(), allowed)) {
@@ -66,7 +70,8 @@ Status CheckOptions(const PodCaptureOptions& options) {
   return Status::Ok();
 }
 
-/// A namespace that lacks the pod's address is another pod's, or nobody's: its traffic must not get this identity.
+/// A namespace that lacks the pod's address is another pod's, or nobody's: its traffic must not get
+/// this identity.
 Status CheckAddress(int netns_fd, const IpAddress& address) {
   const int family = address.is_v4() ? AF_INET : AF_INET6;
   auto fd = SocketInNetns(netns_fd, family, SOCK_DGRAM);
@@ -165,9 +170,9 @@ Status OpenGate(const NodeState& node, const mesh_pod& pod) {
     }
   }
   if (bpf_map_update_elem(node.pods.get(), &pod.netns_cookie, &pod, BPF_ANY) != 0) {
-    return Status::Error("bpf_map_update", errno,
-                         std::string(MESH_MAP_PODS) + ", at most " +
-                             std::to_string(MESH_PODS_MAX) + " pods a node");
+    return Status::Error(
+        "bpf_map_update", errno,
+        std::string(MESH_MAP_PODS) + ", at most " + std::to_string(MESH_PODS_MAX) + " pods a node");
   }
   return Status::Ok();
 }
@@ -273,7 +278,8 @@ Status CapturedPod::CaptureIn(const std::string& directory) {
   return Status::Ok();
 }
 
-/// What a capture that failed has done so far. Its own failures are not told: the first one is what the caller needs.
+/// What a capture that failed has done so far. Its own failures are not told: the first one is what
+/// the caller needs.
 void CapturedPod::Undo() {
   (void)CloseGate(*node_, state_.pod);
   (void)RemovePins(Unfinished());
@@ -283,7 +289,8 @@ void CapturedPod::Undo() {
   (void)SetSysctls(netns_.get(), state_.sysctls_changed, false);
 }
 
-/// Not captured is what carries no mark of ours, does not stay in the pod, and is not the agent's own.
+/// Not captured is what carries no mark of ours, does not stay in the pod, and is not the agent's
+/// own.
 Result<std::vector<DiagSocket>> CapturedPod::ListUncaptured() {
   auto netlink = NetlinkSocket::Open(netns_.get(), NETLINK_SOCK_DIAG);
   if (!netlink.ok()) return netlink.status();
@@ -385,8 +392,8 @@ size_t SweepPods(const NodeState& node) {
   }
   std::vector<mesh_pod> stale;
   uint64_t key = 0;
-  for (bool first = true;
-       bpf_map_get_next_key(node.pods.get(), first ? nullptr : &key, &key) == 0; first = false) {
+  for (bool first = true; bpf_map_get_next_key(node.pods.get(), first ? nullptr : &key, &key) == 0;
+       first = false) {
     mesh_pod pod = {};
     if (!kept.contains(key) && bpf_map_lookup_elem(node.pods.get(), &key, &pod) == 0) {
       stale.push_back(pod);

@@ -20,8 +20,9 @@ struct Sysctl {
   const char* path;
 };
 
-// tcp_fwmark_accept makes the application's socket inherit M2 (it serves both families). fwmark_reflect makes the answers
-// the kernel gives without a socket carry it too: the reset of a closed port must reach the agent, not the client.
+// tcp_fwmark_accept makes the application's socket inherit M2 (it serves both families).
+// fwmark_reflect makes the answers the kernel gives without a socket carry it too: the reset of a
+// closed port must reach the agent, not the client.
 constexpr Sysctl kSysctls[] = {
     {MESH_SYSCTL_TCP_FWMARK_ACCEPT, MESH_POD_IPV4 | MESH_POD_IPV6,
      "/proc/sys/net/ipv4/tcp_fwmark_accept"},
@@ -70,7 +71,7 @@ Rule DnsRule(int family) {
 }
 
 Status InstallFamily(NetlinkSocket& netlink, const mesh_pod& pod, int family) {
-  const LoopRoute reply = {family, MESH_TABLE_REPLY, std::nullopt};
+  const LoopRoute reply = {family, MESH_TABLE_REPLY, {}};
   const LoopRoute capture = {family, MESH_TABLE_CAPTURE, SourceOf(pod, family)};
   // Tables before the rules that point at them.
   if (Status added = AddLoopRoute(netlink, reply); !added.ok()) return added;
@@ -89,7 +90,7 @@ Status RemoveFamily(NetlinkSocket& netlink, int family) {
   for (const Rule& rule : {DnsRule(family), CaptureRule(family), ReplyRule(family)}) {
     keep_first(RemoveRule(netlink, rule));
   }
-  for (const uint32_t table : {MESH_TABLE_CAPTURE, MESH_TABLE_REPLY}) {
+  for (const uint32_t table : {uint32_t{MESH_TABLE_CAPTURE}, uint32_t{MESH_TABLE_REPLY}}) {
     keep_first(RemoveLoopRoute(netlink, {family, table, std::nullopt}));
   }
   return first;
@@ -98,7 +99,8 @@ Status RemoveFamily(NetlinkSocket& netlink, int family) {
 Result<char> ReadSysctl(const char* path) {
   UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));
   char value = 0;
-  if (!fd.valid() || read(fd.get(), &value, 1) != 1) return Status::Error("read sysctl", errno, path);
+  if (!fd.valid() || read(fd.get(), &value, 1) != 1)
+    return Status::Error("read sysctl", errno, path);
   return value;
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What capture changes in a pod's network namespace besides programs: rules, two tables, three sysctls.
+// What capture changes in a pod's network namespace besides programs: rules, two tables, three
+// sysctls.
 //
-//   471: fwmark M2                lookup 47572   local default dev lo               answers to the agent's deliveries
-//   472: fwmark M1                lookup 47571   local default dev lo src POD       captured connections
-//   473: ipproto udp dport 53     lookup 47571                                      DNS queries
+//   471: fwmark M2              lookup 47572   answers to the agent's deliveries
+//   472: fwmark M1              lookup 47571   captured connections
+//   473: ipproto udp dport 53   lookup 47571   DNS queries
+//   47571: local default dev lo src POD
+//   47572: local default dev lo
 //
 // for each family the pod has an address of.
 #pragma once

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sockets that workers open in a pod's namespace, thousands a second: one switch for socket(), nothing else inside.
+// The sockets that workers open in a pod's namespace, thousands a second: one switch for socket(),
+// nothing else inside.
 #include <netinet/in.h>
 
 #include <cerrno>
 
-#include "mesh_abi.h"
 #include "capture.h"
+#include "mesh_abi.h"
 #include "netns.h"
 #include "socket_transparent.h"
 
@@ -37,9 +38,10 @@ Status MakeDelivery(int fd, int family, const SocketAddress& client) {
       !set.ok()) {
     return set;
   }
-  // The port is chosen at connect, by 4-tuple: bound here, 28,000 deliveries from one client would be the limit.
-  if (Status set = SetOption(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1,
-                             "setsockopt IP_BIND_ADDRESS_NO_PORT");
+  // The port is chosen at connect, by 4-tuple: bound here, 28,000 deliveries from one client would
+  // be the limit.
+  if (Status set =
+          SetOption(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1, "setsockopt IP_BIND_ADDRESS_NO_PORT");
       !set.ok()) {
     return set;
   }
@@ -70,7 +72,8 @@ Result<int> OpenPodSocket(int netns_fd, int family) {
 Result<int> OpenDeliverySocket(int netns_fd, const SocketAddress& client,
                                const SocketAddress& application) {
   const int family = application.family();
-  // Under its own address there is nothing to pretend, and the answers come back without a route of ours.
+  // Under its own address there is nothing to pretend, and the answers come back without a route of
+  // ours.
   if (client.ip == application.ip) return OpenPodSocket(netns_fd, family);
   if (client.family() != family) {
     return Status::Error("check delivery", EAFNOSUPPORT,

@@ -34,7 +34,8 @@ struct Probe {
 };
 
 constexpr char kRunAsRoot[] =
-    "run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN; in a container also privileged, "
+    "run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN; in a container also "
+    "privileged, "
     "or with unconfined seccomp and a writable /proc/sys";
 
 Status TryPrivileges() {
@@ -59,10 +60,16 @@ Status TryProgram(bpf_prog_type type, bpf_attach_type attach, int context_offset
   bpf_insn code[3] = {};
   size_t length = 0;
   if (context_offset >= 0) {
-    code[length++] = {.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_1,
-                      .off = static_cast<__s16>(context_offset), .imm = 0};
+    code[length++] = {.code = BPF_LDX | BPF_MEM | BPF_W,
+                      .dst_reg = BPF_REG_0,
+                      .src_reg = BPF_REG_1,
+                      .off = static_cast<__s16>(context_offset),
+                      .imm = 0};
   }
-  code[length++] = {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0,
+  code[length++] = {.code = BPF_ALU64 | BPF_MOV | BPF_K,
+                    .dst_reg = BPF_REG_0,
+                    .src_reg = 0,
+                    .off = 0,
                     .imm = verdict};
   code[length++] = {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0};
   char log[1024] = {};
@@ -116,14 +123,16 @@ std::pair<std::string, long> FileSystemOf(std::string path) {
 Status TryCgroup(const std::string& directory) {
   const auto [path, type] = FileSystemOf(directory);
   if (type == CGROUP2_SUPER_MAGIC) return Status::Ok();
-  return Status::Error("check cgroup", EINVAL, path + ", above " + directory + ", is not cgroup v2");
+  return Status::Error("check cgroup", EINVAL,
+                       path + ", above " + directory + ", is not cgroup v2");
 }
 
 Status TryBpffs(const std::string& directory) {
   const auto [path, type] = FileSystemOf(directory);
   // Not mounted yet is well: opening the capture mounts it at this one place.
   if (type == BPF_FS_MAGIC || path == "/sys/fs/bpf") return Status::Ok();
-  return Status::Error("check bpffs", EINVAL, path + ", above " + directory + ", is not a bpf filesystem");
+  return Status::Error("check bpffs", EINVAL,
+                       path + ", above " + directory + ", is not a bpf filesystem");
 }
 
 Status TrySockDiag() {
@@ -131,7 +140,8 @@ Status TrySockDiag() {
   if (!home.ok()) return home.status();
   auto netlink = NetlinkSocket::Open(home.value().get(), NETLINK_SOCK_DIAG);
   if (!netlink.ok()) return netlink.status();
-  // A connection that cannot exist: "no such socket" tells that destroying is possible, which is success here.
+  // A connection that cannot exist: "no such socket" tells that destroying is possible, which is
+  // success here.
   DiagSocket nobody;
   nobody.pair.local = {*IpAddress::Parse("127.0.0.1"), 1};
   nobody.pair.remote = {*IpAddress::Parse("127.0.0.1"), 1};
@@ -158,20 +168,27 @@ std::vector<KernelFeature> ProbeKernel(const NodeCaptureOptions& options) {
   const Probe probes[] = {
       {"privileges", true, "setns into the own network namespace", kRunAsRoot, TryPrivileges},
       {"eBPF maps", true, "create a hash map", kRunAsRoot, TryCreateMap},
-      {"sockmap", true, "create a sockmap", "a kernel with CONFIG_NET_SOCK_MSG or CONFIG_BPF_STREAM_PARSER", TrySockmap},
-      {"cgroup connect hooks", true, "load a cgroup/connect4 program", "Linux 5.8 or newer with CONFIG_CGROUP_BPF",
+      {"sockmap", true, "create a sockmap",
+       "a kernel with CONFIG_NET_SOCK_MSG or CONFIG_BPF_STREAM_PARSER", TrySockmap},
+      {"cgroup connect hooks", true, "load a cgroup/connect4 program",
+       "Linux 5.8 or newer with CONFIG_CGROUP_BPF",
        program(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, -1, 1)},
-      {"cgroup sockops", true, "load a sockops program", "Linux 5.15 or newer with CONFIG_CGROUP_BPF",
+      {"cgroup sockops", true, "load a sockops program",
+       "Linux 5.15 or newer with CONFIG_CGROUP_BPF",
        program(BPF_PROG_TYPE_SOCK_OPS, BPF_CGROUP_SOCK_OPS, -1, 1)},
       {"sk_lookup", true, "load an sk_lookup program", "Linux 5.9 or newer",
        program(BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP, -1, SK_PASS)},
-      {"sk_lookup ingress_ifindex", true, "load an sk_lookup program that reads it", "Linux 5.17 or newer",
+      {"sk_lookup ingress_ifindex", true, "load an sk_lookup program that reads it",
+       "Linux 5.17 or newer",
        program(BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP, kIngressIfindex, SK_PASS)},
-      {"program connect", true, "load connect.bpf.o", "what the verifier says above is a bug worth reporting",
+      {"program connect", true, "load connect.bpf.o",
+       "what the verifier says above is a bug worth reporting",
        [&] { return TryObject(options.bpf_directory, "connect"); }},
-      {"program steer", true, "load steer.bpf.o", "what the verifier says above is a bug worth reporting",
+      {"program steer", true, "load steer.bpf.o",
+       "what the verifier says above is a bug worth reporting",
        [&] { return TryObject(options.bpf_directory, "steer"); }},
-      {"program approve", true, "load approve.bpf.o", "what the verifier says above is a bug worth reporting",
+      {"program approve", true, "load approve.bpf.o",
+       "what the verifier says above is a bug worth reporting",
        [&] { return TryObject(options.bpf_directory, "approve"); }},
       {"netns cookie", true, "getsockopt SO_NETNS_COOKIE", "Linux 5.14 or newer", TryNetnsCookie},
       {"transparent sockets", true, "setsockopt IP_TRANSPARENT", kRunAsRoot, TryTransparent},
@@ -187,8 +204,11 @@ std::vector<KernelFeature> ProbeKernel(const NodeCaptureOptions& options) {
       {"bpffs", true, "statfs above the pin directory", "mount -t bpf bpf /sys/fs/bpf",
        [&] { return TryBpffs(options.pin_directory); }},
       {"sock_diag destroy", false, "SOCK_DESTROY of a connection that does not exist",
-       "a kernel with CONFIG_INET_DIAG_DESTROY; without it connections older than capture cannot be ended", TrySockDiag},
-      {"IPv6", false, "socket AF_INET6", "boot without ipv6.disable=1 if pods are to have IPv6", TryIpv6}};
+       "a kernel with CONFIG_INET_DIAG_DESTROY; without it connections older than capture cannot "
+       "be ended",
+       TrySockDiag},
+      {"IPv6", false, "socket AF_INET6", "boot without ipv6.disable=1 if pods are to have IPv6",
+       TryIpv6}};
   utsname host = {};
   uname(&host);
   std::vector<KernelFeature> features;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which kernel features capture needs and this machine has, found by doing what capture does, not by version numbers.
+// Which kernel features capture needs and this machine has, found by doing what capture does, not
+// by version numbers.
 #pragma once
 #include <string>
 #include <vector>
@@ -17,8 +18,8 @@ struct KernelFeature {
   std::string remedy;  // what an operator can do; "" when present
 };
 
-/// Tries each feature and leaves nothing behind, bpffs included. Works without root: it then says what root would bring.
-/// Blocks for some milliseconds.
+/// Tries each feature and leaves nothing behind, bpffs included. Works without root: it then says
+/// what root would bring. Blocks for some milliseconds.
 std::vector<KernelFeature> ProbeKernel(const NodeCaptureOptions& options);
 
 }  // namespace groundwire

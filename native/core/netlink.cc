@@ -13,11 +13,13 @@ namespace groundwire {
 namespace {
 
 constexpr timeval kAnswerTimeout = {2, 0};
-constexpr size_t kReceiveBytes = 64 * 1024;  // the kernel never makes a dump message longer than 32 KiB
+constexpr size_t kReceiveBytes =
+    64 * 1024;  // the kernel never makes a dump message longer than 32 KiB
 
 enum class Turn { kMore, kDone };
 
-/// Goes through one datagram. An error or an acknowledgement (error 0) ends the exchange, and so does the end of a dump.
+/// Goes through one datagram. An error or an acknowledgement (error 0) ends the exchange, and so
+/// does the end of a dump.
 Result<Turn> Walk(const uint8_t* bytes, size_t size, const char* op,
                   const std::function<void(const nlmsghdr&)>& visit) {
   const auto* header = reinterpret_cast<const nlmsghdr*>(bytes);

@@ -16,7 +16,8 @@
 namespace groundwire {
 namespace {
 
-/// The namespace the process was started in. Opened on the first switch, which every thread makes from home.
+/// The namespace the process was started in. Opened on the first switch, which every thread makes
+/// from home.
 int HomeNetns() {
   static const int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
   return home;

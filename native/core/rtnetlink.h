@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules and routes of a network namespace. Adding what is there and removing what is not are both success, so that a
-// takeover and a second release need no bookkeeping.
+// Rules and routes of a network namespace. Adding what is there and removing what is not are both
+// success, so that a takeover and a second release need no bookkeeping.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -15,9 +15,9 @@ struct Rule {
   int family = 0;
   uint32_t preference = 0;
   uint32_t table = 0;
-  uint32_t mark = 0;      // 0 = any
-  uint8_t protocol = 0;   // 0 = any
-  uint16_t port = 0;      // destination; 0 = any
+  uint32_t mark = 0;     // 0 = any
+  uint8_t protocol = 0;  // 0 = any
+  uint16_t port = 0;     // destination; 0 = any
 };
 
 /// `ip route add local default dev lo table T [src S]`.

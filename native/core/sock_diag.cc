@@ -84,7 +84,8 @@ Status DestroyTcpConnection(NetlinkSocket& netlink, const DiagSocket& socket) {
   body.idiag_states = kStatesWithPeer;
   WriteAddress(socket.pair.local, body.id.idiag_src, &body.id.idiag_sport);
   WriteAddress(socket.pair.remote, body.id.idiag_dst, &body.id.idiag_dport);
-  // Without the cookie a connection that has just ended would make the kernel look further and destroy the listener.
+  // Without the cookie a connection that has just ended would make the kernel look further and
+  // destroy the listener.
   std::memcpy(body.id.idiag_cookie, socket.cookie.data(), sizeof body.id.idiag_cookie);
   request.AppendBody(&body, sizeof body);
   Status destroyed = netlink.Request(request, "sock_diag destroy");

@@ -37,8 +37,10 @@ std::optional<Query> Receive(int listener) {
   message.msg_controllen = sizeof control;
   const ssize_t size = recvmsg(listener, &message, 0);
   if (size < 0) return std::nullopt;
-  Query query = {SocketAddress::FromSockaddr(from), {}, std::string(text, static_cast<size_t>(size))};
-  for (cmsghdr* part_of = CMSG_FIRSTHDR(&message); part_of != nullptr; part_of = CMSG_NXTHDR(&message, part_of)) {
+  Query query = {
+      SocketAddress::FromSockaddr(from), {}, std::string(text, static_cast<size_t>(size))};
+  for (cmsghdr* part_of = CMSG_FIRSTHDR(&message); part_of != nullptr;
+       part_of = CMSG_NXTHDR(&message, part_of)) {
     if (part_of->cmsg_level != IPPROTO_IPV6 || part_of->cmsg_type != IPV6_PKTINFO) continue;
     in6_pktinfo info = {};
     std::memcpy(&info, CMSG_DATA(part_of), sizeof info);
@@ -54,8 +56,9 @@ void Answer(int netns_fd, const Query& query, const std::string& text) {
   if (!fd.ok()) return;
   sockaddr_storage to = {};
   const socklen_t length = query.client.ToSockaddr(query.asked.family(), &to);
-  CHECK_EQ(sendto(fd.value(), text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&to), length),
-           static_cast<ssize_t>(text.size()));
+  CHECK_EQ(
+      sendto(fd.value(), text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&to), length),
+      static_cast<ssize_t>(text.size()));
   close(fd.value());
 }
 
@@ -65,20 +68,26 @@ std::string Ask(const std::string& server, bool connected) {
   const int fd = socket(to.family(), SOCK_DGRAM, 0);
   sockaddr_storage storage = {};
   socklen_t length = to.ToSockaddr(to.family(), &storage);
-  if (connected && connect(fd, reinterpret_cast<sockaddr*>(&storage), length) != 0) return ErrnoName(errno);
-  const ssize_t sent = connected ? send(fd, "who", 3, 0)
-                                 : sendto(fd, "who", 3, 0, reinterpret_cast<sockaddr*>(&storage), length);
+  if (connected && connect(fd, reinterpret_cast<sockaddr*>(&storage), length) != 0)
+    return ErrnoName(errno);
+  const ssize_t sent = connected
+                           ? send(fd, "who", 3, 0)
+                           : sendto(fd, "who", 3, 0, reinterpret_cast<sockaddr*>(&storage), length);
   if (sent != 3) return ErrnoName(errno);
   pollfd ready = {fd, POLLIN, 0};
   if (poll(&ready, 1, 2000) <= 0) return "silence";
   char text[512];
   length = sizeof storage;
-  const ssize_t size = recvfrom(fd, text, sizeof text, 0, reinterpret_cast<sockaddr*>(&storage), &length);
+  const ssize_t size =
+      recvfrom(fd, text, sizeof text, 0, reinterpret_cast<sockaddr*>(&storage), &length);
   if (size < 0) return ErrnoName(errno);
-  return SocketAddress::FromSockaddr(storage).ToString() + " says " + std::string(text, static_cast<size_t>(size));
+  return SocketAddress::FromSockaddr(storage).ToString() + " says " +
+         std::string(text, static_cast<size_t>(size));
 }
 
-TEST("dns: connected and unconnected clients get the answer from the server they asked, IPv4 and IPv6") {
+TEST(
+    "dns: connected and unconnected clients get the answer from the server they asked, IPv4 and "
+    "IPv6") {
   Captured world;
   REQUIRE(world.ok());
   for (const std::string server : {"10.96.0.10:53", "[fd77:a::53]:53"}) {
@@ -118,7 +127,8 @@ std::string AnswerOne(const std::string& at) {
   if (bind(fd, reinterpret_cast<sockaddr*>(&storage), length) != 0) return ErrnoName(errno);
   char text[512];
   length = sizeof storage;
-  if (recvfrom(fd, text, sizeof text, 0, reinterpret_cast<sockaddr*>(&storage), &length) < 0) return ErrnoName(errno);
+  if (recvfrom(fd, text, sizeof text, 0, reinterpret_cast<sockaddr*>(&storage), &length) < 0)
+    return ErrnoName(errno);
   sendto(fd, "real", 4, 0, reinterpret_cast<sockaddr*>(&storage), length);
   return "";
 }

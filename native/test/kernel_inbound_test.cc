@@ -52,16 +52,19 @@ TEST("inbound: plaintext and 15008 reach their listeners with true addresses") {
     int listener;
     const char* counter;
     const char* client;
-  } cases[] = {{"10.201.0.2:8080", world.b->listeners().inbound_plaintext, "steer_plaintext", "10.201.9.9"},
-               {"[fd77:a::2]:8080", world.b->listeners().inbound_plaintext, "steer_plaintext", "[fd77:a::99]"},
-               {"10.201.0.2:15008", world.b->listeners().inbound_hbone, "steer_hbone", "10.201.9.9"},
-               {"[fd77:a::2]:15008", world.b->listeners().inbound_hbone, "steer_hbone", "[fd77:a::99]"}};
+  } cases[] = {
+      {"10.201.0.2:8080", world.b->listeners().inbound_plaintext, "steer_plaintext", "10.201.9.9"},
+      {"[fd77:a::2]:8080", world.b->listeners().inbound_plaintext, "steer_plaintext",
+       "[fd77:a::99]"},
+      {"10.201.0.2:15008", world.b->listeners().inbound_hbone, "steer_hbone", "10.201.9.9"},
+      {"[fd77:a::2]:15008", world.b->listeners().inbound_hbone, "steer_hbone", "[fd77:a::99]"}};
   for (const auto& one : cases) {
     Running visit = Start(Router(), [&] {
       const SocketAddress to = *SocketAddress::Parse(one.to);
       const int fd = socket(to.family(), SOCK_STREAM, 0);
       sockaddr_storage storage = {};
-      const SocketAddress from = {*IpAddress::Parse(to.ip.is_v4() ? "10.201.9.9" : "fd77:a::99"), 0};
+      const SocketAddress from = {*IpAddress::Parse(to.ip.is_v4() ? "10.201.9.9" : "fd77:a::99"),
+                                  0};
       const socklen_t length = from.ToSockaddr(to.family(), &storage);
       bind(fd, reinterpret_cast<sockaddr*>(&storage), length);
       const std::string failed = FinishConnect(fd, to);
@@ -85,7 +88,8 @@ TEST("inbound: the application sees the client's address and answers it, IPv4 an
   REQUIRE(world.ok());
   Running application4 = Application("0.0.0.0:8080", 1);
   Running application6 = Application("[::]:8081", 1);
-  CHECK_EQ(Deliver(world, "10.201.0.1:555", "10.201.0.2:8080"), "application sees 10.201.0.1 at 10.201.0.2:8080");
+  CHECK_EQ(Deliver(world, "10.201.0.1:555", "10.201.0.2:8080"),
+           "application sees 10.201.0.1 at 10.201.0.2:8080");
   CHECK_EQ(Deliver(world, "[fd77:a::1]:555", "[fd77:a::2]:8081"),
            "application sees [fd77:a::1] at [fd77:a::2]:8081");
   CHECK_EQ(application4.Wait(), "ping");
@@ -109,7 +113,8 @@ TEST("inbound: a pod that calls itself through the mesh is delivered under its o
   Captured world;
   REQUIRE(world.ok());
   Running application = Application("0.0.0.0:8080", 1);
-  CHECK_EQ(Deliver(world, "10.201.0.2:1", "10.201.0.2:8080"), "application sees 10.201.0.2 at 10.201.0.2:8080");
+  CHECK_EQ(Deliver(world, "10.201.0.2:1", "10.201.0.2:8080"),
+           "application sees 10.201.0.2 at 10.201.0.2:8080");
   CHECK_EQ(application.Wait(), "ping");
   CHECK_EQ(world.Grown("approve_not_delivery"), 1u);
   CHECK_EQ(world.Grown("steer_self"), 1u);
@@ -121,7 +126,8 @@ TEST("inbound: a delivery survives the SYN cookies of an application with a shor
   CHECK_EQ(Shell("b", "sysctl -qw net.ipv4.tcp_syncookies=2"), "");
   Running application = Application("0.0.0.0:8080", 3, 1);
   for (int i = 0; i < 3; ++i) {
-    CHECK_EQ(Deliver(world, "10.201.0.1:1", "10.201.0.2:8080"), "application sees 10.201.0.1 at 10.201.0.2:8080");
+    CHECK_EQ(Deliver(world, "10.201.0.1:1", "10.201.0.2:8080"),
+             "application sees 10.201.0.1 at 10.201.0.2:8080");
   }
   CHECK_EQ(application.Wait(), "pingpingping");
   CHECK_EQ(Shell("b", "sysctl -qw net.ipv4.tcp_syncookies=1"), "");
@@ -179,7 +185,8 @@ TEST("inbound: the kubelet's probe reaches the application, another process of t
 TEST("inbound: addresses of different families cannot be delivered to each other") {
   Captured world;
   REQUIRE(world.ok());
-  CHECK(Deliver(world, "[fd77:a::1]:1", "10.201.0.2:8080").find("cannot reach") != std::string::npos);
+  CHECK(Deliver(world, "[fd77:a::1]:1", "10.201.0.2:8080").find("cannot reach") !=
+        std::string::npos);
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ std::string Footprint() {
       text += Shell(pod, std::string("ip ") + family + " rule");
       text += Shell(pod, std::string("ip ") + family + " route show table all");
     }
-    text += Shell(pod, "sysctl net.ipv4.tcp_fwmark_accept net.ipv4.fwmark_reflect net.ipv6.fwmark_reflect");
+    text += Shell(
+        pod, "sysctl net.ipv4.tcp_fwmark_accept net.ipv4.fwmark_reflect net.ipv6.fwmark_reflect");
     text += Shell(pod, "ss -aHtun");
   }
   const std::string root = PinDirectory().substr(0, PinDirectory().rfind("/node"));
@@ -36,7 +37,8 @@ std::string Footprint() {
   }
   for (const char* cgroup : {"pods", "agent", "probe"}) {
     const int fd = open(CgroupPath(cgroup).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (const auto type : {BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_INET6_CONNECT, BPF_CGROUP_SOCK_OPS}) {
+    for (const auto type :
+         {BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_INET6_CONNECT, BPF_CGROUP_SOCK_OPS}) {
       uint32_t ids[16] = {};
       uint32_t count = 16;
       bpf_prog_query(fd, type, 0, nullptr, ids, &count);
@@ -47,7 +49,8 @@ std::string Footprint() {
   return text;
 }
 
-/// An agent in a process of its own, so that it can be killed; says "ready", then waits for its end.
+/// An agent in a process of its own, so that it can be killed; says "ready", then waits for its
+/// end.
 Running OtherAgent() {
   return Start({"router", "agent"}, [] {
     auto node = NodeCapture::Open(NodeOptions());
@@ -60,7 +63,8 @@ Running OtherAgent() {
 }
 
 void WaitCaptured() {
-  for (int tries = 0; tries < 200 && Shell("a", "ip rule").find("lookup 47571") == std::string::npos; ++tries) {
+  for (int tries = 0;
+       tries < 200 && Shell("a", "ip rule").find("lookup 47571") == std::string::npos; ++tries) {
     usleep(20'000);
   }
   usleep(100'000);
@@ -93,13 +97,15 @@ TEST("lifecycle: fails closed after kill -9 of the agent, and the next one takes
     }
     return std::string();
   });
-  CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.2:8080"); }), "connected 10.201.0.2:8080 10.201.0.1 plaintext");
+  CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.2:8080"); }),
+           "connected 10.201.0.2:8080 10.201.0.1 plaintext");
   const std::string before = Footprint();
   Running agent = OtherAgent();
   WaitCaptured();
   agent.Kill();
   CHECK_EQ(agent.Wait(), "");
-  // Two seconds of SYNs into nowhere, as SO_SNDTIMEO reports it; the kernel would go on trying until an agent is back.
+  // Two seconds of SYNs into nowhere, as SO_SNDTIMEO reports it; the kernel would go on trying
+  // until an agent is back.
   CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.2:8080"); }), "EINPROGRESS");
   CHECK_EQ(Run(Router(), [] { return Visit("10.201.0.1:8080"); }), "ECONNREFUSED");
   {
@@ -134,7 +140,8 @@ TEST("lifecycle: fails closed after kill -9 of the agent, and the next one takes
     CHECK_EQ(pod.value()->Release().ToString(), "ok");
   }
   usleep(100'000);
-  CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.2:8080"); }), "connected 10.201.0.2:8080 10.201.0.1 plaintext");
+  CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.2:8080"); }),
+           "connected 10.201.0.2:8080 10.201.0.1 plaintext");
   CHECK_EQ(Shell("a", "ip rule").find("4757"), std::string::npos);
   CHECK(before.find("4757") == std::string::npos);
   server.Kill();
@@ -201,15 +208,20 @@ TEST("lifecycle: pins of a pod whose namespace is gone are swept") {
   CHECK_EQ(agent.Wait(), "captured");
   CHECK(Footprint() != before);
   Shell("", "ip netns del " + NetnsPath("brief").substr(11));
-  { auto node = NodeCapture::Open(NodeOptions()); CHECK(node.ok()); }
+  {
+    auto node = NodeCapture::Open(NodeOptions());
+    CHECK(node.ok());
+  }
   CHECK_EQ(Footprint(), before);
 }
 
 TEST("lifecycle: a listener of the wrong kind drops instead of passing") {
   Captured world;
   REQUIRE(world.ok());
-  const int map = bpf_obj_get(("/tmp" + PinDirectory().substr(4, PinDirectory().find("node.one") - 4) +
-                               "node+one/v1/pods/pod+a/" + MESH_MAP_LISTENERS).c_str());
+  const int map =
+      bpf_obj_get(("/tmp" + PinDirectory().substr(4, PinDirectory().find("node.one") - 4) +
+                   "node+one/v1/pods/pod+a/" + MESH_MAP_LISTENERS)
+                      .c_str());
   REQUIRE(map >= 0);
   const uint32_t slot = MESH_LISTENER_OUTBOUND;
   const auto wrong = static_cast<uint64_t>(world.a->listeners().dns_udp);
@@ -254,13 +266,16 @@ TEST("lifecycle: what cannot be captured is refused with a reason and changes no
   CHECK_EQ(Footprint(), before);
   NodeCaptureOptions wrong = NodeOptions();
   wrong.bpf_directory = "/nowhere";
-  CHECK(NodeCapture::Open(wrong).status().detail.find("/nowhere/connect.bpf.o") != std::string::npos);
+  CHECK(NodeCapture::Open(wrong).status().detail.find("/nowhere/connect.bpf.o") !=
+        std::string::npos);
   wrong = NodeOptions();
   wrong.pods_cgroup = CgroupPath("none");
-  CHECK(NodeCapture::Open(wrong).status().ToString().find("ancestor of all pods") != std::string::npos);
+  CHECK(NodeCapture::Open(wrong).status().ToString().find("ancestor of all pods") !=
+        std::string::npos);
   wrong = NodeOptions();
   wrong.pin_directory = "/run/not-bpf/v1";
-  CHECK(NodeCapture::Open(wrong).status().detail.find("is not in a bpf filesystem") != std::string::npos);
+  CHECK(NodeCapture::Open(wrong).status().detail.find("is not in a bpf filesystem") !=
+        std::string::npos);
   CHECK_EQ(Footprint(), before);
 }
 
@@ -276,7 +291,8 @@ TEST("lifecycle: pins of another ABI version are refused, not reinterpreted") {
   const uint32_t key = 0;
   uint32_t version = MESH_ABI_VERSION + 1;
   bpf_map_update_elem(map, &key, &version, BPF_ANY);
-  CHECK(NodeCapture::Open(NodeOptions()).status().detail.find("with ABI 2, this one has 1") != std::string::npos);
+  CHECK(NodeCapture::Open(NodeOptions()).status().detail.find("with ABI 2, this one has 1") !=
+        std::string::npos);
   version = MESH_ABI_VERSION;
   bpf_map_update_elem(map, &key, &version, BPF_ANY);
   close(map);
@@ -291,7 +307,8 @@ TEST("lifecycle: connections older than capture are found and ended, others are 
     return ReadAll(fds[0]) + ReadAll(fds[1]);
   });
   Running old = Start(PodA(), [] { return Visit("10.201.9.9:7000"); });
-  for (int tries = 0; tries < 100 && Shell("a", "ss -tnH state established").empty(); ++tries) usleep(20'000);
+  for (int tries = 0; tries < 100 && Shell("a", "ss -tnH state established").empty(); ++tries)
+    usleep(20'000);
   Captured world;
   REQUIRE(world.ok());
   Running captured = Start(PodA(), [] { return Visit("10.201.9.9:7000"); });
@@ -324,7 +341,8 @@ TEST("lifecycle: approvals that do not fit are counted and steered, not passed")
   mesh_approval filler = {};
   const uint32_t value = 0;
   uint64_t filled = 0;
-  while (bpf_map_update_elem(map, &filler, &value, BPF_ANY) == 0) filler.netns_cookie = UINT64_MAX - ++filled;
+  while (bpf_map_update_elem(map, &filler, &value, BPF_ANY) == 0)
+    filler.netns_cookie = UINT64_MAX - ++filled;
   CHECK_EQ(world.Grown("map_approvals_entries"), static_cast<uint64_t>(MESH_APPROVALS_MAX));
   const SocketAddress to = *SocketAddress::Parse("10.201.0.2:8080");
   auto fd = OpenDeliverySocket(world.b->netns_fd(), *SocketAddress::Parse("10.201.0.1:1"), to);
@@ -340,20 +358,23 @@ TEST("lifecycle: approvals that do not fit are counted and steered, not passed")
 
 TEST("probe: this kernel has all that capture needs") {
   for (const KernelFeature& feature : ProbeKernel(NodeOptions())) {
-    CHECK_EQ(feature.name + (feature.present || !feature.required ? "" : ": " + feature.detail), feature.name);
+    CHECK_EQ(feature.name + (feature.present || !feature.required ? "" : ": " + feature.detail),
+             feature.name);
     CHECK(feature.present == feature.remedy.empty());
   }
 }
 
 TEST("probe: without privileges it says what is missing and how to get it") {
-  CHECK_EQ(Run(Router(), [] {
-             if (setresuid(65534, 65534, 65534) != 0) return ErrnoName(errno);
-             std::string missing;
-             for (const KernelFeature& feature : ProbeKernel(NodeOptions())) {
-               if (feature.name == "eBPF maps" && !feature.present) missing = feature.remedy.substr(0, 11);
-             }
-             return missing;
-           }),
+  CHECK_EQ(Run(Router(),
+               [] {
+                 if (setresuid(65534, 65534, 65534) != 0) return ErrnoName(errno);
+                 std::string missing;
+                 for (const KernelFeature& feature : ProbeKernel(NodeOptions())) {
+                   if (feature.name == "eBPF maps" && !feature.present)
+                     missing = feature.remedy.substr(0, 11);
+                 }
+                 return missing;
+               }),
            "run as root");
 }
 

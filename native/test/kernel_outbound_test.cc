@@ -68,8 +68,10 @@ TEST("outbound: loopback and the pod's own addresses are not captured") {
   REQUIRE(world.ok());
   Running server4 = Serve(PodA(), "0.0.0.0:8080");
   Running server6 = Serve(PodA(), "[::]:8081");
-  CHECK_EQ(Run(PodA(), [] { return Visit("127.0.0.1:8080"); }), "connected 127.0.0.1:8080 127.0.0.1 hello 127.0.0.1");
-  CHECK_EQ(Run(PodA(), [] { return Visit("0.0.0.0:8080"); }), "connected 127.0.0.1:8080 127.0.0.1 hello 127.0.0.1");
+  CHECK_EQ(Run(PodA(), [] { return Visit("127.0.0.1:8080"); }),
+           "connected 127.0.0.1:8080 127.0.0.1 hello 127.0.0.1");
+  CHECK_EQ(Run(PodA(), [] { return Visit("0.0.0.0:8080"); }),
+           "connected 127.0.0.1:8080 127.0.0.1 hello 127.0.0.1");
   CHECK_EQ(world.Grown("connect_loopback"), 2u);
   CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.1:8080"); }),
            "connected 10.201.0.1:8080 10.201.0.1 hello 10.201.0.1");
@@ -99,7 +101,8 @@ TEST("outbound: an application can listen on a port that the pod has connections
   const int live = Accept(world.a->listeners().outbound);
   REQUIRE(live >= 0);
   Running server = Serve(PodA(), "0.0.0.0:8082");
-  CHECK_EQ(Run(PodA(), [] { return Visit("127.0.0.1:8082"); }), "connected 127.0.0.1:8082 127.0.0.1 hello 127.0.0.1");
+  CHECK_EQ(Run(PodA(), [] { return Visit("127.0.0.1:8082"); }),
+           "connected 127.0.0.1:8082 127.0.0.1 hello 127.0.0.1");
   close(live);
   visit.Wait();
   server.Kill();
@@ -107,7 +110,8 @@ TEST("outbound: an application can listen on a port that the pod has connections
 
 std::string VisitBound(const std::string& device) {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device.data(), static_cast<socklen_t>(device.size())) != 0) {
+  if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device.data(),
+                 static_cast<socklen_t>(device.size())) != 0) {
     return "bind to device: " + ErrnoName(errno);
   }
   return FinishConnect(fd, *SocketAddress::Parse("10.201.0.2:8080"));
@@ -128,17 +132,20 @@ TEST("outbound: link-local and a family the pod has no address of are refused") 
   auto pod = node.value()->CapturePod(only4);
   REQUIRE(pod.ok());
   CHECK_EQ(Run(PodA(), [] { return Visit("[fd77:a::2]:8080"); }), "EPERM");
-  CHECK_EQ(Run(PodA(), [] {
-             const int fd = socket(AF_INET6, SOCK_STREAM, 0);
-             sockaddr_in6 to = {};
-             to.sin6_family = AF_INET6;
-             to.sin6_port = htons(8080);
-             to.sin6_addr.s6_addr[0] = 0xfe;
-             to.sin6_addr.s6_addr[1] = 0x80;
-             to.sin6_addr.s6_addr[15] = 1;
-             to.sin6_scope_id = 2;
-             return connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0 ? "connected" : ErrnoName(errno);
-           }),
+  CHECK_EQ(Run(PodA(),
+               [] {
+                 const int fd = socket(AF_INET6, SOCK_STREAM, 0);
+                 sockaddr_in6 to = {};
+                 to.sin6_family = AF_INET6;
+                 to.sin6_port = htons(8080);
+                 to.sin6_addr.s6_addr[0] = 0xfe;
+                 to.sin6_addr.s6_addr[1] = 0x80;
+                 to.sin6_addr.s6_addr[15] = 1;
+                 to.sin6_scope_id = 2;
+                 return connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0
+                            ? "connected"
+                            : ErrnoName(errno);
+               }),
            "EPERM");
   uint64_t family = 0;
   uint64_t link_local = 0;
@@ -157,13 +164,15 @@ TEST("outbound: link-local and a family the pod has no address of are refused") 
 std::string VisitMarked(unsigned int mark, bool loopback_first) {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
   setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark);
-  const std::string failed =
-      FinishConnect(fd, *SocketAddress::Parse(loopback_first ? "127.0.0.1:8080" : "10.201.0.2:8080"));
+  const std::string failed = FinishConnect(
+      fd, *SocketAddress::Parse(loopback_first ? "127.0.0.1:8080" : "10.201.0.2:8080"));
   if (!failed.empty()) return failed;
   unsigned int after = 0;
   socklen_t size = sizeof after;
   getsockopt(fd, SOL_SOCKET, SO_MARK, &after, &size);
-  return ReadAll(fd) + (after == 0 ? " unmarked" : after == MESH_MARK_CAPTURE ? " captured" : " marked");
+  return ReadAll(fd) + (after == 0                   ? " unmarked"
+                        : after == MESH_MARK_CAPTURE ? " captured"
+                                                     : " marked");
 }
 
 TEST("outbound: fails closed when the application sets marks of its own") {
@@ -183,7 +192,8 @@ TEST("outbound: a socket reused for loopback loses the mark") {
   Captured world;
   REQUIRE(world.ok());
   Running server = Serve(PodA(), "127.0.0.1:8080");
-  CHECK_EQ(Run(PodA(), [] { return VisitMarked(MESH_MARK_CAPTURE, true); }), "hello 127.0.0.1 unmarked");
+  CHECK_EQ(Run(PodA(), [] { return VisitMarked(MESH_MARK_CAPTURE, true); }),
+           "hello 127.0.0.1 unmarked");
   CHECK_EQ(world.Grown("connect_mark_cleared"), 1u);
   server.Kill();
 }
@@ -195,11 +205,13 @@ TEST("outbound: what is not a captured pod's TCP is left alone") {
   CHECK_EQ(Run({"router", "pods/a"}, [] { return Visit("10.201.9.9:8080"); }),
            "connected 10.201.9.9:8080 10.201.9.9 hello 10.201.9.9");
   CHECK_EQ(world.Grown("connect_not_captured"), 1u);
-  CHECK_EQ(Run(PodA(), [] {
-             const int fd = socket(AF_INET, SOCK_DGRAM, 0);
-             const std::string failed = FinishConnect(fd, *SocketAddress::Parse("10.201.9.9:4000"));
-             return failed + LocalOf(fd).substr(0, 10);
-           }),
+  CHECK_EQ(Run(PodA(),
+               [] {
+                 const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+                 const std::string failed =
+                     FinishConnect(fd, *SocketAddress::Parse("10.201.9.9:4000"));
+                 return failed + LocalOf(fd).substr(0, 10);
+               }),
            "10.201.0.1");
   CHECK_EQ(world.Grown("connect_not_tcp"), 1u);
   // The agent dials as the pod: from the pod's address, past the hook, to the real server.
@@ -224,7 +236,8 @@ TEST("outbound: MPTCP and fast open do not slip past the hook") {
       if (mptcp) {
         const std::string failed = FinishConnect(fd, to);
         if (!failed.empty()) return failed;
-      } else if (sendto(fd, "early", 5, MSG_FASTOPEN, reinterpret_cast<sockaddr*>(&storage), length) != 5) {
+      } else if (sendto(fd, "early", 5, MSG_FASTOPEN, reinterpret_cast<sockaddr*>(&storage),
+                        length) != 5) {
         return ErrnoName(errno);
       }
       return ReadAll(fd);

@@ -34,7 +34,8 @@ std::string Tag() { return "gwa-" + std::to_string(world_pid); }
 
 std::string CgroupRoot() {
   std::ifstream mounts("/proc/self/mounts");
-  for (std::string device, where, type, rest; mounts >> device >> where >> type && std::getline(mounts, rest);) {
+  for (std::string device, where, type, rest;
+       mounts >> device >> where >> type && std::getline(mounts, rest);) {
     if (type == "cgroup2") return where;
   }
   return "";
@@ -62,47 +63,51 @@ std::string PodScript(const std::string& pod, int index) {
   const std::string ns = Tag() + "-" + pod;
   const std::string router = "ip netns exec " + Tag() + "-router ";
   const std::string i = std::to_string(index);
-  return "ip netns add " + ns + "\nip -n " + ns + " link set lo up\n" +
-         "ip -n " + Tag() + "-router link add v" + pod + " type veth peer name eth0 netns " + ns + "\n" +
-         "ip -n " + ns + " addr add 10.201.0." + i + "/32 dev eth0\n" +
-         "ip -n " + ns + " addr add fd77:a::" + i + "/128 dev eth0 nodad\n" +
-         "ip -n " + ns + " link set eth0 up\n" +
-         router + "ip addr add 169.254.1.1/32 dev v" + pod + "\n" +
-         router + "ip addr add fe80::1/64 dev v" + pod + " nodad\n" +
-         router + "ip link set v" + pod + " up\n" +
-         router + "ip route add 10.201.0." + i + "/32 dev v" + pod + "\n" +
-         router + "ip route add fd77:a::" + i + "/128 dev v" + pod + "\n" +
-         "ip -n " + ns + " route add 169.254.1.1 dev eth0 scope link\n" +
-         "ip -n " + ns + " route add default via 169.254.1.1 dev eth0\n" +
-         "ip -n " + ns + " -6 route add default via fe80::1 dev eth0\n";
+  return "ip netns add " + ns + "\nip -n " + ns + " link set lo up\n" + "ip -n " + Tag() +
+         "-router link add v" + pod + " type veth peer name eth0 netns " + ns + "\n" + "ip -n " +
+         ns + " addr add 10.201.0." + i + "/32 dev eth0\n" + "ip -n " + ns +
+         " addr add fd77:a::" + i + "/128 dev eth0 nodad\n" + "ip -n " + ns +
+         " link set eth0 up\n" + router + "ip addr add 169.254.1.1/32 dev v" + pod + "\n" + router +
+         "ip addr add fe80::1/64 dev v" + pod + " nodad\n" + router + "ip link set v" + pod +
+         " up\n" + router + "ip route add 10.201.0." + i + "/32 dev v" + pod + "\n" + router +
+         "ip route add fd77:a::" + i + "/128 dev v" + pod + "\n" + "ip -n " + ns +
+         " route add 169.254.1.1 dev eth0 scope link\n" + "ip -n " + ns +
+         " route add default via 169.254.1.1 dev eth0\n" + "ip -n " + ns +
+         " -6 route add default via fe80::1 dev eth0\n";
 }
 
 /// A pod with the address of a, alone on a cable to itself.
 std::string TwinScript() {
   const std::string twin = "ip -n " + Tag() + "-twin ";
-  return "ip netns add " + Tag() + "-twin\n" + twin + "link set lo up\n" + twin + "link add eth0 type veth peer name end\n" + twin + "link set end up\n" + twin +
-         "addr add 10.201.0.1/32 dev eth0\n" + twin + "link set eth0 up\n" + twin + "route add default dev eth0\n";
+  return "ip netns add " + Tag() + "-twin\n" + twin + "link set lo up\n" + twin +
+         "link add eth0 type veth peer name end\n" + twin + "link set end up\n" + twin +
+         "addr add 10.201.0.1/32 dev eth0\n" + twin + "link set eth0 up\n" + twin +
+         "route add default dev eth0\n";
 }
 
 bool Make() {
   const std::string cgroup = CgroupRoot() + "/" + Tag();
   const std::string router = Tag() + "-router";
-  return Script("ip netns add " + router + "\nip -n " + router + " link set lo up\n" +
-                "ip -n " + router + " addr add 10.201.9.9/32 dev lo\n" +
-                "ip -n " + router + " addr add fd77:a::99/128 dev lo nodad\n" +
-                "ip netns exec " + router + " sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1\n" +
-                PodScript("a", 1) + PodScript("b", 2) + TwinScript() +
-                "mkdir -p " + cgroup + "/pods/a " + cgroup + "/pods/b " + cgroup + "/pods/twin " + cgroup + "/agent " + cgroup + "/probe\n" +
-                "mkdir -p /tmp/" + Tag() + "\nmount -t bpf " + Tag() + " /tmp/" + Tag() + "\n");
+  return Script("ip netns add " + router + "\nip -n " + router + " link set lo up\n" + "ip -n " +
+                router + " addr add 10.201.9.9/32 dev lo\n" + "ip -n " + router +
+                " addr add fd77:a::99/128 dev lo nodad\n" + "ip netns exec " + router +
+                " sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1\n" +
+                PodScript("a", 1) + PodScript("b", 2) + TwinScript() + "mkdir -p " + cgroup +
+                "/pods/a " + cgroup + "/pods/b " + cgroup + "/pods/twin " + cgroup + "/agent " +
+                cgroup + "/probe\n" + "mkdir -p /tmp/" + Tag() + "\nmount -t bpf " + Tag() +
+                " /tmp/" + Tag() + "\n");
 }
 
 void Unmake() {
   const std::string cgroup = CgroupRoot() + "/" + Tag();
   Script("umount /tmp/" + Tag() + " || true\nrmdir /tmp/" + Tag() + " || true\n" +
-         "for i in 1 2 3 4 5 6 7 8 9 10; do p=$(cat " + cgroup + "/cgroup.procs " + cgroup + "/*/cgroup.procs " +
-         cgroup + "/pods/*/cgroup.procs 2>/dev/null || true); [ -z \"$p\" ] && break; kill -9 $p || true; sleep 0.1; done\n" +
-         "for n in a b twin brief router; do ip netns del " + Tag() + "-$n 2>/dev/null || true; done\n" +
-         "rmdir " + cgroup + "/pods/*/ " + cgroup + "/*/ " + cgroup + " || true\n");
+         "for i in 1 2 3 4 5 6 7 8 9 10; do p=$(cat " + cgroup + "/cgroup.procs " + cgroup +
+         "/*/cgroup.procs " + cgroup +
+         "/pods/*/cgroup.procs 2>/dev/null || true); [ -z \"$p\" ] && break; kill -9 $p || true; "
+         "sleep 0.1; done\n" +
+         "for n in a b twin brief router; do ip netns del " + Tag() +
+         "-$n 2>/dev/null || true; done\n" + "rmdir " + cgroup + "/pods/*/ " + cgroup + "/*/ " +
+         cgroup + " || true\n");
 }
 
 void JoinOrDie(const Place& place) {
@@ -163,7 +168,8 @@ Running Start(const Place& place, const std::function<std::string()>& act) {
   if (pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     close(ends[0]);
-    // What the tests hold, sockets and the lock above all, is not this program's. Namespaces are: the way home is one.
+    // What the tests hold, sockets and the lock above all, is not this program's. Namespaces are:
+    // the way home is one.
     for (int fd = 3; fd < 256; ++fd) {
       char target[16] = {};
       const std::string link = "/proc/self/fd/" + std::to_string(fd);
@@ -179,7 +185,8 @@ Running Start(const Place& place, const std::function<std::string()>& act) {
   return Running(pid, UniqueFd(ends[0]));
 }
 
-Running StartServer(const Place& place, const std::string& port, const std::function<std::string()>& act) {
+Running StartServer(const Place& place, const std::string& port,
+                    const std::function<std::string()>& act) {
   Running server = Start(place, act);
   for (int tries = 0; tries < 100; ++tries) {
     if (!Shell(place.netns, "ss -ltunH sport = :" + port).empty()) return server;
@@ -189,14 +196,17 @@ Running StartServer(const Place& place, const std::string& port, const std::func
   return server;
 }
 
-std::string Run(const Place& place, const std::function<std::string()>& act) { return Start(place, act).Wait(); }
+std::string Run(const Place& place, const std::function<std::string()>& act) {
+  return Start(place, act).Wait();
+}
 
 std::string Shell(const std::string& netns, const std::string& command) {
   return Output(netns.empty() ? command : "ip netns exec " + Tag() + "-" + netns + " " + command);
 }
 
 NodeCaptureOptions NodeOptions() {
-  return {PinDirectory(), CgroupPath("pods"), CgroupPath("agent"), CgroupPath("probe"), BpfDirectory()};
+  return {PinDirectory(), CgroupPath("pods"), CgroupPath("agent"), CgroupPath("probe"),
+          BpfDirectory()};
 }
 
 PodCaptureOptions PodOptions(const std::string& name, bool dns) {
@@ -243,8 +253,8 @@ uint64_t Captured::Grown(const std::string& counter) {
 }
 
 void CloseAll(const PodListeners& listeners) {
-  for (const int fd : {listeners.outbound, listeners.inbound_plaintext, listeners.inbound_hbone, listeners.dns_udp,
-                       listeners.dns_tcp}) {
+  for (const int fd : {listeners.outbound, listeners.inbound_plaintext, listeners.inbound_hbone,
+                       listeners.dns_udp, listeners.dns_tcp}) {
     if (fd >= 0) close(fd);
   }
 }
@@ -327,7 +337,8 @@ int Listen(const std::string& at, int backlog) {
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   sockaddr_storage storage = {};
   const socklen_t length = address.ToSockaddr(address.family(), &storage);
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&storage), length) != 0 || listen(fd, backlog) != 0) {
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&storage), length) != 0 ||
+      listen(fd, backlog) != 0) {
     std::perror(("listen at " + at).c_str());
   }
   return fd;
@@ -346,7 +357,8 @@ std::string ErrnoName(int error) { return strerrorname_np(error); }
 
 int RunInWorld(int argc, char** argv) {
   if (geteuid() != 0) {
-    std::cout << "kernel tests need root: network namespaces, cgroups and eBPF are real here" << std::endl;
+    std::cout << "kernel tests need root: network namespaces, cgroups and eBPF are real here"
+              << std::endl;
     return 1;
   }
   world_pid = getpid();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small real world for kernel tests: two pods and a router as network namespaces, joined by veths, with cgroups and a
-// bpffs of their own. The test process plays the agent. Everything carries the prefix gwa- and the process id, and goes
-// away with the world, also when the tests crash or are killed.
+// A small real world for kernel tests: two pods and a router as network namespaces, joined by
+// veths, with cgroups and a bpffs of their own. The test process plays the agent. Everything
+// carries the prefix gwa- and the process id, and goes away with the world, also when the tests
+// crash or are killed.
 //
 //   pod a 10.201.0.1 fd77:a::1 ── router 10.201.9.9 fd77:a::99 ── pod b 10.201.0.2 fd77:a::2
 //   pod twin 10.201.0.1, joined to nothing
@@ -22,7 +23,9 @@ namespace groundwire::world {
 class Running {
  public:
   Running(pid_t pid, UniqueFd output) : pid_(pid), output_(std::move(output)) {}
-  Running(Running&& other) noexcept : pid_(other.pid_), output_(std::move(other.output_)) { other.pid_ = 0; }
+  Running(Running&& other) noexcept : pid_(other.pid_), output_(std::move(other.output_)) {
+    other.pid_ = 0;
+  }
   ~Running();
   /// Its answer; kills it after five seconds.
   std::string Wait();
@@ -34,7 +37,8 @@ class Running {
   UniqueFd output_;
 };
 
-/// Where a program runs: a namespace by name ("a", "b", "twin", "router") and a cgroup ("pods/a", "agent", "probe", "").
+/// Where a program runs: a namespace by name ("a", "b", "twin", "router") and a cgroup ("pods/a",
+/// "agent", "probe", "").
 struct Place {
   std::string netns;
   std::string cgroup;
@@ -50,8 +54,10 @@ std::string BpfDirectory();
 
 /// Forks a process there that does `act` and tells what it returned.
 Running Start(const Place& place, const std::function<std::string()>& act);
-/// The same for a program that listens; returns when something in that namespace listens on the port.
-Running StartServer(const Place& place, const std::string& port, const std::function<std::string()>& act);
+/// The same for a program that listens; returns when something in that namespace listens on the
+/// port.
+Running StartServer(const Place& place, const std::string& port,
+                    const std::function<std::string()>& act);
 std::string Run(const Place& place, const std::function<std::string()>& act);
 /// A command line through the shell in that namespace ("" is the one of the tests); its output.
 std::string Shell(const std::string& netns, const std::string& command);
@@ -91,7 +97,8 @@ std::string FinishConnect(int fd, const SocketAddress& to);
 /// Called by programs in pods. A TCP connection to `to`; -1 and errno.
 int Connect(const std::string& to);
 int Listen(const std::string& at, int backlog = 16);
-/// "connected PEER LOCAL READ": connects, says what getpeername and getsockname say, and what it read to the end.
+/// "connected PEER LOCAL READ": connects, says what getpeername and getsockname say, and what it
+/// read to the end.
 std::string Visit(const std::string& to);
 std::string ErrnoName(int error);
 
