@@ -223,6 +223,29 @@ TEST("outbound: what is not a captured pod's TCP is left alone") {
   server.Kill();
 }
 
+TEST("outbound: an agent whose cgroup is below the pods' is not captured by itself") {
+  NodeCaptureOptions options = NodeOptions();
+  options.agent_cgroup = CgroupPath("pods/b");
+  auto node = NodeCapture::Open(options);
+  REQUIRE(node.ok());
+  auto pod = node.value()->CapturePod(PodOptions("a"));
+  REQUIRE(pod.ok());
+  Running server = Serve(Router(), "10.201.9.9:8080");
+  auto fd = OpenPodSocket(pod.value()->netns_fd(), AF_INET);
+  REQUIRE(fd.ok());
+  CHECK_EQ(FinishConnect(fd.value(), *SocketAddress::Parse("10.201.9.9:8080")), "");
+  CHECK_EQ(ReadAll(fd.value()), "hello 10.201.0.1");
+  close(fd.value());
+  auto counters = node.value()->ReadCounters();
+  REQUIRE(counters.ok());
+  for (const auto& [name, value] : counters.value()) {
+    if (name == "connect_agent") CHECK_EQ(value, 1u);
+  }
+  server.Kill();
+  CloseAll(pod.value()->listeners());
+  CHECK_EQ(pod.value()->Release().ToString(), "ok");
+}
+
 TEST("outbound: MPTCP and fast open do not slip past the hook") {
   Captured world;
   REQUIRE(world.ok());
