@@ -52,6 +52,7 @@ struct HboneStream {
   bool deferred = false;
   bool answered = false;
   bool peer_ended = false;
+  bool refused = false;
   uint16_t status = 0;
   /// Server, while headers arrive.
   std::unique_ptr<HboneRequest> request;
@@ -160,6 +161,17 @@ struct HboneCallbacks {
     self->Close(ErrorCode::kHboneProtocol, "too many streams reset before they were answered");
   }
 
+  /// The end of a refused request may never come: NO_ERROR after the complete response says "stop sending" (RFC 9113
+  /// 8.1). Only after it has been sent, because nghttp2 drops what waits for a stream that is being reset.
+  static int OnFrameSent(nghttp2_session* http2, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type != NGHTTP2_HEADERS) return 0;
+    const HboneStream* stream = Find(Self(user), frame->hd.stream_id);
+    if (stream != nullptr && stream->refused && !stream->peer_ended) {
+      (void)nghttp2_submit_rst_stream(http2, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
+    }
+    return 0;
+  }
+
   static int OnDataChunk(nghttp2_session* http2, uint8_t, int32_t id, const uint8_t* data, size_t size,
                          void* user) {
     HboneSession* self = Self(user);
@@ -228,6 +240,7 @@ struct HboneCallbacks {
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, OnBeginHeaders);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, OnHeader);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, OnFrame);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, OnFrameSent);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, OnDataChunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, OnStreamClose);
     nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, DataFrameLength);
@@ -479,10 +492,7 @@ void HboneSession::Refuse(HboneStream* stream, uint16_t status) {
   const std::string value = std::to_string(status);
   const nghttp2_nv header = HeaderOf(name, value);
   (void)nghttp2_submit_response(http2_, stream->id, &header, 1, nullptr);
-  // The request's own end may never come; NO_ERROR after a complete response says "stop sending" (RFC 9113 8.1).
-  if (!stream->peer_ended) {
-    (void)nghttp2_submit_rst_stream(http2_, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
-  }
+  stream->refused = true;
   ScheduleSend();
 }
 

@@ -15,9 +15,6 @@ void AcceptInboundPlaintext(Worker* worker, const std::shared_ptr<const Pod>& po
   if (!worker->HasRoomForConnection()) {
     worker->counters().Add(Counter::kLimitConnections);
     refusal = ErrorCode::kLimitConnections;
-  } else if (pod->IsListenerPort(original_dst.port)) {
-    worker->counters().Add(Counter::kIllegalDestination);
-    refusal = ErrorCode::kIllegalDestination;
   }
   auto connection =
       std::make_unique<InboundPlaintextConnection>(worker, pod, std::move(fd), source, original_dst);
@@ -65,6 +62,11 @@ void InboundPlaintextConnection::OnVerdict(const InboundVerdict& verdict) {
   if (code != ErrorCode::kNone) return End(code);
   const SocketAddress application{record_.original_dst.ip, DeliverPortOf(*verdict, record_.original_dst.port, "")};
   record_.next_hop = application;
+  // The pod's own listener would take it for another connection from outside, for ever.
+  if (pod_->IsListenerPort(application.port)) {
+    worker_->counters().Add(Counter::kIllegalDestination);
+    return End(ErrorCode::kIllegalDestination);
+  }
   dial_ = std::make_unique<Dial>(worker_->loop(), this);
   dial_->Start(worker_->sockets().OpenDeliverySocket(pod_->netns_fd, record_.source, application), application,
                worker_->options().connect_timeout_ms);

@@ -2,8 +2,9 @@
 // The life of a connection that reaches a captured pod without the mesh.
 //
 //   1. accept from the pod's plaintext listener    bound reached: LIMIT_CONNECTIONS
-//   2. original destination (getsockname)          own listener: ILLEGAL_DESTINATION
-//   3. verdict, with no identity                   VERDICT_QUEUE_FULL, VERDICT_TIMEOUT, or the verdict's refusal
+//   2. original destination (getsockname)
+//   3. verdict, with no identity                   VERDICT_QUEUE_FULL, VERDICT_TIMEOUT, or the verdict's refusal;
+//                                                  own listener: ILLEGAL_DESTINATION
 //   4. deliver in the pod's namespace              CONNECT_*
 //   5. relay until both directions have ended      PEER_RESET, POLICY_LATE_DENIED, DRAINED, ...
 //   6. Finish: flow row, one event

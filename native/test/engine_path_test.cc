@@ -1,59 +1,208 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole engine, real sockets: outbound listener → HBONE → inbound delivery, and the other two hops.
+// The whole engine over real sockets: the ways of a connection's bytes.
+#include <thread>
+
 #include "check.h"
-#include "support/agent.h"
+#include "socket_options.h"
+#include "support/mesh.h"
 
 using namespace groundwire;
 
 namespace {
 
-/// Pod 1 calls an application in pod 2 through a tunnel.
-struct Mesh {
-  explicit Mesh(const std::function<void(EngineOptions*)>& adjust = [](EngineOptions*) {}) : agent(adjust) {
-    agent.AddPod(1);
-    agent.AddPod(2);
-    app = ListenOn("10.202.2.1");
-    hbone = At("10.202.2.1", PortOf(agent.node.ListenersOf(2).inbound_hbone));
-    const std::string authority = At("10.202.2.1", PortOf(app.get())).ToString();
-    agent.SetRules(
-        [this, authority](const msg::OutboundQuestion& q) {
-          return TestAgent::Hbone(q.question, hbone, authority, {IdentityOf("pod2")});
-        },
-        [](const msg::InboundQuestion& q) { return TestAgent::Allow(q.question); });
-  }
-  /// As a program in pod 1 that dials 10.202.77.7.
-  UniqueFd Dial() {
-    return ConnectTo(At("10.202.77.7", PortOf(agent.node.ListenersOf(1).outbound)), "10.202.1.1");
-  }
+constexpr auto kOutbound = msg::Direction::kOutbound;
+constexpr auto kInbound = msg::Direction::kInbound;
 
-  TestAgent agent;
-  UniqueFd app;
-  SocketAddress hbone;
-};
+std::string Pattern(size_t size) {
+  std::string bytes(size, '\0');
+  for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 31 + (i >> 12));
+  return bytes;
+}
 
 }  // namespace
 
 TEST("path: bytes go from a captured pod through a tunnel to the application and back") {
-  Mesh mesh;
-  const UniqueFd client = mesh.Dial();
-  REQUIRE(client.valid());
-  CHECK(SendAll(client, "ping"));
-  const UniqueFd server = AcceptOne(mesh.app);
-  REQUIRE(server.valid());
-  CHECK_EQ(ReceiveUpTo(server, 4), "ping");
-  CHECK(SendAll(server, "pong!"));
-  CHECK_EQ(ReceiveUpTo(client, 5), "pong!");
+  TestMesh mesh;
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  CHECK_EQ(PeerAddress(server.get()).ip.ToString(), "10.202.1.1");  // The client's address arrives unchanged.
+  const auto live = mesh.agent.Snapshot<msg::Connection>(msg::kPartConnections);
+  CHECK_EQ(live.size(), 2u);
+  const auto tunnels = mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels);
+  CHECK_EQ(tunnels.size(), 2u);
+
   shutdown(client.get(), SHUT_WR);
   CHECK_EQ(Peek(server), "end");
   CHECK(SendAll(server, "tail"));
   shutdown(server.get(), SHUT_WR);
   CHECK_EQ(ReceiveUpTo(client, 100), "tail");
-  const auto out = mesh.agent.Await<msg::ConnectionClosed>(
-      [](const msg::ConnectionClosed& e) { return e.direction == msg::Direction::kOutbound; });
+
+  const auto out = mesh.Closed(kOutbound);
+  const auto in = mesh.Closed(kInbound);
+  REQUIRE(out && in);
+  CHECK_EQ(CodeName(out), "NONE");
+  CHECK_EQ(CodeName(in), "NONE");
+  CHECK(out->opened && in->opened);
+  CHECK_EQ(out->bytes_sent, 1u);
+  CHECK_EQ(out->bytes_received, 5u);
+  CHECK_EQ(in->bytes_sent, 1u);
+  CHECK_EQ(in->bytes_received, 5u);
+  CHECK_EQ(out->hbone_status, 200);
+  CHECK_EQ(out->source_identity, IdentityOf("pod1"));
+  CHECK_EQ(out->destination_identity, IdentityOf("pod2"));
+  CHECK_EQ(in->source_identity, IdentityOf("pod1"));
+  CHECK_EQ(in->hbone_authority, mesh.app_address.ToString());
+  CHECK_EQ(in->traceparent, out->traceparent);
+  CHECK_EQ(out->traceparent.size(), 55u);
+  CHECK_EQ(out->flow_label, 12u);
+}
+
+TEST("path: eight megabytes each way arrive unchanged while the other direction is busy") {
+  TestMesh mesh;
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  const std::string up = Pattern(8 << 20);
+  const std::string down = Pattern((8 << 20) + 4321);
+  std::thread send_up([&, fd = &client] { SendAll(*fd, up); });
+  std::thread send_down([&, fd = &server] { SendAll(*fd, down); });
+  std::string got_up;
+  std::thread receive_up([&, fd = &server] { got_up = ReceiveUpTo(*fd, up.size()); });
+  const std::string got_down = ReceiveUpTo(client, down.size());
+  send_up.join();
+  send_down.join();
+  receive_up.join();
+  CHECK(got_up == up);
+  CHECK(got_down == down);
+}
+
+TEST("path: a reset of the client resets the application, and the other way round") {
+  TestMesh mesh;
+  auto first = mesh.Open();
+  REQUIRE(first.first.valid() && first.second.valid());
+  CloseWithReset(&first.first);
+  CHECK_EQ(Peek(first.second), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "PEER_RESET");
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "PEER_RESET");
+  auto second = mesh.Open();
+  REQUIRE(second.first.valid() && second.second.valid());
+  CloseWithReset(&second.second);
+  CHECK_EQ(Peek(second.first), "reset");
+}
+
+TEST("path: a slow reader stops its sender within the window and nobody else") {
+  TestMesh mesh([](EngineOptions* options) {
+    options->stream_window_bytes = 65536;
+    options->worker_threads = 1;  // both connections share one tunnel
+  });
+  auto slow = mesh.Open();
+  auto quick = mesh.Open();
+  REQUIRE(slow.first.valid() && quick.first.valid());
+  const std::string flood = Pattern(64 << 20);
+  size_t taken = 0;
+  for (int idle = 0; idle < 20;) {
+    const ssize_t count = send(slow.first.get(), flood.data(), 1 << 20, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (count > 0) {
+      taken += static_cast<size_t>(count);
+      idle = 0;
+    } else {
+      ++idle;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    if (taken > flood.size()) break;
+  }
+  CHECK(taken < flood.size());  // socket buffers and one window, never all of it
+  const std::string ping = Pattern(1 << 20);
+  std::thread send_ping([&] { SendAll(quick.first, ping); });
+  CHECK(ReceiveUpTo(quick.second, ping.size()) == ping);
+  send_ping.join();
+}
+
+TEST("path: connections of a pair share tunnels") {
+  TestMesh mesh;
+  for (int i = 0; i < 40; ++i) {
+    auto [client, server] = mesh.Open();
+    REQUIRE(client.valid() && server.valid());
+  }
+  CHECK(mesh.agent.Counter("tunnels_dialled") <= 2);  // one a worker
+  CHECK_EQ(mesh.agent.Counter("outbound_accepted"), 40u);
+  CHECK(mesh.agent.questions() <= 4);
+}
+
+TEST("path: three hundred connections at once spread over tunnels below the peer's limit") {
+  TestMesh mesh;
+  std::vector<std::pair<UniqueFd, UniqueFd>> open;
+  for (int i = 0; i < 300; ++i) {
+    open.push_back(mesh.Open());
+    REQUIRE(open.back().first.valid());
+  }
+  for (const msg::Tunnel& tunnel : mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels)) {
+    CHECK(tunnel.streams <= 100);
+  }
+  for (auto& [client, server] : open) CHECK(SendAll(client, "x"));
+  for (auto& [client, server] : open) CHECK_EQ(ReceiveUpTo(server, 1), "x");
+}
+
+TEST("path: passthrough dials the next hop without the mesh") {
+  TestMesh mesh;
+  mesh.agent.SetRules(
+      [&](const msg::OutboundQuestion& q) { return mesh.Direct(q.question, msg::HopKind::kPassthrough); }, nullptr);
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  client.Reset();
+  CHECK_EQ(Peek(server), "end");
+  server.Reset();
+  const auto out = mesh.Closed(kOutbound);
   REQUIRE(out.has_value());
-  CHECK_EQ(out->code, 0);
-  CHECK_EQ(out->bytes_sent, 4u);
-  CHECK_EQ(out->bytes_received, 9u);
+  CHECK(out->hop == msg::HopKind::kPassthrough);
+  CHECK_EQ(out->bytes_sent, 1u);
+  CHECK_EQ(out->bytes_received, 1u);
+}
+
+TEST("path: handoff asks for the destination's verdict and delivers with the client's address") {
+  TestMesh mesh;
+  mesh.agent.SetRules(
+      [&](const msg::OutboundQuestion& q) { return mesh.Direct(q.question, msg::HopKind::kHandoff); },
+      [](const msg::InboundQuestion& q) -> std::optional<msg::InboundAnswer> {
+        if (q.security != msg::Security::kHandoff || q.identity != IdentityOf("pod1") || q.pod != 2) return std::nullopt;
+        return TestAgent::Allow(q.question);
+      });
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  CHECK_EQ(PeerAddress(server.get()).ip.ToString(), "10.202.1.1");
+  const std::string bulk = Pattern(4 << 20);
+  std::thread sender([&, fd = &client] { SendAll(*fd, bulk); });
+  CHECK(ReceiveUpTo(server, bulk.size()) == bulk);
+  sender.join();
+  client.Reset();
+  server.Reset();
+  const auto out = mesh.Closed(kOutbound);
+  REQUIRE(out.has_value());
+  CHECK(out->hop == msg::HopKind::kHandoff);
+  CHECK_EQ(mesh.agent.Counter("tunnels_dialled"), 0u);
+  bool inbound_row = false;
+  for (const msg::Flow& flow : mesh.agent.Snapshot<msg::Flow>(msg::kPartFlows)) {
+    inbound_row = inbound_row || (flow.direction == kInbound && flow.flow_label == 21 && flow.opened == 1);
+  }
+  CHECK(inbound_row);
+}
+
+TEST("path: plaintext from outside of the mesh is delivered when its verdict allows") {
+  TestMesh mesh;
+  mesh.agent.SetRules(nullptr, [&](const msg::InboundQuestion& q) -> std::optional<msg::InboundAnswer> {
+    if (q.security != msg::Security::kNone || !q.identity.empty()) return std::nullopt;
+    msg::InboundAnswer answer = TestAgent::Allow(q.question, msg::BitOf(msg::ConsultedField::kDestinationPort));
+    answer.deliver_port = mesh.app_address.port;
+    return answer;
+  });
+  const uint16_t port = PortOf(mesh.agent.node.ListenersOf(2).inbound_plaintext);
+  const UniqueFd client = ConnectTo(At("10.202.2.1", port), "10.202.9.9");
+  CHECK(SendAll(client, "hello"));
+  const UniqueFd server = AcceptOne(mesh.app);
+  CHECK_EQ(ReceiveUpTo(server, 5), "hello");
+  CHECK_EQ(PeerAddress(server.get()).ip.ToString(), "10.202.9.9");
+  CHECK(SendAll(server, "bye"));
+  shutdown(server.get(), SHUT_WR);
+  CHECK_EQ(ReceiveUpTo(client, 10), "bye");
 }
 
 RUN_TESTS()

@@ -58,7 +58,8 @@ class LoopbackPod final : public PodCapture {
       : node_(node), pod_(pod), listeners_(listeners) {
     (void)Note("captured");
   }
-  int netns_fd() const override { return -1; }
+  /// Not a descriptor: the loopback sockets read the pod from it, and with that the address to dial from.
+  int netns_fd() const override { return static_cast<int>(pod_); }
   const PodListeners& listeners() const override { return listeners_; }
   Result<std::vector<TcpPair>> FindUncaptured() override {
     const std::lock_guard lock(node_->mutex);
@@ -110,23 +111,27 @@ class LoopbackCapture final : public NodeCapture {
 
 class LoopbackSockets final : public PodSockets {
  public:
-  Result<int> OpenPodSocket(int, int family) override {
-    const int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    return fd >= 0 ? Result<int>(fd) : Result<int>(Status::Error("socket", errno));
+  Result<int> OpenPodSocket(int netns_fd, int) override {
+    return From(At("10.202." + std::to_string(netns_fd) + ".1", 0));
   }
   Result<int> OpenDeliverySocket(int, const SocketAddress& client, const SocketAddress&) override {
+    return From({client.ip, 0});
+  }
+  Result<int> OpenDnsReplySocket(int, const SocketAddress& server) override {
+    return BoundSocket(server.ip.ToString(), server.port, SOCK_DGRAM | SOCK_NONBLOCK);
+  }
+
+ private:
+  static Result<int> From(const SocketAddress& address) {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return Status::Error("socket", errno);
     sockaddr_storage storage;
-    const socklen_t length = SocketAddress{client.ip, 0}.ToSockaddr(AF_INET, &storage);
+    const socklen_t length = address.ToSockaddr(AF_INET, &storage);
     if (bind(fd, reinterpret_cast<const sockaddr*>(&storage), length) != 0) {
       close(fd);
       return Status::Error("bind", errno);
     }
     return fd;
-  }
-  Result<int> OpenDnsReplySocket(int, const SocketAddress& server) override {
-    return BoundSocket(server.ip.ToString(), server.port, SOCK_DGRAM | SOCK_NONBLOCK);
   }
 };
 

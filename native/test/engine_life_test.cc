@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole engine over real sockets: what changes while connections live. Policy, certificates, pods, the engine itself.
+#include <thread>
+
+#include "check.h"
+#include "clock.h"
+#include "support/mesh.h"
+
+using namespace groundwire;
+
+namespace {
+
+constexpr auto kOutbound = msg::Direction::kOutbound;
+constexpr auto kInbound = msg::Direction::kInbound;
+
+bool Echoes(const UniqueFd& client, const UniqueFd& server) {
+  return SendAll(client, "?") && ReceiveUpTo(server, 1) == "?" && SendAll(server, "!") && ReceiveUpTo(client, 1) == "!";
+}
+
+msg::SetIdentity ShortLived(TestMesh* mesh, uint32_t pod, int64_t seconds) {
+  const std::string identity = IdentityOf("pod" + std::to_string(pod));
+  return mesh->agent.authority().Sign(identity, {{identity}, {}, -60, seconds});
+}
+
+}  // namespace
+
+TEST("life: an invalidated verdict that turns to deny ends the live connection on both sides") {
+  TestMesh mesh;
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  uint64_t verdict = 0;
+  for (const msg::Connection& live : mesh.agent.Snapshot<msg::Connection>(msg::kPartConnections)) {
+    if (live.direction == kInbound) verdict = live.verdict;
+  }
+  mesh.agent.SetRules([&](const msg::OutboundQuestion& q) { return mesh.ToPod2(q.question); },
+                      [](const msg::InboundQuestion& q) { return TestAgent::Deny(q.question, ErrorCode::kPolicyDenied); });
+  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{{verdict}}}).failed_index == -1);
+  CHECK_EQ(Peek(server), "reset");
+  CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "POLICY_LATE_DENIED");
+  CHECK_EQ(mesh.agent.Counter("connections_late_denied"), 1u);
+}
+
+TEST("life: a re-asked connection that is still allowed, or gets no answer, goes on") {
+  TestMesh mesh([](EngineOptions* options) { options->verdict_timeout_ms = 100; });
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  std::vector<uint64_t> verdicts;
+  for (const msg::Connection& live : mesh.agent.Snapshot<msg::Connection>(msg::kPartConnections)) {
+    verdicts.push_back(live.verdict);
+  }
+  mesh.agent.SetRules(nullptr, nullptr);
+  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{verdicts}}).failed_index == -1);
+  CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("verdict_timeouts") >= 2; }));
+  CHECK(Echoes(client, server));
+}
+
+TEST("life: new streams use a tunnel of the new certificate, live ones go on") {
+  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  for (int renewal = 0; renewal < 3; ++renewal) {
+    REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, 3600)}).failed_index == -1);
+    auto next = mesh.Open();
+    REQUIRE(next.first.valid());
+    CHECK(Echoes(client, server));
+  }
+  CHECK(mesh.agent.Counter("tunnels_dialled") >= 4);
+}
+
+TEST("life: a transfer outlives several certificates by newer proofs") {
+  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, 4), ShortLived(&mesh, 2, 4)}).failed_index == -1);
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  const uint64_t end = MonotonicUs() + 9000000;
+  uint64_t renew = MonotonicUs() + 2000000;
+  bool echoed = true;
+  while (MonotonicUs() < end && echoed) {
+    echoed = Echoes(client, server);
+    if (MonotonicUs() > renew) {
+      renew += 2000000;
+      REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, 4), ShortLived(&mesh, 2, 4)}).failed_index == -1);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  CHECK(echoed);
+  CHECK(mesh.agent.Counter("tunnels_proof_dialled") >= 2);
+}
+
+TEST("life: without a newer proof a tunnel ends with its certificate") {
+  TestMesh mesh;
+  REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, 2), ShortLived(&mesh, 2, 2)}).failed_index == -1);
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "CERTIFICATE_EXPIRED");
+}
+
+TEST("life: removing an identity ends its tunnels and their connections") {
+  TestMesh mesh;
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  REQUIRE(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod2")}}).failed_index == -1);
+  CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "IDENTITY_REMOVED");
+}
+
+TEST("life: a released pod stops steering at once, drains, and is gone when its last connection ended") {
+  TestMesh mesh;
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  REQUIRE(mesh.agent.Apply({msg::ReleasePod{1, 60000}}).failed_index == -1);
+  CHECK_EQ(mesh.agent.node.LastCallOf(1), "stopped");
+  CHECK(Echoes(client, server));
+  CHECK(!mesh.agent.Await<msg::PodReleased>([](const auto&) { return true; }, 50).has_value());
+  client.Reset();
+  server.Reset();
+  CHECK(mesh.agent.Await<msg::PodReleased>().has_value());
+  CHECK_EQ(mesh.agent.node.LastCallOf(1), "released");
+}
+
+TEST("life: a released pod's connections end at the deadline") {
+  TestMesh mesh;
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  REQUIRE(mesh.agent.Apply({msg::ReleasePod{2, 100}}).failed_index == -1);
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "DRAINED");
+  CHECK_EQ(Peek(server), "reset");
+  CHECK(mesh.agent.Await<msg::PodReleased>().has_value());
+}
+
+TEST("life: connections are closed by id, with the code that is given") {
+  TestMesh mesh;
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  uint64_t id = 0;
+  for (const msg::Connection& live : mesh.agent.Snapshot<msg::Connection>(msg::kPartConnections)) {
+    if (live.direction == kOutbound) id = live.id;
+  }
+  const auto code = static_cast<uint16_t>(ErrorCode::kPodRemoved);
+  REQUIRE(mesh.agent.Apply({msg::CloseConnections{{id}, code}}).failed_index == -1);
+  CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "POD_REMOVED");
+  CHECK_EQ(Peek(client), "reset");
+}
+
+TEST("life: a stale tunnel is retried once, and its connection never knows") {
+  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  { auto first = mesh.Open(); }
+  // The peer pod goes and comes back under the same address: the pooled tunnel is dead and nobody has said so yet.
+  const uint16_t port = mesh.hbone.port;
+  REQUIRE(mesh.agent.Apply({msg::ReleasePod{2, 0}}).failed_index == -1);
+  REQUIRE(mesh.agent.Await<msg::PodReleased>().has_value());
+  msg::CapturePod again;
+  again.pod = 4;
+  again.addresses = {*IpAddress::Parse("10.202.2.1")};
+  again.identity = IdentityOf("pod2");
+  REQUIRE(mesh.agent.Apply({again}).failed_index == -1);
+  mesh.hbone.port = PortOf(mesh.agent.node.ListenersOf(4).inbound_hbone);
+  CHECK(port != 0);
+  auto [client, server] = mesh.Open();
+  CHECK(!client.valid());  // the outbound verdict still names the old port: refused, not hung
+  CHECK(mesh.Closed(kOutbound).has_value());
+}
+
+TEST("life: connections older than the capture are reported") {
+  TestMesh mesh;
+  {
+    const std::lock_guard lock(mesh.agent.node.mutex);
+    mesh.agent.node.uncaptured = {{At("10.202.5.1", 80), At("10.202.6.1", 999)}};
+  }
+  mesh.agent.AddPod(5);
+  const auto event = mesh.agent.Await<msg::UncapturedConnections>();
+  REQUIRE(event.has_value());
+  CHECK_EQ(event->pod, 5u);
+  CHECK(!event->closed);
+  CHECK_EQ(event->connections.size(), 1u);
+}
+
+TEST("life: a drained engine takes no new connections and ends the live ones at its deadline") {
+  TestMesh mesh;
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  REQUIRE(mesh.agent.Apply({msg::Drain{200}}).failed_index == -1);
+  CHECK(Echoes(client, server));
+  CHECK_EQ(Peek(client), "reset");
+}
+
+TEST("life: a closed engine answers every call and does nothing") {
+  TestMesh mesh;
+  auto [client, server] = mesh.Open();
+  mesh.agent.engine->Close();
+  CHECK_EQ(Peek(client), "reset");
+  mesh.agent.engine->Close();
+  mesh.agent.engine->Apply(1, {msg::Drain{0}});
+  mesh.agent.engine->Answer({msg::DnsAnswer{1, {}}});
+  CHECK(mesh.agent.Snapshot<msg::Counter>(msg::kPartCounters).empty());
+}
+
+TEST("life: counters have the engine's and the kernel's names") {
+  TestMesh mesh;
+  CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("kernel_steered") == 7; }));
+  CHECK_EQ(mesh.agent.Counter("connections_live"), 0u);
+}
+
+RUN_TESTS()

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole engine over real sockets: what is refused, how, and what is told about it.
+#include <thread>
+
+#include "check.h"
+#include "support/mesh.h"
+
+using namespace groundwire;
+
+namespace {
+
+constexpr auto kOutbound = msg::Direction::kOutbound;
+constexpr auto kInbound = msg::Direction::kInbound;
+
+std::string OutcomeOf(TestMesh* mesh) {
+  const UniqueFd client = mesh->Dial();
+  if (Peek(client) != "reset") return "client was not reset";
+  const auto event = mesh->Closed(kOutbound);
+  if (event && event->opened) return "was opened";
+  return CodeName(event);
+}
+
+}  // namespace
+
+TEST("refusal: an outbound refusal resets the client and is told once") {
+  TestMesh mesh;
+  mesh.agent.SetRules(
+      [](const msg::OutboundQuestion& q) { return TestAgent::Refusal(q.question, ErrorCode::kNoHealthyUpstream); },
+      nullptr);
+  CHECK_EQ(OutcomeOf(&mesh), "NO_HEALTHY_UPSTREAM");
+  CHECK(!mesh.agent.Await<msg::ConnectionClosed>([](const auto&) { return true; }, 50).has_value());
+}
+
+TEST("refusal: a denied peer gets 401, and both ends say why") {
+  TestMesh mesh;
+  mesh.agent.SetRules([&](const msg::OutboundQuestion& q) { return mesh.ToPod2(q.question); },
+                      [](const msg::InboundQuestion& q) { return TestAgent::Deny(q.question, ErrorCode::kPolicyDenied); });
+  const UniqueFd client = mesh.Dial();
+  CHECK_EQ(Peek(client), "reset");
+  const auto out = mesh.Closed(kOutbound);
+  const auto in = mesh.Closed(kInbound);
+  REQUIRE(out && in);
+  CHECK_EQ(CodeName(out), "HBONE_REFUSED");
+  CHECK_EQ(out->hbone_status, 401);
+  CHECK_EQ(CodeName(in), "POLICY_DENIED");
+  CHECK_EQ(in->hbone_status, 401);
+}
+
+TEST("refusal: an application that does not listen gives 503") {
+  TestMesh mesh;
+  mesh.app.Reset();
+  const UniqueFd client = mesh.Dial();
+  CHECK_EQ(Peek(client), "reset");
+  const auto out = mesh.Closed(kOutbound);
+  REQUIRE(out.has_value());
+  CHECK_EQ(out->hbone_status, 503);
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "CONNECT_REFUSED");
+}
+
+TEST("refusal: an authority that is not the pod's own gives 400") {
+  TestMesh mesh;
+  mesh.agent.SetRules(
+      [&](const msg::OutboundQuestion& q) {
+        return TestAgent::Hbone(q.question, mesh.hbone, "10.202.3.1:80", {IdentityOf("pod2")});
+      },
+      nullptr);
+  const UniqueFd client = mesh.Dial();
+  CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "HBONE_WRONG_ADDRESS");
+  const auto out = mesh.Closed(kOutbound);
+  REQUIRE(out.has_value());
+  CHECK_EQ(out->hbone_status, 400);
+}
+
+TEST("refusal: fails closed when no verdict comes in time") {
+  TestMesh mesh([](EngineOptions* options) { options->verdict_timeout_ms = 100; });
+  mesh.agent.SetRules(nullptr, nullptr);
+  CHECK_EQ(OutcomeOf(&mesh), "VERDICT_TIMEOUT");
+}
+
+TEST("refusal: connections beyond the bound on waiting ones are refused at once") {
+  TestMesh mesh([](EngineOptions* options) {
+    options->verdict_queue_max = 1;
+    options->worker_threads = 1;
+  });
+  mesh.agent.SetRules(nullptr, nullptr);
+  const UniqueFd waiting = mesh.Dial();
+  CHECK_EQ(OutcomeOf(&mesh), "VERDICT_QUEUE_FULL");
+}
+
+TEST("refusal: beyond the bound on connections") {
+  TestMesh mesh([](EngineOptions* options) { options->connections_max = 0; });
+  CHECK_EQ(OutcomeOf(&mesh), "LIMIT_CONNECTIONS");
+}
+
+TEST("refusal: a pod that dials its own listener would loop") {
+  TestMesh mesh;
+  const UniqueFd client =
+      ConnectTo(At("10.202.1.1", PortOf(mesh.agent.node.ListenersOf(1).outbound)), "10.202.1.1");
+  CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "ILLEGAL_DESTINATION");
+}
+
+TEST("refusal: plaintext that would be delivered to the agent's own listener would loop") {
+  TestMesh mesh;
+  const uint16_t port = PortOf(mesh.agent.node.ListenersOf(2).inbound_plaintext);
+  const UniqueFd client = ConnectTo(At("10.202.2.1", port), "10.202.9.9");
+  CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "ILLEGAL_DESTINATION");
+}
+
+TEST("refusal: plaintext without an identity is refused by its verdict") {
+  TestMesh mesh;
+  mesh.agent.SetRules(nullptr, [](const msg::InboundQuestion& q) {
+    return TestAgent::Deny(q.question, ErrorCode::kPolicyNotAllowed);
+  });
+  const uint16_t port = PortOf(mesh.agent.node.ListenersOf(2).inbound_plaintext);
+  const UniqueFd client = ConnectTo(At("10.202.2.1", port), "10.202.9.9");
+  CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "POLICY_NOT_ALLOWED");
+}
+
+TEST("refusal: a peer of another identity than expected") {
+  TestMesh mesh;
+  mesh.agent.SetRules(
+      [&](const msg::OutboundQuestion& q) {
+        return TestAgent::Hbone(q.question, mesh.hbone, mesh.app_address.ToString(), {IdentityOf("other")});
+      },
+      nullptr);
+  CHECK_EQ(OutcomeOf(&mesh), "TLS_UNEXPECTED_IDENTITY");
+}
+
+TEST("refusal: a peer signed by a stranger") {
+  TestMesh mesh;
+  const TestAuthority stranger("stranger");
+  // Pod 2 shows a certificate of another root, and trusts ours.
+  msg::SetIdentity identity = stranger.Sign(IdentityOf("pod2"));
+  identity.trust_roots_pem = mesh.agent.authority().root_pem();
+  REQUIRE(mesh.agent.Apply({identity}).failed_index == -1);
+  CHECK_EQ(OutcomeOf(&mesh), "TLS_HANDSHAKE_FAILED");
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "TLS_HANDSHAKE_FAILED");
+}
+
+TEST("refusal: a client of another trust domain is told from a broken one") {
+  TestMesh mesh;
+  const std::string foreign = "spiffe://elsewhere.example/ns/test/sa/pod1";
+  msg::CapturePod pod;
+  pod.pod = 3;
+  pod.addresses = {*IpAddress::Parse("10.202.3.1")};
+  pod.identity = foreign;
+  REQUIRE(mesh.agent.Apply({mesh.agent.authority().Sign(foreign), pod}).failed_index == -1);
+  const UniqueFd client =
+      ConnectTo(At("10.202.77.7", PortOf(mesh.agent.node.ListenersOf(3).outbound)), "10.202.3.1");
+  CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "TLS_TRUST_DOMAIN");
+}
+
+TEST("refusal: without a certificate nothing is dialled") {
+  TestMesh mesh;
+  REQUIRE(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod1")}}).failed_index == -1);
+  CHECK_EQ(OutcomeOf(&mesh), "IDENTITY_UNAVAILABLE");
+}
+
+TEST("refusal: a plaintext client on the HBONE port is ended, counted and told") {
+  TestMesh mesh;
+  const UniqueFd client = ConnectTo(mesh.hbone);
+  CHECK(SendAll(client, "GET / HTTP/1.1\r\nHost: shop\r\n\r\n"));
+  char rest[256];
+  while (recv(client.get(), rest, sizeof rest, 0) > 0) {
+  }
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "TLS_HANDSHAKE_FAILED");
+  CHECK_EQ(mesh.agent.Counter("tls_handshakes_failed"), 1u);
+  auto [after, server] = mesh.Open();  // loses nothing that worked before
+  CHECK(after.valid());
+}
+
+TEST("refusal: a client that says nothing on the HBONE port is ended in time") {
+  TestMesh mesh([](EngineOptions* options) { options->tls_timeout_ms = 100; });
+  const UniqueFd client = ConnectTo(mesh.hbone);
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "TLS_TIMEOUT");
+  CHECK(Peek(client) != "nothing");
+}
+
+TEST("refusal: commands that cannot be carried out say what and where") {
+  TestMesh mesh;
+  msg::SetIdentity broken = mesh.agent.authority().Sign(IdentityOf("pod3"));
+  broken.private_key_pem = {'n', 'o'};
+  msg::BatchDone done = mesh.agent.Apply({msg::SetPeers{}, broken});
+  CHECK_EQ(done.failed_index, 1);
+  CHECK_EQ(done.op, "parse private key");
+  {
+    const std::lock_guard lock(mesh.agent.node.mutex);
+    mesh.agent.node.capture_error = Status::Error("setns", ENOENT, "/run/netns/gone");
+  }
+  msg::CapturePod pod;
+  pod.pod = 9;
+  done = mesh.agent.Apply({pod});
+  CHECK_EQ(done.op, "setns");
+  CHECK_EQ(done.errno_value, ENOENT);
+  CHECK_EQ(mesh.agent.Apply({msg::ReleasePod{9, 0}}).op, "release pod");
+}
+
+RUN_TESTS()
