@@ -40,7 +40,7 @@ Napi::Value EngineHandle::Open(Napi::Env env, const EngineOptions& options,
   handle->engine_ = std::move(engine.value());
   auto external = Napi::External<EngineHandle>::New(
       env, handle.get(), [](Napi::Env, EngineHandle* owned) { delete owned; });
-  handle.release();
+  static_cast<void>(handle.release());  // The finalizer owns it now.
   external.TypeTag(&kHandleTag);
   return external;
 }

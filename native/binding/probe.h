@@ -4,7 +4,8 @@
 
 namespace groundwire::binding {
 
-/// probe({pinDirectory, podsCgroup, agentCgroup, bpfDirectory}) → KernelFeature[] of src/engine/port.ts
+/// probe({pinDirectory, podsCgroup, agentCgroup, bpfDirectory}) → KernelFeature[] of
+/// src/engine/port.ts
 Napi::Value Probe(const Napi::CallbackInfo& info);
 
 }  // namespace groundwire::binding

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Debian and Ubuntu build libbpf.a and libnghttp2.a for executables: they reach `stderr` by a relative address, which a
-// shared object cannot do for a variable of another one. The linker (--wrap=stderr) points them at ours instead.
+// Debian and Ubuntu build libbpf.a and libnghttp2.a for executables: they reach `stderr` by a
+// relative address, which a shared object cannot do for a variable of another one. The linker
+// (--wrap=stderr) points them at ours instead.
 #include <cstdio>
 
 extern "C" {
-// NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the names that --wrap prescribes.
+// The names that --wrap prescribes.
+// NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
 extern FILE* __real_stderr;
 extern FILE* __wrap_stderr;
 FILE* __wrap_stderr = nullptr;
