@@ -10,10 +10,8 @@
 
 import { readFileSync } from 'node:fs';
 import { chmod, rm } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { adminRoutes } from './api/admin.ts';
 import { AgentFactsReader } from './api/agent-facts.ts';
 import type { UpstreamFacts } from './api/facts.ts';
@@ -42,6 +40,7 @@ import { AddressPool } from './pods/address-pool.ts';
 import { CaptureSteps } from './pods/capture-steps.ts';
 import { EngineDialogue, NETWORK } from './pods/engine-dialogue.ts';
 import { EngineIdentities } from './pods/engine-identities.ts';
+import { engineOptions } from './pods/engine-options.ts';
 import { NodeHome } from './pods/node-home.ts';
 import { closeForwarding, openForwarding } from './pods/node-network.ts';
 import { type PodRecord, podIdentity } from './pods/pod.ts';
@@ -70,8 +69,6 @@ export interface Agent {
 
 const LABEL_SWEEP_MS = 60_000;
 const DRAIN_POLL_MS = 50;
-const WORKERS_MAX = 8;
-const BPF_DIRECTORY = fileURLToPath(new URL('../build/bpf', import.meta.url));
 
 /** Takes the node, opens the engine, and joins the control plane. Rejects with what failed, and then nothing is left. */
 export async function openAgent(config: AgentConfig, log: Logger, openEngine: OpenEngine): Promise<Agent> {
@@ -123,7 +120,7 @@ async function openParts(
   const recovered = await recoverPods({ node, podsCgroup: home.podsCgroup }, files, log.child('pods'));
 
   // From here to the subscription nothing awaits: what the engine says in its first turn must find its listener.
-  const engine = openEngine(engineOptions(config, home, resolvers));
+  const engine = openEngine(engineOptions(config.engine, trustDomain, home, resolvers));
   closers.push(() => engine.close());
   const mesh = new MeshStore();
   const directory = new LocalPodDirectory();
@@ -413,31 +410,6 @@ async function openParts(
       for (const close of closers.toReversed()) await close();
       await home.close(pods.list().length > 0);
     },
-  };
-}
-
-function engineOptions(config: AgentConfig, home: NodeHome, resolvers: readonly string[]): EngineOptions {
-  const { engine } = config;
-  return {
-    pinDirectory: home.pinDirectory,
-    podsCgroup: home.podsCgroup,
-    agentCgroup: home.agentCgroup,
-    probeCgroup: engine.probeCgroup ?? '',
-    bpfDirectory: engine.bpfDirectory ?? BPF_DIRECTORY,
-    trustDomain: config.mesh.trustDomain,
-    workerThreads: engine.workerThreads === 0 ? Math.min(availableParallelism(), WORKERS_MAX) : engine.workerThreads,
-    upstreamResolvers: resolvers,
-    connectTimeoutMs: engine.connectTimeoutMs,
-    tlsTimeoutMs: engine.tlsTimeoutMs,
-    verdictTimeoutMs: engine.verdictTimeoutMs,
-    verdictQueueMax: engine.verdictQueueMax,
-    connectionsMax: engine.connectionsMax,
-    streamsPerTunnelMax: engine.streamsPerTunnelMax,
-    tunnelIdleMs: engine.tunnelIdleMs,
-    streamWindowBytes: engine.streamWindowBytes,
-    connectionWindowBytes: engine.connectionWindowBytes,
-    pingIntervalMs: engine.pingIntervalMs,
-    pingTimeoutMs: engine.pingTimeoutMs,
   };
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { constants } from 'node:os';
+
 import { type Command, type CommandIo, renderHelp } from './commands/command.ts';
 import { COMMANDS } from './commands/commands.ts';
 import { CliError, EXIT, type ExitCode } from './commands/exit-code.ts';
@@ -10,6 +12,7 @@ import { suggest } from './config/suggest.ts';
 const io: CommandIo = {
   print: (text) => process.stdout.write(`${text}\n`),
   printError: (text) => process.stderr.write(`groundwire: ${text}\n`),
+  abandon: (signal) => process.exit(128 + constants.signals[signal]),
   onSignals(signals, listener) {
     for (const signal of signals) process.on(signal, listener);
     return () => {

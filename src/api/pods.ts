@@ -10,7 +10,8 @@ import { parsePodRequest } from './pod-request.ts';
 
 /** The pods as `groundwire run` uses them. */
 export interface PodKeeper {
-  create(spec: PodSpec, holder: ProcessId): Promise<PodView>;
+  /** Gives up, and leaves nothing, when the signal says that nobody waits for the pod any more. */
+  create(spec: PodSpec, holder: ProcessId, signal: AbortSignal): Promise<PodView>;
   remove(uid: string): Promise<void>;
   find(uid: string): PodView | undefined;
   /** The one who held the pod let go of it. */
@@ -20,7 +21,7 @@ export interface PodKeeper {
 /** What starts and ends pods: only on the agent's socket, which only root can open. */
 export function podRoutes(pods: PodKeeper, onError: (error: unknown) => void): readonly HttpRoute[] {
   return [
-    { method: 'POST', path: '/v1/pods', handle: (request) => createPod(pods, request) },
+    { method: 'POST', path: '/v1/pods', handle: (request, response) => createPod(pods, request, response) },
     {
       method: 'GET',
       path: '/v1/pods/:uid/hold',
@@ -37,12 +38,14 @@ export function podRoutes(pods: PodKeeper, onError: (error: unknown) => void): r
   ];
 }
 
-async function createPod(pods: PodKeeper, request: HttpRequest): Promise<HttpAnswer> {
+async function createPod(pods: PodKeeper, request: HttpRequest, response: ServerResponse): Promise<HttpAnswer> {
   const { spec, holderPid } = parsePodRequest(await request.readJson());
   const holder = await findProcess(holderPid);
   if (holder === undefined) throw new HttpError(400, `process ${holderPid}, which is to hold the pod, does not run`);
+  const asker = new AbortController();
+  response.once('close', () => asker.abort());
   try {
-    const pod = await pods.create(spec, holder);
+    const pod = await pods.create(spec, holder, asker.signal);
     return {
       status: 201,
       json: { uid: pod.uid, addresses: pod.sandbox.addresses, state: pod.state.kind, sandbox: pod.sandbox },

@@ -53,8 +53,9 @@ export class AgentClient {
     path: string,
     body?: unknown,
     timeoutMs = ANSWER_TIMEOUT_MS,
+    signal?: AbortSignal,
   ): Promise<unknown> {
-    const response = await this.#send(method, path, body, timeoutMs);
+    const response = await this.#send(method, path, body, timeoutMs, signal);
     const text = await readText(response);
     const status = response.statusCode ?? 0;
     const answer = parseJson(text);
@@ -76,7 +77,13 @@ export class AgentClient {
     return { lost, close: () => response.destroy() };
   }
 
-  #send(method: string, path: string, body: unknown, timeoutMs: number): Promise<IncomingMessage> {
+  #send(
+    method: string,
+    path: string,
+    body: unknown,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const text = body === undefined ? undefined : JSON.stringify(body);
       const headers = {
@@ -85,10 +92,13 @@ export class AgentClient {
           ? {}
           : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
       };
-      const sent = request({ socketPath: this.socket, method, path, headers, agent: false }, (response) => {
-        sent.setTimeout(0);
-        resolve(response);
-      });
+      const sent = request(
+        { socketPath: this.socket, method, path, headers, agent: false, ...(signal && { signal }) },
+        (response) => {
+          sent.setTimeout(0);
+          resolve(response);
+        },
+      );
       sent.setTimeout(timeoutMs, () =>
         sent.destroy(
           new CliError(EXIT.unavailable, `the agent did not answer within ${timeoutMs} ms (${this.socket})`),

@@ -10,6 +10,8 @@ export interface CommandIo {
   printError(text: string): void;
   /** Calls back for each of these signals until the returned function is called. */
   onSignals(signals: readonly NodeJS.Signals[], listener: (signal: NodeJS.Signals) => void): () => void;
+  /** Ends the process now, as that signal would have. */
+  abandon(signal: NodeJS.Signals): void;
 }
 
 /** What stands on the command line beside flags. */

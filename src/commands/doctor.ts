@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { fileURLToPath } from 'node:url';
-
 import type { Config } from '../config/table.ts';
 import { KernelError } from '../engine/kernel-error.ts';
 import type { KernelFeature } from '../engine/port.ts';
 import { probeKernel } from '../engine/probe.ts';
 import { findCgroupRoot } from '../pods/cgroup.ts';
+import { BPF_DIRECTORY } from '../pods/engine-options.ts';
 import { findPlaces, type NodePlaces } from '../pods/node-home.ts';
 import { runProgram } from '../pods/process.ts';
 import { defineCommand } from './command.ts';
 import { EXIT } from './exit-code.ts';
 import { formatAnswer, renderTable } from './output.ts';
 
-const BPF_DIRECTORY = fileURLToPath(new URL('../../build/bpf', import.meta.url));
 // Programs that make pods; each answers to this argument.
 const PROGRAMS = [
   ['ip', '-V', 'iproute2'],

@@ -62,14 +62,19 @@ async function runPod(
 ): Promise<number> {
   let child: ChildProcess | undefined;
   let early: NodeJS.Signals | undefined;
+  const creation = new AbortController();
   // On a terminal Ctrl-C reaches the whole foreground group, the program included: passing it on would double it.
   const fromTerminal = process.stdin.isTTY;
   const unwatch = io.onSignals(PASSED_SIGNALS, (signal) => {
-    if (child === undefined) early ??= signal;
-    else if (!(fromTerminal && (signal === 'SIGINT' || signal === 'SIGQUIT'))) child.kill(signal);
+    if (child === undefined) {
+      early ??= signal;
+      creation.abort();
+    } else if (!(fromTerminal && (signal === 'SIGINT' || signal === 'SIGQUIT'))) {
+      child.kill(signal);
+    }
   });
   try {
-    const pod = await createPod(agent, run);
+    const pod = await createPod(agent, run, creation.signal);
     const holder = new Holder(agent, pod.uid);
     try {
       await holder.start();
@@ -81,12 +86,16 @@ async function runPod(
       holder.stop();
       await removePod(agent, pod.uid, io);
     }
+  } catch (error) {
+    // The agent gives up a pod whose asker has gone.
+    if (early !== undefined && creation.signal.aborted) return signalStatus(early);
+    throw error;
   } finally {
     unwatch();
   }
 }
 
-async function createPod(agent: AgentClient, run: Config<'run'>['run']): Promise<CreatedPod> {
+async function createPod(agent: AgentClient, run: Config<'run'>['run'], signal: AbortSignal): Promise<CreatedPod> {
   const body = {
     namespace: run.namespace,
     name: run.name,
@@ -96,7 +105,7 @@ async function createPod(agent: AgentClient, run: Config<'run'>['run']): Promise
     ports: Object.fromEntries(run.ports),
     holderPid: process.pid,
   };
-  return (await agent.ask('POST', '/v1/pods', body, CREATE_TIMEOUT_MS)) as CreatedPod;
+  return (await agent.ask('POST', '/v1/pods', body, CREATE_TIMEOUT_MS, signal)) as CreatedPod;
 }
 
 async function removePod(agent: AgentClient, uid: string, io: CommandIo): Promise<void> {

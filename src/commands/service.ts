@@ -25,7 +25,14 @@ export function openLogger(config: Config<'log'>['log']): Logger {
 
 /** Resolves when the service is asked to end; asked once more, it does not wait for anything. */
 export async function waitForEnd(io: CommandIo, log: Logger): Promise<void> {
-  const signal = await new Promise<NodeJS.Signals>((resolve) => io.onSignals(['SIGINT', 'SIGTERM'], resolve));
+  const signal = await new Promise<NodeJS.Signals>((resolve) => {
+    let asked = false;
+    io.onSignals(['SIGINT', 'SIGTERM'], (one) => {
+      if (asked) io.abandon(one);
+      asked = true;
+      resolve(one);
+    });
+  });
   log.info('stopping', { signal });
 }
 

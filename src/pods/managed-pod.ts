@@ -76,8 +76,9 @@ export class ManagedPod {
     this.#reconcile();
   }
 
+  /** It will not become a pod of the mesh, for that reason. */
   reject(reason: string): void {
-    this.#rejected = `the control plane refuses the pod: ${reason}`;
+    this.#rejected = reason;
     this.#settle();
     this.#parts.changed();
   }

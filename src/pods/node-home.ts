@@ -2,7 +2,7 @@
 
 // Where an agent lives on its machine: run directory with lock, cgroups, pins. Opened before anything else, closed last.
 
-import { mkdir, open, readdir, readFile, rm, statfs } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { findCgroupRoot, joinCgroup, ownCgroup, removeCgroup, removeEmptyCgroup } from './cgroup.ts';
@@ -111,12 +111,20 @@ export class NodeHome implements NodePlaces {
 
   async #lock(node: string): Promise<void> {
     const path = join(this.directory, 'agent.lock');
-    const self = await findProcess(process.pid);
+    const claim = `${path}.${process.pid}`;
+    await writeFile(claim, JSON.stringify(await findProcess(process.pid)), { mode: 0o600 });
+    try {
+      await this.#claim(node, path, claim);
+    } finally {
+      await rm(claim, { force: true });
+    }
+  }
+
+  async #claim(node: string, path: string, claim: string): Promise<void> {
     for (;;) {
       try {
-        const file = await open(path, 'wx', 0o600);
-        await file.writeFile(JSON.stringify(self));
-        await file.close();
+        // The name appears with its content or not at all: nobody reads a lock without a holder in it.
+        await link(claim, path);
         return;
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
@@ -136,7 +144,7 @@ async function readHolder(path: string): Promise<ProcessId | undefined> {
   try {
     return JSON.parse(await readFile(path, 'utf8')) as ProcessId;
   } catch {
-    return undefined; // Written halfway by an agent that died, or gone meanwhile.
+    return undefined; // Given back meanwhile.
   }
 }
 

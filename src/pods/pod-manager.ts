@@ -92,23 +92,17 @@ export class PodManager {
    *
    * Throws `PodRefused`; then nothing of the pod is left.
    */
-  async create(spec: PodSpec, holder: ProcessId): Promise<PodView> {
+  async create(spec: PodSpec, holder: ProcessId, signal: AbortSignal): Promise<PodView> {
     const name = podName(spec);
-    if ([...this.#pods.values()].some((pod) => podName(pod.view().spec) === name)) {
-      throw new PodRefused('conflict', `pod ${name} already runs on this node`);
-    }
+    this.#checkFree(name);
     const pool = await within(this.#parts.pool, this.#parts.clock, this.#options.decisionTimeoutMs).catch(
       (error: unknown) => {
-        throw new PodRefused('unavailable', `pod ${name} was not started: ${(error as Error).message}`, {
-          cause: error,
-        });
+        throw refusal(name, error);
       },
     );
-    // Between the look above and here somebody else may have taken the name; names are taken without an await.
-    if ([...this.#pods.values()].some((pod) => podName(pod.view().spec) === name)) {
-      throw new PodRefused('conflict', `pod ${name} already runs on this node`);
-    }
-    const addresses = pool.allocate();
+    // Somebody else may have taken the name meanwhile; from here to `#add` nothing awaits.
+    this.#checkFree(name);
+    const addresses = allocate(pool, name);
     const sandbox = planSandbox(this.#options.host, spec.namespace, spec.name, addresses);
     const record: PodRecord = {
       uid: randomUUID(),
@@ -120,6 +114,8 @@ export class PodManager {
       captured: false,
     };
     const pod = this.#add(record);
+    const giveUp = (): void => pod.reject('who asked for it has gone');
+    signal.addEventListener('abort', giveUp, { once: true });
     try {
       await openSandbox(this.#options.host, sandbox, spec.namespace);
       await this.#parts.files.write(record);
@@ -128,11 +124,9 @@ export class PodManager {
       return pod.view();
     } catch (error) {
       await this.remove(record.uid);
-      throw new PodRefused(
-        'unavailable',
-        `pod ${name} was not started: ${error instanceof Error ? error.message : String(error)}`,
-        { cause: error },
-      );
+      throw refusal(name, error);
+    } finally {
+      signal.removeEventListener('abort', giveUp);
     }
   }
 
@@ -174,7 +168,7 @@ export class PodManager {
 
   /** The control plane will not have this pod. */
   reject(uid: string, reason: string): void {
-    this.#pods.get(uid)?.reject(reason);
+    this.#pods.get(uid)?.reject(`the control plane refuses the pod: ${reason}`);
   }
 
   /** What a pod waits for may have come: its mesh view changed. */
@@ -199,6 +193,11 @@ export class PodManager {
   /** Ends and removes every pod. */
   async removeAll(): Promise<void> {
     await Promise.all([...this.#pods.keys()].map((uid) => this.remove(uid)));
+  }
+
+  #checkFree(name: string): void {
+    const taken = [...this.#pods.values()].some((pod) => podName(pod.view().spec) === name);
+    if (taken) throw new PodRefused('conflict', `pod ${name} already runs on this node`);
   }
 
   #add(record: PodRecord): ManagedPod {
@@ -226,6 +225,19 @@ export class PodManager {
         },
       );
     });
+  }
+}
+
+function refusal(name: string, error: unknown): PodRefused {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new PodRefused('unavailable', `pod ${name} was not started: ${reason}`, { cause: error });
+}
+
+function allocate(pool: AddressPool, name: string): readonly string[] {
+  try {
+    return pool.allocate();
+  } catch (error) {
+    throw refusal(name, error);
   }
 }
 

@@ -255,6 +255,6 @@ test('that rules may be in a namespace is on disk before they are', async () => 
 test('a pod that the control plane refuses says why', async () => {
   const { pod } = makePod();
   const settled = assert.rejects(pod.settled(1000, 1000), /refuses the pod: runs on node b already/);
-  pod.reject('runs on node b already');
+  pod.reject('the control plane refuses the pod: runs on node b already');
   await settled;
 });
