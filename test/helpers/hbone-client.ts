@@ -57,7 +57,7 @@ if (mode === 'plaintext') {
   socket.on('close', () => report('refused: closed'));
   // TLS 1.3: a server refuses the client's certificate after the client thinks that all is well.
   if (mode === 'handshake') socket.on('secureConnect', () => setTimeout(() => report('accepted'), 700));
-  if (mode === 'garbage') socket.on('secureConnect', () => socket.write(Buffer.alloc(4096, 0xa5)));
+  if (mode === 'garbage') socket.on('secureConnect', () => socket.resume().write(Buffer.alloc(4096, 0xa5)));
   if (mode === 'connect' || mode === 'get') {
     socket.on('secureConnect', () => {
       const session = connectHttp2(`https://${address}:${HBONE_PORT}`, { createConnection: () => socket });

@@ -48,7 +48,7 @@ export class TestMesh {
   ): Promise<TestMesh> {
     const claim = await claimMachine('test');
     try {
-      const agentFlags = ['--keep-pods=false', '--ping-interval', '2s', ...(options.agentFlags ?? [])];
+      const agentFlags = ['--ping-interval', '2s', ...(options.agentFlags ?? ['--keep-pods=false'])];
       const mesh = await TwoNodeMesh.open('test', { subnet: SUBNET, ...options, agentFlags }, manifests);
       return new TestMesh(mesh, () => claim.release());
     } catch (error) {
@@ -104,6 +104,7 @@ export class TestMesh {
   async close(): Promise<void> {
     try {
       await Promise.all(this.#shells.map((shell) => shell.close()));
+      this.mesh.saveLogs();
       const left = await this.mesh.close();
       if (left.length > 0) throw new Error(`the mesh left behind: ${left.join(', ')}`);
     } finally {

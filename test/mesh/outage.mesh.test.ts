@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { hboneSegments, PacketCapture, segmentsWith } from '../../src/tour/packet-capture.ts';
@@ -51,7 +50,7 @@ describe('outages', { skip: WITHOUT_ROOT }, () => {
     const segments = await capture.close();
     assert.equal(segmentsWith(segments, marker).length, 0);
     assert.equal(hboneSegments(segments).length, 0);
-    await test.mesh.startAgent('a', ['--keep-pods=true']);
+    await test.mesh.startAgent('a');
     await until('the pod is served again', async () => ((await isServed()) ? true : undefined));
   });
 
@@ -60,7 +59,7 @@ describe('outages', { skip: WITHOUT_ROOT }, () => {
     assert.ok(await isServed(), 'traffic goes on');
     const agent = test.mesh.agent('b');
     await agent.stop('SIGTERM');
-    await test.mesh.launchAgent('b', ['--keep-pods=true']);
+    await test.mesh.launchAgent('b');
     await until('the restarted agent says that it works from disk', async () => {
       const status = await test.mesh.ask<{ controlPlane: { fromCache: boolean; state: string } }>('b', 'status');
       return status.controlPlane.fromCache ? true : undefined;
@@ -75,13 +74,12 @@ describe('outages', { skip: WITHOUT_ROOT }, () => {
   });
 
   it('says so when the disk is full, and loses nothing', async () => {
-    const state = join(test.mesh.names.directory, 'small-disk');
-    mkdirSync(state);
+    const state = join(test.mesh.names.directory, test.mesh.nodes.a.name, 'state');
+    await test.mesh.agent('a').stop('SIGTERM');
     await must(['mount', '-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', state]);
     try {
       await must(['sh', '-c', `head -c 100000 /dev/zero > '${join(state, 'filler')}' || true`]);
-      await test.mesh.agent('a').stop('SIGTERM');
-      await test.mesh.startAgent('a', ['--keep-pods=true', '--state-dir', state]);
+      await test.mesh.startAgent('a');
       await until('the pod is served', async () => ((await isServed()) ? true : undefined));
       await until(
         'the agent says that it cannot write',
@@ -91,7 +89,7 @@ describe('outages', { skip: WITHOUT_ROOT }, () => {
     } finally {
       await test.mesh.agent('a').stop('SIGTERM');
       await must(['umount', state]);
-      await test.mesh.startAgent('a', ['--keep-pods=true']);
+      await test.mesh.startAgent('a');
     }
     await until('the pod is served', async () => ((await isServed()) ? true : undefined));
   });

@@ -8,6 +8,7 @@ import { after, test } from 'node:test';
 import { closeServer, HttpError, listenOn, makeHttpServer } from '#src/api/http.ts';
 
 const failures: unknown[] = [];
+const counters = { served: 0, refused: 0, failed: 0 };
 const server = await listenOn(
   makeHttpServer(
     [
@@ -28,7 +29,7 @@ const server = await listenOn(
         },
       },
     ],
-    { guardHost: true, onError: (error) => failures.push(error) },
+    { guardHost: true, counters, onError: (error) => failures.push(error) },
   ),
   { host: '127.0.0.1', port: 0 },
 );

@@ -79,6 +79,7 @@ function makePod(record = RECORD) {
       persisted.push(changed);
     },
     changed: () => {},
+    stepFailed: () => journal.push('step failed'),
   });
   return {
     pod,
@@ -160,11 +161,12 @@ test('fails closed: without a decision, and without a capture, a pod does not st
 });
 
 test('a capture that fails is tried again', async () => {
-  const { pod, engine, clock, issue } = makePod();
+  const { pod, engine, clock, journal, issue } = makePod();
   engine.failNext('CapturePod', 'setns', 2);
   pod.decide(IN);
   await issue();
   assert.match(pod.view().problem ?? '', /setns/);
+  assert.ok(journal.includes('step failed'));
   clock.advance(1000);
   await settle();
   assert.equal(pod.view().state.kind, 'captured');

@@ -81,6 +81,8 @@ function setUp(flows: readonly FlowRow[], labels: FlowLabelTable) {
     fills: () => [{ name: 'verdicts', size: 1, max: 4, droppedTotal: 3 }],
     resources: () => [{ kind: 'workload', count: 2, rejectedTotal: 1 }],
     verdictsInvalidatedTotal: () => 8,
+    agentCounters: () => [['certificates_failed', 3]],
+    pods: () => new Map([['captured', 2]]),
   };
   const metrics = new Metrics(registry, labels, reader, { component: 'groundwire', tag: 't' });
   const find = async (name: string) => {
