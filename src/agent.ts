@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { adminRoutes } from './api/admin.ts';
 import { AgentFactsReader } from './api/agent-facts.ts';
 import type { UpstreamFacts } from './api/facts.ts';
-import { closeServer, type HttpRoute, listenOn, makeHttpServer } from './api/http.ts';
+import { closeServer, type HttpCounters, type HttpRoute, listenOn, makeHttpServer } from './api/http.ts';
 import { globalAddresses, NodeFactsReader } from './api/node-facts.ts';
 import { podRoutes } from './api/pods.ts';
 import { metricsRoutes, readinessRoutes } from './api/readiness.ts';
@@ -38,6 +38,7 @@ import { VerdictLedger } from './mesh/verdicts.ts';
 import { systemClock } from './model/clock.ts';
 import { AddressPool } from './pods/address-pool.ts';
 import { CaptureSteps } from './pods/capture-steps.ts';
+import { dnsQueryType } from './pods/dns-query-type.ts';
 import { EngineDialogue, NETWORK } from './pods/engine-dialogue.ts';
 import { EngineIdentities } from './pods/engine-identities.ts';
 import { engineOptions } from './pods/engine-options.ts';
@@ -131,6 +132,7 @@ async function openParts(
   const identities = new EngineIdentities(engine, log.child('identity'));
   const metricsRegistry = openRegistry();
   let eventsDropped = 0;
+  const httpCounters: HttpCounters = { served: 0, refused: 0, failed: 0 };
   const metrics = new Metrics(
     metricsRegistry.registry,
     labels,
@@ -162,6 +164,16 @@ async function openParts(
         },
       ],
       verdictsInvalidatedTotal: () => ledger.invalidatedTotal,
+      agentCounters: () =>
+        prefixed({
+          certificates: certificates.counters,
+          discovery: xds.counters,
+          registry: registry.counters,
+          cache: cache.counters,
+          pods: pods.counters,
+          requests: httpCounters,
+        }),
+      pods: () => countBy(pods.list(), (pod) => pod.state.kind),
     },
     { component: 'groundwire', tag: readVersion().groundwire },
   );
@@ -173,12 +185,12 @@ async function openParts(
     labels,
     counts: {
       countDecision: (direction, code) => metrics.countDecision(direction, code),
-      countDns: (client, { transport }, outcome) => {
+      countDns: (client, { transport, message }, outcome) => {
         if (outcome === 'drop') metrics.countDnsMalformed();
         else
           metrics.countDnsRequest(
             {
-              request_query_type: 'unknown',
+              request_query_type: dnsQueryType(message),
               request_protocol: transport,
               source_canonical_service: client?.canonicalName ?? 'unknown',
               source_canonical_revision: client?.canonicalRevision ?? 'unknown',
@@ -237,7 +249,16 @@ async function openParts(
       podNamespace: 'groundwire-system',
     },
     sink: (update) => mesh.apply(toMeshDelta(update)),
-    store: cache,
+    store: {
+      record: (type, accepted, removals) => {
+        metrics.countXdsMessage(
+          type,
+          accepted.reduce((sum, resource) => sum + resource.bytes.length, 0),
+        );
+        cache.record(type, accepted, removals);
+      },
+    },
+    onEnded: (code) => metrics.countXdsTermination(code),
     clock,
     log: log.child('discovery'),
   });
@@ -371,7 +392,7 @@ async function openParts(
     where: { host: string; port: number } | { path: string },
     guardHost: boolean,
   ): Promise<void> => {
-    const server = await listenOn(makeHttpServer(routes, { guardHost, onError }), where);
+    const server = await listenOn(makeHttpServer(routes, { guardHost, counters: httpCounters, onError }), where);
     closers.push(() => closeServer(server));
   };
   // A socket of an agent that was killed stays; the lock says that nobody serves it.
@@ -455,4 +476,17 @@ async function drain(engine: EnginePort, deadlineMs: number): Promise<void> {
 
 function formatHostPort({ host, port }: { readonly host: string; readonly port: number }): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Counters of parts, each name with its part in front. */
+function* prefixed(parts: Readonly<Record<string, object>>): Iterable<readonly [string, number]> {
+  for (const [part, counters] of Object.entries(parts)) {
+    for (const [name, value] of Object.entries(counters)) yield [`${part}_${name}`, value as number];
+  }
+}
+
+function countBy<T>(items: readonly T[], keyOf: (item: T) => string): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const item of items) counts.set(keyOf(item), (counts.get(keyOf(item)) ?? 0) + 1);
+  return counts;
 }

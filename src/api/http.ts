@@ -42,9 +42,18 @@ export interface HttpRoute {
   handle(request: HttpRequest, response: ServerResponse): Promise<HttpAnswer> | HttpAnswer;
 }
 
+/** Counted by what came of them; several servers may share one. */
+export interface HttpCounters {
+  served: number;
+  /** Answered with 4xx, or not HTTP at all. */
+  refused: number;
+  failed: number;
+}
+
 export interface HttpServerOptions {
   /** Answers only when the Host header is an address or `localhost`: a web page that was pointed at us by DNS names its own host. */
   readonly guardHost: boolean;
+  readonly counters: HttpCounters;
   readonly onError: (error: unknown, request: string) => void;
 }
 
@@ -52,11 +61,17 @@ export interface HttpServerOptions {
 export function makeHttpServer(routes: readonly HttpRoute[], options: HttpServerOptions): Server {
   const server = createServer((raw, response) => {
     serve(routes, options, raw, response).catch((error: unknown) => {
+      options.counters.failed += 1;
       options.onError(error, `${raw.method} ${raw.url}`);
       if (!response.headersSent)
         send(response, { status: 500, json: { error: "internal error; the agent's log has it" } });
       else response.destroy();
     });
+  });
+  server.on('clientError', (_error, socket) => {
+    options.counters.refused += 1;
+    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
+    else socket.destroy();
   });
   server.maxConnections = CONNECTIONS_MAX;
   server.requestTimeout = REQUEST_TIMEOUT_MS;
@@ -98,9 +113,11 @@ async function serve(
     const url = parseUrl(raw.url ?? '/');
     const { route, params } = findRoute(routes, raw.method ?? 'GET', url.pathname);
     const answer = await route.handle({ url, params, raw, readJson: () => readJson(raw) }, response);
+    options.counters.served += 1;
     if (answer !== 'taken') send(response, answer, raw.method === 'HEAD');
   } catch (error) {
     if (!(error instanceof HttpError)) throw error;
+    options.counters.refused += 1;
     send(response, { status: error.status, json: { error: error.message } });
     // What is left of a body that was refused is not read.
     if (!raw.complete) raw.destroy();

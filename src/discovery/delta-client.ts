@@ -62,6 +62,8 @@ export interface DeltaClientOptions {
   readonly node: DiscoveryNode;
   readonly sink: (update: DeltaUpdate) => void;
   readonly store: ReceivedStore;
+  /** A stream ended, with the name of its status. */
+  readonly onEnded?: (code: string) => void;
   readonly clock: Clock;
   readonly log: Log;
   readonly random?: () => number;
@@ -204,6 +206,7 @@ export class DeltaClient {
     this.counters.failures += 1;
     // Only a server that has answered before is one that merely moved on; another would be asked in a tight loop.
     if (error.routine && hadAnswer) this.#backoff.reset();
+    this.#options.onEnded?.(error.code);
     const delayMs = this.#backoff.next();
     log.warn('discovery stream ended', { code: error.code, reason: error.message, retry_ms: Math.round(delayMs) });
     const abort = clock.setTimer(delayMs, () => this.#connect());

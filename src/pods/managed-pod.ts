@@ -31,6 +31,8 @@ export interface ManagedPodParts {
   readonly nextHandle: () => number;
   readonly persist: (record: PodRecord) => Promise<void>;
   readonly changed: () => void;
+  /** A step did not work and will be tried again. */
+  readonly stepFailed: () => void;
 }
 
 interface Waiter {
@@ -208,6 +210,7 @@ export class ManagedPod {
   #failed(error: unknown, aborted: boolean): number {
     if (aborted) return 0;
     this.#problem = error instanceof Error ? error.message : String(error);
+    this.#parts.stepFailed();
     const delayMs = this.#backoff.next();
     this.#parts.log.warn('pod step failed', {
       ...this.#fields(),

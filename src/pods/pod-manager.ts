@@ -62,6 +62,7 @@ export class PodManager {
   readonly #parts: PodManagerParts;
   readonly #pods = new Map<string, ManagedPod>();
   readonly #removals = new Map<string, Promise<void>>();
+  readonly counters = { started: 0, refused: 0, removed: 0, steps_failed: 0, taken_over: 0 };
   #nextHandle = 1;
   #pollCancel: Cancel = () => {};
 
@@ -75,6 +76,7 @@ export class PodManager {
     for (const record of recovered) {
       this.#nextHandle = Math.max(this.#nextHandle, record.handle + 1);
       this.#parts.log.info('pod taken over', { pod: podName(record.spec), captured: record.captured });
+      this.counters.taken_over += 1;
       const pod = this.#add(record);
       this.#parts.reporter.started(record);
       pod.resume();
@@ -121,8 +123,10 @@ export class PodManager {
       await this.#parts.files.write(record);
       this.#parts.reporter.started(record);
       await pod.settled(this.#options.decisionTimeoutMs, this.#options.captureTimeoutMs);
+      this.counters.started += 1;
       return pod.view();
     } catch (error) {
+      this.counters.refused += 1;
       await this.remove(record.uid);
       throw refusal(name, error);
     } finally {
@@ -152,6 +156,7 @@ export class PodManager {
     await closeSandbox(sandbox);
     await this.#parts.files.remove(uid);
     this.#pods.delete(uid);
+    this.counters.removed += 1;
     void this.#parts.pool.then((pool) => pool.release(sandbox.addresses));
     this.#parts.podsChanged();
   }
@@ -208,6 +213,9 @@ export class PodManager {
       nextHandle: () => this.#nextHandle++,
       persist: (changed) => this.#parts.files.write(changed),
       changed: this.#parts.podsChanged,
+      stepFailed: () => {
+        this.counters.steps_failed += 1;
+      },
     });
     this.#pods.set(record.uid, pod);
     this.#parts.podsChanged();

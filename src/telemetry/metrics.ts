@@ -37,6 +37,10 @@ export interface MetricsReader {
   /** Resources the mesh knows, by kind. */
   resources(): readonly { readonly kind: string; readonly count: number; readonly rejectedTotal: number }[];
   verdictsInvalidatedTotal(): number;
+  /** Counters of the parts of the agent, by a name from a closed set: `certificates_failed`. */
+  agentCounters(): Iterable<readonly [name: string, value: number]>;
+  /** Pods of this node by state. */
+  pods(): ReadonlyMap<string, number>;
 }
 
 export interface MetricsOptions {
@@ -206,6 +210,12 @@ function declareReadings(registry: Registry, reader: MetricsReader): void {
   });
   readCounter('groundwire_resources_rejected_total', 'Resources not taken.', ['kind'], (metric) => {
     for (const { kind, rejectedTotal } of reader.resources()) metric.inc({ kind }, rejectedTotal);
+  });
+  readCounter('groundwire_agent_total', 'Counters of the parts of the agent.', ['name'], (metric) => {
+    for (const [name, value] of reader.agentCounters()) metric.inc({ name }, value);
+  });
+  readGauge('groundwire_pods', 'Pods of this node.', ['state'], (metric) => {
+    for (const [state, count] of reader.pods()) metric.set({ state }, count);
   });
   readCounter('groundwire_verdicts_invalidated_total', 'Answers that a change made void.', [], (metric) => {
     metric.inc(reader.verdictsInvalidatedTotal());
