@@ -12,8 +12,8 @@ export interface IdlePlace {
   readonly asPod: (command: readonly string[]) => [string, ...string[]];
   readonly address: string;
   readonly port: number;
-  /** The process of the agent whose memory is read: the client's. */
-  readonly agent: number;
+  /** The agents that hold the connections, one at each end; the one that grows more counts. */
+  readonly agents: readonly number[];
 }
 
 interface IdleAnswer {
@@ -28,7 +28,8 @@ const OPEN_TIMEOUT_MS = 180_000;
 
 /** Opens `count` connections, lets them rest, reads the agent's memory, and tries every one of them again. */
 export async function measureIdle(program: string, place: IdlePlace, count: number): Promise<Cell[]> {
-  const before = usage([place.agent]).residentBytes;
+  const resident = () => place.agents.map((agent) => usage([agent]).residentBytes);
+  const before = resident();
   const [command, ...args] = place.asPod([program, 'idle', place.address, String(place.port), String(count)]);
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const deadline = setTimeout(() => child.kill('SIGKILL'), OPEN_TIMEOUT_MS);
@@ -41,7 +42,7 @@ export async function measureIdle(program: string, place: IdlePlace, count: numb
   try {
     const opened = await next();
     await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-    const held = usage([place.agent]).residentBytes - before;
+    const held = Math.max(...resident().map((bytes, index) => bytes - (before[index] ?? 0)));
     child.stdin.write('again\n');
     const again = await next();
     const cell = (column: string, unit: string, value: number) => summarize(ROWS.idle, column, unit, [value]);

@@ -70,7 +70,7 @@ export async function openMeshPaths(program: string, closers: (() => Promise<voi
       asPod: (command) => mesh.runCommand({ node: 'a', namespace: 'bench', name: 'idle' }, command),
       address: far,
       port: ECHO_PORT,
-      agent: agents[0] ?? 0,
+      agents,
     },
   };
 }

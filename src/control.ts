@@ -93,7 +93,7 @@ export async function openControl(config: ControlConfig, log: Logger): Promise<C
     serviceRange: defaults.serviceCidr,
   };
   const publish = (): void => {
-    const { manifests, decisions, refused } = reported.update(registry.pods(), store.snapshot());
+    const { manifests, decisions, refused, notices } = reported.update(registry.pods(), store.snapshot());
     store.replace('nodes', manifests);
     const compiled = compileMesh(store.snapshot(), settings);
     delta.publish([
@@ -106,7 +106,7 @@ export async function openControl(config: ControlConfig, log: Logger): Promise<C
     // After publishing: a pod that leaves is dialled in plaintext before its node is told to let it go.
     for (const decision of decisions) registry.decide(decision);
     for (const { uid, reason } of refused) registry.reject(uid, reason);
-    manifestLog.report(store.problems(), [...store.notices(), ...compiled.notices]);
+    manifestLog.report(store.problems(), [...store.notices(), ...compiled.notices, ...notices]);
   };
   const signing = new SigningServer({
     authority,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { readFileSync } from 'node:fs';
-import { start, until, type Background } from './shell.ts';
+import { type Background, start, until } from './shell.ts';
 import { onNode, type TourNode } from './two-nodes.ts';
 
 /** One TCP segment that carried something. */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type MeshNames, meshNames, sweep } from './remains.ts';
-import { type Background, must, type Outcome, run, type RunOptions, start, until } from './shell.ts';
+import { type Background, must, type Outcome, type RunOptions, run, start, until } from './shell.ts';
 import { describeTwoNodes, onNode, openTwoNodes, type TwoNodes } from './two-nodes.ts';
 
 /** The command line of this project, as a user runs it. */
@@ -218,8 +218,10 @@ export class TwoNodeMesh {
 
   /** What `groundwire COMMAND -o json` says about a node. */
   async ask<T>(letter: NodeLetter, ...command: string[]): Promise<T> {
-    const text = await must([GROUNDWIRE, ...command, '--node', this.nodes[letter].name, '-o', 'json']);
-    return JSON.parse(text) as T;
+    const outcome = await run([GROUNDWIRE, ...command, '--node', this.nodes[letter].name, '-o', 'json']);
+    // `status` of an agent that is not ready answers, and ends with 1.
+    if (outcome.stdout === '') throw new Error(`groundwire ${command.join(' ')}: ${outcome.stderr.trim()}`);
+    return JSON.parse(outcome.stdout) as T;
   }
 
   /** Copies the logs to where they outlive the mesh. Returns that directory. */

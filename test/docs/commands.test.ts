@@ -20,7 +20,8 @@ interface Block {
   readonly notRun: string | undefined;
 }
 
-const FENCE = /(?:<!-- not run by the documents' test: (?<reason>.*?) -->\n)?```(?:sh|bash|shell|console)\n(?<commands>[^]*?)```/g;
+const FENCE =
+  /(?:<!-- not run by the documents' test: (?<reason>.*?) -->\n)?```(?:sh|bash|shell|console)\n(?<commands>[^]*?)```/g;
 
 function blocksOf(file: string): Block[] {
   const text = readFileSync(join(root, file), 'utf8');
@@ -39,7 +40,9 @@ describe('the documents', () => {
 
   for (const file of documents) {
     it(`${file} links to files that exist`, async () => {
-      const links = [...readFileSync(join(root, file), 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map((match) => match[1] ?? '');
+      const links = [...readFileSync(join(root, file), 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(
+        (match) => match[1] ?? '',
+      );
       for (const link of links) {
         const found = await run(['test', '-e', join(root, file, '..', link)]);
         assert.equal(found.code, 0, `${file} links to ${link}`);
@@ -58,7 +61,9 @@ describe('commands of the documents, with the tour up', { skip: WITHOUT_ROOT }, 
     mesh = await TwoNodeMesh.open('tour', { subnet: 77, agentFlags: ['--keep-pods=false'] }, shopManifests());
     const shop = await openShop(mesh);
     mesh.writeManifest('namespaces.yaml', labelledNamespaces(true));
-    await until('the label has taken effect', async () => ((await shop.client.exec('curl -sf -m 2 http://web/')).code === 0 ? true : undefined));
+    await until('the label has taken effect', async () =>
+      (await shop.client.exec('curl -sf -m 2 http://web/')).code === 0 ? true : undefined,
+    );
   });
   after(async () => {
     const left = await mesh.close();

@@ -110,7 +110,11 @@ describe('bad input', { skip: WITHOUT_ROOT }, () => {
 
   it('answers a CONNECT to a foreign address with 400', async () => {
     assert.equal(await dial('connect', member, '192.0.2.7:80'), 'status 400');
-    await until('the access log says what', () => (test.mesh.agent('b').log().includes('HBONE_WRONG_ADDRESS') ? true : undefined), 5000);
+    await until(
+      'the access log says what',
+      () => (test.mesh.agent('b').log().includes('HBONE_WRONG_ADDRESS') ? true : undefined),
+      5000,
+    );
     await untilServing(client, far.address);
   });
 

@@ -45,10 +45,11 @@ describe('pods that join and leave', { skip: WITHOUT_ROOT }, () => {
     namespace: string,
     annotations: Readonly<Record<string, string>>,
   ): Promise<{ holder: Background; row: PodRow }> {
-    const holder = test.mesh.startPod(
-      { node: 'a', namespace, name: 'holder' },
-      peer('hold', server.address, PEER_PORTS.echo),
-    );
+    const holder = test.mesh.startPod({ node: 'a', namespace, name: 'holder' }, [
+      'sh',
+      '-c',
+      `${peer('hold', server.address, PEER_PORTS.echo).join(' ')}; sleep 1000`,
+    ]);
     await until('the connection is open', () => (holder.log().includes('open') ? true : undefined));
     test.mesh.writeManifest(`${namespace}.yaml`, namespaceManifest(namespace, true, annotations));
     const row = await until('the pod is captured and its old connection listed', async () => {

@@ -51,7 +51,9 @@ export class Release implements Check {
       },
       PATIENCE_MS,
     ).catch((cause: unknown) => {
-      throw new Error(`does not hold: the client's network is as it was before the label; it differs in ${differs}`, { cause });
+      throw new Error(`does not hold: the client's network is as it was before the label; it differs in ${differs}`, {
+        cause,
+      });
     });
     const took = performance.now() - begun;
     // web is given back by the other agent; it has until the same moment and a grace.
