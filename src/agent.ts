@@ -118,7 +118,9 @@ async function openParts(
   });
 
   const files = new PodFiles(home.podsDirectory, log.child('pods'));
+  const addresses = config.node.addresses.length > 0 ? config.node.addresses : globalAddresses();
   const recovered = await recoverPods({ node, podsCgroup: home.podsCgroup }, files, log.child('pods'));
+  const nodeFacts = await NodeFactsReader.open(node, addresses);
 
   // From here to the subscription nothing awaits: what the engine says in its first turn must find its listener.
   const engine = openEngine(engineOptions(config.engine, trustDomain, home, resolvers));
@@ -238,7 +240,6 @@ async function openParts(
     clock,
     log: log.child('cache'),
   });
-  const addresses = config.node.addresses.length > 0 ? config.node.addresses : globalAddresses();
   const xds = new DeltaClient({
     controlPlane,
     clusterId,
@@ -356,7 +357,6 @@ async function openParts(
         : []),
     ];
   };
-  const nodeFacts = new NodeFactsReader(node, addresses);
   const facts = new AgentFactsReader({
     engine,
     mesh,

@@ -1,20 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { networkInterfaces } from 'node:os';
+import { loadavg, networkInterfaces } from 'node:os';
+import { cpu, mem, osInfo } from 'systeminformation';
 import type { NodeFacts } from './facts.ts';
 
-// A status page is asked for every second; what it reads costs tens of milliseconds and hardly changes.
-const CACHE_MS = 5000;
+// A status page may be asked for many times a second.
+const CACHE_MS = 1000;
 
-/** Facts of the machine, read at most every few seconds. */
+type Fixed = Pick<NodeFacts, 'name' | 'addresses' | 'kernel' | 'distribution' | 'cpu' | 'cores'>;
+
+/** Facts of the machine: what cannot change is read once, the rest at most once a second. */
 export class NodeFactsReader {
-  readonly #name: string;
-  readonly #addresses: readonly string[];
+  readonly #fixed: Fixed;
   #cached: { readonly facts: Promise<NodeFacts>; readonly readMs: number } | undefined;
 
-  constructor(name: string, addresses: readonly string[]) {
-    this.#name = name;
-    this.#addresses = addresses;
+  private constructor(fixed: Fixed) {
+    this.#fixed = fixed;
+  }
+
+  /**
+   * Reads what cannot change. To be called before the engine is opened: it starts other programs (lscpu and the like), and
+   * copying a process that carries traffic costs that traffic a pause.
+   */
+  static async open(name: string, addresses: readonly string[]): Promise<NodeFactsReader> {
+    const [system, processor] = await Promise.all([osInfo(), cpu()]);
+    return new NodeFactsReader({
+      name,
+      addresses,
+      kernel: system.kernel,
+      distribution: `${system.distro} ${system.release}`.trim(),
+      cpu: `${processor.manufacturer} ${processor.brand}`.trim(),
+      cores: processor.cores,
+    });
   }
 
   read(): Promise<NodeFacts> {
@@ -26,17 +43,11 @@ export class NodeFactsReader {
   }
 
   async #gather(): Promise<NodeFacts> {
-    // Loaded when first asked for: it is large, and an agent's start should not wait for it.
-    const si = await import('systeminformation');
-    const [os, cpu, memory, load] = await Promise.all([si.osInfo(), si.cpu(), si.mem(), si.currentLoad()]);
+    // Both read /proc and start no program.
+    const memory = await mem();
     return {
-      name: this.#name,
-      addresses: this.#addresses,
-      kernel: os.kernel,
-      distribution: `${os.distro} ${os.release}`.trim(),
-      cpu: `${cpu.manufacturer} ${cpu.brand}`.trim(),
-      cores: cpu.cores,
-      loadAverage1m: load.avgLoad,
+      ...this.#fixed,
+      loadAverage1m: loadavg()[0] ?? 0,
       memoryTotalBytes: memory.total,
       memoryAvailableBytes: memory.available,
       agentResidentBytes: process.memoryUsage.rss(),
