@@ -47,15 +47,16 @@ export async function runCheck(name: string, command: readonly string[], options
   return single(name, `status ${code}`);
 }
 
-/** ctest in a build directory: each of its tests counts. */
+/** ctest in a build directory: each of its tests whose name matches `only` counts. */
 export async function runCtest(
   name: string,
   directory: string,
+  only: string,
   skipsFail: boolean,
   options: CommandOptions,
 ): Promise<Tally> {
   const { code, output } = await runCommand(
-    ['ctest', '--test-dir', directory, '--output-on-failure', '--timeout', '300'],
+    ['ctest', '--test-dir', directory, '-R', only, '--output-on-failure', '--timeout', '300'],
     options,
   );
   const summary = /(\d+) tests failed out of (\d+)/.exec(output);
