@@ -38,7 +38,7 @@ import { VerdictLedger } from './mesh/verdicts.ts';
 import { systemClock } from './model/clock.ts';
 import { AddressPool } from './pods/address-pool.ts';
 import { CaptureSteps } from './pods/capture-steps.ts';
-import { dnsQueryType } from './pods/dns-query-type.ts';
+import { readDnsQuestion } from './pods/dns-question.ts';
 import { EngineDialogue, NETWORK } from './pods/engine-dialogue.ts';
 import { EngineIdentities } from './pods/engine-identities.ts';
 import { engineOptions } from './pods/engine-options.ts';
@@ -192,7 +192,7 @@ async function openParts(
         else
           metrics.countDnsRequest(
             {
-              request_query_type: dnsQueryType(message),
+              request_query_type: readDnsQuestion(message)?.type ?? 'unknown',
               request_protocol: transport,
               source_canonical_service: client?.canonicalName ?? 'unknown',
               source_canonical_revision: client?.canonicalRevision ?? 'unknown',
@@ -204,6 +204,7 @@ async function openParts(
     clock,
     log: log.child('decisions'),
     clusterDomain,
+    ownsClusterDomain: config.pods.ownsClusterDomain,
     random: Math.random,
   });
   closers.push(() => dialogue.close());

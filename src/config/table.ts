@@ -147,6 +147,12 @@ export const TABLE = {
       '',
       "DNS servers written into the pods' resolv.conf (default: --resolvers)",
     ),
+    ownsClusterDomain: setting(
+      'dns-authority',
+      onOff(),
+      'true',
+      'a name below --cluster-domain that no Service has does not exist; false beside a kube-dns: ask upstream',
+    ),
     mtu: setting('pod-mtu', integer(576, 65_535), '1500', "MTU of the pods' links"),
     decisionTimeoutMs: setting(
       'decision-timeout',

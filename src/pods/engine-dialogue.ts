@@ -17,6 +17,7 @@ import type { DependencyKey, MeshView } from '../mesh/view.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
 import type { Workload } from '../model/workload.ts';
+import { denyDnsName, readDnsQuestion } from './dns-question.ts';
 import type { LocalPodDirectory } from './pod-directory.ts';
 
 /** What only passes by and is counted elsewhere. */
@@ -39,8 +40,13 @@ export interface EngineDialogueParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly clusterDomain: string;
+  /** Nobody but the mesh knows names below the cluster's domain. */
+  readonly ownsClusterDomain: boolean;
   readonly random: () => number;
 }
+
+/** An empty answer tells the engine to ask upstream. */
+const FORWARD = new Uint8Array();
 
 /** Our own network; others are reached through gateways. */
 export const NETWORK = '';
@@ -80,22 +86,31 @@ export class EngineDialogue {
     const { view, directory, counts, clusterDomain, random } = this.#parts;
     const uid = directory.findWorkloadUid(query.pod);
     const client = uid === undefined ? undefined : view.findWorkload(uid);
-    const forward: DnsAnswer = { kind: 'DnsAnswer', query: query.query, message: new Uint8Array() };
+    const answer = (message: Uint8Array): DnsAnswer[] => [{ kind: 'DnsAnswer', query: query.query, message }];
     if (client === undefined) {
       // Names of the mesh are seen from a namespace; who is not known yet is served as if it were not captured.
       counts.countDns(undefined, query, 'forward');
-      return [forward];
+      return answer(FORWARD);
     }
     const decision = resolveName(view, client, query.message, { clusterDomain, transport: query.transport, random });
-    counts.countDns(client, query, decision.kind);
+    const denial = decision.kind === 'forward' ? this.#denyUnknown(query.message) : undefined;
+    counts.countDns(client, query, denial === undefined ? decision.kind : 'answer');
     switch (decision.kind) {
       case 'answer':
-        return [{ kind: 'DnsAnswer', query: query.query, message: decision.message }];
+        return answer(decision.message);
       case 'forward':
-        return [forward];
+        return answer(denial ?? FORWARD);
       case 'drop':
         return [];
     }
+  }
+
+  /** A name of the cluster's own domain that the mesh does not have: nobody upstream has it, unless a kube-dns is there. */
+  #denyUnknown(message: Uint8Array): Uint8Array | undefined {
+    const { clusterDomain, ownsClusterDomain } = this.#parts;
+    if (!ownsClusterDomain) return undefined;
+    const question = readDnsQuestion(message);
+    return question?.name.endsWith(`.${clusterDomain}`) === true ? denyDnsName(message, question) : undefined;
   }
 
   #send(decisions: Decisions): void {

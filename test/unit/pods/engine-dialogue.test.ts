@@ -77,6 +77,7 @@ function makeDialogue() {
     clock,
     log: { debug() {}, info() {}, warn() {}, error() {} },
     clusterDomain: 'cluster.local',
+    ownsClusterDomain: true,
     random: () => 0,
   });
   engine.onEvents((events) => dialogue.onEvents(events));
@@ -211,15 +212,18 @@ test('DNS: names of the mesh are answered, others are forwarded, garbage is not 
     ask(3n, new Uint8Array(4)),
     ask(4n, name('web'), 99),
   ]);
+  await engine.push([ask(5n, name('example.com.shop.svc.cluster.local'))]);
   const answers = engine.answers.filter((answer) => answer.kind === 'DnsAnswer');
   assert.deepEqual(
     answers.map((answer) => answer.query),
-    [1n, 2n, 4n],
+    [1n, 2n, 4n, 5n],
   );
   const [found] = decode(Buffer.from(answers[0]?.message ?? [])).answers ?? [];
   assert.ok(found?.type === 'A');
   assert.equal(found.data, '10.96.0.7');
   assert.equal(answers[1]?.message.length, 0);
   assert.equal(answers[2]?.message.length, 0);
-  assert.deepEqual(counted, ['dns answer', 'dns forward', 'dns drop', 'dns forward']);
+  const denied = decode(Buffer.from(answers[3]?.message ?? [])) as ReturnType<typeof decode> & { rcode?: string };
+  assert.equal(denied.rcode, 'NXDOMAIN', 'a search list ends at once');
+  assert.deepEqual(counted, ['dns answer', 'dns forward', 'dns drop', 'dns forward', 'dns answer']);
 });
