@@ -15,6 +15,7 @@ namespace {
 
 // Enough to amortise the call, few enough that one turn stays short.
 constexpr int kEventsPerTurn = 256;
+constexpr int kWaitMaxMs = 60000;
 
 Status AddToEpoll(int epoll, int fd, uint32_t events, EventHandler* handler) {
   epoll_event event{};
@@ -37,20 +38,22 @@ Status EventLoop::Open() {
 }
 
 void EventLoop::Run() {
-  std::array<epoll_event, kEventsPerTurn> events{};
-  while (!stopping_.load(std::memory_order_acquire)) {
-    const int count = epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, WaitMs());
-    now_us_ = MonotonicUs();
-    for (int i = 0; i < count; ++i) {
-      const epoll_event& event = events[static_cast<size_t>(i)];
-      if (event.data.ptr != nullptr) static_cast<EventHandler*>(event.data.ptr)->OnEvents(event.events);
-    }
-    RunPosted();
-    RunTimers();
-    RunDeferred();
-    dying_.clear();
-    dying_.swap(discarded_);
+  while (!stopping_.load(std::memory_order_acquire)) RunTurn(kWaitMaxMs);
+}
+
+void EventLoop::RunTurn(int wait_max_ms) {
+  std::array<epoll_event, kEventsPerTurn> events;
+  const int count = epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, WaitMs(wait_max_ms));
+  now_us_ = MonotonicUs();
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<size_t>(i)];
+    if (event.data.ptr != nullptr) static_cast<EventHandler*>(event.data.ptr)->OnEvents(event.events);
   }
+  RunPosted();
+  RunTimers();
+  RunDeferred();
+  dying_.clear();
+  dying_.swap(discarded_);
 }
 
 void EventLoop::Stop() {
@@ -91,14 +94,14 @@ void EventLoop::Cancel(TimerId* timer) {
   *timer = {};
 }
 
-int EventLoop::WaitMs() const {
+int EventLoop::WaitMs(int wait_max_ms) const {
   if (!deferred_.empty()) return 0;
-  if (timers_.empty()) return -1;
+  if (timers_.empty()) return wait_max_ms;
   const uint64_t due = timers_.begin()->first.first;
   const uint64_t now = MonotonicUs();
   if (due <= now) return 0;
   // Rounded up: waking a fraction of a millisecond early would spin until the timer is due.
-  return static_cast<int>(std::min<uint64_t>((due - now + 999) / 1000, 60000));
+  return static_cast<int>(std::min<uint64_t>((due - now + 999) / 1000, static_cast<uint64_t>(wait_max_ms)));
 }
 
 void EventLoop::RunPosted() {

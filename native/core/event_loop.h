@@ -39,7 +39,10 @@ class EventLoop {
   using TimerId = std::pair<uint64_t, uint64_t>;
 
   Status Open();
+  /// Turns until Stop.
   void Run();
+  /// One turn, waiting no longer than that.
+  void RunTurn(int wait_max_ms);
   /// Any thread. Run returns after the turn in which this is seen.
   void Stop();
   /// Any thread. Tasks run in order of posting.
@@ -61,7 +64,7 @@ class EventLoop {
   uint64_t now_us() const { return now_us_; }
 
  private:
-  int WaitMs() const;
+  int WaitMs(int wait_max_ms) const;
   void RunPosted();
   void RunTimers();
   void RunDeferred();

@@ -141,12 +141,14 @@ void OutboundConnection::OnResponse(uint16_t status) {
   started->Start(std::move(app_), session_, std::exchange(stream_, nullptr));
 }
 
-void OutboundConnection::OnStreamClosed(uint32_t, ErrorCode lost) {
+void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
   stream_ = nullptr;
   if (finished()) return;
   worker_->loop()->Cancel(&response_deadline_);
-  // Nothing was sent on the stream yet, so trying once more repeats nothing. A fresh tunnel's failure is the peer's answer.
-  if (reused_tunnel_ && !retried_) {
+  // Nothing was sent on the stream yet, so trying once more repeats nothing. A fresh tunnel's failure, and a stream that
+  // was looked at and reset, are the peer's answer.
+  const bool untouched = lost != ErrorCode::kNone || h2_error == NGHTTP2_REFUSED_STREAM;
+  if (reused_tunnel_ && untouched && !retried_) {
     retried_ = true;
     worker_->counters().Add(Counter::kTunnelStreamsRetried);
     return RequestTunnel();

@@ -133,6 +133,12 @@ uint64_t TestAgent::Counter(const std::string& name) {
   return 0;
 }
 
+std::vector<uint64_t> TestAgent::verdicts_given() {
+  std::vector<uint64_t> verdicts;
+  for (uint64_t verdict = 1; verdict < next_verdict; ++verdict) verdicts.push_back(verdict);
+  return verdicts;
+}
+
 bool TestAgent::Eventually(const std::function<bool()>& done) {
   for (int i = 0; i < 1000; ++i) {
     if (done()) return true;

@@ -76,6 +76,8 @@ class TestAgent final : public EventSink {
   /// Polls until `done` or 10 s have passed.
   static bool Eventually(const std::function<bool()>& done);
   int questions() const { return questions_; }
+  /// Ids of every verdict that was given so far by any agent of this process.
+  static std::vector<uint64_t> verdicts_given();
   TestAuthority& authority() { return authority_; }
 
   // Rules in use by many tests.

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's small parts, each alone.
+#include <map>
+
+#include "check.h"
+#include "dns_message.h"
+#include "event_loop.h"
+#include "event_queue.h"
+#include "flow_table.h"
+#include "hbone_request.h"
+#include "proof_table.h"
+#include "random.h"
+#include "spiffe_id.h"
+#include "verdict_cache.h"
+
+using namespace groundwire;
+
+namespace {
+
+struct CountingSink final : EventSink {
+  void Wake() override { ++wakes; }
+  int wakes = 0;
+};
+
+InboundVerdict Verdict(uint64_t id, uint8_t consulted) {
+  auto answer = std::make_shared<msg::InboundAnswer>();
+  answer->verdict = id;
+  answer->consulted = consulted;
+  return answer;
+}
+
+constexpr uint8_t kIdentity = msg::BitOf(msg::ConsultedField::kIdentity);
+constexpr uint8_t kSource = msg::BitOf(msg::ConsultedField::kSourceAddress);
+constexpr uint8_t kPort = msg::BitOf(msg::ConsultedField::kDestinationPort);
+
+InboundKey Key(const std::string& identity, const std::string& source, uint16_t port) {
+  return {1, msg::Security::kMutualTls, identity, *IpAddress::Parse(source), port, ""};
+}
+
+}  // namespace
+
+TEST("spiffe id: the five segments, and nothing else") {
+  const auto id = SpiffeId::Parse("spiffe://cluster.local/ns/shop/sa/web");
+  REQUIRE(id.has_value());
+  CHECK_EQ(id->trust_domain, "cluster.local");
+  CHECK_EQ(id->name_space, "shop");
+  CHECK_EQ(id->service_account, "web");
+  CHECK_EQ(id->ToString(), "spiffe://cluster.local/ns/shop/sa/web");
+  for (const char* wrong : {"", "spiffe://", "spiffe:///ns/a/sa/b", "spiffe://td/ns/a/sa/", "spiffe://td/ns/a/sa/b/c",
+                            "spiffe://td/ns/a/sa", "spiffe://td/n/a/sa/b", "http://td/ns/a/sa/b", "spiffe://td/ns/a/sa/b?q",
+                            "spiffe://td/ns//sa/b", "spiffe://td/ns/a b/sa/c", "spiffe://td/ns/a/sa/b\n"}) {
+    CHECK(!SpiffeId::Parse(wrong).has_value());
+  }
+  CHECK(!SpiffeId::Parse("spiffe://td/ns/a/sa/" + std::string(3000, 'x')).has_value());
+  CHECK(!SpiffeId::Parse(std::string_view("spiffe://td/ns/a/sa/b\0c", 23)).has_value());
+}
+
+TEST("authority: IP literals and hostnames with a port, and nothing else") {
+  CHECK_EQ(HboneAuthority::Parse("10.0.0.1:80")->address->ToString(), "10.0.0.1:80");
+  CHECK_EQ(HboneAuthority::Parse("[fd00::1]:8080")->address->ToString(), "[fd00::1]:8080");
+  const auto name = HboneAuthority::Parse("web.shop.svc.cluster.local:80");
+  REQUIRE(name.has_value());
+  CHECK(!name->address.has_value());
+  CHECK_EQ(name->hostname, "web.shop.svc.cluster.local");
+  CHECK_EQ(name->port, 80);
+  for (const char* wrong : {"", ":", "10.0.0.1", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:65536", "fd00::1:80", "[fd00::1]",
+                            "web:", ":80", "a b:80", "web:80x", "user@web:80", "web/x:80"}) {
+    CHECK(!HboneAuthority::Parse(wrong).has_value());
+  }
+}
+
+TEST("CONNECT headers: in the reference's order, empty ones left out") {
+  const SocketAddress client{*IpAddress::Parse("10.0.0.9"), 1234};
+  const auto headers = MakeConnectHeaders("10.0.0.1:80", "k=v", client, "web.shop", "00-t");
+  REQUIRE(headers.size() == 5);
+  CHECK_EQ(headers[0].name + "=" + headers[0].value, ":method=CONNECT");
+  CHECK_EQ(headers[1].name + "=" + headers[1].value, ":authority=10.0.0.1:80");
+  CHECK_EQ(headers[2].name, "baggage");
+  CHECK_EQ(headers[3].value, "for=\"10.0.0.9:1234\";host=web.shop");
+  CHECK_EQ(headers[4].name, "traceparent");
+  CHECK_EQ(MakeConnectHeaders("a:1", "", client, "", "t").size(), 4u);
+  CHECK_EQ(MakeTraceparent().size(), 55u);
+  CHECK(MakeTraceparent() != MakeTraceparent());
+}
+
+TEST("verdict cache: one answer serves every connection alike in the consulted fields") {
+  VerdictCache cache(100);
+  CHECK(cache.Find(Key("a", "10.0.0.1", 80)) == nullptr);
+  cache.Put(Key("a", "10.0.0.1", 80), Verdict(1, kIdentity));
+  CHECK(cache.Find(Key("a", "10.0.0.2", 81)) != nullptr);
+  CHECK(cache.Find(Key("b", "10.0.0.1", 80)) == nullptr);
+  cache.Put(Key("b", "10.0.0.1", 80), Verdict(2, static_cast<uint8_t>(kIdentity | kSource | kPort)));
+  CHECK(cache.Find(Key("b", "10.0.0.1", 80)) != nullptr);
+  CHECK(cache.Find(Key("b", "10.0.0.2", 80)) == nullptr);
+  CHECK(cache.Find(Key("b", "10.0.0.1", 81)) == nullptr);
+  InboundKey other = Key("a", "10.0.0.1", 80);
+  other.pod = 2;
+  CHECK(cache.Find(other) == nullptr);
+  other = Key("a", "10.0.0.1", 80);
+  other.security = msg::Security::kNone;
+  CHECK(cache.Find(other) == nullptr);
+}
+
+TEST("verdict cache: an answer for an address never serves a hostname") {
+  VerdictCache cache(100);
+  cache.Put(Key("a", "10.0.0.1", 80), Verdict(1, 0));
+  InboundKey named = Key("a", "10.0.0.1", 80);
+  named.authority = "web.shop:80";
+  CHECK(cache.Find(named) == nullptr);
+  CHECK(cache.Find(Key("z", "10.9.9.9", 9)) != nullptr);
+}
+
+TEST("verdict cache: invalidation forgets exactly what it names; the bound evicts the oldest") {
+  VerdictCache cache(3);
+  for (uint64_t i = 1; i <= 3; ++i) {
+    CHECK_EQ(cache.Put(Key(std::to_string(i), "10.0.0.1", 80), Verdict(i, kIdentity)), 0u);
+  }
+  CHECK_EQ(cache.Invalidate({2, 99}), 1u);
+  CHECK(cache.Find(Key("2", "10.0.0.1", 80)) == nullptr);
+  CHECK(cache.Find(Key("3", "10.0.0.1", 80)) != nullptr);
+  cache.Put(Key("4", "10.0.0.1", 80), Verdict(4, kIdentity));
+  CHECK_EQ(cache.Put(Key("5", "10.0.0.1", 80), Verdict(5, kIdentity)), 1u);
+  CHECK(cache.Find(Key("1", "10.0.0.1", 80)) == nullptr);
+  CHECK_EQ(cache.size(), 3u);
+  cache.ForgetPod(1);
+  CHECK_EQ(cache.size(), 0u);
+}
+
+TEST("verdict cache: agrees with asking every time (10,000 random connections)") {
+  // The slow reference: a rule a mask, answered anew for each connection.
+  VerdictCache cache(100000);
+  std::map<std::string, uint8_t> masks = {{"a", 0}, {"b", kSource}, {"c", static_cast<uint8_t>(kPort | kIdentity)}};
+  const auto evaluate = [&](const InboundKey& key) {
+    // Every evaluation looks at the identity first, as policies do.
+    const auto mask = static_cast<uint8_t>(masks[key.identity] | kIdentity);
+    const InboundKey seen = key.Masked(mask);
+    return std::pair(VerdictKeyHash{}(seen), mask);
+  };
+  const uint64_t seed = RandomU64();
+  int wrong = 0;
+  uint64_t state = seed;
+  for (int i = 0; i < 10000; ++i) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    const InboundKey key = Key(std::string(1, static_cast<char>('a' + (state >> 33) % 3)),
+                               "10.0.0." + std::to_string((state >> 40) % 20), static_cast<uint16_t>((state >> 50) % 20));
+    const auto [id, mask] = evaluate(key);
+    const InboundVerdict found = cache.Find(key);
+    if (found && found->verdict != id) ++wrong;
+    if (!found) cache.Put(key, Verdict(id, mask));
+  }
+  if (wrong != 0) std::cout << "seed " << seed << std::endl;
+  CHECK_EQ(wrong, 0);
+}
+
+TEST("deliver port: the answer's where it looked at the port, the connection's own elsewhere") {
+  msg::InboundAnswer answer;
+  answer.deliver_port = 8080;
+  CHECK_EQ(DeliverPortOf(answer, 80, ""), 80);
+  CHECK_EQ(DeliverPortOf(answer, 80, "web.shop:80"), 8080);
+  answer.consulted = kPort;
+  CHECK_EQ(DeliverPortOf(answer, 80, ""), 8080);
+}
+
+TEST("flow table: rows add up; beyond the bound sums stay true") {
+  FlowTable table(2);
+  bool full = false;
+  table.At({msg::Direction::kInbound, 1, 1, ErrorCode::kNone}, &full).opened += 1;
+  table.At({msg::Direction::kInbound, 2, 1, ErrorCode::kNone}, &full).opened += 1;
+  CHECK(!full);
+  table.At({msg::Direction::kInbound, 3, 1, ErrorCode::kNone}, &full).opened += 1;
+  CHECK(full);
+  FlowTable sum(100);
+  table.AddTo(&sum);
+  table.AddTo(&sum);
+  uint64_t opened = 0;
+  for (const auto& [key, row] : sum.rows()) opened += row.opened;
+  CHECK_EQ(opened, 6u);
+}
+
+TEST("event queue: bounded, counts what it drops, never drops the end of a batch") {
+  CountingSink sink;
+  EventQueue queue(&sink, 2);
+  for (uint32_t i = 0; i < 5; ++i) queue.Push(msg::OutboundQuestion{i, 1, {}});
+  queue.Push(msg::BatchDone{7, -1, "", 0, ""});
+  CHECK_EQ(sink.wakes, 1);
+  std::vector<uint8_t> packed;
+  uint64_t dropped = 0;
+  CHECK_EQ(queue.Drain(&packed, 2, &dropped), 2u);
+  CHECK_EQ(dropped, 3u);
+  CHECK_EQ(sink.wakes, 2);  // more is left
+  std::vector<msg::Event> events;
+  REQUIRE(msg::DecodeBatch(packed, &events));
+  CHECK_EQ(std::get<msg::OutboundQuestion>(events[1]).question, 1u);
+  packed.clear();
+  CHECK_EQ(queue.Drain(&packed, 100, &dropped), 1u);
+  CHECK_EQ(dropped, 0u);
+  events.clear();
+  REQUIRE(msg::DecodeBatch(packed, &events));
+  CHECK_EQ(std::get<msg::BatchDone>(events[0]).batch, 7u);
+}
+
+TEST("event loop: timers run in order, cancelled ones never; work put off runs once a turn") {
+  EventLoop loop;
+  REQUIRE(loop.Open().ok());
+  std::string order;
+  loop.After(20, [&] { order += "c"; });
+  loop.After(0, [&] { order += "a"; });
+  loop.After(5, [&] { order += "b"; });
+  EventLoop::TimerId cancelled = loop.After(1, [&] { order += "x"; });
+  loop.Cancel(&cancelled);
+  loop.Cancel(&cancelled);
+  int turns = 0;
+  loop.Defer([&] { ++turns, loop.Defer([&] { ++turns; }); });
+  loop.RunTurn(0);
+  CHECK_EQ(turns, 1);
+  for (int i = 0; i < 100 && order.size() < 3; ++i) loop.RunTurn(50);
+  CHECK_EQ(turns, 2);
+  CHECK_EQ(order, "abc");
+}
+
+TEST("event loop: what is discarded outlives the work that was put off before") {
+  EventLoop loop;
+  REQUIRE(loop.Open().ok());
+  struct Object final : Discardable {
+    explicit Object(bool* gone) : gone_(gone) {}
+    ~Object() override { *gone_ = true; }
+    bool* gone_;
+  };
+  bool gone = false;
+  bool gone_at_work = true;
+  loop.Defer([&] { loop.Defer([&] { gone_at_work = gone; }); });
+  loop.Discard(std::make_unique<Object>(&gone));
+  loop.RunTurn(0);
+  CHECK(!gone);
+  loop.RunTurn(0);
+  CHECK(!gone_at_work);
+  CHECK(gone);
+}
+
+TEST("proof table: the newest proof counts, an older one does not take it back") {
+  ProofTable proofs;
+  const ProofTable::Key key{1, "spiffe://td/ns/a/sa/b", {}};
+  proofs.Record(key, {2000, 1, 1500});
+  proofs.Record(key, {1000, 0, 500});
+  CHECK_EQ(proofs.Find(key).until_ms, 2000u);
+  CHECK_EQ(proofs.Find({2, key.peer, {}}).until_ms, 0u);
+}
+
+TEST("dns: TCP frames in any cut, SERVFAIL with the question, answers by id") {
+  const std::vector<uint8_t> query = {0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 3, 'w', 'e', 'b', 0, 0, 1, 0, 1, 0, 0, 41};
+  DnsFrames frames;
+  std::vector<uint8_t> wire = WithLength(query);
+  const std::vector<uint8_t> second = WithLength(query);
+  wire.insert(wire.end(), second.begin(), second.end());
+  size_t messages = 0;
+  for (const uint8_t byte : wire) {
+    frames.Append({&byte, 1});
+    while (const auto message = frames.Next()) {
+      CHECK(*message == query);
+      ++messages;
+    }
+  }
+  CHECK_EQ(messages, 2u);
+  const auto servfail = MakeServfail(query);
+  REQUIRE(servfail.has_value());
+  CHECK_EQ(servfail->size(), 21u);
+  CHECK(IsAnswerTo(query, *servfail));
+  CHECK_EQ((*servfail)[3] & 0xf, 2);
+  CHECK(!MakeServfail(*servfail).has_value());
+  CHECK(!MakeServfail(std::vector<uint8_t>(query.begin(), query.begin() + 15)).has_value());
+  CHECK(!IsAnswerTo(query, query));
+}
+
+RUN_TESTS()

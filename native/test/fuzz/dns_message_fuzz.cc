@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdlib>
+
+#include "dns_message.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  groundwire::DnsFrames frames;
+  frames.Append({data, size});
+  while (const auto message = frames.Next()) {
+    const auto servfail = groundwire::MakeServfail(*message);
+    if (servfail && !groundwire::IsAnswerTo(*message, *servfail)) std::abort();
+  }
+  if (frames.buffered() > size) std::abort();
+  return 0;
+}

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+// One HBONE session against bytes made by hand: what it says, what it takes, what it refuses.
+#include "hbone_session.h"
+
+#include <map>
+
+#include "check.h"
+#include "support/http2_bytes.h"
+#include "support/plain_stream.h"
+
+using namespace groundwire;
+
+namespace {
+
+/// A session over one end of a socket pair; the test holds the other.
+struct Harness final : HboneSessionOwner, HboneStreamHandler {
+  explicit Harness(HboneSession::Role role, HboneOptions session_options = {}) : options(session_options) {
+    int ends[2] = {};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0 || !loop.Open().ok()) std::abort();
+    peer.Reset(ends[1]);
+    session = std::make_unique<HboneSession>(role, UniqueFd(ends[0]), std::make_unique<PlainStream>(ends[0]), options,
+                                             &loop, &scratch, &counters, this);
+    if (!session->Start().ok()) std::abort();
+    Turn();
+  }
+  void Turn(int turns = 5) {
+    for (int i = 0; i < turns; ++i) loop.RunTurn(1);
+  }
+  void Say(const std::string& bytes) {
+    for (size_t sent = 0; sent < bytes.size();) {
+      const ssize_t count = send(peer.get(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+      if (count > 0) sent += static_cast<size_t>(count);
+      Turn(2);
+      if (count < 0 && errno != EAGAIN) return;
+    }
+    Turn();
+  }
+  std::vector<http2::Seen> Hear() {
+    Turn();
+    char buffer[65536];
+    for (ssize_t count = 0; (count = recv(peer.get(), buffer, sizeof buffer, 0)) > 0;) {
+      heard.append(buffer, static_cast<size_t>(count));
+      Turn();
+    }
+    return http2::Split(heard);
+  }
+  const http2::Seen* Find(uint8_t type) {
+    frames = Hear();
+    for (const http2::Seen& frame : frames) {
+      if (frame.type == type) return &frame;
+    }
+    return nullptr;
+  }
+  static std::string Hello() { return http2::kPreface + http2::Frame(http2::kSettings, 0, 0, ""); }
+
+  void OnEstablished(HboneSession*) override { established = true; }
+  void OnRequest(HboneSession*, HboneStream* s, HboneRequest r) override {
+    stream = s;
+    request = std::move(r);
+    ++requests;
+    session->SetHandler(s, this);
+    if (answer_at_once) session->Respond(s, {{":status", "200"}}, this);
+  }
+  void OnCapacity(HboneSession*) override {}
+  void OnSessionClosed(HboneSession*, ErrorCode c, const std::string&) override {
+    code = c;
+    closed = true;
+  }
+  size_t ReadForTunnel(uint8_t* buffer, size_t size, bool* end) override {
+    const size_t count = std::min(size, to_send.size());
+    std::copy_n(to_send.begin(), count, buffer);
+    to_send.erase(0, count);
+    *end = count == 0 && end_wanted;
+    return count;
+  }
+  void OnResponse(uint16_t s) override { status = s; }
+  void OnTunnelData(const uint8_t* data, size_t size) override {
+    received.append(reinterpret_cast<const char*>(data), size);
+    if (consume) session->Consume(stream, size);
+  }
+  void OnTunnelEnd() override { ended = true; }
+  void OnStreamClosed(uint32_t h2, ErrorCode l) override {
+    stream_closed = true;
+    h2_error = h2;
+    lost = l;
+  }
+
+  HboneOptions options;
+  EventLoop loop;
+  ThreadScratch scratch;
+  Counters counters;
+  UniqueFd peer;
+  std::unique_ptr<HboneSession> session;
+  HboneStream* stream = nullptr;
+  HboneRequest request;
+  int requests = 0;
+  bool answer_at_once = true;
+  bool consume = true;
+  bool established = false;
+  bool closed = false;
+  bool ended = false;
+  bool stream_closed = false;
+  bool end_wanted = false;
+  uint32_t h2_error = 0;
+  uint16_t status = 0;
+  ErrorCode code = ErrorCode::kNone;
+  ErrorCode lost = ErrorCode::kNone;
+  std::string received;
+  std::string to_send;
+  std::string heard;
+  std::vector<http2::Seen> frames;
+};
+
+std::map<int, uint32_t> Settings(const std::string& payload) {
+  std::map<int, uint32_t> settings;
+  const auto at = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(payload[i])); };
+  for (size_t i = 0; i + 6 <= payload.size(); i += 6) {
+    settings[static_cast<int>(at(i) << 8 | at(i + 1))] = at(i + 2) << 24 | at(i + 3) << 16 | at(i + 4) << 8 | at(i + 5);
+  }
+  return settings;
+}
+
+constexpr auto kServer = HboneSession::Role::kServer;
+constexpr auto kClient = HboneSession::Role::kClient;
+
+}  // namespace
+
+TEST("session: a server says its settings and opens its connection window") {
+  HboneOptions options;
+  options.stream_window_bytes = 123456;
+  options.connection_window_bytes = 1 << 20;
+  Harness server(kServer, options);
+  server.Say(Harness::Hello());
+  const http2::Seen* frame = server.Find(http2::kSettings);
+  REQUIRE(frame != nullptr);
+  const auto settings = Settings(frame->payload);
+  CHECK_EQ(settings.at(3), 200u);      // MAX_CONCURRENT_STREAMS
+  CHECK_EQ(settings.at(4), 123456u);   // INITIAL_WINDOW_SIZE
+  CHECK_EQ(settings.at(5), 1u << 20);  // MAX_FRAME_SIZE
+  CHECK_EQ(settings.at(6), 65536u);    // MAX_HEADER_LIST_SIZE
+  CHECK(server.Find(http2::kWindowUpdate) != nullptr);
+}
+
+TEST("session: a client refuses pushes and sends the CONNECT's headers in order") {
+  Harness client(kClient);
+  client.stream = client.session->Connect({{":method", "CONNECT"}, {":authority", "10.0.0.1:80"}, {"baggage", "a=b"}}, &client);
+  REQUIRE(client.stream != nullptr);
+  const http2::Seen* settings = client.Find(http2::kSettings);
+  REQUIRE(settings != nullptr);
+  CHECK_EQ(Settings(settings->payload).at(2), 0u);
+  CHECK(client.heard.starts_with(http2::kPreface));
+  REQUIRE(client.Find(http2::kHeaders) != nullptr);
+  CHECK(client.Find(http2::kData) == nullptr);  // nothing before the answer
+}
+
+TEST("session: a CONNECT carries bytes and ends both ways") {
+  Harness server(kServer);
+  server.Say(Harness::Hello() + http2::Connect(1, "10.0.0.1:80", http2::Header("traceparent", "00-x")));
+  CHECK_EQ(server.request.method, "CONNECT");
+  CHECK_EQ(server.request.authority, "10.0.0.1:80");
+  CHECK_EQ(server.request.traceparent, "00-x");
+  server.Say(http2::Frame(http2::kData, http2::kEndStream, 1, "hello"));
+  CHECK_EQ(server.received, "hello");
+  CHECK(server.ended);
+  server.to_send = "world";
+  server.end_wanted = true;
+  server.session->Resume(server.stream);
+  std::string data;
+  bool end = false;
+  for (const http2::Seen& frame : server.Hear()) {
+    if (frame.type != http2::kData) continue;
+    data += frame.payload;
+    end = end || (frame.flags & http2::kEndStream) != 0;
+  }
+  CHECK_EQ(data, "world");
+  CHECK(end);
+  CHECK(server.stream_closed);
+  CHECK_EQ(server.h2_error, 0u);
+}
+
+TEST("session: a refusal is a complete response, then NO_ERROR") {
+  Harness server(kServer);
+  server.answer_at_once = false;
+  server.Say(Harness::Hello() + http2::Connect(1, "10.0.0.1:80"));
+  server.session->Refuse(server.stream, 401);
+  const http2::Seen* headers = server.Find(http2::kHeaders);
+  REQUIRE(headers != nullptr);
+  CHECK((headers->flags & http2::kEndStream) != 0);
+  const http2::Seen* reset = server.Find(http2::kRstStream);
+  REQUIRE(reset != nullptr);
+  CHECK_EQ(reset->payload, http2::U32(0));
+}
+
+TEST("session: thirty thousand frames of one byte are carried") {
+  Harness server(kServer);
+  server.Say(Harness::Hello() + http2::Connect(1, "10.0.0.1:80"));
+  std::string frames;
+  for (int i = 0; i < 30000; ++i) frames += http2::Frame(http2::kData, 0, 1, "x");
+  server.Say(frames);
+  CHECK_EQ(server.received.size(), 30000u);
+  CHECK(!server.closed);
+}
+
+TEST("session: a frame of one mebibyte is taken") {
+  HboneOptions options;
+  options.stream_window_bytes = 2 << 20;
+  Harness server(kServer, options);
+  // Our settings hold from their acknowledgement on.
+  server.Say(Harness::Hello() + http2::Frame(http2::kSettings, http2::kAck, 0, "") + http2::Connect(1, "10.0.0.1:80"));
+  server.Say(http2::Frame(http2::kData, 0, 1, std::string(1 << 20, 'x')));
+  CHECK_EQ(server.received.size(), size_t{1} << 20);
+}
+
+TEST("session: a stream whose bytes are not consumed holds nobody else's window") {
+  HboneOptions options;
+  options.stream_window_bytes = 65535;
+  options.connection_window_bytes = 65535;
+  Harness server(kServer, options);
+  server.consume = false;
+  server.Say(Harness::Hello() + http2::Connect(1, "10.0.0.1:80"));
+  server.Say(http2::Frame(http2::kData, 0, 1, std::string(16000, 'x')));
+  server.Say(http2::Frame(http2::kData, 0, 1, std::string(16384, 'x')));
+  server.Say(http2::Frame(http2::kData, 0, 1, std::string(16384, 'x')));
+  bool connection = false;
+  bool stream = false;
+  for (const http2::Seen& frame : server.Hear()) {
+    if (frame.type != http2::kWindowUpdate) continue;
+    (frame.stream == 0 ? connection : stream) = true;
+  }
+  CHECK(connection);
+  CHECK(!stream);
+}
+
+TEST("session: more than the stream's window is a protocol error of the peer") {
+  HboneOptions options;
+  options.stream_window_bytes = 1000;
+  Harness server(kServer, options);
+  server.consume = false;
+  server.Say(Harness::Hello() + http2::Frame(http2::kSettings, http2::kAck, 0, "") + http2::Connect(1, "10.0.0.1:80"));
+  server.Say(http2::Frame(http2::kData, 0, 1, std::string(1001, 'x')));
+  CHECK(server.closed || server.stream_closed);
+}
+
+TEST("session: garbage ends it with a GOAWAY") {
+  Harness server(kServer);
+  server.Say("GET / HTTP/1.1\r\n\r\n and so on, which is no preface at all");
+  CHECK(server.closed);
+  CHECK_EQ(NameOf(server.code), "HBONE_PROTOCOL");
+  CHECK(server.Find(http2::kGoaway) != nullptr);
+}
+
+TEST("session: too many streams reset before they were answered end it") {
+  Harness server(kServer);
+  server.answer_at_once = false;
+  server.Say(Harness::Hello());
+  for (uint32_t i = 0; i < 1100 && !server.closed; ++i) {
+    server.Say(http2::Connect(2 * i + 1, "10.0.0.1:80") + http2::Frame(http2::kRstStream, 0, 2 * i + 1, http2::U32(8)));
+  }
+  CHECK(server.closed);
+  CHECK_EQ(server.counters.Read(Counter::kTunnelsFlooded), 1u);
+}
+
+TEST("session: a flood of PINGs whose answers are not read ends it") {
+  Harness server(kServer);
+  server.Say(Harness::Hello());
+  std::string pings;
+  for (int i = 0; i < 5000; ++i) pings += http2::Frame(http2::kPing, 0, 0, "12345678");
+  server.Say(pings);
+  CHECK(server.closed);
+  CHECK_EQ(server.counters.Read(Counter::kTunnelsFlooded), 1u);
+}
+
+TEST("session: PING is answered") {
+  Harness server(kServer);
+  server.Say(Harness::Hello() + http2::Frame(http2::kPing, 0, 0, "abcdefgh"));
+  const http2::Seen* pong = server.Find(http2::kPing);
+  REQUIRE(pong != nullptr);
+  CHECK_EQ(pong->payload, "abcdefgh");
+  CHECK((pong->flags & http2::kAck) != 0);
+}
+
+TEST("session: a silent peer is asked, and given up") {
+  HboneOptions options;
+  options.ping_interval_ms = 20;
+  options.ping_timeout_ms = 60;
+  Harness server(kServer, options);
+  server.Say(Harness::Hello());
+  for (int i = 0; i < 2000 && !server.closed; ++i) server.Turn(1);
+  CHECK(server.closed);
+  CHECK_EQ(NameOf(server.code), "HBONE_PING_TIMEOUT");
+  CHECK(server.Find(http2::kPing) != nullptr);
+}
+
+TEST("session: headers beyond the bound reset the stream") {
+  Harness server(kServer);
+  server.Say(Harness::Hello());
+  // One large field in the dynamic table, then thousands of references to it: a small frame, an enormous list.
+  std::string block = http2::Header(":method", "CONNECT") + http2::Header(":authority", "10.0.0.1:80");
+  block += std::string(1, '\x40') + static_cast<char>(1) + "x" + static_cast<char>(100) + std::string(100, 'v');
+  block += std::string(2000, '\xbe');
+  server.Say(http2::Frame(http2::kHeaders, http2::kEndHeaders, 1, block));
+  CHECK_EQ(server.requests, 0);
+  CHECK(server.Find(http2::kRstStream) != nullptr || server.closed);
+  CHECK(server.counters.Read(Counter::kHboneHeadersRefused) > 0);
+}
+
+TEST("session: a client reads the status, and refusal of more streams in a GOAWAY") {
+  Harness client(kClient);
+  client.Say(http2::Frame(http2::kSettings, 0, 0, ""));
+  client.stream = client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client);
+  REQUIRE(client.stream != nullptr);
+  client.Turn();
+  client.Say(http2::Frame(http2::kHeaders, http2::kEndHeaders, 1, http2::Header(":status", "200")));
+  CHECK_EQ(client.status, 200);
+  client.Say(http2::Frame(http2::kGoaway, 0, 0, http2::U32(1) + http2::U32(0)));
+  CHECK(client.session->draining());
+  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) == nullptr);
+  CHECK(!client.stream_closed);  // the live stream goes on
+  client.Say(http2::Frame(http2::kData, 0, 1, "still here"));
+  CHECK_EQ(client.received, "still here");
+}
+
+TEST("session: a client stays below the peer's limit of streams") {
+  Harness client(kClient);
+  client.Say(http2::Frame(http2::kSettings, 0, 0, std::string("\0\x03\0\0\0\x02", 6)));
+  CHECK_EQ(client.session->streams_max(), 2u);
+  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) != nullptr);
+  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) != nullptr);
+  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) == nullptr);
+}
+
+TEST("session: a lost connection tells its streams why") {
+  Harness client(kClient);
+  client.Say(http2::Frame(http2::kSettings, 0, 0, ""));
+  client.stream = client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client);
+  client.Turn();
+  client.peer.Reset();
+  client.Turn();
+  CHECK(client.closed);
+  CHECK(client.stream_closed);
+  CHECK(client.lost != ErrorCode::kNone);
+}
+
+TEST("session: a drained server gives notice, serves what is there, and says where it stopped") {
+  Harness server(kServer);
+  server.Say(Harness::Hello() + http2::Connect(1, "10.0.0.1:80"));
+  server.session->Drain();
+  const http2::Seen* notice = server.Find(http2::kGoaway);
+  REQUIRE(notice != nullptr);
+  CHECK_EQ(notice->payload.substr(0, 4), http2::U32(0x7fffffff));
+  server.Say(http2::Frame(http2::kData, 0, 1, "more"));
+  CHECK_EQ(server.received, "more");
+}
+
+RUN_TESTS()

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "socket_options.h"
+#include "support/loopback.h"
+
+namespace groundwire {
+
+/// A wire between two engines that a test can cut: every connection through it is reset, new ones go through.
+class CuttableProxy {
+ public:
+  explicit CuttableProxy(const SocketAddress& upstream) : upstream_(upstream), listener_(ListenOn("10.202.0.99")) {
+    thread_ = std::thread([this] { Loop(); });
+  }
+  ~CuttableProxy() {
+    shutdown(listener_.get(), SHUT_RDWR);
+    thread_.join();
+  }
+  SocketAddress address() const { return LocalAddress(listener_.get()); }
+  void Cut() {
+    const std::lock_guard lock(mutex_);
+    for (auto& [a, b] : pairs_) {
+      CloseWithReset(&a);
+      CloseWithReset(&b);
+    }
+    pairs_.clear();
+  }
+
+ private:
+  static bool Copy(const UniqueFd& from, const UniqueFd& to) {
+    std::array<char, 65536> buffer;
+    const ssize_t count = recv(from.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (count < 0) return errno == EAGAIN;
+    return count > 0 && send(to.get(), buffer.data(), static_cast<size_t>(count), MSG_NOSIGNAL) == count;
+  }
+  void Loop() {
+    for (;;) {
+      pollfd ready{listener_.get(), POLLIN, 0};
+      if (poll(&ready, 1, 1) == 1) {
+        UniqueFd accepted(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        if (!accepted.valid()) return;
+        const std::lock_guard lock(mutex_);
+        pairs_.emplace_back(std::move(accepted), ConnectTo(upstream_));
+      }
+      const std::lock_guard lock(mutex_);
+      std::erase_if(pairs_, [](const auto& pair) {
+        return !Copy(pair.first, pair.second) || !Copy(pair.second, pair.first);
+      });
+    }
+  }
+
+  const SocketAddress upstream_;
+  const UniqueFd listener_;
+  std::mutex mutex_;
+  std::vector<std::pair<UniqueFd, UniqueFd>> pairs_;
+  std::thread thread_;
+};
+
+}  // namespace groundwire

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include "byte_stream.h"
+
+namespace groundwire {
+
+/// HTTP/2 without TLS under it, so that a test or a fuzzer can speak to a session in clear bytes.
+class PlainStream final : public ByteStream {
+ public:
+  explicit PlainStream(int fd) : fd_(fd) {}
+  void NotifyReadable(bool) override {}
+  StreamState Handshake() override { return StreamState::kOk; }
+  ReadResult Read(uint8_t* buffer, size_t size) override {
+    const ssize_t count = recv(fd_, buffer, size, 0);
+    if (count > 0) return {StreamState::kOk, static_cast<size_t>(count)};
+    if (count == 0) return {StreamState::kEnd, 0};
+    if (errno == EAGAIN) return {StreamState::kBlocked, 0};
+    return Fail();
+  }
+  StreamState Write(const uint8_t* data, size_t size) override {
+    unsent_.insert(unsent_.end(), data, data + size);
+    return StreamState::kOk;
+  }
+  StreamState Flush() override {
+    const ssize_t count = send(fd_, unsent_.data(), unsent_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count < 0 && errno != EAGAIN) return Fail().state;
+    if (count > 0) unsent_.erase(unsent_.begin(), unsent_.begin() + count);
+    return unsent_.empty() ? StreamState::kOk : StreamState::kBlocked;
+  }
+  bool blocked() const override { return !unsent_.empty() && error_ == ErrorCode::kNone && full(); }
+  void Shutdown() override {}
+  ErrorCode error() const override { return error_; }
+  const std::string& error_detail() const override { return detail_; }
+
+ private:
+  /// What Flush left behind counts, not what Write just brought.
+  bool full() const { return unsent_.size() > 1 << 20; }
+  ReadResult Fail() {
+    error_ = ErrorCode::kPeerReset;
+    detail_ = "socket error";
+    unsent_.clear();
+    return {StreamState::kError, 0};
+  }
+  const int fd_;
+  std::vector<uint8_t> unsent_;
+  ErrorCode error_ = ErrorCode::kNone;
+  std::string detail_;
+};
+
+}  // namespace groundwire

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who may talk to whom: both ends of a handshake over a socket pair.
+#include <sys/socket.h>
+
+#include "check.h"
+#include "support/certificates.h"
+#include "tls_stream.h"
+#include "unique_fd.h"
+
+using namespace groundwire;
+
+namespace {
+
+const std::string kWeb = "spiffe://cluster.local/ns/shop/sa/web";
+const std::string kDb = "spiffe://cluster.local/ns/shop/sa/db";
+
+std::shared_ptr<const TlsIdentity> Make(const msg::SetIdentity& command) {
+  auto made = MakeTlsIdentity(command, 1);
+  if (!made.ok()) std::cout << made.status().ToString() << std::endl;
+  return made.ok() ? made.value() : nullptr;
+}
+
+struct Pair {
+  Pair(std::shared_ptr<const TlsIdentity> client_identity, std::shared_ptr<const TlsIdentity> server_identity,
+       std::vector<std::string> expect) : expected(std::move(expect)) {
+    int ends[2] = {};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0) std::abort();
+    client_end.Reset(ends[0]);
+    server_end.Reset(ends[1]);
+    PeerCheck client_check;
+    client_check.expected = expected;
+    PeerCheck server_check;
+    server_check.trust_domain = "cluster.local";
+    client = std::make_unique<TlsStream>(ends[0], TlsStream::Role::kClient, std::move(client_identity), client_check, &scratch);
+    server = std::make_unique<TlsStream>(ends[1], TlsStream::Role::kServer, std::move(server_identity), server_check, &scratch);
+    for (int i = 0; i < 6; ++i) {
+      client->NotifyReadable(false);
+      server->NotifyReadable(false);
+      if (client_state == StreamState::kBlocked) client_state = client->Handshake();
+      if (server_state == StreamState::kBlocked) server_state = server->Handshake();
+    }
+  }
+  std::vector<std::string> expected;
+  ThreadScratch scratch;
+  UniqueFd client_end;
+  UniqueFd server_end;
+  std::unique_ptr<TlsStream> client;
+  std::unique_ptr<TlsStream> server;
+  StreamState client_state = StreamState::kBlocked;
+  StreamState server_state = StreamState::kBlocked;
+};
+
+}  // namespace
+
+TEST("tls: two of one mesh know each other, and carry bytes") {
+  const TestAuthority authority("root");
+  Pair pair(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb)), {kDb});
+  REQUIRE(pair.client_state == StreamState::kOk && pair.server_state == StreamState::kOk);
+  CHECK_EQ(pair.client->peer(), kDb);
+  CHECK_EQ(pair.server->peer(), kWeb);
+  CHECK(pair.server->peer_not_after_ms() > 0);
+  const std::string bytes(100000, 'x');
+  CHECK(pair.client->Write(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()) == StreamState::kOk);
+  std::string got;
+  std::vector<uint8_t> buffer(16384);
+  for (int i = 0; i < 1000 && got.size() < bytes.size(); ++i) {
+    (void)pair.client->Flush();
+    pair.server->NotifyReadable(false);
+    const ReadResult read = pair.server->Read(buffer.data(), buffer.size());
+    if (read.state == StreamState::kOk) got.append(reinterpret_cast<const char*>(buffer.data()), read.size);
+  }
+  CHECK(got == bytes);
+  pair.client->Shutdown();
+  pair.server->NotifyReadable(false);
+  CHECK(pair.server->Read(buffer.data(), buffer.size()).state == StreamState::kEnd);
+}
+
+TEST("tls: a client refuses another identity than the expected") {
+  const TestAuthority authority("root");
+  const Pair pair(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb)), {kWeb});
+  CHECK(pair.client_state == StreamState::kError);
+  CHECK_EQ(NameOf(pair.client->error()), "TLS_UNEXPECTED_IDENTITY");
+}
+
+TEST("tls: a client accepts any of several expected identities, also when it is not the first name") {
+  const TestAuthority authority("root");
+  const Pair pair(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb, {{kWeb, kDb}})), {"spiffe://x/ns/a/sa/b", kDb});
+  CHECK(pair.client_state == StreamState::kOk);
+  CHECK_EQ(pair.client->peer(), kDb);
+}
+
+TEST("tls: a server refuses another trust domain") {
+  const TestAuthority authority("root");
+  const std::string foreign = "spiffe://elsewhere/ns/shop/sa/web";
+  const Pair pair(Make(authority.Sign(foreign)), Make(authority.Sign(kDb)), {kDb});
+  CHECK(pair.server_state == StreamState::kError);
+  CHECK_EQ(NameOf(pair.server->error()), "TLS_TRUST_DOMAIN");
+}
+
+TEST("tls: an expired certificate is refused on either side") {
+  const TestAuthority authority("root");
+  const Pair stale_client(Make(authority.Sign(kWeb, {{kWeb}, {}, -7200, -3600})), Make(authority.Sign(kDb)), {kDb});
+  CHECK(stale_client.server_state == StreamState::kError);
+  CHECK_EQ(stale_client.server->error_detail(), "certificate has expired");
+  const Pair stale_server(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb, {{kDb}, {}, -7200, -3600})), {kDb});
+  CHECK(stale_server.client_state == StreamState::kError);
+  CHECK_EQ(stale_server.client->error_detail(), "certificate has expired");
+}
+
+TEST("tls: a certificate of another root is refused") {
+  const TestAuthority authority("root");
+  const TestAuthority stranger("stranger");
+  const Pair pair(Make(stranger.Sign(kWeb)), Make(authority.Sign(kDb)), {kDb});
+  CHECK(pair.client_state == StreamState::kError);
+}
+
+TEST("tls: an identity without the certificate's name, or with half of a key, is refused when it is set") {
+  const TestAuthority authority("root");
+  CHECK_EQ(MakeTlsIdentity(authority.Sign(kWeb, {{kDb}}), 1).status().op, "check certificate");
+  CHECK_EQ(MakeTlsIdentity(authority.Sign(kWeb, {{}, {"web.shop"}}), 1).status().op, "check certificate");
+  msg::SetIdentity mixed = authority.Sign(kWeb);
+  mixed.private_key_pem = authority.Sign(kWeb).private_key_pem;
+  CHECK(!MakeTlsIdentity(mixed, 1).ok());
+  msg::SetIdentity rootless = authority.Sign(kWeb);
+  rootless.trust_roots_pem.clear();
+  CHECK_EQ(MakeTlsIdentity(rootless, 1).status().op, "parse trust roots");
+}
+
+TEST("tls: a client without a certificate is refused") {
+  const TestAuthority authority("root");
+  int ends[2] = {};
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+  const UniqueFd client_end(ends[0]);
+  const UniqueFd server_end(ends[1]);
+  const SslContext context(SSL_CTX_new(TLS_client_method()));
+  SSL* anonymous = SSL_new(context.get());
+  SSL_set_fd(anonymous, client_end.get());
+  SSL_set_connect_state(anonymous);
+  const unsigned char alpn[] = {2, 'h', '2'};
+  SSL_set_alpn_protos(anonymous, alpn, sizeof alpn);
+  ThreadScratch scratch;
+  PeerCheck check;
+  check.trust_domain = "cluster.local";
+  TlsStream server(server_end.get(), TlsStream::Role::kServer, Make(authority.Sign(kDb)), check, &scratch);
+  StreamState state = StreamState::kBlocked;
+  for (int i = 0; i < 6 && state == StreamState::kBlocked; ++i) {
+    SSL_do_handshake(anonymous);
+    server.NotifyReadable(false);
+    state = server.Handshake();
+  }
+  CHECK(state == StreamState::kError);
+  CHECK_EQ(NameOf(server.error()), "TLS_HANDSHAKE_FAILED");
+  SSL_free(anonymous);
+}
+
+TEST("identity store: an expired certificate is as good as none") {
+  const TestAuthority authority("root");
+  IdentityStore store;
+  CHECK(store.Find(kWeb) == nullptr);
+  REQUIRE(store.Set(authority.Sign(kWeb)).ok());
+  const auto first = store.Find(kWeb);
+  REQUIRE(first != nullptr);
+  REQUIRE(store.Set(authority.Sign(kWeb)).ok());
+  CHECK(store.Find(kWeb)->generation > first->generation);
+  REQUIRE(store.Set(authority.Sign(kWeb, {{kWeb}, {}, -100, -10})).ok());
+  CHECK(store.Find(kWeb) == nullptr);
+  store.Remove(kWeb);
+  CHECK(store.Find(kWeb) == nullptr);
+}
+
+RUN_TESTS()
