@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { claimMachine } from '../../src/tour/claim.ts';
+import { type MeshNames, meshNames, sweep } from '../../src/tour/remains.ts';
+import { type Background, must, type Outcome, run, start, until } from '../../src/tour/shell.ts';
+import { GROUNDWIRE } from '../../src/tour/two-node-mesh.ts';
+import { describeTwoNodes, onNode } from '../../src/tour/two-nodes.ts';
+import { namespaceManifest, peer, PEER_PORTS, WITHOUT_ROOT } from '../helpers/test-mesh.ts';
+
+describe('groundwire up: one machine', { skip: WITHOUT_ROOT }, () => {
+  const node = describeTwoNodes('test', 76).a;
+  const names: MeshNames = meshNames('test');
+  let release: () => void;
+  let up: Background;
+
+  before(async () => {
+    const claim = await claimMachine('test');
+    release = () => claim.release();
+    await sweep(names);
+    const manifests = join(names.directory, 'manifests');
+    mkdirSync(manifests, { recursive: true });
+    writeFileSync(join(manifests, 'shop.yaml'), namespaceManifest('shop', true));
+    // A machine of its own, as far as the network goes.
+    await must(['ip', 'netns', 'add', node.netns]);
+    await must(['ip', '-n', node.netns, 'link', 'set', 'lo', 'up']);
+    await must(['ip', '-n', node.netns, 'address', 'add', `${node.address}/32`, 'dev', 'lo']);
+    up = start(
+      onNode(node, [
+        GROUNDWIRE,
+        'up',
+        '--node',
+        node.name,
+        '--manifests',
+        manifests,
+        '--state-dir',
+        join(names.directory, 'state'),
+      ]),
+      join(names.directory, 'up.log'),
+    );
+    await until('it is ready', async () => {
+      if (up.child.exitCode !== null) throw new Error(up.log());
+      return (await run([GROUNDWIRE, 'status', '--node', node.name])).code === 0 ? true : undefined;
+    });
+  });
+  after(async () => {
+    await up.stop();
+    const left = await sweep(names);
+    release();
+    assert.deepEqual(left, []);
+  });
+
+  const pod = (name: string, ...command: string[]): [string, ...string[]] => [
+    GROUNDWIRE,
+    'run',
+    '--node',
+    node.name,
+    '--namespace',
+    'shop',
+    '--name',
+    name,
+    '--service-account',
+    name,
+    '--',
+    ...command,
+  ];
+
+  it('serves one pod to another', async () => {
+    const server = start(pod('web', ...peer('serve', PEER_PORTS.count)), join(names.directory, 'web.log'));
+    const status = async () =>
+      JSON.parse(await must([GROUNDWIRE, 'status', '--node', node.name, '-o', 'json'])) as {
+        pods: { name: string; addresses: string[] }[];
+      };
+    const address = await until(
+      'web has an address',
+      async () => (await status()).pods.find((one) => one.name === 'web')?.addresses[0],
+    );
+    const answer = await until('web answers', async (): Promise<Outcome | undefined> => {
+      const outcome = await run(pod('client', ...peer('ask', address, PEER_PORTS.caller)));
+      return /^[0-9.]+ /.test(outcome.stdout) ? outcome : undefined;
+    });
+    assert.equal(answer.code, 0);
+    await server.stop();
+  });
+
+  it('gives the status of the program as its own', async () => {
+    assert.equal((await run(pod('fails', 'sh', '-c', 'exit 7'))).code, 7);
+  });
+});
