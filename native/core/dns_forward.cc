@@ -4,7 +4,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -21,12 +20,9 @@ constexpr size_t kUdpMessageMax = 65535;
 
 }  // namespace
 
-DnsForward::DnsForward(EventLoop* loop, PodSockets* sockets, std::shared_ptr<const Pod> pod,
-                       msg::DnsTransport transport, std::vector<uint8_t> query, std::vector<IpAddress> resolvers,
-                       Done done)
+DnsForward::DnsForward(EventLoop* loop, msg::DnsTransport transport, std::vector<uint8_t> query,
+                       std::vector<IpAddress> resolvers, Done done)
     : loop_(loop),
-      sockets_(sockets),
-      pod_(std::move(pod)),
       transport_(transport),
       query_(std::move(query)),
       resolvers_(std::move(resolvers)),
@@ -54,32 +50,14 @@ void DnsForward::TryNext() {
 
 bool DnsForward::Open(const IpAddress& resolver) {
   const SocketAddress server{resolver, MESH_PORT_DNS};
-  return transport_ == msg::DnsTransport::kUdp ? OpenUdp(server) : OpenTcp(server);
-}
-
-bool DnsForward::OpenUdp(const SocketAddress& resolver) {
-  const auto own = std::find_if(pod_->addresses.begin(), pod_->addresses.end(),
-                                [&](const IpAddress& address) { return address.is_v4() == resolver.ip.is_v4(); });
-  if (own == pod_->addresses.end()) return false;
-  const auto socket = sockets_->OpenDnsReplySocket(pod_->netns_fd, {*own, 0});
-  if (!socket.ok()) return false;
-  fd_.Reset(socket.value());
-#ifdef MESH_MARK_UPSTREAM
-  // Without it the rule that captures DNS would bring our own query back to us.
-  const uint32_t mark = MESH_MARK_UPSTREAM;
-  (void)setsockopt(fd_.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark);
-#endif
-  if (StartConnect(fd_.get(), resolver) != 0) return false;
-  if (send(fd_.get(), query_.data(), query_.size(), MSG_NOSIGNAL) < 0) return false;
-  sent_ = true;
+  const bool udp = transport_ == msg::DnsTransport::kUdp;
+  fd_.Reset(socket(server.family(), (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd_.valid() || StartConnect(fd_.get(), server) != 0) return false;
+  if (udp) {
+    if (send(fd_.get(), query_.data(), query_.size(), MSG_NOSIGNAL) < 0) return false;
+    sent_ = true;
+  }
   return loop_->Watch(fd_.get(), this).ok();
-}
-
-bool DnsForward::OpenTcp(const SocketAddress& resolver) {
-  const auto socket = sockets_->OpenPodSocket(pod_->netns_fd, resolver.family());
-  if (!socket.ok()) return false;
-  fd_.Reset(socket.value());
-  return StartConnect(fd_.get(), resolver) == 0 && loop_->Watch(fd_.get(), this).ok();
 }
 
 void DnsForward::OnEvents(uint32_t events) {

@@ -2,26 +2,24 @@
 #pragma once
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <vector>
 
 #include "dns_message.h"
 #include "event_loop.h"
 #include "messages.gen.h"
-#include "pod.h"
-#include "pod_sockets.h"
 
 namespace groundwire {
 
-/// One query on its way to the upstream resolvers, one after the other, from the pod's namespace, over the transport it
-/// came by.
+/// One query on its way to the upstream resolvers, one after the other, over the transport it came by. From the agent's
+/// own namespace: the resolvers are the node's, and in a pod's namespace the rule that captures DNS makes the kernel take a
+/// resolver's answer for a martian (its reverse path is looked up with the ports swapped, and that is a local route).
 class DnsForward final : public EventHandler, public Discardable {
  public:
   /// Called once; empty: no resolver answered. The receiver discards the forward.
   using Done = std::function<void(std::vector<uint8_t> answer)>;
 
-  DnsForward(EventLoop* loop, PodSockets* sockets, std::shared_ptr<const Pod> pod, msg::DnsTransport transport,
-             std::vector<uint8_t> query, std::vector<IpAddress> resolvers, Done done);
+  DnsForward(EventLoop* loop, msg::DnsTransport transport, std::vector<uint8_t> query,
+             std::vector<IpAddress> resolvers, Done done);
   ~DnsForward() override { Stop(); }
 
   void Start() { TryNext(); }
@@ -31,14 +29,10 @@ class DnsForward final : public EventHandler, public Discardable {
  private:
   void TryNext();
   bool Open(const IpAddress& resolver);
-  bool OpenUdp(const SocketAddress& resolver);
-  bool OpenTcp(const SocketAddress& resolver);
   void Receive();
   void SendTcp();
 
   EventLoop* const loop_;
-  PodSockets* const sockets_;
-  const std::shared_ptr<const Pod> pod_;
   const msg::DnsTransport transport_;
   const std::vector<uint8_t> query_;
   const std::vector<IpAddress> resolvers_;

@@ -250,7 +250,7 @@ void DnsRelay::TakeAnswer(const msg::DnsAnswer& answer) {
 void DnsRelay::Forward(uint64_t id, Query* query) {
   worker_->counters().Add(Counter::kDnsForwarded);
   query->forward = std::make_unique<DnsForward>(
-      worker_->loop(), &worker_->sockets(), query->pod, query->transport, query->message,
+      worker_->loop(), query->transport, query->message,
       worker_->options().upstream_resolvers, [this, id](const std::vector<uint8_t>& answer) {
         if (!answer.empty()) return Finish(id, answer);
         worker_->counters().Add(Counter::kDnsForwardFailed);
