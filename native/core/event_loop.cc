@@ -17,15 +17,28 @@ namespace {
 constexpr int kEventsPerTurn = 256;
 constexpr int kWaitMaxMs = 60000;
 
-Status AddToEpoll(int epoll, int fd, uint32_t events, EventHandler* handler) {
+uint64_t WordOf(uint32_t slot, uint32_t generation) { return uint64_t{generation} << 32 | slot; }
+
+Status AddToEpoll(int epoll, int fd, uint32_t events, uint64_t word) {
   epoll_event event{};
   event.events = events;
-  event.data.ptr = handler;
+  event.data.u64 = word;
   if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) return Status::Error("epoll_ctl", errno);
   return Status::Ok();
 }
 
 }  // namespace
+
+EventHandler::~EventHandler() {
+  if (loop_ != nullptr) loop_->Forget(this);
+}
+
+EventLoop::~EventLoop() {
+  // What is discarded with the loop must not look for it.
+  for (const Slot& slot : slots_) {
+    if (slot.handler != nullptr) slot.handler->loop_ = nullptr;
+  }
+}
 
 Status EventLoop::Open() {
   epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
@@ -33,8 +46,7 @@ Status EventLoop::Open() {
   wake_.Reset(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!wake_.valid()) return Status::Error("eventfd", errno);
   now_us_ = MonotonicUs();
-  // The wake-up descriptor is the one registration without a handler.
-  return AddToEpoll(epoll_.get(), wake_.get(), EPOLLIN | EPOLLET, nullptr);
+  return AddToEpoll(epoll_.get(), wake_.get(), EPOLLIN | EPOLLET, WordOf(0, 0));
 }
 
 void EventLoop::Run() {
@@ -47,7 +59,7 @@ void EventLoop::RunTurn(int wait_max_ms) {
   now_us_ = MonotonicUs();
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];
-    if (event.data.ptr != nullptr) static_cast<EventHandler*>(event.data.ptr)->OnEvents(event.events);
+    Deliver(event.data.u64, event.events);
   }
   RunPosted();
   RunTimers();
@@ -74,11 +86,43 @@ void EventLoop::Post(Task task) {
 }
 
 Status EventLoop::Watch(int fd, EventHandler* handler) {
-  return AddToEpoll(epoll_.get(), fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, handler);
+  return Register(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, handler);
 }
 
 Status EventLoop::WatchListener(int fd, EventHandler* handler) {
-  return AddToEpoll(epoll_.get(), fd, EPOLLIN | EPOLLEXCLUSIVE, handler);
+  return Register(fd, EPOLLIN | EPOLLEXCLUSIVE, handler);
+}
+
+Status EventLoop::Register(int fd, uint32_t events, EventHandler* handler) {
+  if (handler->loop_ != nullptr) Forget(handler);
+  if (free_slots_.empty()) {
+    free_slots_.push_back(static_cast<uint32_t>(slots_.size()));
+    slots_.emplace_back();
+  }
+  const uint32_t index = free_slots_.back();
+  Slot& slot = slots_[index];
+  if (const Status added = AddToEpoll(epoll_.get(), fd, events, WordOf(index, slot.generation)); !added.ok()) {
+    return added;
+  }
+  free_slots_.pop_back();
+  slot.handler = handler;
+  handler->loop_ = this;
+  handler->slot_ = index;
+  return Status::Ok();
+}
+
+void EventLoop::Forget(EventHandler* handler) {
+  Slot& slot = slots_[handler->slot_];
+  slot.handler = nullptr;
+  ++slot.generation;
+  free_slots_.push_back(handler->slot_);
+  handler->loop_ = nullptr;
+}
+
+void EventLoop::Deliver(uint64_t word, uint32_t events) {
+  const Slot& slot = slots_[static_cast<uint32_t>(word)];
+  const bool current = slot.generation == static_cast<uint32_t>(word >> 32);
+  if (current && slot.handler != nullptr) slot.handler->OnEvents(events);
 }
 
 void EventLoop::Unwatch(int fd) { (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }

@@ -15,13 +15,24 @@
 
 namespace groundwire {
 
-/// Told of a socket's edges. An event may arrive after the handler closed its socket in the same turn: check before use.
+class EventLoop;
+
+/// Told of a socket's edges, of one socket at a time. An event may arrive after the handler closed its socket: check
+/// before use. Once it is destroyed, or watches another socket, no event of the first one reaches it.
 class EventHandler {
  public:
+  EventHandler() = default;
+  EventHandler(const EventHandler&) = delete;
+  EventHandler& operator=(const EventHandler&) = delete;
   virtual void OnEvents(uint32_t events) = 0;
 
  protected:
-  ~EventHandler() = default;
+  ~EventHandler();
+
+ private:
+  friend class EventLoop;
+  EventLoop* loop_ = nullptr;
+  uint32_t slot_ = 0;
 };
 
 /// Anything that must outlive the turn in which it was ended, because an event of that turn may still point at it.
@@ -37,6 +48,11 @@ class EventLoop {
   using Task = std::function<void()>;
   /// Identifies a timer; {0, 0} is none.
   using TimerId = std::pair<uint64_t, uint64_t>;
+
+  EventLoop() = default;
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+  ~EventLoop();
 
   Status Open();
   /// Turns until Stop.
@@ -64,13 +80,27 @@ class EventLoop {
   uint64_t now_us() const { return now_us_; }
 
  private:
+  friend class EventHandler;
+
+  /// What epoll's word names: a handler by place and generation, never by address. Closing a descriptor does not end its
+  /// registration while a child between fork and exec still holds a copy of it, so an event may outlive its handler.
+  struct Slot {
+    EventHandler* handler = nullptr;
+    uint32_t generation = 0;
+  };
+
   int WaitMs(int wait_max_ms) const;
+  Status Register(int fd, uint32_t events, EventHandler* handler);
+  void Forget(EventHandler* handler);
+  void Deliver(uint64_t word, uint32_t events);
   void RunPosted();
   void RunTimers();
   void RunDeferred();
 
   UniqueFd epoll_;
   UniqueFd wake_;
+  std::vector<Slot> slots_{1};  // the first one is the wake-up descriptor's
+  std::vector<uint32_t> free_slots_;
   std::atomic<bool> stopping_{false};
   std::mutex posted_mutex_;
   std::vector<Task> posted_;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine's small parts, each alone.
+#include <fcntl.h>
+#include <sys/socket.h>
+
 #include <map>
+#include <memory>
 
 #include "check.h"
 #include "dns_message.h"
@@ -216,6 +220,44 @@ TEST("event loop: timers run in order, cancelled ones never; work put off runs o
   for (int i = 0; i < 100 && order.size() < 3; ++i) loop.RunTurn(50);
   CHECK_EQ(turns, 2);
   CHECK_EQ(order, "abc");
+}
+
+TEST("event loop: no event of a closed socket reaches a handler, though a child still holds a copy of the descriptor") {
+  EventLoop loop;
+  REQUIRE(loop.Open().ok());
+  struct Handler final : EventHandler {
+    explicit Handler(int* events) : events_(events) {}
+    void OnEvents(uint32_t) override { ++*events_; }
+    int* events_;
+  };
+  const auto make_pair = [](UniqueFd* watched, UniqueFd* peer) {
+    int pair[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+    watched->Reset(pair[0]);
+    peer->Reset(pair[1]);
+  };
+  int gone_events = 0;
+  int live_events = 0;
+  auto gone = std::make_unique<Handler>(&gone_events);
+  Handler live(&live_events);
+  UniqueFd first, first_peer, second, second_peer;
+  make_pair(&first, &first_peer);
+  make_pair(&second, &second_peer);
+  REQUIRE(loop.Watch(first.get(), gone.get()).ok());
+  // What a forked child has until it calls exec: the registration lives as long as this copy does.
+  const UniqueFd copy(fcntl(first.get(), F_DUPFD_CLOEXEC, 0));
+  first.Reset();
+  gone.reset();
+  REQUIRE(loop.Watch(second.get(), &live).ok());
+  loop.RunTurn(0);
+  live_events = 0;
+  REQUIRE(send(first_peer.get(), "x", 1, 0) == 1);
+  loop.RunTurn(10);
+  CHECK_EQ(gone_events, 0);
+  CHECK_EQ(live_events, 0);
+  REQUIRE(send(second_peer.get(), "x", 1, 0) == 1);
+  loop.RunTurn(10);
+  CHECK_EQ(live_events, 1);
 }
 
 TEST("event loop: what is discarded outlives the work that was put off before") {
