@@ -32,14 +32,15 @@ import type { EngineOptions, EnginePort } from './engine/port.ts';
 import { CertificateManager } from './identity/certificate-manager.ts';
 import { parseJoinFile } from './identity/join-token.ts';
 import { SigningClient } from './identity/signing-client.ts';
-import { Decider } from './mesh/decider.ts';
+import { Decider, deciderOptions } from './mesh/decider.ts';
 import { type MeshDelta, MeshStore } from './mesh/store.ts';
 import { VerdictLedger } from './mesh/verdicts.ts';
+import { NETWORK } from './mesh/view.ts';
 import { systemClock } from './model/clock.ts';
 import { AddressPool } from './pods/address-pool.ts';
 import { CaptureSteps } from './pods/capture-steps.ts';
 import { readDnsQuestion } from './pods/dns-question.ts';
-import { EngineDialogue, NETWORK } from './pods/engine-dialogue.ts';
+import { EngineDialogue } from './pods/engine-dialogue.ts';
 import { EngineIdentities } from './pods/engine-identities.ts';
 import { engineOptions } from './pods/engine-options.ts';
 import { NodeHome } from './pods/node-home.ts';
@@ -129,7 +130,10 @@ async function openParts(
   const directory = new LocalPodDirectory();
   const labels = new FlowLabelTable();
   const ledger = new VerdictLedger();
-  const decider = new Decider({ view: mesh, pods: directory, labels, ledger, nowMs: () => clock.nowMs() });
+  const decider = new Decider(
+    { view: mesh, pods: directory, labels, ledger, nowMs: () => clock.nowMs() },
+    deciderOptions(config.engine.verdictTimeoutMs),
+  );
   const captures = new PodCaptures(engine, clock);
   const identities = new EngineIdentities(engine, log.child('identity'));
   const metricsRegistry = openRegistry();
@@ -168,6 +172,7 @@ async function openParts(
       verdictsInvalidatedTotal: () => ledger.invalidatedTotal,
       agentCounters: () =>
         prefixed({
+          recalls: dialogue.recall.counters,
           certificates: certificates.counters,
           discovery: xds.counters,
           registry: registry.counters,
@@ -187,6 +192,7 @@ async function openParts(
     labels,
     counts: {
       countDecision: (direction, code) => metrics.countDecision(direction, code),
+      countDryRunMatches: (matches) => metrics.countDryRunMatches(matches),
       countDns: (client, { transport, message }, outcome) => {
         if (outcome === 'drop') metrics.countDnsMalformed();
         else

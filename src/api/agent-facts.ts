@@ -177,6 +177,7 @@ function podFacts(pod: PodView, trustDomain: string): PodFacts {
     state: state.kind,
     reason: pod.decision?.reason ?? 'the control plane has not decided yet',
     ...(pod.problem !== undefined && { problem: pod.problem }),
+    deferred: pod.deferred,
     holderPid: pod.holder.pid,
     cgroup: sandbox.cgroup,
     namespacePath: sandbox.netnsPath,

@@ -2,15 +2,13 @@
 
 import { decideInbound } from '../mesh/decide-inbound.ts';
 import { type LocalPods, resolveOutbound } from '../mesh/resolve-outbound.ts';
-import type { MeshView } from '../mesh/view.ts';
+import { type MeshView, NETWORK } from '../mesh/view.ts';
 import { formatSocketAddress, parseAddress } from '../model/address.ts';
 import { ERROR_TABLE } from '../model/errors.ts';
 import { formatSpiffeId } from '../model/identity.ts';
 import type { Allowance, Refusal, RouteChoice } from '../model/route.ts';
 import type { Workload } from '../model/workload.ts';
 import type { ExplainAnswer, ExplainQuestion, MeshContents } from './facts.ts';
-
-const NETWORK = '';
 
 /** Asks the decision functions themselves and puts what they say, and what they looked at, in words. */
 export function formatDecision(

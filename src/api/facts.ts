@@ -43,6 +43,8 @@ export interface PodFacts {
   readonly state: string;
   readonly reason: string;
   readonly problem?: string;
+  /** What was decided after the capture and waits for the next one. */
+  readonly deferred: readonly string[];
   readonly holderPid: number;
   readonly cgroup: string;
   readonly namespacePath: string;

@@ -39,6 +39,19 @@ export interface DeciderOptions {
 
 export const DECIDER_DEFAULTS: DeciderOptions = { unknownWorkloadWaitMs: 5_000, pendingMax: 10_000 };
 
+// Enough for the answer to reach the engine, and for its timer to be a little early.
+const ANSWER_HEADROOM_MS = 500;
+
+/** The options that fit an engine which waits that long for an answer: a refusal has to come before it gives up itself. */
+export function deciderOptions(verdictTimeoutMs: number): DeciderOptions {
+  const { unknownWorkloadWaitMs } = DECIDER_DEFAULTS;
+  const headroomMs = Math.min(ANSWER_HEADROOM_MS, verdictTimeoutMs / 2);
+  return {
+    ...DECIDER_DEFAULTS,
+    unknownWorkloadWaitMs: Math.min(unknownWorkloadWaitMs, verdictTimeoutMs - headroomMs),
+  };
+}
+
 /** What is to be told to the engine: the answers first, then the verdicts to forget. */
 export interface Decisions {
   readonly answers: readonly Answer[];

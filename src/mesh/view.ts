@@ -4,6 +4,9 @@ import type { Authorization } from '../model/policy.ts';
 import type { Service } from '../model/service.ts';
 import type { ServicePort, Workload } from '../model/workload.ts';
 
+/** Our own network; others are reached through gateways. */
+export const NETWORK = '';
+
 /** A workload that serves a Service, and the ports on which it says it does. */
 export interface Endpoint {
   readonly workload: Workload;

@@ -66,8 +66,12 @@ export class CaptureSteps implements PodSteps {
   }
 
   async discard(pod: PodRecord): Promise<void> {
-    await this.#parts.captures.release(pod, 0);
-    this.#parts.certificates.release(podIdentity(this.#parts.trustDomain(), pod.spec), pod.uid);
+    try {
+      await this.#parts.captures.release(pod, 0);
+    } finally {
+      // The pod is gone whatever the engine says; nobody comes back for its certificate.
+      this.#parts.certificates.release(podIdentity(this.#parts.trustDomain(), pod.spec), pod.uid);
+    }
   }
 
   oldConnections(pod: PodRecord): OldConnections {

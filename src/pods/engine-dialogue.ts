@@ -3,7 +3,7 @@
 // The conversation with the engine:
 //   questions about connections → Decider → answers
 //   DNS queries → resolveName → answers, or "forward it"
-//   a change of the mesh or of our pods → answers that no longer hold → InvalidateVerdicts; labels of peers → SetPeers
+//   a change of the mesh or of our pods → answers that no longer hold → VerdictRecall; labels of peers → SetPeers
 // Everything is decided in the turn in which it arrives; only waiting questions have a timer.
 
 import type { Answer, Command, DnsAnswer, DnsQuery, EngineEvent } from '../engine/messages.gen.ts';
@@ -13,16 +13,19 @@ import type { FlowLabels } from '../mesh/flow-facts.ts';
 import { peerLabelsFor } from '../mesh/peer-labels.ts';
 import type { Question } from '../mesh/questions.ts';
 import { resolveName } from '../mesh/resolve-name.ts';
-import type { DependencyKey, MeshView } from '../mesh/view.ts';
+import { type DependencyKey, type MeshView, NETWORK } from '../mesh/view.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
+import { QuietLog } from '../model/quiet-log.ts';
 import type { Workload } from '../model/workload.ts';
 import { denyDnsName, readDnsQuestion } from './dns-question.ts';
 import type { LocalPodDirectory } from './pod-directory.ts';
+import { VerdictRecall } from './verdict-recall.ts';
 
 /** What only passes by and is counted elsewhere. */
 export interface DialogueCounts {
   countDecision(direction: 'outbound' | 'inbound', code: number): void;
+  countDryRunMatches(matches: number): void;
   countDns(
     client: Workload | undefined,
     query: Pick<DnsQuery, 'transport' | 'message'>,
@@ -48,16 +51,18 @@ export interface EngineDialogueParts {
 /** An empty answer tells the engine to ask upstream. */
 const FORWARD = new Uint8Array();
 
-/** Our own network; others are reached through gateways. */
-export const NETWORK = '';
-
 export class EngineDialogue {
+  /** Takes back what no longer holds. */
+  readonly recall: VerdictRecall;
   readonly #parts: EngineDialogueParts;
+  readonly #dryRuns: QuietLog;
   #expiry: { readonly atMs: number; readonly cancel: Cancel } | undefined;
   #closed = false;
 
   constructor(parts: EngineDialogueParts) {
     this.#parts = parts;
+    this.recall = new VerdictRecall(parts.engine, parts.clock, parts.log);
+    this.#dryRuns = new QuietLog(parts.clock);
   }
 
   onEvents(events: readonly EngineEvent[]): void {
@@ -80,6 +85,7 @@ export class EngineDialogue {
   close(): void {
     this.#closed = true;
     this.#expiry?.cancel();
+    this.recall.close();
   }
 
   #resolve(query: DnsQuery): readonly DnsAnswer[] {
@@ -118,8 +124,17 @@ export class EngineDialogue {
       this.#parts.counts.countDecision(answer.kind === 'OutboundAnswer' ? 'outbound' : 'inbound', answer.code);
     }
     if (decisions.answers.length > 0) this.#answer(decisions.answers);
-    if (decisions.invalidated.length > 0) this.#apply({ kind: 'InvalidateVerdicts', verdicts: decisions.invalidated });
+    this.recall.recall(decisions.invalidated);
+    this.#noteDryRuns(decisions.dryRunMatches);
     this.#armExpiry();
+  }
+
+  #noteDryRuns(policies: readonly string[]): void {
+    if (policies.length === 0) return;
+    this.#parts.counts.countDryRunMatches(policies.length);
+    this.#dryRuns.say((unsaid) => {
+      this.#parts.log.info('dry-run policy would have decided', { policy: policies[0], unsaid });
+    });
   }
 
   #armExpiry(): void {

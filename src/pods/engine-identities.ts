@@ -15,6 +15,8 @@ export class EngineIdentities implements IdentitySink {
   readonly #engine: Pick<EnginePort, 'apply'>;
   readonly #log: Log;
   readonly #loaded = new Set<string>();
+  // The newest certificate sent for each identity: news of an older one, or of one removed since, means nothing.
+  readonly #newest = new Map<string, IdentityCertificate>();
   readonly #waiting = new Map<string, Set<() => void>>();
 
   constructor(engine: Pick<EnginePort, 'apply'>, log: Log) {
@@ -24,6 +26,7 @@ export class EngineIdentities implements IdentitySink {
 
   set(certificate: IdentityCertificate): void {
     const identity = formatSpiffeId(certificate.identity);
+    this.#newest.set(identity, certificate);
     const applied = this.#engine.apply([
       {
         kind: 'SetIdentity',
@@ -36,6 +39,7 @@ export class EngineIdentities implements IdentitySink {
     ]);
     applied.then(
       () => {
+        if (this.#newest.get(identity) !== certificate) return;
         this.#loaded.add(identity);
         for (const resume of this.#waiting.get(identity) ?? []) resume();
         this.#waiting.delete(identity);
@@ -47,6 +51,7 @@ export class EngineIdentities implements IdentitySink {
   remove(identity: SpiffeId): void {
     const name = formatSpiffeId(identity);
     this.#loaded.delete(name);
+    this.#newest.delete(name);
     this.#engine.apply([{ kind: 'RemoveIdentity', identity: name }]).catch((error: unknown) => {
       this.#log.warn('identity not removed from the engine', { identity: name, error: String(error) });
     });
@@ -54,7 +59,14 @@ export class EngineIdentities implements IdentitySink {
 
   /** The engine knows each certificate's end and uses none beyond it; here only new pods must wait again. */
   expired(identity: SpiffeId): void {
-    this.#loaded.delete(formatSpiffeId(identity));
+    const name = formatSpiffeId(identity);
+    this.#loaded.delete(name);
+    this.#newest.delete(name);
+  }
+
+  /** Identities that somebody waits for. */
+  get awaited(): number {
+    return this.#waiting.size;
   }
 
   /** Resolves when the engine has a valid certificate of the identity; rejects when the signal says to wait no longer. */
@@ -67,6 +79,7 @@ export class EngineIdentities implements IdentitySink {
     await new Promise<void>((resolve, reject) => {
       const onAbort = (): void => {
         waiters.delete(onLoaded);
+        if (waiters.size === 0 && this.#waiting.get(key) === waiters) this.#waiting.delete(key);
         reject(signal.reason as Error);
       };
       const onLoaded = (): void => {

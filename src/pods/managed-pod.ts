@@ -3,12 +3,16 @@
 // One pod's way through its states. At any time at most one step runs; what arrives meanwhile (a decision, a stop) aborts
 // the waits of that step and is looked at when it ends. A step that fails is tried again with growing delays.
 
+import { isDeepStrictEqual } from 'node:util';
+
 import { Backoff } from '../model/backoff.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
 import type { OldConnections, PodDecision, PodRecord, PodState, PodView } from './pod.ts';
 
 const RETRY = { initialMs: 200, maxMs: 15_000, jitter: 0.2 } as const;
+
+const DEFERRED_NAMES = { dnsCapture: 'dns capture', existingConnections: 'existing connections' } as const;
 
 /** What moves a pod from one state to the next; each may be called again after it failed. */
 export interface PodSteps {
@@ -44,6 +48,10 @@ export class ManagedPod {
   readonly #parts: ManagedPodParts;
   readonly #backoff = new Backoff(RETRY);
   #record: PodRecord;
+  /** What is on disk. */
+  #written: PodRecord;
+  /** What the engine captured the pod with. */
+  #inEffect: PodDecision | undefined;
   #state: PodState = { kind: 'starting' };
   #problem: string | undefined;
   #rejected: string | undefined;
@@ -55,6 +63,7 @@ export class ManagedPod {
 
   constructor(record: PodRecord, parts: ManagedPodParts) {
     this.#record = record;
+    this.#written = record;
     this.#parts = parts;
   }
 
@@ -65,6 +74,7 @@ export class ManagedPod {
       state: this.#state,
       oldConnections: this.#parts.steps.oldConnections(this.#record),
       ...(problem === undefined ? {} : { problem }),
+      deferred: this.#deferred(),
     };
   }
 
@@ -75,6 +85,8 @@ export class ManagedPod {
     this.#record = { ...this.#record, decision };
     if (before?.capture !== decision.capture) this.#step?.abort.abort(new Error('the control plane decided anew'));
     this.#backoff.reset();
+    // How the pod's neighbours reach it follows the decision at once; what else it says may have to wait for a step.
+    this.#parts.changed();
     this.#reconcile();
   }
 
@@ -174,10 +186,19 @@ export class ManagedPod {
   #nextStep(): ((signal: AbortSignal) => Promise<void>) | undefined {
     const { decision } = this.#record;
     if (decision === undefined) return undefined;
-    if (decision.capture)
-      return this.#state.kind === 'captured' ? undefined : (signal) => this.#capture(decision, signal);
-    if (this.#record.captured) return (signal) => this.#release(decision, signal);
-    return this.#state.kind === 'uncaptured' ? undefined : () => this.#leaveUncaptured(decision);
+    if (decision.capture && this.#state.kind !== 'captured') return (signal) => this.#capture(decision, signal);
+    if (!decision.capture && this.#record.captured) return (signal) => this.#release(decision, signal);
+    if (!decision.capture && this.#state.kind !== 'uncaptured') return () => this.#leaveUncaptured(decision);
+    return isDeepStrictEqual(this.#written, this.#record) ? undefined : () => this.#persist(this.#record.captured);
+  }
+
+  /** What was decided since the capture and can only be had with another one. */
+  #deferred(): readonly string[] {
+    const [now, wanted] = [this.#inEffect, this.#record.decision];
+    if (now === undefined || wanted === undefined || !wanted.capture || this.#state.kind !== 'captured') return [];
+    return (['dnsCapture', 'existingConnections'] as const)
+      .filter((name) => now[name] !== wanted[name])
+      .map((name) => `${DEFERRED_NAMES[name]} ${String(wanted[name])} takes effect at the next capture`);
   }
 
   async #capture(decision: PodDecision, signal: AbortSignal): Promise<void> {
@@ -186,6 +207,7 @@ export class ManagedPod {
     await this.#persist(true);
     await this.#parts.steps.capture(this.#record, decision, this.#adopted, signal);
     this.#adopted = false;
+    this.#inEffect = decision;
     this.#setState({ kind: 'captured', sinceMs: this.#parts.clock.nowMs() });
     this.#parts.log.info('pod captured', { ...this.#fields(), reason: decision.reason });
   }
@@ -223,7 +245,10 @@ export class ManagedPod {
 
   async #persist(captured: boolean): Promise<void> {
     this.#record = { ...this.#record, captured };
-    if (!this.#stopping) await this.#parts.persist(this.#record);
+    const record = this.#record;
+    if (this.#stopping) return;
+    await this.#parts.persist(record);
+    this.#written = record;
   }
 
   #setState(state: PodState): void {

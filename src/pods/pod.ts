@@ -67,6 +67,8 @@ export interface PodView extends PodRecord {
   readonly oldConnections: OldConnections;
   /** Why the last step did not work; it is tried again. */
   readonly problem?: string;
+  /** What was decided after the capture and waits for the next one, in words. */
+  readonly deferred: readonly string[];
 }
 
 /** The identity a pod has in a trust domain. */

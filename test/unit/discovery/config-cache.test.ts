@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ConfigCache } from '#src/discovery/config-cache.ts';
 import { AUTHORIZATION_TYPE } from '#src/discovery/resource.ts';
-import { ManualClock, recordingLog, temporaryFolder } from './loopback.ts';
+import { ManualClock } from '../../helpers/manual-clock.ts';
+import { recordingLog, temporaryFolder } from './loopback.ts';
 
 function received(name: string, version = '1') {
   return { type: AUTHORIZATION_TYPE, name, version, bytes: Uint8Array.of(1, 2, 3) } as const;

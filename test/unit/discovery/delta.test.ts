@@ -11,7 +11,8 @@ import * as security from '#src/discovery/gen/istio/authorization.ts';
 import { AUTHORIZATION_TYPE, contentVersion, type EncodedResource } from '#src/discovery/resource.ts';
 import { systemClock } from '#src/model/clock.ts';
 import type { Authorization } from '#src/model/policy.ts';
-import { Loopback, ManualClock, until } from './loopback.ts';
+import { ManualClock } from '../../helpers/manual-clock.ts';
+import { Loopback, until } from './loopback.ts';
 
 function policy(name: string, action: Authorization['action'] = 'DENY'): EncodedResource {
   const authorization: Authorization = { name, namespace: 'n', scope: 'NAMESPACE', action, rules: [], dryRun: false };

@@ -6,7 +6,8 @@ import { connect } from 'node:tls';
 import { GrpcServer } from '#src/discovery/grpc-server.ts';
 import { CertificateAuthority } from '#src/identity/certificate-authority.ts';
 import { issueServerCertificate } from '#src/identity/server-certificate.ts';
-import { ManualClock, recordingLog, temporaryFolder, until } from './loopback.ts';
+import { ManualClock } from '../../helpers/manual-clock.ts';
+import { recordingLog, temporaryFolder, until } from './loopback.ts';
 
 const HOUR_MS = 3_600_000;
 

@@ -10,8 +10,10 @@ import { GrpcServer, type GrpcService } from '#src/discovery/grpc-server.ts';
 import { CertificateAuthority } from '#src/identity/certificate-authority.ts';
 import { JoinTokens } from '#src/identity/join-token.ts';
 import { issueServerCertificate } from '#src/identity/server-certificate.ts';
-import { type Clock, systemClock } from '#src/model/clock.ts';
+import { systemClock } from '#src/model/clock.ts';
 import type { Log } from '#src/model/log.ts';
+
+export { ManualClock } from '../../helpers/manual-clock.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -28,40 +30,6 @@ export function recordingLog(): { log: Log; lines: LogLine[] } {
     lines.push({ level, message, fields: fields ?? {} });
   };
   return { log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }, lines };
-}
-
-/** A clock that moves only when told, and runs what falls due in order. */
-export class ManualClock implements Clock {
-  #nowMs = Date.now();
-  #timers = new Set<{ atMs: number; run: () => void }>();
-
-  nowMs(): number {
-    return this.#nowMs;
-  }
-
-  setTimer(delayMs: number, run: () => void): () => void {
-    const timer = { atMs: this.#nowMs + delayMs, run };
-    this.#timers.add(timer);
-    return () => {
-      this.#timers.delete(timer);
-    };
-  }
-
-  get timers(): number {
-    return this.#timers.size;
-  }
-
-  advance(byMs: number): void {
-    const untilMs = this.#nowMs + byMs;
-    for (;;) {
-      const [due] = [...this.#timers].filter(({ atMs }) => atMs <= untilMs).sort((a, b) => a.atMs - b.atMs);
-      if (due === undefined) break;
-      this.#timers.delete(due);
-      this.#nowMs = Math.max(this.#nowMs, due.atMs);
-      due.run();
-    }
-    this.#nowMs = untilMs;
-  }
 }
 
 /** Waits until something holds; a real stream is in between, so there is no event to wait for. */

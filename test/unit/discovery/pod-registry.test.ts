@@ -6,7 +6,8 @@ import type { CaptureDecision, ReportedPod } from '#src/discovery/pod-report.ts'
 import { PodRegistryClient } from '#src/discovery/pod-registry-client.ts';
 import { PodRegistryServer } from '#src/discovery/pod-registry-server.ts';
 import { systemClock } from '#src/model/clock.ts';
-import { Loopback, ManualClock, until } from './loopback.ts';
+import { ManualClock } from '../../helpers/manual-clock.ts';
+import { Loopback, until } from './loopback.ts';
 
 function pod(name: string, more: Partial<ReportedPod> = {}): ReportedPod {
   return {

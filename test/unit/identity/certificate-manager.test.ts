@@ -6,7 +6,8 @@ import { CertificateAuthority } from '#src/identity/certificate-authority.ts';
 import { CertificateManager } from '#src/identity/certificate-manager.ts';
 import * as x509 from '#src/identity/x509.ts';
 import { formatSpiffeId, type SpiffeId } from '#src/model/identity.ts';
-import { ManualClock, recordingLog, temporaryFolder, until } from '../discovery/loopback.ts';
+import { ManualClock } from '../../helpers/manual-clock.ts';
+import { recordingLog, temporaryFolder, until } from '../discovery/loopback.ts';
 
 const HOUR_MS = 3_600_000;
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { formatBaggage } from '#src/mesh/baggage.ts';
-import { Decider } from '#src/mesh/decider.ts';
+import { Decider, deciderOptions } from '#src/mesh/decider.ts';
 import { peerLabelsFor } from '#src/mesh/peer-labels.ts';
 import type { InboundAnswer, InboundQuestion, OutboundAnswer, OutboundQuestion } from '#src/mesh/questions.ts';
 import { CONSULTED, CONSULTED_ALL } from '#src/mesh/questions.ts';
@@ -297,4 +297,10 @@ test('Decider: answers have the shape of the question they answer', () => {
   const { answers } = decider.decide([inbound(), outbound()]);
   const [first, second] = answers as [InboundAnswer, OutboundAnswer];
   assert.deepEqual([first.kind, second.kind], ['InboundAnswer', 'OutboundAnswer']);
+});
+
+test('a question about an unknown pod is refused before the engine gives up on it', () => {
+  assert.equal(deciderOptions(5_000).unknownWorkloadWaitMs, 4_500);
+  assert.equal(deciderOptions(60_000).unknownWorkloadWaitMs, 5_000);
+  assert.equal(deciderOptions(10).unknownWorkloadWaitMs, 5);
 });

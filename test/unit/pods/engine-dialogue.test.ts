@@ -17,7 +17,8 @@ import type { PodView } from '#src/pods/pod.ts';
 import { LocalPodDirectory } from '#src/pods/pod-directory.ts';
 import { FlowLabelTable } from '#src/telemetry/flow-labels.ts';
 import { aService, aWorkload } from '../mesh/mesh-fixtures.ts';
-import { ManualClock } from './manual-clock.ts';
+import { ManualClock } from '../../helpers/manual-clock.ts';
+import { recordingLog } from '../discovery/loopback.ts';
 
 const DENY_ALL: Authorization = {
   name: 'deny-all',
@@ -46,6 +47,7 @@ function aPod(name: string, handle: number, address: string): PodView {
     captured: true,
     state: { kind: 'captured', sinceMs: 0 },
     oldConnections: { connections: [], closed: false },
+    deferred: [],
   };
 }
 
@@ -64,6 +66,7 @@ function makeDialogue() {
     nowMs: () => clock.nowMs(),
   });
   const counted: string[] = [];
+  const { log, lines } = recordingLog();
   const dialogue = new EngineDialogue({
     engine,
     decider,
@@ -72,10 +75,11 @@ function makeDialogue() {
     labels,
     counts: {
       countDecision: (direction, code) => counted.push(`${direction} ${code}`),
+      countDryRunMatches: (matches) => counted.push(`dry-run ${matches}`),
       countDns: (_client, _query, outcome) => counted.push(`dns ${outcome}`),
     },
     clock,
-    log: { debug() {}, info() {}, warn() {}, error() {} },
+    log,
     clusterDomain: 'cluster.local',
     ownsClusterDomain: true,
     random: () => 0,
@@ -83,7 +87,7 @@ function makeDialogue() {
   engine.onEvents((events) => dialogue.onEvents(events));
   mesh.watch(({ keys }) => dialogue.onChange(keys));
   const setPods = (...pods: PodView[]) => dialogue.onChange(directory.update('Kubernetes', pods));
-  return { clock, engine, mesh, setPods, counted };
+  return { clock, engine, mesh, setPods, counted, dialogue, lines };
 }
 
 function outbound(question: bigint, pod: number, address: string, port: number): EngineEvent {
@@ -138,6 +142,55 @@ test('a change of policy takes back exactly the answers that hang on it, and the
   const refused = engine.answers[2];
   assert.ok(refused?.kind === 'InboundAnswer');
   assert.equal(refused.code, ERROR_TABLE.POLICY_NOT_ALLOWED.number);
+});
+
+test('fails closed: an answer that the engine did not take back is taken back again until it has', async () => {
+  const { engine, mesh, setPods, clock, dialogue } = makeDialogue();
+  mesh.apply({ workloads: [aWorkload('client', '10.0.0.1'), aWorkload('web', '10.0.0.2')] });
+  setPods(aPod('client', 1, '10.0.0.1'), aPod('web', 2, '10.0.0.2'));
+  const identity = 'spiffe://cluster.local/ns/shop/sa/client';
+  await engine.push([inbound(1n, 2, '10.0.0.1', identity), inbound(2n, 2, '10.0.0.3', '')]);
+  const verdicts = engine.answers.flatMap((answer) => (answer.kind === 'InboundAnswer' ? [answer.verdict] : []));
+  const recalled = () =>
+    engine.commands.flatMap((command) => (command.kind === 'InvalidateVerdicts' ? [...command.verdicts] : []));
+  engine.failNext('InvalidateVerdicts', 'broadcast', 12);
+  engine.failNext('InvalidateVerdicts', 'broadcast', 12);
+  mesh.apply({ policies: [DENY_ALL] });
+  await turn();
+  await turn();
+  assert.deepEqual(recalled(), []);
+  assert.equal(dialogue.recall.owed, 2);
+  clock.advance(1000);
+  await turn();
+  await turn();
+  assert.equal(dialogue.recall.counters.failed, 2);
+  // What becomes void meanwhile goes out together with what is owed.
+  await engine.push([inbound(3n, 2, '10.0.0.1', identity)]);
+  const third = engine.answers.at(-1);
+  assert.ok(third?.kind === 'InboundAnswer');
+  mesh.apply({ removedPolicies: ['shop/deny-all'] });
+  await turn();
+  await turn();
+  assert.deepEqual(new Set(recalled()), new Set([...verdicts, third.verdict]));
+  assert.equal(dialogue.recall.owed, 0);
+});
+
+test('a dry-run policy that matches is counted each time and told rarely', async () => {
+  const { engine, mesh, setPods, clock, counted, lines } = makeDialogue();
+  const any = { ...DENY_ALL, name: 'trial', action: 'DENY' as const, dryRun: true, rules: [{ clauses: [] }] };
+  mesh.apply({ workloads: [aWorkload('web', '10.0.0.2')], policies: [any] });
+  setPods(aPod('web', 2, '10.0.0.2'));
+  for (const question of [1n, 2n, 3n]) await engine.push([inbound(question, 2, '10.0.0.9', '')]);
+  clock.advance(60_000);
+  await engine.push([inbound(4n, 2, '10.0.0.9', '')]);
+  assert.equal(counted.filter((one) => one === 'dry-run 1').length, 4);
+  assert.deepEqual(
+    lines.filter(({ message }) => message.startsWith('dry-run')).map(({ fields }) => fields),
+    [
+      { policy: 'shop/trial', unsaid: 0 },
+      { policy: 'shop/trial', unsaid: 2 },
+    ],
+  );
 });
 
 test('a pod that is captured or let go changes the way to it', async () => {

@@ -11,7 +11,7 @@ import { EngineIdentities } from '#src/pods/engine-identities.ts';
 import { ManagedPod } from '#src/pods/managed-pod.ts';
 import type { PodDecision, PodRecord } from '#src/pods/pod.ts';
 import { PodCaptures } from '#src/pods/pod-captures.ts';
-import { ManualClock } from './manual-clock.ts';
+import { ManualClock } from '../../helpers/manual-clock.ts';
 
 const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
 const IN: PodDecision = {
@@ -70,6 +70,7 @@ function makePod(record = RECORD) {
     },
   );
   let nextHandle = 2;
+  let changes = 0;
   const pod = new ManagedPod(record, {
     steps,
     clock,
@@ -78,7 +79,9 @@ function makePod(record = RECORD) {
     persist: async (changed) => {
       persisted.push(changed);
     },
-    changed: () => {},
+    changed: () => {
+      changes += 1;
+    },
     stepFailed: () => journal.push('step failed'),
   });
   return {
@@ -87,6 +90,7 @@ function makePod(record = RECORD) {
     engine,
     journal,
     persisted,
+    changes: () => changes,
     setProtocol: (value: 'HBONE' | 'NONE') => {
       protocol = value;
       pod.onMeshChanged();
@@ -155,8 +159,8 @@ test('fails closed: without a decision, and without a capture, a pod does not st
   );
   uncaptured.pod.decide(IN);
   await uncaptured.issue();
-  uncaptured.clock.advance(1001, 0);
-  uncaptured.clock.advance(1001, 0);
+  uncaptured.clock.advance(1001);
+  uncaptured.clock.advance(1001);
   await noCapture;
 });
 
@@ -171,6 +175,40 @@ test('a capture that fails is tried again', async () => {
   await settle();
   assert.equal(pod.view().state.kind, 'captured');
   assert.equal(pod.view().problem, undefined);
+});
+
+test('a new decision about a captured pod holds at once, is on disk, and says what has to wait', async () => {
+  const { pod, engine, persisted, changes, issue } = makePod();
+  pod.decide(IN);
+  await issue();
+  const begun = changes();
+  pod.decide({ ...IN, sameNodeMode: 'tunnel' });
+  assert.ok(changes() > begun, 'in this turn');
+  assert.equal(pod.view().decision?.sameNodeMode, 'tunnel');
+  await settle();
+  assert.deepEqual([persisted.at(-1)?.decision?.sameNodeMode, persisted.at(-1)?.captured], ['tunnel', true]);
+  assert.deepEqual(pod.view().deferred, []);
+  pod.decide({ ...IN, dnsCapture: false, existingConnections: 'close' });
+  await settle();
+  assert.equal(persisted.at(-1)?.decision?.dnsCapture, false);
+  assert.deepEqual(pod.view().deferred, [
+    'dns capture false takes effect at the next capture',
+    'existing connections close takes effect at the next capture',
+  ]);
+  const writes = persisted.length;
+  pod.decide({ ...IN, dnsCapture: false, existingConnections: 'close' });
+  await settle();
+  assert.equal(persisted.length, writes, 'what is said twice is written once');
+  assert.equal(engine.commands.filter((one) => one.kind === 'CapturePod').length, 1);
+});
+
+test('a pod that the engine does not release gives back its certificate all the same', async () => {
+  const { pod, engine, journal, issue } = makePod();
+  pod.decide(IN);
+  await issue();
+  engine.failNext('ReleasePod', 'unlink', 5);
+  await pod.stop();
+  assert.equal(journal.at(-1), 'release web');
 });
 
 test('a pod that leaves is released only when nobody dials it through the mesh any more, and a grace later', async () => {
