@@ -256,7 +256,7 @@ async function openParts(
       podName: `groundwire-${node}`,
       podNamespace: 'groundwire-system',
     },
-    sink: (update) => mesh.apply(toMeshDelta(update)),
+    sink: (update) => mesh.apply(toMeshDelta(update)).rejected,
     store: {
       record: (type, accepted, removals) => {
         metrics.countXdsMessage(
@@ -341,9 +341,7 @@ async function openParts(
     },
   );
   closers.push(() => pods.close());
-  mesh.watch(({ keys, rejected }) => {
-    for (const { kind, name, reason } of rejected)
-      log.error('resource rejected, the last good one stays', { kind, name, reason });
+  mesh.watch(({ keys }) => {
     dialogue.onChange(keys);
     pods.onMeshChanged();
   });

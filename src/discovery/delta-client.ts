@@ -13,6 +13,7 @@ import { Backoff } from '../model/backoff.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { fromGrpcStatus, StreamError } from '../model/grpc-status.ts';
 import type { Log } from '../model/log.ts';
+import { QuietLog } from '../model/quiet-log.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { decodeObject } from './decode.ts';
 import {
@@ -43,6 +44,12 @@ export interface DeltaUpdate {
   readonly removals: readonly string[];
 }
 
+/** A resource of an update that the receiver did not take, by its name of xDS. */
+export interface RefusedResource {
+  readonly name: string;
+  readonly reason: string;
+}
+
 /** An accepted resource as it came, for the cache. */
 export interface ReceivedResource {
   readonly type: ResourceType;
@@ -60,7 +67,8 @@ export interface DeltaClientOptions {
   readonly controlPlane: ControlPlane;
   readonly clusterId: string;
   readonly node: DiscoveryNode;
-  readonly sink: (update: DeltaUpdate) => void;
+  /** Takes an update and returns what it would not have: that is neither acknowledged nor kept. */
+  readonly sink: (update: DeltaUpdate) => readonly RefusedResource[];
   readonly store: ReceivedStore;
   /** A stream ended, with the name of its status. */
   readonly onEnded?: (code: string) => void;
@@ -97,6 +105,8 @@ export interface DeltaClientStatus {
   readonly state: State['kind'];
   /** Every type has been answered on this stream. */
   readonly synced: boolean;
+  /** When the stream that was synced last was last heard of; `undefined` when none has been. */
+  readonly syncedMs: number | undefined;
   readonly lastError: string;
 }
 
@@ -112,12 +122,15 @@ export class DeltaClient {
   };
   readonly #options: DeltaClientOptions;
   readonly #backoff: Backoff;
+  readonly #outage: QuietLog;
+  #syncedMs: number | undefined;
   readonly #versions = new Map<ResourceType, Map<string, string>>(RESOURCE_TYPES.map((type) => [type, new Map()]));
   #state: State = { kind: 'waiting', lastError: '', abort: nothing };
 
   constructor(options: DeltaClientOptions) {
     this.#options = options;
     this.#backoff = new Backoff(RECONNECT, options.random);
+    this.#outage = new QuietLog(options.clock);
   }
 
   /** Starts from what an earlier run accepted; call before `open`. What cannot be read any more is asked for anew. */
@@ -130,7 +143,11 @@ export class DeltaClient {
         upserts.push(object);
         this.#versionsOf(type).set(name, version);
       }
-      if (upserts.length > 0) this.#options.sink({ type, upserts, removals: [] });
+      if (upserts.length === 0) continue;
+      for (const { name, reason } of this.#options.sink({ type, upserts, removals: [] })) {
+        this.#options.log.error('stored resource rejected', { type, name, reason });
+        this.#versionsOf(type).delete(name);
+      }
     }
   }
 
@@ -144,21 +161,29 @@ export class DeltaClient {
 
   status(): DeltaClientStatus {
     const state = this.#state;
+    const synced = this.#isSynced();
     return {
       state: state.kind,
-      synced: state.kind === 'open' && state.answered.size === RESOURCE_TYPES.length,
+      synced,
+      syncedMs: synced ? this.#options.clock.nowMs() : this.#syncedMs,
       lastError: state.kind === 'waiting' ? state.lastError : '',
     };
   }
 
+  // The transport is watched by keepalives: for as long as a synced stream stands, what we have is what there is.
+  #isSynced(): boolean {
+    return this.#state.kind === 'open' && this.#state.answered.size === RESOURCE_TYPES.length;
+  }
+
   #setState(state: State): void {
+    if (this.#isSynced()) this.#syncedMs = this.#options.clock.nowMs();
     const before = this.#state;
     this.#state = state;
     before.abort();
   }
 
   #connect(): void {
-    const { clock, log } = this.#options;
+    const { clock } = this.#options;
     this.counters.connects += 1;
     try {
       const { client, call } = this.#dial();
@@ -185,7 +210,6 @@ export class DeltaClient {
       call.on('end', () => fail(new StreamError('UNAVAILABLE', 'the control plane ended the stream', true)));
       for (const type of RESOURCE_TYPES) call.write(this.#firstRequest(type));
     } catch (error) {
-      log.error('discovery connection not possible', { reason: String(error) });
       this.#waitAfter(fromGrpcStatus(error), false);
     }
   }
@@ -208,7 +232,15 @@ export class DeltaClient {
     if (error.routine && hadAnswer) this.#backoff.reset();
     this.#options.onEnded?.(error.code);
     const delayMs = this.#backoff.next();
-    log.warn('discovery stream ended', { code: error.code, reason: error.message, retry_ms: Math.round(delayMs) });
+    this.#outage.say((unsaid) => {
+      log.warn('discovery stream ended', {
+        code: error.code,
+        reason: error.message,
+        retry_ms: Math.round(delayMs),
+        failures: this.counters.failures,
+        unsaid,
+      });
+    });
     const abort = clock.setTimer(delayMs, () => this.#connect());
     this.#setState({ kind: 'waiting', lastError: error.message, abort });
   }
@@ -225,6 +257,7 @@ export class DeltaClient {
     if (!answered.has(type)) {
       answered.add(type);
       this.#backoff.reset();
+      this.#outage.reset();
     }
     if (rejected.length === 0) {
       this.counters.acks += 1;
@@ -245,6 +278,7 @@ export class DeltaClient {
     const upserts: MeshObject[] = [];
     const accepted: ReceivedResource[] = [];
     const rejected: ResourceRejected[] = [];
+    const indexOf = new Map<string, number>();
     for (const [index, resource] of response.resources.entries()) {
       const object = readResource(type, resource, index);
       if (object.kind === 'rejected') {
@@ -253,14 +287,18 @@ export class DeltaClient {
       }
       const { name, version } = resource;
       upserts.push(object);
+      indexOf.set(name, index);
       accepted.push({ type, name, version, bytes: resource.resource?.value ?? new Uint8Array() });
-      versions.set(name, version);
     }
     // A name that was asked for and never known is reported as removed, too: nothing to do then.
     const removals = response.removedResources.filter((name) => versions.delete(name));
-    if (upserts.length > 0 || removals.length > 0) {
-      this.#options.sink({ type, upserts, removals });
-      this.#options.store.record(type, accepted, removals);
+    if (upserts.length === 0 && removals.length === 0) return rejected;
+    const refused = new Map(this.#options.sink({ type, upserts, removals }).map(({ name, reason }) => [name, reason]));
+    const kept = accepted.filter(({ name }) => !refused.has(name));
+    for (const { name, version } of kept) versions.set(name, version);
+    this.#options.store.record(type, kept, removals);
+    for (const [name, reason] of refused) {
+      rejected.push({ kind: 'rejected', type, name, index: indexOf.get(name) ?? -1, reason });
     }
     return rejected;
   }

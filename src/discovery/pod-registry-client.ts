@@ -5,6 +5,7 @@ import { Backoff } from '../model/backoff.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { fromGrpcStatus, StreamError } from '../model/grpc-status.ts';
 import type { Log } from '../model/log.ts';
+import { QuietLog } from '../model/quiet-log.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { type NodeInstruction, type NodeReport, PodRegistryClient as Stub } from './gen/groundwire/pods.ts';
 import {
@@ -43,11 +44,13 @@ export class PodRegistryClient {
   readonly counters = { connects: 0, failures: 0 };
   readonly #options: PodRegistryClientOptions;
   readonly #backoff: Backoff;
+  readonly #outage: QuietLog;
   #state: State = { kind: 'waiting', lastError: '', abort: nothing };
 
   constructor(options: PodRegistryClientOptions) {
     this.#options = options;
     this.#backoff = new Backoff(RECONNECT, options.random);
+    this.#outage = new QuietLog(options.clock);
   }
 
   open(): void {
@@ -117,7 +120,15 @@ export class PodRegistryClient {
     const { clock, log } = this.#options;
     this.counters.failures += 1;
     const delayMs = this.#backoff.next();
-    log.warn('pod registry stream ended', { code: error.code, reason: error.message, retry_ms: Math.round(delayMs) });
+    this.#outage.say((unsaid) => {
+      log.warn('pod registry stream ended', {
+        code: error.code,
+        reason: error.message,
+        retry_ms: Math.round(delayMs),
+        failures: this.counters.failures,
+        unsaid,
+      });
+    });
     this.#setState({
       kind: 'waiting',
       lastError: error.message,
@@ -129,6 +140,7 @@ export class PodRegistryClient {
     switch (instruction?.$case) {
       case 'welcome': {
         this.#backoff.reset();
+        this.#outage.reset();
         const { trustDomain, clusterId, podCidrs } = instruction.value;
         this.#options.onWelcome({ trustDomain, clusterId, podCidrs });
         return;

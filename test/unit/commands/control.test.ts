@@ -84,6 +84,7 @@ async function makeMesh(t: TestContext) {
       for (const name of removals) protocols.delete(name);
       for (const one of upserts)
         if (one.kind === 'workload') protocols.set(one.workload.uid, one.workload.tunnelProtocol);
+      return [];
     },
     store: { record() {} },
     clock: systemClock,
