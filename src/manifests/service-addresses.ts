@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { addressBytes, formatAddress, parseAddressRange } from '../model/address.ts';
+import { fnv1a } from '../model/hash.ts';
 
 /**
  * Gives addresses of one range to names that have none, the same name the same address as far as possible.
@@ -28,7 +29,7 @@ export class AddressAllocator {
     // The first address names the network and the last is its broadcast; neither is given away.
     const usable = this.#size - 2;
     if (this.#given.size >= usable) return undefined;
-    const first = hash(name) % usable;
+    const first = fnv1a(name) % usable;
     for (let step = 0; step < usable; step += 1) {
       const address = this.#addressAt(1 + ((first + step) % usable));
       if (this.#taken.has(address) || this.#given.has(address)) continue;
@@ -43,11 +44,4 @@ export class AddressAllocator {
     view.setUint32(0, new DataView(this.#base.buffer).getUint32(0) + offset);
     return formatAddress(new Uint8Array(view.buffer));
   }
-}
-
-// FNV-1a, 32 bits: spreads short names well, and is the same on every machine.
-function hash(text: string): number {
-  let value = 0x811c9dc5;
-  for (const byte of Buffer.from(text)) value = Math.imul(value ^ byte, 0x01000193) >>> 0;
-  return value;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { fnv1a } from '../model/hash.ts';
 import type { LoadBalancingScope, Service } from '../model/service.ts';
 import type { ServicePort, Workload } from '../model/workload.ts';
 import type { Endpoint } from './view.ts';
@@ -114,10 +115,4 @@ function shareOf(source: Workload, candidates: readonly Candidate[]): readonly C
   if (candidates.length <= CHOICES_MAX) return candidates;
   const start = fnv1a(source.uid) % candidates.length;
   return Array.from({ length: CHOICES_MAX }, (_, i) => candidates[(start + i) % candidates.length] as Candidate);
-}
-
-function fnv1a(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
-  return hash;
 }
