@@ -3,6 +3,8 @@
 // 1. `publish` takes the mesh's whole content, and marks what changed in each subscription.
 // 2. A short pause gathers further changes; then each stream is looked at.
 // 3. A stream has at most one response of a type on its way. Its ACK or NACK lets the next one go.
+// 4. Policies that there are go first, then workloads and Services, then policies that are gone: a workload never names a
+//    policy that its node does not have yet, or no longer has. A node that meets one refuses the connection.
 
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { status } from '@grpc/grpc-js';
@@ -14,9 +16,16 @@ import {
   type DeltaDiscoveryRequest,
   DeltaDiscoveryResponse,
 } from './gen/envoy/discovery.ts';
-import { type EncodedResource, isResourceType, RESOURCE_TYPES, type ResourceType } from './resource.ts';
+import {
+  ADDRESS_TYPE,
+  AUTHORIZATION_TYPE,
+  type EncodedResource,
+  isResourceType,
+  RESOURCE_TYPES,
+  type ResourceType,
+} from './resource.ts';
 import { ResourceTable } from './resource-table.ts';
-import { type DeltaBatch, Subscription } from './subscription.ts';
+import { type DeltaBatch, type DeltaPart, Subscription } from './subscription.ts';
 
 export interface DeltaServerOptions {
   readonly clock: Clock;
@@ -25,6 +34,8 @@ export interface DeltaServerOptions {
   readonly coalesceMs?: number;
   /** A client that does not answer a response for this long is cut off and has to come back. Default 60 s. */
   readonly ackTimeoutMs?: number;
+  /** A client asks for one type right after the other; one that does not is not waited for longer. Default 100. */
+  readonly typesWaitMs?: number;
 }
 
 export interface DeltaServerCounters {
@@ -48,6 +59,8 @@ interface Stream {
   readonly call: Call;
   node: string;
   readonly types: Map<ResourceType, TypeState>;
+  /** Runs out when the client has had its time to ask for every type; `undefined` from then on. */
+  cancelTypesWait: Cancel | undefined;
 }
 
 /** Serves the mesh by delta xDS to our agents and to a stock ztunnel. */
@@ -73,14 +86,6 @@ export class DeltaServer {
     this.implementation = { deltaAggregatedResources: (call) => this.#accept(call) };
   }
 
-  /** Nodes that are connected, with how many responses wait for an answer. */
-  clients(): { node: string; unanswered: number }[] {
-    return [...this.#streams].map(({ node, types }) => {
-      const unanswered = [...types.values()].filter(({ outstanding }) => outstanding !== undefined).length;
-      return { node, unanswered };
-    });
-  }
-
   /** Replaces the whole content. What did not change is not sent again. */
   publish(resources: readonly EncodedResource[]): void {
     for (const [type, table] of this.#tables) {
@@ -90,7 +95,7 @@ export class DeltaServer {
     }
     this.#cancelFlush ??= this.#options.clock.setTimer(this.#options.coalesceMs ?? 10, () => {
       this.#cancelFlush = undefined;
-      for (const stream of this.#streams) for (const type of stream.types.keys()) this.#push(stream, type);
+      for (const stream of this.#streams) this.#push(stream);
     });
   }
 
@@ -103,7 +108,11 @@ export class DeltaServer {
   }
 
   #accept(call: Call): void {
-    const stream: Stream = { call, node: '', types: new Map() };
+    const stream: Stream = { call, node: '', types: new Map(), cancelTypesWait: undefined };
+    stream.cancelTypesWait = this.#options.clock.setTimer(this.#options.typesWaitMs ?? 100, () => {
+      stream.cancelTypesWait = undefined;
+      this.#push(stream);
+    });
     this.#streams.add(stream);
     this.counters.streams += 1;
     call.on('data', (request: DeltaDiscoveryRequest) => this.#receive(stream, request));
@@ -117,6 +126,7 @@ export class DeltaServer {
 
   #forget(stream: Stream): void {
     this.#streams.delete(stream);
+    stream.cancelTypesWait?.();
     for (const state of stream.types.values()) state.outstanding?.cancel();
   }
 
@@ -135,7 +145,7 @@ export class DeltaServer {
     const state = stream.types.get(typeUrl);
     if (state === undefined) this.#openType(stream, typeUrl, request);
     else this.#updateType(stream, typeUrl, state, request);
-    this.#push(stream, typeUrl);
+    this.#push(stream);
   }
 
   #openType(stream: Stream, type: ResourceType, request: DeltaDiscoveryRequest): void {
@@ -168,10 +178,19 @@ export class DeltaServer {
     state.subscription.update(request.resourceNamesSubscribe, request.resourceNamesUnsubscribe);
   }
 
-  #push(stream: Stream, type: ResourceType): void {
+  #push(stream: Stream): void {
+    const mayAskForMore = stream.cancelTypesWait !== undefined;
+    const isAhead = (type: ResourceType, part: DeltaPart): boolean =>
+      stream.types.get(type)?.subscription.owes(part) ?? mayAskForMore;
+    this.#pushPart(stream, AUTHORIZATION_TYPE, 'upserts');
+    if (!isAhead(AUTHORIZATION_TYPE, 'upserts')) this.#pushPart(stream, ADDRESS_TYPE, 'all');
+    if (!isAhead(ADDRESS_TYPE, 'all')) this.#pushPart(stream, AUTHORIZATION_TYPE, 'all');
+  }
+
+  #pushPart(stream: Stream, type: ResourceType, part: DeltaPart): void {
     const state = stream.types.get(type);
     if (state === undefined || state.outstanding !== undefined) return;
-    const batch = state.subscription.take();
+    const batch = state.subscription.take(part);
     if (batch === undefined) return;
     const { clock, ackTimeoutMs = 60_000 } = this.#options;
     this.#nonces += 1;

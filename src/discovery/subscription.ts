@@ -9,6 +9,9 @@ export interface DeltaBatch {
   readonly removed: readonly string[];
 }
 
+/** What a response may tell: what there is, or also what is gone. */
+export type DeltaPart = 'upserts' | 'all';
+
 /** A response stays far below the 200 MiB that clients accept; the rest follows after its ACK. */
 const BATCH_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -76,8 +79,23 @@ export class Subscription {
       for (const name of this.#table.resolve(key)) if (changed.has(name)) this.#pending.add(name);
   }
 
-  /** The next response, or `undefined` when the client knows everything. The very first may be empty. */
-  take(): DeltaBatch | undefined {
+  /** Whether there is something that the client has to hear of and has not been sent: of this part, or of any. */
+  owes(part: DeltaPart): boolean {
+    const wanted = this.#wildcard ? undefined : this.#wantedNames();
+    for (const name of this.#pending) {
+      const resource = this.#table.find(name);
+      if (resource === undefined ? part === 'all' && this.#known.has(name) : this.#isNews(resource, wanted))
+        return true;
+    }
+    return false;
+  }
+
+  /**
+   * The next response, or `undefined` when there is nothing to say of this part. The very first may be empty.
+   *
+   * What is gone is told with `all` only.
+   */
+  take(part: DeltaPart = 'all'): DeltaBatch | undefined {
     const wanted = this.#wildcard ? undefined : this.#wantedNames();
     const resources: EncodedResource[] = [];
     const removed = new Set(this.#missing);
@@ -85,13 +103,14 @@ export class Subscription {
     let bytes = 0;
     for (const name of this.#pending) {
       if (bytes >= BATCH_BYTES_MAX) break;
-      this.#pending.delete(name);
       const resource = this.#table.find(name);
+      if (resource === undefined && part === 'upserts') continue;
+      this.#pending.delete(name);
       if (resource === undefined) {
         if (this.#known.delete(name)) removed.add(name);
         continue;
       }
-      if (wanted?.has(name) === false || this.#known.get(name) === resource.version) continue;
+      if (!this.#isNews(resource, wanted)) continue;
       this.#known.set(name, resource.version);
       resources.push(resource);
       bytes += resource.bytes.length;
@@ -99,6 +118,10 @@ export class Subscription {
     if (resources.length === 0 && removed.size === 0 && !this.#owesAnswer) return undefined;
     this.#owesAnswer = false;
     return { resources, removed: [...removed] };
+  }
+
+  #isNews({ name, version }: EncodedResource, wanted: ReadonlySet<string> | undefined): boolean {
+    return wanted?.has(name) !== false && this.#known.get(name) !== version;
   }
 
   // Whoever asked for everything first and then takes it back wants what it names from now on, and nothing else.

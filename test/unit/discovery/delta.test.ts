@@ -12,6 +12,7 @@ import { AUTHORIZATION_TYPE, contentVersion, type EncodedResource } from '#src/d
 import { systemClock } from '#src/model/clock.ts';
 import type { Authorization } from '#src/model/policy.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
+import { compileYaml, podYaml } from '../manifests/compile-yaml.ts';
 import { Loopback, until } from './loopback.ts';
 
 function policy(name: string, action: Authorization['action'] = 'DENY'): EncodedResource {
@@ -242,4 +243,61 @@ test('delta: a client that does not answer is cut off and counted', async (t) =>
   clock.advance(1_000);
   assert.match(await ended, /DEADLINE_EXCEEDED.*no ACK/);
   assert.equal(server.counters.slowClients, 1);
+});
+
+/** A pod's workload that names these policies. */
+function workload(...policies: string[]): EncodedResource {
+  const workloads = compileYaml(podYaml('n', 'pod', '10.0.0.1')).workloads;
+  const [one] = workloads.values();
+  assert.ok(one !== undefined);
+  return encodeObject({ kind: 'workload', workload: { ...one, authorizationPolicies: policies } });
+}
+
+test('delta: in the order of arrival a workload never names a policy that is not there', async (t) => {
+  const { loopback, server } = await openPair(t);
+  server.publish([policy('old', 'ALLOW'), workload('n/old')]);
+  const policies = new Set<string>();
+  const seen: string[] = [];
+  const named = { current: [] as readonly string[] };
+  const client = new DeltaClient({
+    controlPlane: loopback.controlPlane('a'),
+    clusterId: 'Kubernetes',
+    node: { node: 'a', address: '127.0.0.1', podName: 'agent', podNamespace: 'mesh' },
+    sink: ({ upserts, removals }) => {
+      for (const name of removals) policies.delete(name);
+      for (const one of upserts) {
+        if (one.kind === 'authorization') policies.add(`${one.authorization.namespace}/${one.authorization.name}`);
+        if (one.kind === 'workload') named.current = one.workload.authorizationPolicies;
+      }
+      // What a held connection is judged by after each step.
+      const missing = named.current.filter((name) => !policies.has(name));
+      seen.push(
+        missing.length === 0 ? `${[...policies].join()} > ${named.current.join()}` : `missing ${missing.join()}`,
+      );
+      return [];
+    },
+    store: { record() {} },
+    clock: systemClock,
+    log: loopback.recorded.log,
+  });
+  t.after(() => client.close());
+  client.open();
+  await until('synced', () => client.status().synced && named.current.length > 0);
+  for (const [from, to] of [
+    ['old', 'new'],
+    ['new', 'newer'],
+  ]) {
+    server.publish([policy(to ?? '', 'ALLOW'), workload(`n/${to}`)]);
+    await until('the old policy is gone', () => !policies.has(`n/${from}`));
+  }
+  assert.deepEqual(seen, [
+    'n/old > ',
+    'n/old > n/old',
+    'n/old,n/new > n/old',
+    'n/old,n/new > n/new',
+    'n/new > n/new',
+    'n/new,n/newer > n/new',
+    'n/new,n/newer > n/newer',
+    'n/newer > n/newer',
+  ]);
 });
