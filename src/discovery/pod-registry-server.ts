@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A node's record: attached (a stream) or on lease (its stream is gone, its pods stay for the grace).
+// A node's record: attached (a stream) or on lease (its stream is gone, its pods stay for the grace). A restarted control
+// plane begins with the records of its predecessor, all on lease.
 // A new stream opens with the whole snapshot; what an earlier stream knew and the snapshot lacks is removed at its end.
 
 import { type Metadata, type ServerDuplexStream, status } from '@grpc/grpc-js';
@@ -28,8 +29,13 @@ export interface PodRegistryServerOptions {
   readonly welcome: (node: string) => RegistryWelcome;
   /** Pods were added, changed or removed. */
   readonly onChange: () => void;
-  /** How long the pods of a node stay when its stream is gone. Default 30 s: an agent restarts in less. */
-  readonly graceMs?: number;
+  /**
+   * How long the pods of a node stay when its stream is gone.
+   *
+   * Long on purpose: once they are removed nobody takes their addresses for the mesh's any more, and what is sent to
+   * them goes out in plaintext.
+   */
+  readonly graceMs: number;
   /** Default 1024. */
   readonly podsPerNodeMax?: number;
   readonly clock: Clock;
@@ -46,7 +52,6 @@ type Call = ServerDuplexStream<NodeReport, NodeInstruction>;
 interface NodeRecord {
   readonly node: string;
   readonly pods: Map<string, RegisteredPod>;
-  addresses: readonly string[];
   call: Call | undefined;
   /** Pods seen since the stream began; `undefined` once the snapshot is complete. */
   snapshot: Set<string> | undefined;
@@ -61,6 +66,7 @@ export class PodRegistryServer {
   readonly #options: PodRegistryServerOptions;
   readonly #nodes = new Map<string, NodeRecord>();
   readonly #decisions = new Map<string, CaptureDecision>();
+  #closed = false;
 
   constructor(options: PodRegistryServerOptions) {
     this.#options = options;
@@ -75,12 +81,14 @@ export class PodRegistryServer {
     return [...(this.#nodes.get(node)?.pods.values() ?? [])];
   }
 
-  nodes(): { node: string; addresses: readonly string[]; attached: boolean }[] {
-    return [...this.#nodes.values()].map(({ node, addresses, call }) => ({
-      node,
-      addresses,
-      attached: call !== undefined,
-    }));
+  /** Takes over what an earlier run knew; call before nodes can attach. */
+  restore(pods: readonly RegisteredPod[]): void {
+    for (const pod of pods) {
+      const record = this.#nodes.get(pod.node) ?? emptyRecord(pod.node);
+      record.pods.set(pod.uid, pod);
+      this.#nodes.set(pod.node, record);
+    }
+    for (const record of this.#nodes.values()) this.#startLease(record);
   }
 
   /** Tells the pod's node what to do; kept, and told again when the node comes back. The same decision is told once. */
@@ -104,6 +112,7 @@ export class PodRegistryServer {
   }
 
   close(): void {
+    this.#closed = true;
     for (const { call, cancelLease } of this.#nodes.values()) {
       cancelLease();
       call?.end();
@@ -119,8 +128,7 @@ export class PodRegistryServer {
       this.#options.log.warn('node refused', { node: caller?.node ?? '', reason: details });
       call.emit('error', { code, details });
     };
-    call.on('data', ({ report }: NodeReport) => {
-      this.counters.reports += 1;
+    const receive = (report: NodeReport['report']): void => {
       if (record !== undefined) {
         // A later stream of the same node has taken over.
         if (record.call === call) this.#handle(record, report);
@@ -132,6 +140,15 @@ export class PodRegistryServer {
         refuse(status.PERMISSION_DENIED, `the token is for node ${caller.node}, not for ${report.value.node}`);
       } else {
         record = this.#attach(call, report.value);
+      }
+    };
+    call.on('data', ({ report }: NodeReport) => {
+      this.counters.reports += 1;
+      try {
+        receive(report);
+      } catch (error) {
+        // What is wrong with one node ends its stream, and nobody else's.
+        refuse(status.RESOURCE_EXHAUSTED, error instanceof Error ? error.message : String(error));
       }
     });
     const gone = (): void => {
@@ -145,18 +162,18 @@ export class PodRegistryServer {
     call.on('error', gone);
   }
 
-  #attach(call: Call, { node, addresses }: Hello): NodeRecord {
+  #attach(call: Call, { node }: Hello): NodeRecord {
     const { log, welcome } = this.#options;
+    // Before anything is changed: a node that there is no room for leaves no trace.
+    const { trustDomain, clusterId, podCidrs } = welcome(node);
     const record = this.#nodes.get(node) ?? emptyRecord(node);
     record.call?.end();
     record.cancelLease();
     record.call = call;
-    record.addresses = addresses;
     record.snapshot = new Set();
     this.#nodes.set(node, record);
     this.counters.attached += 1;
     log.info('node attached', { node });
-    const { trustDomain, clusterId, podCidrs } = welcome(node);
     call.write({ instruction: { $case: 'welcome', value: { trustDomain, clusterId, podCidrs: [...podCidrs] } } });
     return record;
   }
@@ -239,9 +256,12 @@ export class PodRegistryServer {
   }
 
   #startLease(record: NodeRecord): void {
-    const { clock, graceMs = 30_000, log } = this.#options;
+    const { clock, graceMs, log } = this.#options;
     record.call = undefined;
-    log.warn('node detached, its pods stay for the grace', { node: record.node, grace_ms: graceMs });
+    record.snapshot = undefined;
+    if (this.#closed) return;
+    const { node, pods } = record;
+    log.warn('node is not attached, its pods stay for the grace', { node, pods: pods.size, grace_ms: graceMs });
     record.cancelLease = clock.setTimer(graceMs, () => {
       this.counters.leasesExpired += 1;
       log.warn('node did not come back, its pods are removed', { node: record.node, pods: record.pods.size });
@@ -253,7 +273,7 @@ export class PodRegistryServer {
 }
 
 function emptyRecord(node: string): NodeRecord {
-  return { node, pods: new Map(), addresses: [], call: undefined, snapshot: undefined, cancelLease: () => {} };
+  return { node, pods: new Map(), call: undefined, snapshot: undefined, cancelLease: () => {} };
 }
 
 function isNamesake(a: ReportedPod, b: ReportedPod): boolean {

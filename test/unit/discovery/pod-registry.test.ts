@@ -31,6 +31,7 @@ async function openRegistry(t: TestContext) {
     callerOf: (metadata) => loopback.authentication.callerOf(metadata),
     welcome: (node) => ({ trustDomain: 'cluster.local', clusterId: 'Kubernetes', podCidrs: [`cidr of ${node}`] }),
     onChange: () => {},
+    graceMs: 30_000,
     clock,
     log: loopback.recorded.log,
   });
@@ -93,7 +94,9 @@ test('pod registry: a node that comes back within the grace loses nothing but wh
   await until('the snapshot', () => server.pods().length === 2);
   server.decide(DECISION);
   first.client.close();
-  await until('detached', () => server.nodes().every(({ attached }) => !attached));
+  await until('detached', () =>
+    loopback.recorded.lines.some(({ message }) => message.startsWith('node is not attached')),
+  );
   clock.advance(29_000);
   assert.equal(server.pods().length, 2);
   const second = attach(t, loopback, [pod('one')]);
@@ -108,9 +111,11 @@ test('pod registry: a node that stays away loses its pods after the grace', asyn
   const { client } = attach(t, loopback, [pod('one')]);
   await until('the snapshot', () => server.pods().length === 1);
   client.close();
-  await until('detached', () => server.nodes().every(({ attached }) => !attached));
+  await until('detached', () =>
+    loopback.recorded.lines.some(({ message }) => message.startsWith('node is not attached')),
+  );
   clock.advance(30_000);
-  assert.deepEqual([server.pods(), server.nodes(), server.counters.leasesExpired], [[], [], 1]);
+  assert.deepEqual([server.pods(), server.counters.leasesExpired], [[], 1]);
 });
 
 test('pod registry: fails closed: a token of another node speaks for no one else', async (t) => {
@@ -135,8 +140,50 @@ test('pod registry: a pod that was started again while the node was away replace
   const first = attach(t, loopback, [pod('one')]);
   await until('the first', () => server.pods().length === 1);
   first.client.close();
-  await until('detached', () => server.nodes().every(({ attached }) => !attached));
+  await until('detached', () =>
+    loopback.recorded.lines.some(({ message }) => message.startsWith('node is not attached')),
+  );
   const second = attach(t, loopback, [pod('one', { uid: 'uid-new' })]);
   await until('the new one', () => server.pods()[0]?.uid === 'uid-new');
   assert.deepEqual([server.pods().length, second.rejected], [1, []]);
+});
+
+test('pod registry: a node that there is no room for is refused in words, and the others stay', async (t) => {
+  const loopback = await Loopback.open(t);
+  const server = new PodRegistryServer({
+    callerOf: (metadata) => loopback.authentication.callerOf(metadata),
+    welcome: (node) => {
+      if (node === 'b') throw new Error('10.244.0.0/24 has no part left for node number 2');
+      return { trustDomain: 'cluster.local', clusterId: 'Kubernetes', podCidrs: [] };
+    },
+    onChange: () => {},
+    graceMs: 30_000,
+    clock: new ManualClock(),
+    log: loopback.recorded.log,
+  });
+  t.after(() => server.close());
+  await loopback.serve(server);
+  attach(t, loopback, [pod('one')]);
+  await until('the first', () => server.pods().length === 1);
+  const { client } = attach(t, loopback, [pod('two')], 'b');
+  await until('refused', () => client.status().lastError !== '');
+  assert.match(client.status().lastError, /RESOURCE_EXHAUSTED: .*no part left/);
+  assert.deepEqual([server.pods().length, server.counters.nodesRefused], [1, 1]);
+});
+
+test('pod registry: a restarted one has the pods of its predecessor until their node says otherwise or the grace ends', async (t) => {
+  const { loopback, clock, server } = await openRegistry(t);
+  server.restore([
+    { ...pod('one', { captured: true }), node: 'a' },
+    { ...pod('gone'), node: 'a' },
+    { ...pod('far'), node: 'b' },
+  ]);
+  server.decide(DECISION);
+  assert.equal(server.pods().length, 3);
+  const { decisions } = attach(t, loopback, [pod('one', { captured: true })]);
+  await until('the snapshot', () => server.podsOf('a').length === 1);
+  await until('the decision', () => decisions.length === 1);
+  assert.equal(server.podsOf('b').length, 1);
+  clock.advance(30_000);
+  assert.deepEqual([server.podsOf('a').length, server.podsOf('b').length], [1, 0]);
 });
