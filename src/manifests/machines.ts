@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { isIP } from 'node:net';
+import { parseAddress } from '../model/address.ts';
 import type { Workload } from '../model/workload.ts';
 import type { MachineSpec, MeshObject, ServiceEntryObject, WorkloadEntryObject } from './objects.ts';
 import { blankWorkload, canonicalNames, noteOn, resolvePorts, type WorkloadContext } from './workloads.ts';
@@ -63,7 +63,7 @@ function machineWorkload(
   labels: ReadonlyMap<string, string>,
   { settings }: WorkloadContext,
 ): Omit<Workload, 'uid'> {
-  const isAddress = isIP(machine.address) !== 0;
+  const isAddress = parseAddress(machine.address) !== undefined;
   return {
     ...blankWorkload(settings),
     name: meta.name,

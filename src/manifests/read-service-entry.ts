@@ -14,6 +14,8 @@ import type {
 } from './objects.ts';
 
 const RESOLUTIONS = ['NONE', 'STATIC', 'DNS', 'DNS_ROUND_ROBIN', 'DYNAMIC_DNS'] as const;
+// A uint32 on the wire.
+const WEIGHT_MAX = 0xffff_ffff;
 const PORT_NAME = /^[a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?$/;
 
 /** Reads a WorkloadEntry. */
@@ -26,6 +28,8 @@ function readMachine(spec: ObjectReader): MachineSpec {
   const address = spec.string('address') ?? '';
   const network = spec.string('network') ?? '';
   if (address === '' && network === '') spec.reject('address', 'Address is required');
+  // A zone names an interface of one machine, and this address is for all of them.
+  if (address.includes('%')) spec.reject('address', `an address must have no zone id: "${address}"`);
   if (address.startsWith('unix://')) checkSocketPath(spec, address.slice('unix://'.length));
   const locality = parseLocality(spec.string('locality') ?? '');
   return {
@@ -34,9 +38,15 @@ function readMachine(spec: ObjectReader): MachineSpec {
     labels: spec.stringMap('labels'),
     network,
     serviceAccount: spec.string('serviceAccount') ?? '',
-    weight: spec.integer('weight') ?? 1,
+    weight: readWeight(spec),
     ...(locality && { locality }),
   };
+}
+
+function readWeight(spec: ObjectReader): number {
+  const weight = spec.integer('weight') ?? 1;
+  if (weight < 0 || weight > WEIGHT_MAX) spec.reject('weight', `must be between 0 and ${WEIGHT_MAX}, not ${weight}`);
+  return weight;
 }
 
 function checkSocketPath(spec: ObjectReader, path: string): void {

@@ -205,3 +205,16 @@ test('parseManifest: never throws, and every problem has file and line, for any 
     { numRuns: 500 },
   );
 });
+
+test('parseManifest: a WorkloadEntry that could not be sent is refused at its field', () => {
+  const entry = (spec: string): string =>
+    `apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: vm, namespace: n}\nspec:\n${spec}\n`;
+  const refusal = (spec: string): string => parseManifest('vm.yaml', entry(spec)).problems.map(formatProblem).join();
+  assert.match(
+    refusal('  address: 10.0.0.1\n  weight: 4294967296'),
+    /^vm\.yaml:6: WorkloadEntry n\/vm: spec\.weight: must be between 0 and 4294967295/,
+  );
+  assert.match(refusal('  address: 10.0.0.1\n  weight: -1'), /spec\.weight/);
+  assert.match(refusal('  address: "fe80::1%eth0"'), /^vm\.yaml:5: WorkloadEntry n\/vm: spec\.address: .*zone id/);
+  assert.equal(refusal('  address: 10.0.0.1\n  weight: 4294967295'), '');
+});
