@@ -1,38 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// 1. A scan lists the directory and reads every file.
+// 2. A file that says something else than before is waited for, until it says the same for one debounce.
+// 3. What has settled replaces what the store had. Everything that could not be looked at keeps what it said last.
+
 import { type FSWatcher, watch } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cancel, Clock } from '../model/clock.ts';
+import { type Listing, listManifests, readManifest } from './directory-listing.ts';
 import type { ObjectStore } from './object-store.ts';
-import { MANIFEST_BYTES_MAX, type ParsedManifest, parseManifest } from './parse-manifest.ts';
+import { type ParsedManifest, parseManifest } from './parse-manifest.ts';
 import type { ManifestProblem } from './problem.ts';
 
 export interface DirectorySourceOptions {
   readonly directory: string;
   /** The store's name for this source. */
   readonly source: string;
-  /** How long to wait for a burst of writes to end. Default 50. */
+  /** How long to wait for a burst of writes to end, and for a changed file to hold still. Default 50. */
   readonly debounceMs?: number;
   /** How often to look even if no event came: network file systems and lost watches. Default 2,000. */
   readonly rescanMs?: number;
 }
 
-const FILES_MAX = 10_000;
-const DEPTH_MAX = 16;
+/** There is nothing to start from: the directory cannot be read, and nothing is known of an earlier run. */
+export class ManifestsMissing extends Error {
+  override readonly name = 'ManifestsMissing';
+}
+
+interface FileText {
+  /** Absent: what an earlier run had in force. */
+  readonly text?: string;
+  readonly manifest: ParsedManifest;
+}
+
+// How often a file that changes on every look is looked at again before the rest goes on without it.
+const LOOKS_MAX = 20;
 
 /**
  * Keeps an object store at what a directory of YAML and JSON files says.
  *
  * Files are read by content on every scan, so that atomic renames, the symlink swap of a ConfigMap and edits within
- * one clock tick are all the same to it; unchanged text is not parsed again. Names that begin with a dot are left out,
- * as editors and ConfigMaps use them. A directory that cannot be read leaves everything as it was, and is reported.
+ * one clock tick are all the same to it; unchanged text is not parsed again. A file that is being written is not taken
+ * half, nor as empty. What cannot be read leaves everything as it was, and is reported.
  */
 export class DirectorySource {
   readonly #options: Required<DirectorySourceOptions>;
   readonly #store: ObjectStore;
   readonly #clock: Clock;
-  #texts = new Map<string, { readonly text: string; readonly manifest: ParsedManifest }>();
+  #texts = new Map<string, FileText>();
+  /** Files that say something new, and what; `undefined` for one that is gone. */
+  #unsettled = new Map<string, string | undefined>();
+  #identity = '';
   #watchers = new Map<string, FSWatcher>();
   #timer: Cancel | undefined;
   #scanning: Promise<void> | undefined;
@@ -45,8 +64,15 @@ export class DirectorySource {
     this.#clock = clock;
   }
 
-  /** Reads the directory once and then follows it. Resolves when the store has what is there now. */
-  async open(): Promise<void> {
+  /**
+   * Starts from what an earlier run had in force, reads the directory once and then follows it.
+   *
+   * Resolves when the store has what is there now. Rejects with `ManifestsMissing`.
+   */
+  async open(restored: readonly ParsedManifest[] = []): Promise<void> {
+    this.#texts = new Map(restored.map((manifest) => [manifest.file, { manifest }]));
+    this.#store.replace(this.#options.source, restored);
+    if (restored.length === 0) await this.#requireDirectory();
     await this.rescan();
     this.#schedule(this.#options.rescanMs);
   }
@@ -72,43 +98,96 @@ export class DirectorySource {
     this.#watchers.clear();
   }
 
+  async #requireDirectory(): Promise<void> {
+    try {
+      await listManifests(this.#options.directory);
+    } catch (cause) {
+      const { directory } = this.#options;
+      throw new ManifestsMissing(
+        `the manifests in ${directory} cannot be read, and no earlier run has left any: ${(cause as Error).message}. Mount or make the directory, or point --manifests to where it is`,
+        { cause },
+      );
+    }
+  }
+
   async #scanUntilQuiet(): Promise<void> {
+    let looks = 0;
     do {
       this.#again = false;
-      await this.#scan();
-    } while (this.#again && !this.#closed);
+      looks += 1;
+      await this.#scan(looks === LOOKS_MAX);
+      if (this.#unsettled.size > 0 && looks < LOOKS_MAX) {
+        this.#again = true;
+        // Not by the clock, whose timers would let the process end while it starts.
+        await sleep(this.#options.debounceMs);
+      }
+    } while (this.#again && !this.#closed && looks < LOOKS_MAX);
   }
 
-  async #scan(): Promise<void> {
+  async #scan(last: boolean): Promise<void> {
     const { directory, source } = this.#options;
     const problems: ManifestProblem[] = [];
-    const listing = await listFiles(directory);
+    const listing = await listManifests(directory).catch((error: Error) => error.message);
     if (this.#closed) return;
-    if (typeof listing === 'string') {
-      problems.push(atFile(directory, `cannot be read, so what was read last stays in force: ${listing}`));
-      this.#store.replace(source, this.#manifests(), problems);
-      return;
+    const reason = typeof listing === 'string' ? listing : this.#doubtOf(listing);
+    if (typeof listing === 'string' || reason !== undefined) {
+      this.#unsettled = new Map();
+      problems.push(atFile(directory, `cannot be read, so what was read last stays in force: ${reason ?? ''}`));
+    } else {
+      this.#identity = listing.identity;
+      this.#follow(listing.directories);
+      await this.#readAll(listing, problems);
+      if (this.#closed) return;
+      if (last) for (const file of this.#unsettled.keys()) problems.push(atFile(file, 'changes all the time'));
     }
-    this.#follow(listing.directories);
-    const next = new Map<string, { text: string; manifest: ParsedManifest }>();
-    for (const path of listing.files) {
-      const file = relative(directory, path);
-      const text = await readText(path);
-      const before = this.#texts.get(file);
-      if (typeof text === 'object') {
-        // Gone between listing and reading: not there. Unreadable: what it said last stays.
-        if (text.gone) continue;
-        problems.push(atFile(file, `cannot be read: ${text.reason}`));
-        if (before !== undefined) next.set(file, before);
-      } else next.set(file, before?.text === text ? before : { text, manifest: parseManifest(file, text) });
-    }
-    if (this.#closed) return;
-    this.#texts = next;
-    this.#store.replace(source, this.#manifests(), problems);
+    this.#store.replace(
+      source,
+      [...this.#texts.values()].map(({ manifest }) => manifest),
+      problems,
+    );
   }
 
-  #manifests(): ParsedManifest[] {
-    return [...this.#texts.values()].map(({ manifest }) => manifest);
+  // A volume that is not mounted leaves an empty directory: nobody has removed the manifests then.
+  #doubtOf(listing: Listing): string | undefined {
+    const isEmpty = listing.files.length === 0 && listing.unknown.size === 0;
+    if (!isEmpty || this.#texts.size === 0 || listing.identity === this.#identity) return undefined;
+    return 'it is empty and not the directory that was read before: mount it, or put a file into it, even one with nothing in it';
+  }
+
+  async #readAll({ files, unknown }: Listing, problems: ManifestProblem[]): Promise<void> {
+    const { directory } = this.#options;
+    const next = new Map<string, FileText>();
+    const unsettled = new Map<string, string | undefined>();
+    const keep = (file: string): void => {
+      const before = this.#texts.get(file);
+      if (before !== undefined) next.set(file, before);
+    };
+    for (const [path, reason] of unknown) problems.push(unreadable(relative(directory, path), reason));
+    const below = [...unknown.keys()].map((path) => relative(directory, path));
+    const now = new Map<string, string | undefined>();
+    for (const file of this.#texts.keys()) {
+      if (below.some((path) => file === path || file.startsWith(`${path}/`))) keep(file);
+      else now.set(file, undefined);
+    }
+    for (const path of files) {
+      const file = relative(directory, path);
+      try {
+        now.set(file, await readManifest(path));
+      } catch (error) {
+        now.delete(file);
+        keep(file);
+        problems.push(unreadable(file, (error as Error).message));
+      }
+    }
+    for (const [file, text] of now) {
+      if (text !== undefined && this.#texts.get(file)?.text === text) keep(file);
+      else if (!this.#unsettled.has(file) || this.#unsettled.get(file) !== text) {
+        unsettled.set(file, text);
+        keep(file);
+      } else if (text !== undefined) next.set(file, { text, manifest: parseManifest(file, text) });
+    }
+    this.#texts = next;
+    this.#unsettled = unsettled;
   }
 
   #follow(directories: readonly string[]): void {
@@ -149,44 +228,10 @@ function tryWatch(path: string, onEvent: () => void): FSWatcher | undefined {
   }
 }
 
+function unreadable(file: string, reason: string): ManifestProblem {
+  return atFile(file, `cannot be read, so what it said last stays in force: ${reason}`);
+}
+
 function atFile(file: string, reason: string): ManifestProblem {
   return { file, line: 1, object: '', field: '', reason };
-}
-
-interface Listing {
-  readonly files: readonly string[];
-  readonly directories: readonly string[];
-}
-
-async function listFiles(root: string): Promise<Listing | string> {
-  const files: string[] = [];
-  const directories: string[] = [];
-  const walk = async (directory: string, depth: number): Promise<void> => {
-    directories.push(directory);
-    for (const name of (await readdir(directory)).sort()) {
-      if (name.startsWith('.')) continue;
-      const path = join(directory, name);
-      // Follows symlinks: a ConfigMap's files are symlinks into a directory that is swapped.
-      const stats = await stat(path).catch(() => undefined);
-      if (stats?.isDirectory() && depth < DEPTH_MAX) await walk(path, depth + 1);
-      else if (stats?.isFile() && /\.(ya?ml|json)$/.test(name)) files.push(path);
-      if (files.length > FILES_MAX) throw new Error(`more than ${FILES_MAX} files`);
-    }
-  };
-  try {
-    await walk(root, 0);
-  } catch (error) {
-    return (error as Error).message;
-  }
-  return { files, directories };
-}
-
-async function readText(path: string): Promise<string | { readonly gone: boolean; readonly reason: string }> {
-  try {
-    const { size } = await stat(path);
-    if (size > MANIFEST_BYTES_MAX) return { gone: false, reason: `larger than ${MANIFEST_BYTES_MAX} bytes; split it` };
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    return { gone: (error as NodeJS.ErrnoException).code === 'ENOENT', reason: (error as Error).message };
-  }
 }

@@ -42,7 +42,13 @@ interface InForce extends ParsedObject {
   readonly standIn: boolean;
 }
 
-type Listener = (snapshot: ObjectSnapshot) => void;
+/** What one file has in force, in a form that can be written down and read again. */
+export interface FileInForce {
+  readonly file: string;
+  readonly objects: readonly { readonly line: number; readonly source: unknown }[];
+}
+
+type Listener = (snapshot: ObjectSnapshot, source: string) => void;
 
 /**
  * The objects of several sources (a directory, the pods that nodes report), the last good version of each.
@@ -78,7 +84,15 @@ export class ObjectStore {
     );
   }
 
-  /** Calls back after every change. Returns what ends it. */
+  /** What a source has in force, file by file; `readObjects` makes manifests of it again. */
+  inForce(source: string): FileInForce[] {
+    return [...(this.#sources.get(source) ?? [])].map(([file, { inForce }]) => ({
+      file,
+      objects: inForce.map(({ line, source: written }) => ({ line, source: written })),
+    }));
+  }
+
+  /** Calls back after every change, with the source that changed. Returns what ends it. */
   watch(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -98,7 +112,7 @@ export class ObjectStore {
     this.#sourceProblems.set(source, problems);
     if (!same) this.#sources.set(source, nextFiles(before, manifests));
     this.#merge();
-    if (!same) for (const listener of this.#listeners) listener(this.#snapshot);
+    if (!same) for (const listener of this.#listeners) listener(this.#snapshot, source);
   }
 
   #merge(): void {

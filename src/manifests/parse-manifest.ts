@@ -22,6 +22,8 @@ export interface ParsedObject {
   readonly line: number;
   /** Absent: refused, and nothing may stand in for it. */
   readonly object?: MeshObject;
+  /** The object as it was written, from which it can be read again. */
+  readonly source: unknown;
   readonly refused: boolean;
 }
 
@@ -66,9 +68,13 @@ export function parseManifest(file: string, text: string): ParsedManifest {
 }
 
 /** Reads objects that are already values, such as the pods that nodes report; `origin` stands for the file. */
-export function readObjects(origin: string, values: readonly unknown[]): ParsedManifest {
+export function readObjects(
+  origin: string,
+  values: readonly unknown[],
+  lineOf: (index: number) => number = (index) => index + 1,
+): ParsedManifest {
   const reading = new Reading(origin);
-  for (const [index, value] of values.entries()) readValue(reading, value, [], () => index + 1);
+  for (const [index, value] of values.entries()) readValue(reading, value, [], () => lineOf(index));
   return reading.finish();
 }
 
@@ -84,8 +90,8 @@ class Reading {
     this.#file = file;
   }
 
-  add(key: string, line: number, object: MeshObject | undefined, refused: boolean): void {
-    this.#objects.push({ key, file: this.#file, line, refused, ...(object && { object }) });
+  add(parsed: Omit<ParsedObject, 'file'>): void {
+    this.#objects.push({ ...parsed, file: this.#file });
   }
 
   problem(line: number, object: string, path: FieldPath, reason: string): void {
@@ -181,7 +187,7 @@ function readValue(reading: Reading, value: unknown, base: FieldPath, lineOf: Li
   if (problems.length === 0 && kind.endsWith('List') && reader.has('items')) {
     for (const [index, item] of reader.items('items').entries())
       readValue(reading, item, [...base, 'items', index], lineOf);
-  } else if (problems.length === 0) readKind(reading, reader, apiVersion, kind, lineOf, problems);
+  } else if (problems.length === 0) readKind(reading, reader, value, apiVersion, kind, lineOf, problems);
   for (const { path, reason } of problems) reading.unreadable(lineOf(path), reason, path);
 }
 
@@ -189,6 +195,7 @@ function readValue(reading: Reading, value: unknown, base: FieldPath, lineOf: Li
 function readKind(
   reading: Reading,
   reader: ObjectReader,
+  source: unknown,
   apiVersion: string,
   kind: string,
   lineOf: LineOf,
@@ -211,7 +218,8 @@ function readKind(
   const key = objectKey(kind, meta);
   for (const { path, reason } of own) reading.problem(lineOf([...reader.path, ...path]), key, path, reason);
   const refused = own.length > 0;
-  reading.add(key, line, refused ? found.entry.standIn?.(object, own) : object, refused);
+  const inForce = refused ? found.entry.standIn?.(object, own) : object;
+  reading.add({ key, line, refused, source, ...(inForce && { object: inForce }) });
   problems.length = 0;
 }
 

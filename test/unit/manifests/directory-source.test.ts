@@ -5,8 +5,9 @@ import { mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { DirectorySource } from '#src/manifests/directory-source.ts';
+import { DirectorySource, ManifestsMissing } from '#src/manifests/directory-source.ts';
 import { ObjectStore } from '#src/manifests/object-store.ts';
+import { parseManifest } from '#src/manifests/parse-manifest.ts';
 import { systemClock } from '#src/model/clock.ts';
 
 const namespace = (name: string): string => `apiVersion: v1\nkind: Namespace\nmetadata: {name: ${name}}\n`;
@@ -99,4 +100,88 @@ test('DirectorySource: reports the problems of all files together and keeps what
   await source.rescan();
   assert.deepEqual(names(), ['a', 'b']);
   assert.deepEqual([...new Set(store.problems().map(({ file }) => file))], ['a.yaml', 'b.yaml']);
+});
+
+test('DirectorySource: only what does not exist is absent: what cannot be looked at keeps what it said', async (t) => {
+  const { directory, store, source, names } = await open(t, { 'a.yaml': namespace('a') });
+  await mkdir(join(directory, 'sub'));
+  await writeFile(join(directory, 'sub', 'b.yaml'), namespace('b'));
+  await source.rescan();
+  // ELOOP, which also root meets.
+  await unlink(join(directory, 'a.yaml'));
+  await symlink('a.yaml', join(directory, 'a.yaml'));
+  await rename(join(directory, 'sub'), join(directory, '.sub'));
+  await symlink('sub', join(directory, 'sub'));
+  await source.rescan();
+  assert.deepEqual(names(), ['a', 'b']);
+  assert.deepEqual(
+    store.problems().map(({ file, reason }) => [file, /stays in force: ELOOP/.test(reason)]),
+    [
+      ['a.yaml', true],
+      ['sub', true],
+    ],
+  );
+  await unlink(join(directory, 'a.yaml'));
+  await unlink(join(directory, 'sub'));
+  await source.rescan();
+  assert.deepEqual([names(), store.problems()], [[], []]);
+});
+
+test('DirectorySource: a file between truncate and write, or between unlink and create, is not taken as empty', async (t) => {
+  const { directory, store, source, names } = await open(t, { 'a.yaml': namespace('a') });
+  const seen: string[] = [];
+  store.watch(() => seen.push(names().join()));
+  for (const step of ['truncate', 'unlink']) {
+    if (step === 'truncate') await writeFile(join(directory, 'a.yaml'), '');
+    else await unlink(join(directory, 'a.yaml'));
+    const scan = source.rescan();
+    await new Promise((done) => setTimeout(done, 25));
+    await writeFile(join(directory, 'a.yaml'), `${namespace('a')}# ${step}\n`);
+    await scan;
+    assert.deepEqual(names(), ['a']);
+  }
+  assert.deepEqual(seen, ['a', 'a']);
+});
+
+test('DirectorySource: a file that never holds still keeps what it said, is told, and holds up no other', async (t) => {
+  const { directory, store, source, names } = await open(t, { 'a.yaml': namespace('a') });
+  let count = 0;
+  const writer = setInterval(() => void writeFile(join(directory, 'a.yaml'), `${namespace('x')}# ${count++}\n`), 10);
+  t.after(() => clearInterval(writer));
+  await writeFile(join(directory, 'b.yaml'), namespace('b'));
+  await source.rescan();
+  assert.deepEqual(names(), ['a', 'b']);
+  assert.match(store.problems()[0]?.reason ?? '', /changes all the time/);
+});
+
+test('DirectorySource: starts from what an earlier run left, also without its directory, and not from nothing', async (t) => {
+  const { directory } = await open(t, {});
+  const start = async (path: string, restored: string[]) => {
+    const store = new ObjectStore(['directory']);
+    const source = new DirectorySource({ directory: path, source: 'directory' }, store, systemClock);
+    t.after(() => source.close());
+    await source.open(restored.map((name) => parseManifest(`${name}.yaml`, namespace(name))));
+    return store;
+  };
+  const missing = join(directory, 'missing');
+  await assert.rejects(
+    start(missing, []),
+    (error) => error instanceof ManifestsMissing && /ENOENT/.test(error.message),
+  );
+  // Missing, and empty as a mount point without its mount is.
+  for (const path of [missing, directory]) {
+    const store = await start(path, ['a']);
+    assert.equal(store.snapshot().of('Namespace').length, 1);
+    assert.match(store.problems()[0]?.reason ?? '', /what was read last stays in force/);
+  }
+  await writeFile(join(directory, 'a.yaml'), 'a: [');
+  const broken = await start(directory, ['a', 'b']);
+  assert.deepEqual(
+    broken
+      .snapshot()
+      .of('Namespace')
+      .map(({ meta }) => meta.name),
+    ['a'],
+    'a broken file keeps what it said, a removed one is gone',
+  );
 });
