@@ -2,8 +2,8 @@
 
 import { addressBytes, parseAddress } from '../model/address.ts';
 import {
-  type Authorization,
   type AddressRange,
+  type Authorization,
   type PolicyMatch,
   policyKey,
   type StringMatch,

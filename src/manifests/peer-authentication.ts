@@ -2,12 +2,12 @@
 
 import type { Authorization, PolicyClause, PolicyMatch } from '../model/policy.ts';
 import { policyKey } from '../model/policy.ts';
+import { EMPTY_MATCH } from './authorization-policy.ts';
 import type { ObjectMeta } from './objects.ts';
 import { objectKey } from './objects.ts';
 import type { Notice } from './problem.ts';
-import { EMPTY_MATCH } from './authorization-policy.ts';
-import { SelectorIndex } from './selector-index.ts';
 import type { MtlsMode, PeerAuthenticationObject } from './security-objects.ts';
+import { SelectorIndex } from './selector-index.ts';
 
 const STATIC_STRICT = 'istio_converted_static_strict';
 const CONVERTED = 'converted_peer_authentication_';

@@ -2,8 +2,8 @@
 
 import type { FieldProblem, ObjectReader } from './object-reader.ts';
 import type { ObjectMeta } from './objects.ts';
-import { readCondition, readOperation, readSource } from './read-policy-match.ts';
 import { concernsScope, readSelector } from './read-peer-authentication.ts';
+import { readCondition, readOperation, readSource } from './read-policy-match.ts';
 import type { AuthorizationPolicyObject, PolicyObjectRule, TargetRef } from './security-objects.ts';
 
 const ACTIONS = ['ALLOW', 'DENY', 'AUDIT', 'CUSTOM'] as const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { isPort, type FieldProblem, type ObjectReader, PORT_RANGE } from './object-reader.ts';
+import { type FieldProblem, isPort, type ObjectReader, PORT_RANGE } from './object-reader.ts';
 import type { ObjectMeta } from './objects.ts';
 import type { MtlsMode, PeerAuthenticationObject } from './security-objects.ts';
 
