@@ -216,6 +216,12 @@ export const TABLE = {
       '10.244.0.0/16',
       'addresses of all pods; each node without --pod-cidr gets a part of it',
     ),
+    nodeGraceMs: setting(
+      'node-grace',
+      duration('1s', '7d'),
+      '5m',
+      'the pods of a node that is cut off stay known for this long; what is sent to them later is no longer carried by the mesh',
+    ),
   },
 
   /** What agents and control plane of a mesh must agree on. */
@@ -270,6 +276,9 @@ export const TABLE = {
       'state directory of the control plane, with its root key',
     ),
     trustDomain: setting('trust-domain', trustDomain(), 'cluster.local', 'domain of the identities'),
+    init: setting('init', onOff(), 'false', 'make root and keys where no control plane has run yet', {
+      flagOnly: true,
+    }),
   },
 
   /** Which agent a command talks to. */

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { generateKeyPairSync, randomBytes, X509Certificate as NodeCertificate, createPrivateKey } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, X509Certificate as NodeCertificate, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../model/clock.ts';
 import { formatSpiffeId, type SpiffeId } from '../model/identity.ts';
-import { isMissing, readOrCreateSecret, readSecret, SecretFileError, writeFileAtomically } from './secret-file.ts';
-import { importSigningKey, type SigningKey } from './signing-key.ts';
 import { splitPem } from './pem.ts';
+import {
+  fileExists,
+  isMissing,
+  readOrCreateSecret,
+  readSecret,
+  SecretFileError,
+  writeFileAtomically,
+} from './secret-file.ts';
+import { importSigningKey, type SigningKey } from './signing-key.ts';
 import * as x509 from './x509.ts';
 
 const HOUR_MS = 3_600_000;
@@ -64,6 +71,11 @@ export class CertificateAuthority {
     const issuer =
       caCertsDir === undefined ? await openOwnRoot(options) : await openPluggedIn(caCertsDir, options.clock);
     return new CertificateAuthority(issuer, options);
+  }
+
+  /** Whether an authority of its own has been made in this state directory. */
+  static isMade(stateDir: string): boolean {
+    return fileExists(join(stateDir, 'root.key')) && fileExists(join(stateDir, 'root.pem'));
   }
 
   /** What peers have to trust: one PEM certificate or several. */

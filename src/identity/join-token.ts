@@ -4,7 +4,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { join } from 'node:path';
 import type { Clock } from '../model/clock.ts';
 import { splitPem } from './pem.ts';
-import { readOrCreateSecret, SecretFileError } from './secret-file.ts';
+import { fileExists, readOrCreateSecret, SecretFileError } from './secret-file.ts';
 
 /** What the signing API of every mesh expects as audience. */
 export const TOKEN_AUDIENCE = 'istio-ca';
@@ -49,6 +49,11 @@ export class JoinTokens {
       );
     }
     return new JoinTokens(key, clock);
+  }
+
+  /** Whether this state directory has a key for tokens. */
+  static isMade(stateDir: string): boolean {
+    return fileExists(join(stateDir, 'token.key'));
   }
 
   make(node: string, lifetimeMs: number): string {
@@ -116,12 +121,6 @@ export function parseJoinFile(text: string): JoinFile {
     );
   }
   return { rootsPem: pems.length === 0 ? undefined : pems.join(''), token };
-}
-
-/** The node a token is for, read without checking it: for the agent's own start-up check. `undefined` for a foreign token. */
-export function readTokenNode(token: string): string | undefined {
-  const { node } = decodeJson(token.split('.')[1] ?? '');
-  return typeof node === 'string' ? node : undefined;
 }
 
 function rejected(reason: string): TokenRejected {

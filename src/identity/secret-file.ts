@@ -58,6 +58,11 @@ export function readSecret(path: string): string {
   return readFileSync(path, 'utf8');
 }
 
+/** Whether there is such a file. Throws when that cannot be seen, rather than taking it for absent. */
+export function fileExists(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
 /** Replaces a file in one step: a reader sees the old content or the new, also after a crash. */
 export function writeFileAtomically(path: string, content: string, mode: number): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
