@@ -11,9 +11,9 @@ const LAYERS: readonly (readonly string[])[] = [
   ['model'],
   ['config', 'mesh', 'manifests', 'telemetry'],
   ['engine', 'discovery', 'identity'],
-  ['pods'],
+  ['pods', 'cluster'],
   ['api'],
-  ['agent.ts', 'control.ts', 'version.ts', 'commands', 'main.ts', 'tour'],
+  ['agent.ts', 'control.ts', 'commands', 'main.ts', 'tour'],
 ];
 
 /** What only some places may touch: a pattern of source text, and the paths behind whose door it is. */

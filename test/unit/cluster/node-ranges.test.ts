@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { NodeRanges } from '#src/pods/node-ranges.ts';
+import { NodeRanges } from '#src/cluster/node-ranges.ts';
 
 test('NodeRanges: each node has its own part, and the same one after a restart', (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'groundwire-'));
@@ -35,4 +35,16 @@ test('NodeRanges: a damaged file is not taken for an empty one', (t) => {
   const path = join(directory, 'nodes.json');
   writeFileSync(path, '{"a":');
   assert.throws(() => NodeRanges.open(['10.0.0.0/8'], path), /nodes\.json is damaged/);
+});
+
+test('NodeRanges: a number that could not be written down is not given', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'groundwire-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'nodes.json');
+  const ranges = NodeRanges.open(['10.244.0.0/16'], path);
+  mkdirSync(path);
+  assert.throws(() => ranges.rangesOf('a'));
+  assert.throws(() => ranges.rangesOf('a'), 'and not from memory either');
+  rmSync(path, { recursive: true });
+  assert.deepEqual(ranges.rangesOf('b'), ['10.244.0.0/24']);
 });

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
 
+import { writeFileAtomically } from '../identity/secret-file.ts';
 import { addressBytes, formatAddress, parseAddressRange } from '../model/address.ts';
+import { RestoreError } from './kept-state.ts';
 
 // What kube-controller-manager gives a node.
 const NODE_PREFIX_V4 = 24;
@@ -29,23 +30,17 @@ export class NodeRanges {
     return new NodeRanges(cidrs, path, new Map(Object.entries(readNumbers(path))));
   }
 
-  /** Throws when the cluster's ranges have no part left. */
+  /** Throws when the cluster's ranges have no part left, or the number cannot be written; the node has none then. */
   rangesOf(node: string): readonly string[] {
-    let number = this.#numbers.get(node);
-    if (number === undefined) {
-      number = Math.max(-1, ...this.#numbers.values()) + 1;
-      const ranges = this.#cidrs.map((cidr) => partOf(cidr, number as number));
+    const known = this.#numbers.get(node);
+    const number = known ?? Math.max(-1, ...this.#numbers.values()) + 1;
+    const ranges = this.#cidrs.map((cidr) => partOf(cidr, number));
+    if (known === undefined) {
+      const numbers = { ...Object.fromEntries(this.#numbers), [node]: number };
+      writeFileAtomically(this.#path, JSON.stringify(numbers), 0o600);
       this.#numbers.set(node, number);
-      this.#write();
-      return ranges;
     }
-    return this.#cidrs.map((cidr) => partOf(cidr, number));
-  }
-
-  #write(): void {
-    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
-    writeFileSync(`${this.#path}.new`, JSON.stringify(Object.fromEntries(this.#numbers)), { mode: 0o600 });
-    renameSync(`${this.#path}.new`, this.#path);
+    return ranges;
   }
 }
 
@@ -54,7 +49,7 @@ function readNumbers(path: string): Record<string, number> {
     return JSON.parse(readFileSync(path, 'utf8')) as Record<string, number>;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
-    throw new Error(`${path} is damaged: restore it, or remove it when no node has pods`, { cause: error });
+    throw new RestoreError(`${path} is damaged: restore it, or remove it when no node has pods`, { cause: error });
   }
 }
 

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { formatProblem, type ManifestProblem, type Notice } from '../manifests/problem.ts';
+import type { Cancel, Clock } from '../model/clock.ts';
+import type { Log } from '../model/log.ts';
+
+// What is told at once; a directory in which everything is wrong would fill the log otherwise.
+const LINES_MAX = 50;
+const REMINDER_MS = 10 * 60_000;
+
+/**
+ * Tells each problem of the manifests once when it appears and once when it is gone, however often they are read.
+ *
+ * As long as there are any, it says so every ten minutes: whoever reads the log later finds out, too.
+ */
+export class ManifestLog {
+  readonly #log: Log;
+  readonly #clock: Clock;
+  #problems: ReadonlySet<string> = new Set();
+  #notices: ReadonlySet<string> = new Set();
+  #cancelReminder: Cancel;
+
+  constructor(log: Log, clock: Clock) {
+    this.#log = log;
+    this.#clock = clock;
+    this.#cancelReminder = this.#scheduleReminder();
+  }
+
+  close(): void {
+    this.#cancelReminder();
+  }
+
+  report(problems: readonly ManifestProblem[], notices: readonly Notice[]): void {
+    const problemsNow = new Set(problems.map(formatProblem));
+    const noticesNow = new Set(notices.map((notice) => `${notice.code} ${notice.object}: ${notice.message}`));
+    this.#tell(added(problemsNow, this.#problems), (problem) =>
+      this.#log.error('manifest refused, the last good version stays', { problem }),
+    );
+    this.#tell(added(this.#problems, problemsNow), (problem) => this.#log.info('manifest problem solved', { problem }));
+    this.#tell(added(noticesNow, this.#notices), (notice) => this.#log.warn('manifest notice', { notice }));
+    this.#problems = problemsNow;
+    this.#notices = noticesNow;
+  }
+
+  #scheduleReminder(): Cancel {
+    return this.#clock.setTimer(REMINDER_MS, () => {
+      const [first] = this.#problems;
+      if (first !== undefined)
+        this.#log.error('manifests have problems', {
+          problems: this.#problems.size,
+          notices: this.#notices.size,
+          first,
+        });
+      this.#cancelReminder = this.#scheduleReminder();
+    });
+  }
+
+  #tell(texts: readonly string[], tell: (text: string) => void): void {
+    for (const text of texts.slice(0, LINES_MAX)) tell(text);
+    if (texts.length > LINES_MAX) this.#log.warn('more of the same', { not_shown: texts.length - LINES_MAX });
+  }
+}
+
+function added(now: ReadonlySet<string>, before: ReadonlySet<string>): string[] {
+  return [...now].filter((text) => !before.has(text));
+}

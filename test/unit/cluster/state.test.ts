@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { KeptState, RestoreError } from '#src/cluster/kept-state.ts';
+import { ManifestLog } from '#src/cluster/manifest-log.ts';
+import { MeshPublisher, SOURCES } from '#src/cluster/mesh-publisher.ts';
+import { runsOnNode } from '#src/cluster/node-identities.ts';
+import { Publication } from '#src/cluster/publication.ts';
+import { ReportedPods } from '#src/cluster/reported-pods.ts';
+import { encodeObject } from '#src/discovery/encode.ts';
+import type { RegisteredPod } from '#src/discovery/pod-registry-server.ts';
+import type { EncodedResource } from '#src/discovery/resource.ts';
+import { ObjectStore } from '#src/manifests/object-store.ts';
+import { parseManifest } from '#src/manifests/parse-manifest.ts';
+import { DEFAULT_COMPILE_SETTINGS } from '#src/manifests/settings.ts';
+import { ManualClock, recordingLog, temporaryFolder } from '../discovery/loopback.ts';
+import { compileYaml, podYaml, securityYaml } from '../manifests/compile-yaml.ts';
+
+const POD: RegisteredPod = {
+  node: 'a',
+  uid: 'uid-web',
+  name: 'web',
+  namespace: 'shop',
+  serviceAccount: 'web',
+  labels: {},
+  annotations: {},
+  ips: ['10.244.0.1'],
+  containerPorts: [],
+  captured: true,
+};
+const POLICY = securityYaml('AuthorizationPolicy', 'shop/locked', '  action: ALLOW');
+
+test('KeptState: pods come back as they were; the file is its owner’s alone', (t) => {
+  const directory = temporaryFolder(t);
+  const { log } = recordingLog();
+  assert.deepEqual(new KeptState(directory, log).loadPods(), []);
+  assert.equal(new KeptState(directory, log).savePods([POD]), true);
+  assert.deepEqual(new KeptState(directory, log).loadPods(), [POD]);
+  assert.equal(statSync(join(directory, 'registry.json')).mode & 0o777, 0o600);
+});
+
+test('KeptState: fails closed: a damaged registry is refused, damaged manifests are told and left out', (t) => {
+  const directory = temporaryFolder(t);
+  const { log, lines } = recordingLog();
+  const kept = new KeptState(directory, log);
+  kept.savePods([POD]);
+  kept.saveManifests([]);
+  for (const file of ['registry.json', 'manifests.json']) appendFileSync(join(directory, file), ' ');
+  assert.throws(
+    () => kept.loadPods(),
+    (error) => error instanceof RestoreError && /registry\.json is damaged/.test(error.message),
+  );
+  assert.deepEqual(kept.loadManifests(), []);
+  assert.deepEqual([kept.counters.unreadable, lines[0]?.level], [1, 'error']);
+});
+
+test('KeptState: manifests in force come back, of refused objects the last good version', (t) => {
+  const { log } = recordingLog();
+  const kept = new KeptState(temporaryFolder(t), log);
+  const store = new ObjectStore(['m']);
+  store.replace('m', [parseManifest('a.yaml', POLICY)]);
+  store.replace('m', [parseManifest('a.yaml', POLICY.replace('ALLOW', 'SHRUG'))]);
+  kept.saveManifests(store.inForce('m'));
+
+  const later = new ObjectStore(['m']);
+  later.replace('m', kept.loadManifests());
+  assert.deepEqual(later.snapshot(), store.snapshot());
+  later.replace('m', [parseManifest('a.yaml', 'a: [')]);
+  assert.deepEqual(later.snapshot(), store.snapshot(), 'a file broken at restart keeps what it said last');
+  later.replace('m', []);
+  assert.deepEqual(later.snapshot().of('AuthorizationPolicy'), [], 'a file removed meanwhile is gone');
+});
+
+test('KeptState: a disk that cannot be written is told once and counted each time', (t) => {
+  const directory = temporaryFolder(t);
+  mkdirSync(join(directory, 'registry.json'));
+  const { log, lines } = recordingLog();
+  const kept = new KeptState(directory, log);
+  assert.deepEqual([kept.savePods([POD]), kept.savePods([POD])], [false, false]);
+  assert.equal(kept.counters.writeFailures, 2);
+  assert.equal(lines.length, 1);
+});
+
+test('Publication: an object that cannot be sent is named and counted, its last version stays, the others go out', () => {
+  const { log, lines } = recordingLog();
+  let broken = '';
+  const publication = new Publication(log, (object) => {
+    if (object.kind === 'workload' && object.workload.name === broken) throw new TypeError('not an IP address: "x"');
+    return encodeObject(object);
+  });
+  const before = publication.encode(compileYaml(podYaml('n', 'one', '10.0.0.1') + podYaml('n', 'two', '10.0.0.2')));
+  broken = 'one';
+  const mesh = compileYaml(podYaml('n', 'one', '10.0.0.9') + podYaml('n', 'two', '10.0.0.8'));
+  const after = publication.encode(mesh);
+  const find = (list: readonly EncodedResource[], name: string) => list.find((one) => one.name.endsWith(name));
+  assert.deepEqual(find(after, '/one'), find(before, '/one'));
+  assert.notEqual(find(after, '/two')?.version, find(before, '/two')?.version);
+  publication.encode(mesh);
+  assert.equal(publication.counters.unencodable, 2);
+  assert.deepEqual(
+    lines.map(({ fields }) => fields['object']),
+    ['workload Kubernetes//Pod/n/one'],
+  );
+});
+
+test('MeshPublisher: writes down before it publishes, and a change that cannot be compiled ends nothing', (t) => {
+  const directory = temporaryFolder(t);
+  const { log, lines } = recordingLog();
+  const clock = new ManualClock();
+  const kept = new KeptState(directory, log);
+  const published: { names: string[]; onDisk: string }[] = [];
+  let pods: readonly RegisteredPod[] = [];
+  let fails = false;
+  const publisher = new MeshPublisher({
+    store: new ObjectStore([SOURCES.nodes, SOURCES.manifests]),
+    registry: { pods: () => [...pods], decide() {}, reject() {} },
+    reported: new ReportedPods(() => {
+      if (fails) throw new Error('cannot be decided');
+      return {
+        captured: false,
+        sameNodeMode: 'handoff',
+        existingConnections: 'keep',
+        dnsCapture: true,
+        reason: '',
+        notices: [],
+      };
+    }),
+    publication: new Publication(log),
+    delta: {
+      publish: (resources) => {
+        const onDisk = readFileSync(join(directory, 'registry.json'), 'utf8');
+        published.push({ names: resources.map(({ name }) => name), onDisk });
+      },
+    },
+    kept,
+    manifestLog: new ManifestLog(log, clock),
+    settings: DEFAULT_COMPILE_SETTINGS,
+    clock,
+    log,
+  });
+  pods = [POD];
+  publisher.podsChanged();
+  clock.advance(5);
+  assert.deepEqual(published[0]?.names, ['Kubernetes//Pod/shop/web']);
+  assert.match(published[0]?.onDisk ?? '', /uid-web/);
+  fails = true;
+  publisher.podsChanged();
+  clock.advance(5);
+  assert.deepEqual([published.length, publisher.counters.failures], [1, 1]);
+  assert.match(String(lines.at(-1)?.fields['reason']), /cannot be decided/);
+  fails = false;
+  publisher.podsChanged();
+  clock.advance(5);
+  assert.equal(published.length, 2);
+  publisher.close();
+  publisher.podsChanged();
+  clock.advance(5);
+  assert.equal(published.length, 2, 'what is taken apart is not published');
+});
+
+test('runsOnNode: a Pod that has ended gives its node no identity any more', () => {
+  const store = new ObjectStore(['m']);
+  const pod = (phase: string): string =>
+    `apiVersion: v1\nkind: Pod\nmetadata: {name: p-${phase.toLowerCase()}, namespace: shop}\nspec: {nodeName: a, serviceAccountName: ${phase.toLowerCase()}}\nstatus: {phase: ${phase}}\n---\n`;
+  store.replace('m', [parseManifest('pods.yaml', ['Running', 'Failed', 'Succeeded'].map(pod).join(''))]);
+  const runs = (serviceAccount: string, node = 'a') =>
+    runsOnNode(
+      { trustDomain: 'cluster.local', namespace: 'shop', serviceAccount },
+      node,
+      [POD],
+      store.snapshot().of('Pod'),
+    );
+  assert.deepEqual(
+    ['running', 'failed', 'succeeded', 'web'].map((name) => runs(name)),
+    [true, false, false, true],
+  );
+  assert.equal(runs('web', 'b'), false);
+});
+
+test('ManifestLog: a flood of problems is cut, and as long as there are some it reminds', () => {
+  const { log, lines } = recordingLog();
+  const clock = new ManualClock();
+  const manifestLog = new ManifestLog(log, clock);
+  const problems = Array.from({ length: 60 }, (_, i) => ({
+    file: `${i}.yaml`,
+    line: 1,
+    object: '',
+    field: '',
+    reason: 'bad',
+  }));
+  manifestLog.report(problems, []);
+  assert.deepEqual([lines.length, lines.at(-1)?.fields], [51, { not_shown: 10 }]);
+  clock.advance(10 * 60_000);
+  assert.deepEqual([lines.length, lines.at(-1)?.fields['problems']], [52, 60]);
+  manifestLog.report([], []);
+  const count = lines.length;
+  clock.advance(10 * 60_000);
+  assert.equal(lines.length, count);
+});
