@@ -74,12 +74,25 @@ async function runCommand(command: Command, argv: readonly string[]): Promise<Ex
   return command.run(loaded.config, loaded, io);
 }
 
+// Whoever reads our output has gone, as in `groundwire version | true`: an end, and no news to anybody.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(128 + constants.signals.SIGPIPE);
+  fail(error);
+});
+// A service whose reader of the log has gone works on: the logger counts what it could not write.
+process.stderr.on('error', () => {});
+process.on('uncaughtException', fail);
+
 try {
   const status = await main(process.argv.slice(2));
   // What is still on its way to a pipe would be lost by an exit now.
   await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
   process.exit(status);
 } catch (error) {
+  fail(error);
+}
+
+function fail(error: unknown): never {
   if (error instanceof CliError) {
     io.printError(error.message);
     process.exit(error.exitCode);

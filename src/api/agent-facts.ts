@@ -25,13 +25,17 @@ import type {
 /** The parts of the agent that have something to tell; each gives only that. */
 export interface AgentFactsParts {
   readonly engine: Pick<EnginePort, 'readSnapshot'>;
-  readonly mesh: MeshContents & MeshView & { readonly rejectedTotal: number };
+  readonly mesh: MeshContents & MeshView;
   readonly localPods: LocalPods;
   readonly listPods: () => readonly PodView[];
   readonly listCertificates: () => readonly CertificateFacts[];
   readonly readNode: () => Promise<NodeFacts>;
   readonly upstream: () => UpstreamFacts;
   readonly pending: () => readonly string[];
+  /** Resources of the control plane that were not taken since the start. */
+  readonly rejectedTotal: () => number;
+  /** Answers that no longer hold and that the engine has not given back. */
+  readonly recallsOwed: () => number;
   readonly findPolicy: (verdict: bigint) => string | undefined;
   readonly identity: () => { readonly trustDomain: string; readonly clusterId: string };
   readonly version: VersionFacts;
@@ -71,7 +75,7 @@ export class AgentFactsReader implements AgentFacts {
         workloads: parts.mesh.workloads.size,
         services: parts.mesh.services.size,
         policies: parts.mesh.policies.size,
-        rejectedTotal: parts.mesh.rejectedTotal,
+        rejectedTotal: parts.rejectedTotal(),
       },
       pods,
       tunnels: snapshot.tunnels.map((tunnel) => this.#tunnel(tunnel)),
@@ -151,6 +155,8 @@ export class AgentFactsReader implements AgentFacts {
       problems.push(
         `the control plane ${upstream.address} is not connected${upstream.problem === undefined ? '' : `: ${upstream.problem}`}; what was received last stays in force`,
       );
+    const owed = this.#parts.recallsOwed();
+    if (owed > 0) problems.push(`${owed} decisions no longer hold and the engine has not taken them back; tried again`);
     for (const pod of pods) {
       if (pod.problem !== undefined) problems.push(`pod ${pod.namespace}/${pod.name}: ${pod.problem}`);
       const { count, closed } = pod.oldConnections;

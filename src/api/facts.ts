@@ -93,6 +93,8 @@ export interface UpstreamFacts {
   readonly state: 'connected' | 'connecting' | 'disconnected';
   /** Why it is not connected. */
   readonly problem?: string;
+  /** When the configuration in use was last known to be the newest, RFC 3339; absent when never since the start. */
+  readonly lastSyncTime?: string;
   /** The configuration in use came from disk and has not been confirmed yet. */
   readonly fromCache: boolean;
 }

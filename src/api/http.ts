@@ -8,6 +8,9 @@ const BODY_BYTES_MAX = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 10_000;
 const CONNECTIONS_MAX = 256;
 
+/** Where a server listens: an address, or a socket file. */
+export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+
 /** A request that cannot be served, with the status that says whose fault it is. */
 export class HttpError extends Error {
   override readonly name = 'HttpError';
@@ -53,6 +56,8 @@ export interface HttpCounters {
 export interface HttpServerOptions {
   /** Answers only when the Host header is an address or `localhost`: a web page that was pointed at us by DNS names its own host. */
   readonly guardHost: boolean;
+  /** Connections at once; one more is closed. Default 256. */
+  readonly connectionsMax?: number;
   readonly counters: HttpCounters;
   readonly onError: (error: unknown, request: string) => void;
 }
@@ -73,7 +78,7 @@ export function makeHttpServer(routes: readonly HttpRoute[], options: HttpServer
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
     else socket.destroy();
   });
-  server.maxConnections = CONNECTIONS_MAX;
+  server.maxConnections = options.connectionsMax ?? CONNECTIONS_MAX;
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.headersTimeout = REQUEST_TIMEOUT_MS;
   server.keepAliveTimeout = 5000;
@@ -81,10 +86,7 @@ export function makeHttpServer(routes: readonly HttpRoute[], options: HttpServer
 }
 
 /** Listens on an address or a socket file; rejects with what the system said. */
-export async function listenOn(
-  server: Server,
-  where: { readonly host: string; readonly port: number } | { readonly path: string },
-): Promise<Server> {
+export async function listenOn(server: Server, where: ListenAddress): Promise<Server> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(where, () => {

@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 
 import type { Config } from '../config/table.ts';
-import { CliError, EXIT } from './exit-code.ts';
+import { CliError, EXIT, type ExitCode } from './exit-code.ts';
 
 export type Target = Config<'target'>['target'];
 
@@ -61,8 +61,10 @@ export class AgentClient {
     const answer = parseJson(text);
     if (status < 400) return answer;
     const said = (answer as { error?: unknown } | undefined)?.error;
-    const code = status === 404 ? EXIT.notFound : status < 500 ? EXIT.usage : EXIT.unavailable;
-    throw new CliError(code, typeof said === 'string' ? said : `the agent answered ${status}: ${text.slice(0, 200)}`);
+    throw new CliError(
+      exitCodeOf(status),
+      typeof said === 'string' ? said : `the agent answered ${status}: ${text.slice(0, 200)}`,
+    );
   }
 
   /** Opens an answer that does not end; throws `CliError` when it is refused. */
@@ -128,6 +130,12 @@ export class AgentClient {
         return error;
     }
   }
+}
+
+function exitCodeOf(status: number): ExitCode {
+  if (status === 404) return EXIT.notFound;
+  if (status === 409) return EXIT.busy;
+  return status < 500 ? EXIT.usage : EXIT.unavailable;
 }
 
 function listNodes(runDirectory: string): readonly string[] {

@@ -3,8 +3,7 @@
 import { openAgent } from '../agent.ts';
 import { NativeEngine } from '../engine/native-engine.ts';
 import { defineCommand } from './command.ts';
-import { EXIT } from './exit-code.ts';
-import { explainFailure, openLogger, requireRoot, waitForEnd } from './service.ts';
+import { openLogger, requireRoot, runService } from './service.ts';
 
 export const command = defineCommand({
   name: 'agent',
@@ -21,9 +20,6 @@ export const command = defineCommand({
   run: async (config, _words, io) => {
     requireRoot('agent', 'it loads eBPF programs and enters the network namespaces of pods');
     const log = openLogger(config.log);
-    const agent = await openAgent(config, log, (options) => NativeEngine.open(options)).catch(explainFailure);
-    await waitForEnd(io, log);
-    await agent.close();
-    return EXIT.ok;
+    return runService(io, log, (signal) => openAgent(config, log, (options) => NativeEngine.open(options), signal));
   },
 });

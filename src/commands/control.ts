@@ -2,8 +2,7 @@
 
 import { openControl } from '../control.ts';
 import { defineCommand } from './command.ts';
-import { EXIT } from './exit-code.ts';
-import { explainFailure, openLogger, waitForEnd } from './service.ts';
+import { openLogger, runService } from './service.ts';
 
 export const command = defineCommand({
   name: 'control',
@@ -19,11 +18,6 @@ export const command = defineCommand({
   parts: ['control', 'mesh', 'defaults', 'node', 'log'],
   run: async (config, _words, io) => {
     const log = openLogger(config.log);
-    const control = await openControl({ ...config, stateDirectory: config.node.stateDirectory }, log).catch(
-      explainFailure,
-    );
-    await waitForEnd(io, log);
-    await control.close();
-    return EXIT.ok;
+    return runService(io, log, () => openControl({ ...config, stateDirectory: config.node.stateDirectory }, log));
   },
 });

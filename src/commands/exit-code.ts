@@ -17,10 +17,12 @@ export const EXIT = {
   system: 71,
   /** A file could not be read or written. */
   file: 74,
-  /** Not root. */
-  permission: 77,
-  /** Another agent holds the node. */
+  /** Somebody else has it: the node, a port, the name of a pod. */
   busy: 75,
+  /** Not root, or a secret that others can read. */
+  permission: 77,
+  /** A file of ours is damaged, or does not fit the settings. */
+  config: 78,
 } as const;
 
 export type ExitCode = number;

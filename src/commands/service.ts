@@ -2,13 +2,19 @@
 
 // What the commands that run until they are stopped have in common.
 
+import { once } from 'node:events';
+
+import { RestoreError } from '../cluster/kept-state.ts';
 import type { Config } from '../config/table.ts';
 import { KernelError } from '../engine/kernel-error.ts';
-import { NodeBusy } from '../pods/node-home.ts';
+import { CertificateAuthorityError } from '../identity/certificate-authority.ts';
+import { SecretFileError } from '../identity/secret-file.ts';
+import { ManifestsMissing } from '../manifests/directory-source.ts';
+import { NodeBusy } from '../pods/node-lock.ts';
 import { ProgramError } from '../pods/process.ts';
 import { Logger } from '../telemetry/logger.ts';
 import type { CommandIo } from './command.ts';
-import { CliError, EXIT } from './exit-code.ts';
+import { CliError, EXIT, type ExitCode } from './exit-code.ts';
 
 // Enough for a burst at every connection of a busy node; beyond it lines are dropped and counted.
 const LOG_LINES_MAX = 10_000;
@@ -23,17 +29,39 @@ export function openLogger(config: Config<'log'>['log']): Logger {
   });
 }
 
-/** Resolves when the service is asked to end; asked once more, it does not wait for anything. */
-export async function waitForEnd(io: CommandIo, log: Logger): Promise<void> {
-  const signal = await new Promise<NodeJS.Signals>((resolve) => {
-    let asked = false;
-    io.onSignals(['SIGINT', 'SIGTERM'], (one) => {
-      if (asked) io.abandon(one);
-      asked = true;
-      resolve(one);
-    });
+/** Something that runs until it is closed. */
+export interface Service {
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a service, and closes it when a signal asks for that; asked once more, it does not wait for anything.
+ *
+ * Signals are heard from before the start on: one that comes while `open` works aborts its signal, and what `open` has
+ * made by then it has to undo. A terminal that hangs up asks like anybody else.
+ */
+export async function runService(
+  io: CommandIo,
+  log: Logger,
+  open: (signal: AbortSignal) => Promise<Service>,
+): Promise<ExitCode> {
+  const asked = new AbortController();
+  const unwatch = io.onSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], (signal) => {
+    if (asked.signal.aborted) io.abandon(signal);
+    log.info('stopping', { signal });
+    asked.abort();
   });
-  log.info('stopping', { signal });
+  try {
+    const service = await open(asked.signal);
+    if (!asked.signal.aborted) await once(asked.signal, 'abort');
+    await service.close();
+  } catch (error) {
+    // Whoever has asked it to end does not need to hear that it did not start.
+    if (error !== asked.signal.reason) explainFailure(error);
+  } finally {
+    unwatch();
+  }
+  return EXIT.ok;
 }
 
 /** Fails unless the caller is root; `what` says what it is needed for. */
@@ -45,6 +73,8 @@ export function requireRoot(command: string, what: string): void {
 /** Turns what went wrong at start into a message and a status; a bug stays what it is. */
 export function explainFailure(error: unknown): never {
   if (error instanceof CliError) throw error;
+  if (error instanceof SecretFileError) throw new CliError(EXIT.permission, error.message, { cause: error });
+  if (error instanceof CertificateAuthorityError) throw new CliError(EXIT.config, error.message, { cause: error });
   if (error instanceof NodeBusy) throw new CliError(EXIT.busy, error.message, { cause: error });
   if (error instanceof KernelError) {
     const detail = error.detail === '' ? '' : `\n${error.detail}`;
@@ -54,18 +84,26 @@ export function explainFailure(error: unknown): never {
       { cause: error },
     );
   }
+  if (error instanceof ManifestsMissing) throw new CliError(EXIT.file, error.message, { cause: error });
+  if (error instanceof RestoreError) throw new CliError(EXIT.config, error.message, { cause: error });
   if (error instanceof ProgramError) throw new CliError(EXIT.system, error.message, { cause: error });
-  const code = (error as NodeJS.ErrnoException).code;
+  if (isBug(error)) throw error;
+  const { code, message } = error as NodeJS.ErrnoException;
   if (code === 'EADDRINUSE')
     throw new CliError(
       EXIT.busy,
-      `${(error as Error).message}: another program, maybe another agent, has this port; choose another with --api-listen, --ready-listen or --metrics-listen`,
+      `${message}: another program, maybe another agent, has this port; choose another with --api-listen, --ready-listen or --metrics-listen`,
       { cause: error },
     );
-  if (code === 'EACCES' || code === 'EPERM')
-    throw new CliError(EXIT.permission, (error as Error).message, { cause: error });
-  if (typeof code === 'string' && code.startsWith('E'))
-    throw new CliError(EXIT.file, (error as Error).message, { cause: error });
-  if (error instanceof Error) throw new CliError(EXIT.unavailable, error.message, { cause: error });
-  throw error;
+  if (code === 'EACCES' || code === 'EPERM') throw new CliError(EXIT.permission, message, { cause: error });
+  if (code !== undefined) throw new CliError(EXIT.file, message, { cause: error });
+  throw new CliError(EXIT.unavailable, message, { cause: error });
+}
+
+// What the parts throw is worded for people. A bug announces itself by an error of the language, or of a wrong call.
+function isBug(error: unknown): boolean {
+  if (!(error instanceof Error)) return true;
+  const { code } = error as { readonly code?: unknown };
+  if (typeof code === 'string' && code.startsWith('ERR_') && !code.startsWith('ERR_OSSL')) return true;
+  return [TypeError, RangeError, ReferenceError, SyntaxError, EvalError].some((kind) => error instanceof kind);
 }

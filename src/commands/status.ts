@@ -21,6 +21,13 @@ export const command = defineCommand({
   },
 });
 
+// How old the configuration is, once it may be.
+function renderSync({ state, lastSyncTime }: StatusFacts['controlPlane'], nowMs: number): string {
+  if (state === 'connected') return '';
+  if (lastSyncTime === undefined) return ' (not in sync since the start)';
+  return ` (last in sync ${formatAge(lastSyncTime, nowMs)} ago)`;
+}
+
 /** The status for people. */
 export function renderStatus(status: StatusFacts, nowMs: number): string {
   const { node, controlPlane, mesh } = status;
@@ -36,7 +43,7 @@ export function renderStatus(status: StatusFacts, nowMs: number): string {
     ],
     [
       'control plane',
-      `${controlPlane.address} ${controlPlane.state}${controlPlane.problem === undefined ? '' : `: ${controlPlane.problem}`}${controlPlane.fromCache ? ' (working from the last good configuration on disk)' : ''}`,
+      `${controlPlane.address} ${controlPlane.state}${controlPlane.problem === undefined ? '' : `: ${controlPlane.problem}`}${renderSync(controlPlane, nowMs)}${controlPlane.fromCache ? ' (working from the last good configuration on disk)' : ''}`,
     ],
     [
       'mesh',

@@ -3,12 +3,13 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { openAgent } from '../agent.ts';
-import { openControl } from '../control.ts';
+import { Closers } from '../agent/closers.ts';
+import { type AgentConfig, openAgent } from '../agent.ts';
+import { type ControlConfig, openControl } from '../control.ts';
 import { NativeEngine } from '../engine/native-engine.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import { defineCommand } from './command.ts';
-import { EXIT } from './exit-code.ts';
-import { explainFailure, openLogger, requireRoot, waitForEnd } from './service.ts';
+import { openLogger, requireRoot, runService, type Service } from './service.ts';
 
 // The token is made anew at each start; it need not outlive a run by much.
 const TOKEN_TTL_MS = 365 * 24 * 3600_000;
@@ -28,29 +29,43 @@ export const command = defineCommand({
   run: async (config, _words, io) => {
     requireRoot('up', 'its agent loads eBPF programs and makes network namespaces');
     const log = openLogger(config.log);
-    const { stateDirectory } = config.node;
-    const control = await openControl({ ...config, stateDirectory }, log.child('control')).catch(explainFailure);
-    try {
-      const tokenFile = join(stateDirectory, config.node.name, 'join.token');
-      await mkdir(join(stateDirectory, config.node.name), { recursive: true, mode: 0o700 });
-      await writeFile(tokenFile, control.makeJoinFile(config.node.name, TOKEN_TTL_MS), { mode: 0o600 });
-      const upstream = {
-        control: { host: '127.0.0.1', port: control.port },
-        tokenFile,
-        rootCertificateFile: undefined,
-        serverName: undefined,
-        podRegistry: true,
-      };
-      const pods = { ...config.pods, keepOnExit: false };
-      const agent = await openAgent({ ...config, pods, upstream }, log, (options) => NativeEngine.open(options)).catch(
-        explainFailure,
-      );
-      await waitForEnd(io, log);
-      await agent.close();
-      await rm(tokenFile, { force: true });
-    } finally {
-      await control.close();
-    }
-    return EXIT.ok;
+    return runService(io, log, (signal) => openBoth(config, log, signal));
   },
 });
+
+type UpConfig = AgentConfig & Omit<ControlConfig, 'stateDirectory'>;
+
+/** Opens the control plane, then the agent that joins it; they close the other way round. */
+async function openBoth(config: Omit<UpConfig, 'upstream'>, log: Logger, signal: AbortSignal): Promise<Service> {
+  const closers = new Closers(log);
+  try {
+    const { stateDirectory, name } = config.node;
+    const control = await openControl({ ...config, stateDirectory }, log.child('control'));
+    closers.add('control plane', () => control.close());
+    signal.throwIfAborted();
+    const tokenFile = join(stateDirectory, name, 'join.token');
+    await mkdir(join(stateDirectory, name), { recursive: true, mode: 0o700 });
+    closers.add('join token', () => rm(tokenFile, { force: true }));
+    await writeFile(tokenFile, control.makeJoinFile(name, TOKEN_TTL_MS), { mode: 0o600 });
+    const upstream = {
+      control: { host: dialHost(config.control.listen.host), port: control.port },
+      tokenFile,
+      rootCertificateFile: undefined,
+      serverName: undefined,
+      podRegistry: true,
+    };
+    const pods = { ...config.pods, keepOnExit: false };
+    const agent = await openAgent({ ...config, pods, upstream }, log, (options) => NativeEngine.open(options), signal);
+    closers.add('agent', () => agent.close());
+    return { close: () => closers.close() };
+  } catch (error) {
+    await closers.close();
+    throw error;
+  }
+}
+
+/** Where a client on this machine finds who listens there: a wildcard is no destination. */
+export function dialHost(listenHost: string): string {
+  if (listenHost === '0.0.0.0' || listenHost === '') return '127.0.0.1';
+  return listenHost === '::' ? '::1' : listenHost;
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { ChannelCredentials, ClientOptions, Metadata } from '@grpc/grpc-js';
+import type { Clock } from '../model/clock.ts';
 import { fromGrpcStatus } from '../model/grpc-status.ts';
 import { formatSpiffeId, type SpiffeId } from '../model/identity.ts';
 import { IstioCertificateRequest, IstioCertificateServiceClient } from './gen/istio/citadel.ts';
@@ -21,10 +22,12 @@ export interface SigningEndpoint {
 /** Asks an authority that serves the signing API for certificates. One connection, made anew when the roots change. */
 export class SigningClient {
   readonly #endpoint: SigningEndpoint;
+  readonly #clock: Clock;
   #open: { readonly rootsPem: string; readonly client: IstioCertificateServiceClient } | undefined;
 
-  constructor(endpoint: SigningEndpoint) {
+  constructor(endpoint: SigningEndpoint, clock: Clock) {
     this.#endpoint = endpoint;
+    this.#clock = clock;
   }
 
   /** The answer's PEM parts: leaf, intermediates, trust roots. Rejects with `StreamError`. */
@@ -38,8 +41,11 @@ export class SigningClient {
       const metadata = this.#endpoint.callMetadata();
       const client = this.#client();
       return await new Promise((resolve, reject) => {
-        client.createCertificate(request, metadata, { deadline: Date.now() + DEADLINE_MS }, (error, response) =>
-          error === null ? resolve(response.certChain) : reject(error),
+        client.createCertificate(
+          request,
+          metadata,
+          { deadline: this.#clock.nowMs() + DEADLINE_MS },
+          (error, response) => (error === null ? resolve(response.certChain) : reject(error)),
         );
       });
     } catch (error) {

@@ -8,7 +8,7 @@ import type { Service } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
 import { formatBaggage } from './baggage.ts';
 import { decideInbound } from './decide-inbound.ts';
-import type { FlowLabels } from './flow-facts.ts';
+import type { FlowLabels } from './flow-labels.ts';
 import type { Answer, AnswerChoice, InboundQuestion, OutboundQuestion, Question } from './questions.ts';
 import { CONSULTED_ALL } from './questions.ts';
 import type { LocalPods } from './resolve-outbound.ts';
@@ -124,6 +124,10 @@ export class Decider {
 
   get pendingCount(): number {
     return this.#pending.size;
+  }
+
+  get pendingMax(): number {
+    return this.#options.pendingMax;
   }
 
   /** The policy that decided a verdict, for the access log; forgotten after a while. */

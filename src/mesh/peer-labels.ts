@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { FlowLabels } from './flow-facts.ts';
+import type { FlowLabels } from './flow-labels.ts';
 import type { DependencyKey, MeshView } from './view.ts';
 
 export interface PeerLabel {

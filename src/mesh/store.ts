@@ -65,7 +65,7 @@ export class MeshStore implements MeshView {
   readonly #policiesByNamespace = new Map<string, Authorization[]>();
   readonly #listeners = new Set<MeshListener>();
   readonly #resourcesMax: number;
-  #rejectedTotal = 0;
+  readonly #rejectedTotals = { workload: 0, service: 0, policy: 0 };
 
   constructor(resourcesMax: number = RESOURCES_MAX) {
     this.#resourcesMax = resourcesMax;
@@ -98,7 +98,7 @@ export class MeshStore implements MeshView {
       if (reason) rejected.push({ kind: 'workload', name: workload.uid, reason });
       else this.#replaceWorkload(known, workload, keys);
     }
-    this.#rejectedTotal += rejected.length;
+    for (const { kind } of rejected) this.#rejectedTotals[kind] += 1;
     const change = { keys, rejected };
     if (keys.size > 0 || rejected.length > 0) for (const listener of this.#listeners) listener(change);
     return change;
@@ -122,9 +122,9 @@ export class MeshStore implements MeshView {
     return this.#policies;
   }
 
-  /** Resources not taken since the start. */
-  get rejectedTotal(): number {
-    return this.#rejectedTotal;
+  /** Resources not taken since the start, by kind. */
+  get rejectedTotals(): Readonly<Record<RejectedResource['kind'], number>> {
+    return this.#rejectedTotals;
   }
 
   findWorkload(uid: string): Workload | undefined {

@@ -9,7 +9,7 @@
 import type { Answer, Command, DnsAnswer, DnsQuery, EngineEvent } from '../engine/messages.gen.ts';
 import type { EnginePort } from '../engine/port.ts';
 import type { Decider, Decisions } from '../mesh/decider.ts';
-import type { FlowLabels } from '../mesh/flow-facts.ts';
+import type { FlowLabels } from '../mesh/flow-labels.ts';
 import { peerLabelsFor } from '../mesh/peer-labels.ts';
 import type { Question } from '../mesh/questions.ts';
 import { resolveName } from '../mesh/resolve-name.ts';

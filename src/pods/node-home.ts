@@ -2,14 +2,17 @@
 
 // Where an agent lives on its machine: run directory with lock, cgroups, pins. Opened before anything else, closed last.
 
-import { link, mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import type { Log } from '../model/log.ts';
 import { findCgroupRoot, joinCgroup, ownCgroup, removeCgroup, removeEmptyCgroup } from './cgroup.ts';
-import { findProcess, isAlive, type ProcessId, runProgram } from './process.ts';
+import { takeNodeLock } from './node-lock.ts';
+import { runProgram } from './process.ts';
 
 // linux/magic.h BPF_FS_MAGIC
 const BPF_FS_MAGIC = 0xcafe4a11;
+const LOCK_NAME = 'agent.lock';
 
 export interface NodeHomeOptions {
   readonly node: string;
@@ -17,11 +20,6 @@ export interface NodeHomeOptions {
   readonly bpffs: string;
   /** Default: found. */
   readonly cgroupRoot: string | undefined;
-}
-
-/** The node is served already. */
-export class NodeBusy extends Error {
-  override readonly name = 'NodeBusy';
 }
 
 /** Where the engine of a node keeps its kernel state. */
@@ -69,17 +67,24 @@ export class NodeHome implements NodePlaces {
   }
 
   /** Takes the node's lock and moves this process into the agent's cgroup. Throws `NodeBusy` when another agent holds it. */
-  static async open(options: NodeHomeOptions): Promise<NodeHome> {
+  static async open(options: NodeHomeOptions, log: Log): Promise<NodeHome> {
     const cgroupRoot = options.cgroupRoot ?? (await findCgroupRoot());
     const home = new NodeHome(options, cgroupRoot, join(cgroupRoot, await ownCgroup()));
     await mkdir(home.directory, { recursive: true, mode: 0o700 });
-    await home.#lock(options.node);
-    await mountBpffs(options.bpffs);
-    await mkdir(join(options.bpffs, 'groundwire', options.node), { recursive: true, mode: 0o700 });
-    await mkdir(home.podsCgroup, { recursive: true });
-    // Its own sockets are recognised by their cgroup, never by a mark that a pod could set.
-    await joinCgroup(home.agentCgroup, process.pid);
-    return home;
+    await takeNodeLock(join(home.directory, LOCK_NAME), options.node);
+    try {
+      await mountBpffs(options.bpffs);
+      await mkdir(join(options.bpffs, 'groundwire', options.node), { recursive: true, mode: 0o700 });
+      await mkdir(home.podsCgroup, { recursive: true });
+      // Its own sockets are recognised by their cgroup, never by a mark that a pod could set.
+      await joinCgroup(home.agentCgroup, process.pid);
+      return home;
+    } catch (error) {
+      await home.close(await home.hasPods()).catch((closing: unknown) => {
+        log.error('not closed', { what: 'node', error: String(closing) });
+      });
+      throw error;
+    }
   }
 
   /** Whether pods of this node outlive the agent. */
@@ -99,52 +104,14 @@ export class NodeHome implements NodePlaces {
     await removeEmptyCgroup(this.agentCgroup);
     if (!podsLive) {
       await rm(this.pinDirectory, { recursive: true, force: true });
-      await removeEmptyDirectories(this.pinDirectory, this.#bpffs);
+      await removeEmptyDirectories(this.pinDirectory, this.#bpffs, 'files count');
       await removeCgroup(this.podsCgroup);
-      await removeEmptyDirectories(this.podsCgroup, this.#cgroupRoot);
+      await removeEmptyDirectories(this.podsCgroup, this.#cgroupRoot, 'files come with it');
       await rm(this.directory, { recursive: true, force: true });
     } else {
       await rm(this.socket, { force: true });
-      await rm(join(this.directory, 'agent.lock'), { force: true });
+      await rm(join(this.directory, LOCK_NAME), { force: true });
     }
-  }
-
-  async #lock(node: string): Promise<void> {
-    const path = join(this.directory, 'agent.lock');
-    const claim = `${path}.${process.pid}`;
-    await writeFile(claim, JSON.stringify(await findProcess(process.pid)), { mode: 0o600 });
-    try {
-      await this.#claim(node, path, claim);
-    } finally {
-      await rm(claim, { force: true });
-    }
-  }
-
-  async #claim(node: string, path: string, claim: string): Promise<void> {
-    for (;;) {
-      try {
-        // The name appears with its content or not at all: nobody reads a lock without a holder in it.
-        await link(claim, path);
-        return;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      }
-      const holder = await readHolder(path);
-      if (holder !== undefined && (await isAlive(holder))) {
-        throw new NodeBusy(
-          `node ${node} is served by another agent already, process ${holder.pid} (${path}); stop that one, or give this one another --node`,
-        );
-      }
-      await rm(path, { force: true });
-    }
-  }
-}
-
-async function readHolder(path: string): Promise<ProcessId | undefined> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as ProcessId;
-  } catch {
-    return undefined; // Given back meanwhile.
   }
 }
 
@@ -154,11 +121,15 @@ async function mountBpffs(directory: string): Promise<void> {
   await runProgram('mount', ['-t', 'bpf', '-o', 'mode=0700', 'bpf', directory]);
 }
 
-/** Removes a directory and its parents up to `top` for as long as they are empty. */
-async function removeEmptyDirectories(directory: string, top: string): Promise<void> {
+/** Removes a directory and its parents up to `top` for as long as they are empty; a cgroup has its files all the same. */
+async function removeEmptyDirectories(
+  directory: string,
+  top: string,
+  files: 'files count' | 'files come with it',
+): Promise<void> {
   for (let path = directory; path.startsWith(`${top}/`); path = join(path, '..')) {
     const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
-    if (entries.some((entry) => entry.isDirectory() || !path.includes('/cgroup'))) return;
+    if (entries.some((entry) => entry.isDirectory() || files === 'files count')) return;
     await removeEmptyCgroup(path);
   }
 }

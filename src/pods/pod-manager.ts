@@ -65,6 +65,7 @@ export class PodManager {
   readonly counters = { started: 0, refused: 0, removed: 0, steps_failed: 0, taken_over: 0 };
   #nextHandle = 1;
   #pollCancel: Cancel = () => {};
+  #leaving = false;
 
   constructor(options: PodManagerOptions, parts: PodManagerParts) {
     this.#options = options;
@@ -189,18 +190,21 @@ export class PodManager {
     return [...this.#pods.values()].map((pod) => pod.view());
   }
 
-  /** Stops looking after the pods; they go on, captured as they are. */
+  /** Stops looking after the pods; they go on, captured as they are, and none is made any more. */
   close(): void {
+    this.#leaving = true;
     this.#pollCancel();
     for (const pod of this.#pods.values()) pod.close();
   }
 
-  /** Ends and removes every pod. */
+  /** Ends and removes every pod; from then on none is made. */
   async removeAll(): Promise<void> {
+    this.#leaving = true;
     await Promise.all([...this.#pods.keys()].map((uid) => this.remove(uid)));
   }
 
   #checkFree(name: string): void {
+    if (this.#leaving) throw new PodRefused('unavailable', `pod ${name} was not started: the agent is stopping`);
     const taken = [...this.#pods.values()].some((pod) => podName(pod.view().spec) === name);
     if (taken) throw new PodRefused('conflict', `pod ${name} already runs on this node`);
   }

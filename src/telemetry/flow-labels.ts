@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { FlowFacts } from '../model/flow-facts.ts';
 import { formatSpiffeId } from '../model/identity.ts';
 import type { Service } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
@@ -35,15 +36,6 @@ export const FLOW_LABELS = [
 
 export type FlowLabel = (typeof FLOW_LABELS)[number];
 export type FlowLabelSet = Readonly<Record<FlowLabel, string>>;
-
-/** What a flow label stands for. `source` is absent for inbound flows: the peer label tells it. */
-export interface FlowLabelFacts {
-  readonly reporter: 'source' | 'destination';
-  readonly security: 'mutual_tls' | 'unknown';
-  readonly source?: Workload;
-  readonly destination?: Workload;
-  readonly service?: Service;
-}
 
 type Labels = Readonly<Partial<Record<FlowLabel, string>>>;
 type WorkloadSide = Readonly<Record<string, string>>;
@@ -86,7 +78,7 @@ export class FlowLabelTable {
     this.#options = options;
   }
 
-  internFlow(facts: FlowLabelFacts): number {
+  internFlow(facts: FlowFacts): number {
     const { reporter, security, source, destination, service } = facts;
     const parts = [
       ...(source ? [this.#sideOf(source).part] : []),

@@ -109,6 +109,8 @@ function makeRoutes() {
     }),
     upstream: () => ({ address: '192.0.2.9:15012', state: 'disconnected', problem: 'refused', fromCache: true }),
     pending: () => ['state manager'],
+    rejectedTotal: () => 3,
+    recallsOwed: () => 2,
     findPolicy: (verdict) => (verdict === 3n ? 'shop/allow' : undefined),
     identity: () => ({ trustDomain: 'cluster.local', clusterId: 'Kubernetes' }),
     version: { groundwire: '0.1.0', node: '24', openssl: '3.5' },
@@ -145,6 +147,8 @@ test('status: what a person should look at is told in words', async () => {
   assert.match(status.problems.join('\n'), /control plane 192\.0\.2\.9:15012 is not connected: refused/);
   assert.match(status.problems.join('\n'), /shop\/web: 1 connections are older than its capture/);
   assert.match(status.problems.join('\n'), /certificate of spiffe:\/\/b: no answer/);
+  assert.match(status.problems.join('\n'), /2 decisions no longer hold/);
+  assert.equal(status.mesh.rejectedTotal, 3);
 });
 
 test('connections: a row names the pod, the hop, the peer and the policy', async () => {

@@ -142,7 +142,7 @@ test("control: signs for identities of pods on the caller's own node, and for no
   const { controlPlane, registry, protocols } = await makeMesh(t);
   registry.started(POD);
   await until('the pod is known', () => protocols.size === 1);
-  const signing = new SigningClient(controlPlane);
+  const signing = new SigningClient(controlPlane, systemClock);
   t.after(() => signing.close());
   const ask = async (serviceAccount: string) => {
     const identity = { trustDomain: 'cluster.local', namespace: 'shop', serviceAccount };

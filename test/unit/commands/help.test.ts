@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -73,4 +73,23 @@ test('groundwire: no agent is a clear error, not a stack', () => {
   assert.equal(status, 69);
   assert.match(stderr, /no agent runs on this machine \(looked in \/nonexistent\/groundwire\); start one with/);
   assert.doesNotMatch(stderr, /\n\s+at /);
+});
+
+test('output that nobody reads any more is no bug', () => {
+  const { stderr } = spawnSync('sh', ['-c', '"$0" --help | true; "$0" version -o json | true', GROUNDWIRE], {
+    encoding: 'utf8',
+  });
+  assert.equal(stderr, '');
+});
+
+test('control token: a key that others can read is told in words, with 77', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'groundwire-token-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const args = ['control', 'token', '--node', 'a', '--state-dir', directory, '--init'];
+  assert.equal(groundwire(args).status, 0);
+  chmodSync(join(directory, 'token.key'), 0o644);
+  const { status, stderr } = groundwire(args);
+  assert.equal(status, 77);
+  assert.match(stderr, /token\.key has mode 0644.*chmod 600/);
+  assert.doesNotMatch(stderr, /bug|at file:/);
 });

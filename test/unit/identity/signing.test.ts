@@ -26,7 +26,7 @@ async function openSigning(t: TestContext, requestsPerMinute = 100) {
   });
   await loopback.serve(server);
   const clientFor = (node: string, token?: string): SigningClient => {
-    const client = new SigningClient(loopback.controlPlane(node, token));
+    const client = new SigningClient(loopback.controlPlane(node, token), systemClock);
     t.after(() => client.close());
     return client;
   };

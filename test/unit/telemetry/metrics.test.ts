@@ -80,6 +80,7 @@ function setUp(flows: readonly FlowRow[], labels: FlowLabelTable) {
     certificates: () => [{ identity: 'spiffe://td/ns/a/sa/b', notAfterMs: 5000 }],
     fills: () => [{ name: 'verdicts', size: 1, max: 4, droppedTotal: 3 }],
     resources: () => [{ kind: 'workload', count: 2, rejectedTotal: 1 }],
+    configurationAgeMs: () => 90_000,
     verdictsInvalidatedTotal: () => 8,
     agentCounters: () => [['certificates_failed', 3]],
     pods: () => new Map([['captured', 2]]),

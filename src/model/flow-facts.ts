@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Service } from '../model/service.ts';
-import type { Workload } from '../model/workload.ts';
+import type { Service } from './service.ts';
+import type { Workload } from './workload.ts';
 
 /** Whose connection a flow counts. For inbound flows the source comes from the peer label. */
 export interface FlowFacts {
@@ -10,10 +10,4 @@ export interface FlowFacts {
   readonly source?: Workload;
   readonly destination?: Workload;
   readonly service?: Service;
-}
-
-/** Gives label sets small numbers that the engine can count by. */
-export interface FlowLabels {
-  internFlow(facts: FlowFacts): number;
-  internPeer(workload: Workload): number;
 }

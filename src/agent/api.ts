@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { chmod, rm } from 'node:fs/promises';
+
+import { adminRoutes } from '../api/admin.ts';
+import { AgentFactsReader } from '../api/agent-facts.ts';
+import type { UpstreamFacts } from '../api/facts.ts';
+import { closeServer, type HttpRoute, type ListenAddress, listenOn, makeHttpServer } from '../api/http.ts';
+import { podRoutes } from '../api/pods.ts';
+import { metricsRoutes, readinessRoutes } from '../api/readiness.ts';
+import { describeConfig } from '../config/render.ts';
+import type { Config } from '../config/table.ts';
+import { readVersion } from '../config/version.ts';
+import { formatSocketAddress } from '../model/address.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Closers } from './closers.ts';
+import type { Place } from './place.ts';
+import type { Telemetry, TelemetrySources } from './telemetry.ts';
+
+// Each pod holds one connection, and there may be as many as a control plane takes of one node; the rest is for questions.
+const SOCKET_CONNECTIONS_MAX = 4096;
+
+export interface ApiParts extends TelemetrySources {
+  readonly place: Place;
+  readonly telemetry: Telemetry;
+  /** Resources that were put in force from disk. */
+  readonly restored: number;
+}
+
+type ApiConfig = Config<'node' | 'upstream' | 'mesh' | 'api'>;
+
+/** Listens on every door: agent.sock, admin, readiness, metrics. Closing them ends what is held open through them. */
+export async function openApi(config: ApiConfig, log: Logger, parts: ApiParts, closers: Closers): Promise<void> {
+  const { place, telemetry } = parts;
+  const { pods } = parts.pods;
+  const state = agentState(config, parts);
+  const facts = openFacts(config, parts, state);
+  const onError = (error: unknown, request = ''): void =>
+    log.error('request failed', {
+      request,
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    });
+  const listen = async (
+    routes: readonly HttpRoute[],
+    where: ListenAddress,
+    options: { readonly guardHost: boolean; readonly connectionsMax?: number },
+  ): Promise<void> => {
+    const counted = { ...options, counters: telemetry.httpCounters, onError };
+    const server = await listenOn(makeHttpServer(routes, counted), where);
+    closers.add('api', () => closeServer(server));
+  };
+  const admin = adminRoutes(facts, log);
+  const { socket } = place.home;
+  // A socket of an agent that was killed stays; the lock says that nobody serves it.
+  await rm(socket, { force: true });
+  await listen(
+    [...podRoutes(pods, onError), ...admin],
+    { path: socket },
+    { guardHost: false, connectionsMax: SOCKET_CONNECTIONS_MAX },
+  );
+  await chmod(socket, 0o600);
+  await listen(admin, config.api.admin, { guardHost: true });
+  const readiness = {
+    get pending() {
+      return state.pending();
+    },
+  };
+  await listen(readinessRoutes(readiness), config.api.ready, { guardHost: false });
+  await listen(
+    metricsRoutes(() => telemetry.render()),
+    config.api.metrics,
+    { guardHost: false },
+  );
+}
+
+function openFacts(config: ApiConfig, parts: ApiParts, state: AgentState): AgentFactsReader {
+  const { engine, mesh, decisions, discovery, identity, place, startedMs } = parts;
+  return new AgentFactsReader({
+    engine,
+    mesh,
+    localPods: decisions.directory,
+    listPods: () => parts.pods.pods.list(),
+    listCertificates: () => identity.certificates.status(),
+    readNode: () => place.nodeFacts.read(),
+    upstream: state.upstream,
+    pending: state.pending,
+    rejectedTotal: () => discovery.xds.counters.rejectedResources,
+    recallsOwed: () => decisions.dialogue.recall.owed,
+    findPolicy: (verdict) => decisions.decider.findPolicy(verdict),
+    identity: () => ({ trustDomain: config.mesh.trustDomain, clusterId: config.mesh.clusterId }),
+    version: readVersion(),
+    config: describeConfig(config),
+    startedMs,
+  });
+}
+
+interface AgentState {
+  readonly upstream: () => UpstreamFacts;
+  /** What must still be done before the node is ready. */
+  readonly pending: () => readonly string[];
+}
+
+function agentState({ upstream }: ApiConfig, { discovery, pods, restored }: ApiParts): AgentState {
+  const { control } = upstream;
+  return {
+    upstream: () => {
+      const { state, synced, syncedMs, lastError } = discovery.xds.status();
+      return {
+        address: formatSocketAddress({ address: control.host, port: control.port }),
+        state: synced ? 'connected' : state === 'open' ? 'connecting' : 'disconnected',
+        ...(lastError !== '' && { problem: lastError }),
+        ...(syncedMs !== undefined && { lastSyncTime: new Date(syncedMs).toISOString() }),
+        fromCache: syncedMs === undefined && restored > 0,
+      };
+    },
+    pending: () => {
+      const hasMesh = restored > 0 || discovery.xds.status().syncedMs !== undefined;
+      const isMoving = pods.pods.list().some(({ state }) => state.kind === 'starting' || state.kind === 'capturing');
+      return [...(hasMesh ? [] : ['state manager']), ...(isMoving ? ['workload proxy manager'] : [])];
+    },
+  };
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { Config } from '../config/table.ts';
+import type { EnginePort } from '../engine/port.ts';
+import { Decider, deciderOptions } from '../mesh/decider.ts';
+import type { MeshStore } from '../mesh/store.ts';
+import { VerdictLedger } from '../mesh/verdicts.ts';
+import { NETWORK } from '../mesh/view.ts';
+import type { Clock } from '../model/clock.ts';
+import { readDnsQuestion } from '../pods/dns-question.ts';
+import { type DialogueCounts, EngineDialogue } from '../pods/engine-dialogue.ts';
+import type { PodCaptures } from '../pods/pod-captures.ts';
+import { LocalPodDirectory } from '../pods/pod-directory.ts';
+import { logConnection } from '../telemetry/access-log.ts';
+import { FlowLabelTable } from '../telemetry/flow-labels.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Closers } from './closers.ts';
+
+/** Everything between the engine's questions and the mesh. */
+export interface Decisions {
+  readonly directory: LocalPodDirectory;
+  readonly labels: FlowLabelTable;
+  readonly ledger: VerdictLedger;
+  readonly decider: Decider;
+  readonly dialogue: EngineDialogue;
+  /** Events that the engine had to drop since the start. */
+  readonly eventsDropped: () => number;
+}
+
+const LABEL_SWEEP_MS = 60_000;
+
+/** What the decisions are made from and for. */
+export interface DecisionsParts {
+  readonly engine: EnginePort;
+  readonly mesh: MeshStore;
+  readonly captures: PodCaptures;
+  readonly labels: FlowLabelTable;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+}
+
+/** Answers the engine from here on; to be called in the turn in which it was opened, so that no event is missed. */
+export function openDecisions(
+  config: Config<'engine' | 'mesh' | 'pods' | 'log'>,
+  log: Logger,
+  { engine, mesh, captures, labels, metrics, clock }: DecisionsParts,
+  closers: Closers,
+): Decisions {
+  const directory = new LocalPodDirectory();
+  const ledger = new VerdictLedger();
+  const decider = new Decider(
+    { view: mesh, pods: directory, labels, ledger, nowMs: () => clock.nowMs() },
+    deciderOptions(config.engine.verdictTimeoutMs),
+  );
+  const dialogue = new EngineDialogue({
+    engine,
+    decider,
+    view: mesh,
+    directory,
+    labels,
+    counts: dialogueCounts(metrics),
+    clock,
+    log: log.child('decisions'),
+    clusterDomain: config.mesh.clusterDomain,
+    ownsClusterDomain: config.pods.ownsClusterDomain,
+    random: Math.random,
+  });
+  closers.add('decisions', () => dialogue.close());
+  const accessLog = {
+    log: log.child('access'),
+    labels,
+    findWorkload: (address: string) => mesh.findWorkloadByAddress(NETWORK, address),
+    findPolicy: (verdict: bigint) => decider.findPolicy(verdict),
+  };
+  let eventsDropped = 0;
+  engine.onEvents((events, dropped) => {
+    eventsDropped += dropped;
+    dialogue.onEvents(events);
+    for (const event of events) {
+      captures.onEvent(event);
+      if (event.kind === 'ConnectionClosed' && config.log.access) logConnection(accessLog, event);
+    }
+  });
+  sweepLabels(labels, mesh, clock, closers);
+  return { directory, labels, ledger, decider, dialogue, eventsDropped: () => eventsDropped };
+}
+
+function dialogueCounts(metrics: Metrics): DialogueCounts {
+  return {
+    countDecision: (direction, code) => metrics.countDecision(direction, code),
+    countDryRunMatches: (matches) => metrics.countDryRunMatches(matches),
+    countDns: (client, { transport, message }, outcome) => {
+      if (outcome === 'drop') {
+        metrics.countDnsMalformed();
+        return;
+      }
+      metrics.countDnsRequest(
+        {
+          request_query_type: readDnsQuestion(message)?.type ?? 'unknown',
+          request_protocol: transport,
+          source_canonical_service: client?.canonicalName ?? 'unknown',
+          source_canonical_revision: client?.canonicalRevision ?? 'unknown',
+        },
+        outcome === 'forward',
+      );
+    },
+  };
+}
+
+function sweepLabels(labels: FlowLabelTable, mesh: MeshStore, clock: Clock, closers: Closers): void {
+  let cancel = (): void => {};
+  const arm = (): void => {
+    cancel = clock.setTimer(LABEL_SWEEP_MS, () => {
+      labels.sweep(mesh.workloads.values(), mesh.services.values(), clock.nowMs());
+      arm();
+    });
+  };
+  arm();
+  closers.add('flow labels', () => cancel());
+}

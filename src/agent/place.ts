@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { readFileSync } from 'node:fs';
+
+import { globalAddresses, NodeFactsReader } from '../api/node-facts.ts';
+import type { Config } from '../config/table.ts';
+import { ControlPlane } from '../discovery/control-plane.ts';
+import { parseJoinFile } from '../identity/join-token.ts';
+import { formatSocketAddress } from '../model/address.ts';
+import { NodeHome } from '../pods/node-home.ts';
+import { closeForwarding, openForwarding } from '../pods/node-network.ts';
+import type { PodRecord } from '../pods/pod.ts';
+import { PodFiles } from '../pods/pod-files.ts';
+import { recoverPods } from '../pods/recover.ts';
+import { findResolvers } from '../pods/resolvers.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Closers } from './closers.ts';
+
+/** What the agent finds and takes on its machine before it carries any traffic. */
+export interface Place {
+  readonly home: NodeHome;
+  readonly addresses: readonly string[];
+  readonly resolvers: readonly string[];
+  readonly files: PodFiles;
+  /** Pods of a previous run whose holders live. */
+  readonly recovered: readonly PodRecord[];
+  readonly nodeFacts: NodeFactsReader;
+}
+
+/** Takes the node: lock, cgroups, forwarding; and clears away what a previous run left. */
+export async function openPlace(
+  config: Config<'node' | 'engine'>,
+  log: Logger,
+  closers: Closers,
+  signal: AbortSignal,
+): Promise<Place> {
+  const { name: node } = config.node;
+  const podsLog = log.child('pods');
+  const home = await NodeHome.open(
+    {
+      node,
+      runDirectory: config.node.runDirectory,
+      bpffs: config.engine.bpffs,
+      cgroupRoot: config.engine.cgroupRoot,
+    },
+    podsLog,
+  );
+  closers.add('node', async () => home.close(await home.hasPods()));
+  signal.throwIfAborted();
+  const resolvers = config.engine.resolvers.length > 0 ? config.engine.resolvers : await findResolvers();
+  closers.add('forwarding', async () => {
+    if (!(await home.hasPods())) await closeForwarding(home.sysctlMemory);
+  });
+  await openForwarding(home.sysctlMemory, podsLog);
+  const files = new PodFiles(home.podsDirectory, podsLog);
+  const recovered = await recoverPods({ node, podsCgroup: home.podsCgroup }, files, podsLog);
+  signal.throwIfAborted();
+  const addresses = config.node.addresses.length > 0 ? config.node.addresses : globalAddresses();
+  const nodeFacts = await NodeFactsReader.open(node, addresses);
+  signal.throwIfAborted();
+  return { home, addresses, resolvers, files, recovered, nodeFacts };
+}
+
+/** The control plane of the configuration; throws what is wrong with the token file, with its name. */
+export function openControlPlane({ upstream, mesh }: Config<'upstream' | 'mesh'>): ControlPlane {
+  const { control, serverName, tokenFile, rootCertificateFile } = upstream;
+  const readJoinFile = (): ReturnType<typeof parseJoinFile> => {
+    const text = readFileSync(tokenFile, 'utf8');
+    try {
+      return parseJoinFile(text);
+    } catch (cause) {
+      throw new Error(`${tokenFile}: ${(cause as Error).message}`, { cause });
+    }
+  };
+  const readRootsPem = (): string => {
+    if (rootCertificateFile !== undefined) return readFileSync(rootCertificateFile, 'utf8');
+    const { rootsPem } = readJoinFile();
+    if (rootsPem !== undefined) return rootsPem;
+    throw new Error(`${tokenFile} holds no root certificate; name the control plane's with --root-cert`);
+  };
+  const controlPlane = new ControlPlane({
+    address: formatSocketAddress({ address: control.host, port: control.port }),
+    ...(serverName !== undefined && { serverName }),
+    readRootsPem,
+    readToken: () => readJoinFile().token,
+    clusterId: mesh.clusterId,
+  });
+  // What cannot be used is told now and not at the first connection.
+  controlPlane.dial();
+  controlPlane.callMetadata();
+  return controlPlane;
+}

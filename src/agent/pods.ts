@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { Config } from '../config/table.ts';
+import type { ControlPlane } from '../discovery/control-plane.ts';
+import { PodRegistryClient } from '../discovery/pod-registry-client.ts';
+import type { RegistryWelcome, ReportedPod } from '../discovery/pod-report.ts';
+import type { MeshStore } from '../mesh/store.ts';
+import type { Clock } from '../model/clock.ts';
+import { AddressPool } from '../pods/address-pool.ts';
+import { CaptureSteps } from '../pods/capture-steps.ts';
+import { type PodRecord, podIdentity } from '../pods/pod.ts';
+import type { PodCaptures } from '../pods/pod-captures.ts';
+import { workloadUidOf } from '../pods/pod-directory.ts';
+import { PodManager } from '../pods/pod-manager.ts';
+import { CLUSTER_DNS_DEFAULT } from '../pods/resolvers.ts';
+import type { SandboxHost } from '../pods/sandbox.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Closers } from './closers.ts';
+import type { Decisions } from './decisions.ts';
+import type { Identity } from './identity.ts';
+import type { Place } from './place.ts';
+
+/** The pods of this node, and what the control plane is told of them and says about them. */
+export interface Pods {
+  readonly pods: PodManager;
+  readonly registry: PodRegistryClient;
+}
+
+export interface PodsParts {
+  readonly place: Place;
+  readonly controlPlane: ControlPlane;
+  readonly mesh: MeshStore;
+  readonly captures: PodCaptures;
+  readonly identity: Identity;
+  readonly decisions: Decisions;
+  readonly clock: Clock;
+}
+
+type PodsConfig = Config<'node' | 'engine' | 'pods' | 'mesh'>;
+
+/** Neither takes over pods nor reports any before they are opened. */
+export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, closers: Closers): Pods {
+  const { place, controlPlane, identity, decisions, clock } = parts;
+  const { trustDomain, clusterId } = config.mesh;
+  const pool = Promise.withResolvers<AddressPool>();
+  if (config.pods.cidrs.length > 0) pool.resolve(new AddressPool(config.pods.cidrs));
+  const registryLog = log.child('pod registry');
+  const registry = new PodRegistryClient({
+    controlPlane,
+    node: config.node.name,
+    addresses: place.addresses,
+    snapshot: () => pods.list().map((pod) => toReport(pod, pod.state.kind === 'captured')),
+    onWelcome: (welcome) => {
+      checkTrustDomain(welcome, trustDomain, registryLog);
+      pool.resolve(new AddressPool(welcome.podCidrs));
+    },
+    onDecision: ({ uid, ...decision }) => {
+      pods.decide(uid, decision);
+      // The control plane knows the pod now, and so will sign for its identity.
+      const pod = pods.find(uid);
+      if (pod !== undefined) identity.certificates.hurry(podIdentity(trustDomain, pod.spec));
+    },
+    onRejected: (uid, reason) => pods.reject(uid, reason),
+    clock,
+    log: registryLog,
+  });
+  closers.add('pod registry', () => registry.close());
+  const pods: PodManager = new PodManager(
+    {
+      host: sandboxHost(config, place),
+      decisionTimeoutMs: config.pods.decisionTimeoutMs,
+      captureTimeoutMs: config.pods.captureTimeoutMs,
+    },
+    {
+      files: place.files,
+      steps: openSteps(config, parts, registry),
+      reporter: { started: (pod) => registry.started(toReport(pod, false)), stopped: (uid) => registry.stopped(uid) },
+      clock,
+      log: log.child('pods'),
+      pool: pool.promise,
+      podsChanged: () => decisions.dialogue.onChange(decisions.directory.update(clusterId, pods.list())),
+    },
+  );
+  closers.add('pods', () => pods.close());
+  return { pods, registry };
+}
+
+function openSteps(config: PodsConfig, parts: PodsParts, registry: PodRegistryClient): CaptureSteps {
+  const { captures, identity, mesh, clock } = parts;
+  const { trustDomain, clusterId } = config.mesh;
+  return new CaptureSteps(
+    {
+      drainDeadlineMs: config.engine.drainDeadlineMs,
+      releaseGraceMs: config.pods.releaseGraceMs,
+      releaseWaitMs: config.pods.releaseWaitMs,
+    },
+    {
+      captures,
+      certificates: identity.certificates,
+      identities: identity.identities,
+      clock,
+      trustDomain: () => trustDomain,
+      reportCaptured: (uid, captured) => registry.captured(uid, captured),
+      findTunnelProtocol: (pod) => mesh.findWorkload(workloadUidOf(clusterId, pod.spec))?.tunnelProtocol,
+    },
+  );
+}
+
+function sandboxHost({ node, pods, mesh }: PodsConfig, { home, resolvers }: Place): SandboxHost {
+  const known = pods.clusterDns.length > 0 ? pods.clusterDns : resolvers;
+  return {
+    node: node.name,
+    podsCgroup: home.podsCgroup,
+    mtu: pods.mtu,
+    nameservers: known.length > 0 ? known : [CLUSTER_DNS_DEFAULT],
+    clusterDomain: mesh.clusterDomain,
+  };
+}
+
+function checkTrustDomain(welcome: RegistryWelcome, ours: string, log: Logger): void {
+  if (welcome.trustDomain === ours) return;
+  log.error('the control plane has another trust domain', {
+    theirs: welcome.trustDomain,
+    ours,
+    hint: 'set --trust-domain to the same value on both',
+  });
+}
+
+function toReport({ uid, spec, sandbox }: PodRecord, captured: boolean): ReportedPod {
+  const { name, namespace, serviceAccount, labels, annotations } = spec;
+  const containerPorts = Object.entries(spec.ports).map(([portName, port]) => ({ name: portName, port }));
+  return {
+    uid,
+    name,
+    namespace,
+    serviceAccount,
+    labels,
+    annotations,
+    ips: sandbox.addresses,
+    containerPorts,
+    captured,
+  };
+}

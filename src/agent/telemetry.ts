@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { HttpCounters } from '../api/http.ts';
+import { readVersion } from '../config/version.ts';
+import type { EnginePort } from '../engine/port.ts';
+import type { MeshStore } from '../mesh/store.ts';
+import type { Clock } from '../model/clock.ts';
+import type { FlowLabelTable } from '../telemetry/flow-labels.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { Metrics, type MetricsReader } from '../telemetry/metrics.ts';
+import { openRegistry } from '../telemetry/registry.ts';
+import type { Decisions } from './decisions.ts';
+import type { Discovery } from './discovery.ts';
+import type { Identity } from './identity.ts';
+import type { Pods } from './pods.ts';
+
+/** Whose numbers a scrape shows. */
+export interface TelemetrySources {
+  readonly engine: EnginePort;
+  readonly mesh: MeshStore;
+  readonly decisions: Decisions;
+  readonly identity: Identity;
+  readonly discovery: Discovery;
+  readonly pods: Pods;
+  readonly startedMs: number;
+}
+
+export interface Telemetry {
+  readonly metrics: Metrics;
+  readonly httpCounters: HttpCounters;
+  render(): Promise<{ readonly text: string; readonly type: string }>;
+}
+
+/** `sources` is asked at the scrape, when every part is there; the parts count from the start. */
+export function openTelemetry(
+  labels: FlowLabelTable,
+  log: Logger,
+  clock: Clock,
+  sources: () => TelemetrySources,
+): Telemetry {
+  const { registry, render } = openRegistry();
+  const httpCounters: HttpCounters = { served: 0, refused: 0, failed: 0 };
+  const options = { component: 'groundwire', tag: readVersion().groundwire };
+  const metrics = new Metrics(registry, labels, metricsReader(labels, log, clock, httpCounters, sources), options);
+  return { metrics, httpCounters, render };
+}
+
+function metricsReader(
+  labels: FlowLabelTable,
+  log: Logger,
+  clock: Clock,
+  httpCounters: HttpCounters,
+  sources: () => TelemetrySources,
+): MetricsReader {
+  return {
+    flows: () => sources().engine.readSnapshot(['flows']).flows,
+    counters: () => sources().engine.readSnapshot(['counters']).counters,
+    certificates: () =>
+      sources()
+        .identity.certificates.status()
+        .flatMap(({ identity, certChain: [leaf] }) =>
+          leaf === undefined ? [] : [{ identity, notAfterMs: Date.parse(leaf.expirationTime) }],
+        ),
+    fills: () => {
+      const { ledger, decider, dialogue, eventsDropped } = sources().decisions;
+      return [
+        { name: 'verdicts', size: ledger.size, max: ledger.max, droppedTotal: ledger.evictedTotal },
+        { name: 'flow_labels', size: labels.size, max: labels.max, droppedTotal: labels.overflowTotal },
+        { name: 'pending_questions', size: decider.pendingCount, max: decider.pendingMax, droppedTotal: 0 },
+        { name: 'recalls_owed', size: dialogue.recall.owed, max: ledger.max, droppedTotal: 0 },
+        { name: 'engine_events', size: 0, max: 0, droppedTotal: eventsDropped() },
+        { name: 'log_lines', size: 0, max: 0, droppedTotal: log.counters.dropped + log.counters.failed },
+      ];
+    },
+    resources: () => {
+      const { workloads, services, policies, rejectedTotals } = sources().mesh;
+      return [
+        { kind: 'workload', count: workloads.size, rejectedTotal: rejectedTotals.workload },
+        { kind: 'service', count: services.size, rejectedTotal: rejectedTotals.service },
+        { kind: 'policy', count: policies.size, rejectedTotal: rejectedTotals.policy },
+      ];
+    },
+    verdictsInvalidatedTotal: () => sources().decisions.ledger.invalidatedTotal,
+    configurationAgeMs: () => {
+      const { discovery, startedMs } = sources();
+      return clock.nowMs() - (discovery.xds.status().syncedMs ?? startedMs);
+    },
+    agentCounters: () => {
+      const { identity, discovery, pods, decisions } = sources();
+      return prefixed({
+        certificates: identity.certificates.counters,
+        discovery: discovery.xds.counters,
+        registry: pods.registry.counters,
+        cache: discovery.cache.counters,
+        pods: pods.pods.counters,
+        recalls: decisions.dialogue.recall.counters,
+        requests: httpCounters,
+      });
+    },
+    pods: () => countBy(sources().pods.pods.list(), (pod) => pod.state.kind),
+  };
+}
+
+/** Counters of parts, each name with its part in front. */
+function* prefixed(parts: Readonly<Record<string, object>>): Iterable<readonly [string, number]> {
+  for (const [part, counters] of Object.entries(parts)) {
+    for (const [name, value] of Object.entries(counters)) yield [`${part}_${name}`, value as number];
+  }
+}
+
+function countBy<T>(items: readonly T[], keyOf: (item: T) => string): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const item of items) counts.set(keyOf(item), (counts.get(keyOf(item)) ?? 0) + 1);
+  return counts;
+}
