@@ -59,12 +59,18 @@ class TooManyFiles extends Error {
   override readonly message = `more than ${FILES_MAX} files`;
 }
 
-/** A file's text; `undefined` when there is no such file. Rejects when it cannot be read. */
-export async function readManifest(path: string): Promise<string | undefined> {
+/** What a file says, and when it was written: the same text written anew is not at rest. */
+export interface FileContent {
+  readonly text: string;
+  readonly writtenNs: bigint;
+}
+
+/** `undefined` when there is no such file. Rejects when it cannot be read. */
+export async function readManifest(path: string): Promise<FileContent | undefined> {
   try {
-    const { size } = await stat(path);
+    const { size, mtimeNs } = await stat(path, { bigint: true });
     if (size > MANIFEST_BYTES_MAX) throw new Error(`larger than ${MANIFEST_BYTES_MAX} bytes; split it`);
-    return await readFile(path, 'utf8');
+    return { text: await readFile(path, 'utf8'), writtenNs: mtimeNs };
   } catch (error) {
     if (isAbsent(error)) return undefined;
     throw error;

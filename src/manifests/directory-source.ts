@@ -8,7 +8,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cancel, Clock } from '../model/clock.ts';
-import { type Listing, listManifests, readManifest } from './directory-listing.ts';
+import { type FileContent, type Listing, listManifests, readManifest } from './directory-listing.ts';
 import type { ObjectStore } from './object-store.ts';
 import { type ParsedManifest, parseManifest } from './parse-manifest.ts';
 import type { ManifestProblem } from './problem.ts';
@@ -50,7 +50,7 @@ export class DirectorySource {
   readonly #clock: Clock;
   #texts = new Map<string, FileText>();
   /** Files that say something new, and what; `undefined` for one that is gone. */
-  #unsettled = new Map<string, string | undefined>();
+  #unsettled = new Map<string, FileContent | undefined>();
   #identity = '';
   #watchers = new Map<string, FSWatcher>();
   #timer: Cancel | undefined;
@@ -157,14 +157,14 @@ export class DirectorySource {
   async #readAll({ files, unknown }: Listing, problems: ManifestProblem[]): Promise<void> {
     const { directory } = this.#options;
     const next = new Map<string, FileText>();
-    const unsettled = new Map<string, string | undefined>();
+    const unsettled = new Map<string, FileContent | undefined>();
     const keep = (file: string): void => {
       const before = this.#texts.get(file);
       if (before !== undefined) next.set(file, before);
     };
     for (const [path, reason] of unknown) problems.push(unreadable(relative(directory, path), reason));
     const below = [...unknown.keys()].map((path) => relative(directory, path));
-    const now = new Map<string, string | undefined>();
+    const now = new Map<string, FileContent | undefined>();
     for (const file of this.#texts.keys()) {
       if (below.some((path) => file === path || file.startsWith(`${path}/`))) keep(file);
       else now.set(file, undefined);
@@ -179,12 +179,13 @@ export class DirectorySource {
         problems.push(unreadable(file, (error as Error).message));
       }
     }
-    for (const [file, text] of now) {
-      if (text !== undefined && this.#texts.get(file)?.text === text) keep(file);
-      else if (!this.#unsettled.has(file) || this.#unsettled.get(file) !== text) {
-        unsettled.set(file, text);
+    for (const [file, content] of now) {
+      if (content !== undefined && this.#texts.get(file)?.text === content.text) keep(file);
+      else if (!this.#unsettled.has(file) || !isSame(this.#unsettled.get(file), content)) {
+        unsettled.set(file, content);
         keep(file);
-      } else if (text !== undefined) next.set(file, { text, manifest: parseManifest(file, text) });
+      } else if (content !== undefined)
+        next.set(file, { text: content.text, manifest: parseManifest(file, content.text) });
     }
     this.#texts = next;
     this.#unsettled = unsettled;
@@ -217,6 +218,10 @@ export class DirectorySource {
       void this.rescan().then(() => this.#schedule(this.#options.rescanMs));
     });
   }
+}
+
+function isSame(a: FileContent | undefined, b: FileContent | undefined): boolean {
+  return a?.text === b?.text && a?.writtenNs === b?.writtenNs;
 }
 
 function tryWatch(path: string, onEvent: () => void): FSWatcher | undefined {
