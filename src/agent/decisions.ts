@@ -12,7 +12,7 @@ import { type DialogueCounts, EngineDialogue } from '../pods/engine-dialogue.ts'
 import type { PodCaptures } from '../pods/pod-captures.ts';
 import { LocalPodDirectory } from '../pods/pod-directory.ts';
 import { logConnection } from '../telemetry/access-log.ts';
-import { FlowLabelTable } from '../telemetry/flow-labels.ts';
+import type { FlowLabelTable } from '../telemetry/flow-labels.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Closers } from './closers.ts';

@@ -38,11 +38,16 @@ export function openTelemetry(
   clock: Clock,
   sources: () => TelemetrySources,
 ): Telemetry {
-  const { registry, render } = openRegistry();
+  const registry = openRegistry();
   const httpCounters: HttpCounters = { served: 0, refused: 0, failed: 0 };
   const options = { component: 'groundwire', tag: readVersion().groundwire };
-  const metrics = new Metrics(registry, labels, metricsReader(labels, log, clock, httpCounters, sources), options);
-  return { metrics, httpCounters, render };
+  const metrics = new Metrics(
+    registry.registry,
+    labels,
+    metricsReader(labels, log, clock, httpCounters, sources),
+    options,
+  );
+  return { metrics, httpCounters, render: () => registry.render() };
 }
 
 function metricsReader(

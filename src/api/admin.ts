@@ -79,11 +79,8 @@ function explain(facts: AgentFacts, query: URLSearchParams): HttpAnswer {
     port < 1 ||
     port > 65_535
   ) {
-    throw new HttpError(400, 'needs ?direction=outbound|inbound&from=NAMESPACE/POD|ADDRESS&address=IP&port=N');
+    throw new HttpError(400, 'needs ?direction=outbound|inbound&from=NAMESPACE/POD|ADDRESS&address=IP|SERVICE&port=N');
   }
   const question: ExplainQuestion = { direction, from, to: { address, port } };
-  const answer = facts.explain(question);
-  if (answer === undefined)
-    throw new HttpError(404, `${from} is not a workload of this mesh, as far as this agent knows`);
-  return { status: 200, json: answer };
+  return { status: 200, json: facts.explain(question) };
 }

@@ -108,7 +108,7 @@ export class AgentFactsReader implements AgentFacts {
     return this.#parts.config;
   }
 
-  explain(question: ExplainQuestion): ExplainAnswer | undefined {
+  explain(question: ExplainQuestion): ExplainAnswer {
     return formatDecision(this.#parts.mesh, this.#parts.localPods, question);
   }
 

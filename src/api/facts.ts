@@ -146,13 +146,15 @@ export interface AgentFacts {
   connections(): readonly ConnectionFacts[];
   version(): VersionFacts;
   config(): Readonly<Record<string, string>>;
-  explain(question: ExplainQuestion): ExplainAnswer | undefined;
+  /** Throws `HttpError` for what cannot be asked, or is not known. */
+  explain(question: ExplainQuestion): ExplainAnswer;
 }
 
 export interface ExplainQuestion {
   readonly direction: 'outbound' | 'inbound';
   /** `namespace/pod` or an address. */
   readonly from: string;
+  /** An address, or outbound also the name of a Service. */
   readonly to: { readonly address: string; readonly port: number };
 }
 

@@ -2,7 +2,8 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { isMissing, writeFileAtomically } from '../identity/secret-file.ts';
+import { writeFileAtomically } from '../identity/secret-file.ts';
+import { isMissing } from '../model/file-error.ts';
 
 /** A file of the state directory is not what was written. */
 export class StateFileDamaged extends Error {

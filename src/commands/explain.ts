@@ -9,11 +9,11 @@ import { formatAnswer } from './output.ts';
 export const command = defineCommand({
   name: 'explain',
   summary: 'Where a connection would go, or whether it would be let in, and why.',
-  usage: '--from NAMESPACE/POD|ADDRESS --to ADDRESS:PORT [--direction outbound|inbound]',
+  usage: '--from NAMESPACE/POD|ADDRESS --to ADDRESS|SERVICE:PORT [--direction outbound|inbound]',
   description:
     "Asks the agent's own decision functions; no connection is made. Ask inbound at the agent of the destination's node.",
   examples: [
-    'groundwire explain --from shop/client --to 10.96.0.20:80',
+    'groundwire explain --from shop/client --to web.shop:80',
     'groundwire explain --direction inbound --from shop/client --to 10.244.1.5:8080',
   ],
   parts: ['explain', 'target', 'output'],

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Cancel, Clock } from '../model/clock.ts';
+import { isMissing } from '../model/file-error.ts';
 import type { Log } from '../model/log.ts';
 import type { ReceivedResource, ReceivedStore } from './delta-client.ts';
 import { isResourceType, type ResourceType } from './resource.ts';
@@ -123,8 +124,4 @@ function keyOf(type: ResourceType, name: string): string {
 
 function digest(text: string): string {
   return createHash('sha256').update(text).digest('hex');
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }

@@ -4,16 +4,10 @@ import { createPrivateKey, generateKeyPairSync, X509Certificate as NodeCertifica
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../model/clock.ts';
+import { isMissing } from '../model/file-error.ts';
 import { formatSpiffeId, type SpiffeId } from '../model/identity.ts';
 import { splitPem } from './pem.ts';
-import {
-  fileExists,
-  isMissing,
-  readOrCreateSecret,
-  readSecret,
-  SecretFileError,
-  writeFileAtomically,
-} from './secret-file.ts';
+import { fileExists, readOrCreateSecret, readSecret, SecretFileError, writeFileAtomically } from './secret-file.ts';
 import { importSigningKey, type SigningKey } from './signing-key.ts';
 import * as x509 from './x509.ts';
 

@@ -15,6 +15,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { isMissing } from '../model/file-error.ts';
 
 /** A file that holds a secret cannot be used as it is; the message says what to do. */
 export class SecretFileError extends Error {
@@ -67,10 +68,6 @@ export function fileExists(path: string): boolean {
 export function writeFileAtomically(path: string, content: string, mode: number): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   renameSync(writeTemporary(path, content, mode), path);
-}
-
-export function isMissing(error: unknown): boolean {
-  return hasCode(error, 'ENOENT');
 }
 
 function writeTemporary(path: string, content: string, mode: number): string {

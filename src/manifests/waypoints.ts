@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { HBONE_PORT } from '../model/route.ts';
 import type { GatewayAddress } from '../model/service.ts';
 import type { ObjectSnapshot } from './object-store.ts';
 import { type GatewayObject, type MeshObject, objectKey, selects } from './objects.ts';
 import type { Notice } from './problem.ts';
 import type { CompileSettings } from './settings.ts';
 
-const HBONE_PORT = 15_008;
 const CLASS = 'istio-waypoint';
 const USE = 'istio.io/use-waypoint';
 const USE_NAMESPACE = 'istio.io/use-waypoint-namespace';

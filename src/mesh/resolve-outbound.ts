@@ -11,7 +11,7 @@ import { formatSocketAddress } from '../model/address.ts';
 import type { ErrorCode } from '../model/errors.ts';
 import type { SpiffeId } from '../model/identity.ts';
 import { parseSpiffeId } from '../model/identity.ts';
-import type { Refusal, Route, RouteChoice, SocketAddress } from '../model/route.ts';
+import { HBONE_PORT, type Refusal, type Route, type RouteChoice, type SocketAddress } from '../model/route.ts';
 import type { GatewayAddress, Service } from '../model/service.ts';
 import { serviceKey } from '../model/service.ts';
 import type { ServicePort, Workload } from '../model/workload.ts';
@@ -38,8 +38,6 @@ export interface OutboundDecision {
   readonly dependencies: ReadonlySet<DependencyKey>;
 }
 
-/** Where workloads take HBONE. */
-export const HBONE_PORT = 15_008;
 // Ports of the agent in a captured pod: outbound, plaintext inbound and HBONE listeners.
 const MESH_PORTS: ReadonlySet<number> = new Set([15_001, 15_006, HBONE_PORT]);
 

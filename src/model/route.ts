@@ -3,6 +3,9 @@
 import type { ErrorCode } from './errors.ts';
 import type { SpiffeId } from './identity.ts';
 
+/** Where workloads take HBONE. */
+export const HBONE_PORT = 15_008;
+
 /** An address and a port, host order; `address` is canonical text. */
 export interface SocketAddress {
   readonly address: string;

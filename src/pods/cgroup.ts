@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 // A killed process leaves its cgroup once the kernel has torn it down; 2 s covers one with gigabytes to unmap.
-const EMPTY_WAIT_MS = 2000;
+const EMPTY_POLLS = 200;
 const EMPTY_POLL_MS = 10;
 
 /** Finds where cgroup v2 is mounted; it may stand beside v1 (`/sys/fs/cgroup/unified`). */
@@ -38,16 +38,15 @@ export async function removeCgroup(directory: string): Promise<void> {
   try {
     await writeFile(join(directory, 'cgroup.kill'), '1');
   } catch (error) {
-    if (isMissing(error)) return;
+    if (isGone(error)) return;
     throw error;
   }
-  const deadline = Date.now() + EMPTY_WAIT_MS;
-  for (;;) {
+  for (let left = EMPTY_POLLS; ; left -= 1) {
     try {
       await removeTree(directory);
       return;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || Date.now() > deadline) throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || left === 0) throw error;
       await sleep(EMPTY_POLL_MS);
     }
   }
@@ -64,12 +63,12 @@ async function removeTree(directory: string): Promise<void> {
     if (entry.isDirectory()) await removeTree(join(directory, entry.name));
   }
   await rmdir(directory).catch((error: unknown) => {
-    if (!isMissing(error)) throw error;
+    if (!isGone(error)) throw error;
   });
 }
 
 /** Not there, or removed between being opened and being used. */
-function isMissing(error: unknown): boolean {
+function isGone(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ENOENT' || code === 'ENODEV';
 }

@@ -120,7 +120,7 @@ export class PodManager {
     const giveUp = (): void => pod.reject('who asked for it has gone');
     signal.addEventListener('abort', giveUp, { once: true });
     try {
-      await openSandbox(this.#options.host, sandbox, spec.namespace);
+      await openSandbox(this.#options.host, sandbox, spec.namespace, this.#parts.log);
       await this.#parts.files.write(record);
       this.#parts.reporter.started(record);
       await pod.settled(this.#options.decisionTimeoutMs, this.#options.captureTimeoutMs);
@@ -154,7 +154,7 @@ export class PodManager {
     // Before the engine lets it go: a process that outlived its capture would talk in plaintext.
     await removeCgroup(sandbox.cgroup);
     await pod.stop();
-    await closeSandbox(sandbox);
+    await closeSandbox(sandbox, this.#parts.log);
     await this.#parts.files.remove(uid);
     this.#pods.delete(uid);
     this.counters.removed += 1;

@@ -27,7 +27,7 @@ export async function recoverPods(
       continue;
     }
     log.info('pod of a previous run removed', { pod: `${record.spec.namespace}/${record.spec.name}` });
-    await closeSandbox(record.sandbox);
+    await closeSandbox(record.sandbox, log);
     await files.remove(record.uid);
   }
   await sweepSandboxes(
@@ -52,14 +52,10 @@ async function sweepSandboxes(
     if (!/^[0-9a-f]{10}$/.test(hash) || kept.has(name)) continue;
     log.info('leftover namespace removed', { name });
     const cgroup = join(podsCgroup, name);
-    await closeSandbox({
-      namespaceName: name,
-      linkName: `gw${hash}`,
-      netnsPath: '',
-      cgroup,
-      addresses: [],
-      hostname: '',
-    });
+    await closeSandbox(
+      { namespaceName: name, linkName: `gw${hash}`, netnsPath: '', cgroup, addresses: [], hostname: '' },
+      log,
+    );
   }
   for (const entry of await readdir(podsCgroup, { withFileTypes: true }).catch(() => [])) {
     const cgroup = join(podsCgroup, entry.name);

@@ -13,6 +13,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import type { Log } from '../model/log.ts';
 import { removeCgroup } from './cgroup.ts';
 import { runProgram } from './process.ts';
 
@@ -61,9 +62,9 @@ export function namespacePrefix(node: string): string {
 }
 
 /** Makes the sandbox; on failure nothing of it is left. */
-export async function openSandbox(host: SandboxHost, sandbox: Sandbox, namespace: string): Promise<void> {
+export async function openSandbox(host: SandboxHost, sandbox: Sandbox, namespace: string, log: Log): Promise<void> {
   // What a dead run left under these names would make the steps below fail.
-  await closeSandbox(sandbox);
+  await closeSandbox(sandbox, log);
   try {
     await runProgram('ip', ['netns', 'add', sandbox.namespaceName]);
     const peer = `p${sandbox.linkName.slice(1)}`;
@@ -78,18 +79,28 @@ export async function openSandbox(host: SandboxHost, sandbox: Sandbox, namespace
     await writeResolvConf(host, sandbox, namespace);
     await mkdir(sandbox.cgroup, { recursive: true });
   } catch (error) {
-    await closeSandbox(sandbox);
+    await closeSandbox(sandbox, log);
     throw error;
   }
 }
 
 /** Ends every process of the pod and removes all that `openSandbox` made; what is already gone is fine. */
-export async function closeSandbox(sandbox: Sandbox): Promise<void> {
+export async function closeSandbox(sandbox: Sandbox, log: Log): Promise<void> {
   await removeCgroup(sandbox.cgroup);
   // Deleting the link takes its peer and the routes along, at once; a namespace lives on while a socket is in it.
-  await runProgram('ip', ['link', 'del', sandbox.linkName]).catch(() => {});
-  await runProgram('ip', ['netns', 'del', sandbox.namespaceName]).catch(() => {});
+  await removeIfThere(['link', 'del', sandbox.linkName], log);
+  await removeIfThere(['netns', 'del', sandbox.namespaceName], log);
   await rm(join(RESOLV_DIRECTORY, sandbox.namespaceName), { recursive: true, force: true });
+}
+
+// What is left is found again by the next pod of that name and by the next agent; till then somebody should know.
+async function removeIfThere(args: readonly string[], log: Log): Promise<void> {
+  try {
+    await runProgram('ip', args);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (!/Cannot find device|No such file or directory/.test(reason)) log.warn('sandbox not removed whole', { reason });
+  }
 }
 
 /** The command and arguments that start a program in the sandbox; it keeps its pid, so signals and status are its own. */

@@ -51,6 +51,8 @@ export interface MetricsOptions {
 }
 
 const EVENT_LOOP_LOOK_MS = 1000;
+// What the engine and the kernel report as it stands; everything else of theirs only grows.
+const LEVEL = /_(live|entries|max)$/;
 const DNS_LABELS = [
   'request_query_type',
   'request_protocol',
@@ -192,10 +194,10 @@ function declareReadings(registry: Registry, reader: MetricsReader): void {
       },
     });
   readCounter('groundwire_engine_total', 'Counters of the engine and the kernel programs.', ['name'], (metric) => {
-    for (const { name, value } of reader.counters()) if (name.endsWith('_total')) metric.inc({ name }, Number(value));
+    for (const { name, value } of reader.counters()) if (!LEVEL.test(name)) metric.inc({ name }, Number(value));
   });
   readGauge('groundwire_engine_level', 'Levels of the engine and the kernel programs.', ['name'], (metric) => {
-    for (const { name, value } of reader.counters()) if (!name.endsWith('_total')) metric.set({ name }, Number(value));
+    for (const { name, value } of reader.counters()) if (LEVEL.test(name)) metric.set({ name }, Number(value));
   });
   readGauge('groundwire_certificate_expiry_timestamp_seconds', 'When certificates end.', ['identity'], (metric) => {
     for (const { identity, notAfterMs } of reader.certificates()) metric.set({ identity }, notAfterMs / 1000);

@@ -4,12 +4,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { adminRoutes } from '#src/api/admin.ts';
 import { AgentFactsReader } from '#src/api/agent-facts.ts';
-import type { StatusFacts } from '#src/api/facts.ts';
+import type { ExplainAnswer, StatusFacts } from '#src/api/facts.ts';
 import { type HttpAnswer, HttpError, type HttpRequest } from '#src/api/http.ts';
 import { readinessRoutes } from '#src/api/readiness.ts';
+
 import { FakeEngine } from '#src/engine/fake-engine.ts';
 import { MeshStore } from '#src/mesh/store.ts';
 import type { PodView } from '#src/pods/pod.ts';
+import { aMatch, aPolicy, aService, aWorkload } from '../mesh/mesh-fixtures.ts';
 
 const POD: PodView = {
   uid: 'uid-1',
@@ -123,7 +125,7 @@ function makeRoutes() {
       log.level = level;
     },
   };
-  return { routes: adminRoutes(facts, log), log };
+  return { routes: adminRoutes(facts, log), log, mesh };
 }
 
 async function call(method: string, target: string, { routes } = makeRoutes()): Promise<unknown> {
@@ -184,7 +186,45 @@ test('explain: asks the decision functions and says what they looked at', async 
   assert.match(outbound.lines.join('\n'), /passthrough to 198\.51\.100\.1:443/);
 });
 
+test('explain: names are resolved, mapped addresses are what they stand for, and every policy is told', async () => {
+  const made = makeRoutes();
+  const { mesh } = made;
+  const rules = [{ clauses: [{ matches: [aMatch({ destinationPorts: [80] })] }, { matches: [] }] }];
+  mesh.apply({
+    services: [aService('db', '10.96.0.9')],
+    workloads: [aWorkload('db', '10.0.0.2')],
+    policies: [
+      aPolicy('eighty', { destinationPorts: [80] }, { action: 'DENY' }),
+      aPolicy('trial', {}, { action: 'DENY', dryRun: true, rules }),
+    ],
+  });
+  const outbound = (await call('GET', '/explain?from=shop/web&address=db.shop&port=80', made)) as ExplainAnswer;
+  assert.match(outbound.lines[1] ?? '', /^destination: 10\.96\.0\.9:80 \(service shop\/db/);
+  const inbound = (await call(
+    'GET',
+    '/explain?direction=inbound&from=::ffff:192.0.2.5&address=::ffff:10.0.0.2&port=81',
+    made,
+  )) as ExplainAnswer;
+  assert.match(inbound.lines[0] ?? '', /^source: 192\.0\.2\.5, outside the mesh/);
+  assert.ok(inbound.lines.includes('policy shop/eighty (DENY): does not match'), inbound.lines.join('\n'));
+  assert.ok(inbound.lines.includes('policy shop/trial (DENY, dry run: reported only): does not match'));
+  assert.ok(inbound.lines.includes('  rule 0, clause 0: does not match'));
+  assert.ok(inbound.lines.includes('  rule 0, clause 1: matches'));
+  assert.equal(inbound.outcome, 'allowed: no ALLOW policy selects the destination');
+});
+
 test('explain: a bad question is 400, an unknown source 404', async () => {
+  for (const garbage of ['10.0.0.999', 'no-such.shop', '', '10.0.0.1/8']) {
+    await assert.rejects(
+      call('GET', `/explain?from=shop/web&address=${encodeURIComponent(garbage)}&port=80`),
+      (error) => error instanceof HttpError && error.status === 400 && /neither an IP address nor/.test(error.message),
+    );
+  }
+  await assert.rejects(
+    call('GET', '/explain?direction=inbound&from=shop/web&address=web&port=80'),
+    /not an IP address/,
+  );
+  await assert.rejects(call('GET', '/explain?from=garbage&address=10.0.0.1&port=80'), /neither NAMESPACE\/POD nor/);
   const status = (code: number) => (error: unknown) => error instanceof HttpError && error.status === code;
   await assert.rejects(call('GET', '/explain?from=shop/web'), status(400));
   await assert.rejects(call('GET', '/explain?direction=sideways&from=shop/web&address=10.0.0.1&port=80'), status(400));
