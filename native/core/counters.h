@@ -52,7 +52,9 @@ namespace groundwire {
   X(kDnsQueueFull, "dns_queue_full")                                                              \
   X(kDnsMalformed, "dns_malformed")                                                               \
   X(kDnsTcpLimit, "dns_tcp_limit")                                                               \
-  X(kDnsReplyFailed, "dns_reply_failed")
+  X(kDnsReplyFailed, "dns_reply_failed")                                                          \
+  X(kLookedOn, "looked_on")                                                                       \
+  X(kLookedOnPaid, "looked_on_paid")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

@@ -44,7 +44,9 @@ struct Engine::Impl {
   std::unique_ptr<NodeCapture> capture;
   std::vector<std::unique_ptr<Worker>> workers;
   PodStore pods;
-  EventLoop control;
+  /// Commands come one by one here: nothing is ever looked on for.
+  Counters control_counters;
+  EventLoop control{&control_counters};
   std::thread control_thread;
   std::atomic<bool> closed{false};
   std::mutex kernel_counters_mutex;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "event_loop.h"
 
-#include <sys/epoll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
@@ -55,7 +55,7 @@ void EventLoop::Run() {
 
 void EventLoop::RunTurn(int wait_max_ms) {
   std::array<epoll_event, kEventsPerTurn> events;
-  const int count = epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, WaitMs(wait_max_ms));
+  const int count = Wait(events.data(), wait_max_ms);
   now_us_ = MonotonicUs();
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];
@@ -136,6 +136,27 @@ EventLoop::TimerId EventLoop::After(uint64_t delay_ms, Task task) {
 void EventLoop::Cancel(TimerId* timer) {
   timers_.erase(*timer);
   *timer = {};
+}
+
+int EventLoop::Wait(epoll_event* events, int wait_max_ms) {
+  const int timeout_ms = WaitMs(wait_max_ms);
+  if (timeout_ms == 0 || look_on_.until_us() <= now_us_) {
+    return epoll_wait(epoll_.get(), events, kEventsPerTurn, timeout_ms);
+  }
+  counters_->Add(Counter::kLookedOn);
+  uint64_t now = MonotonicUs();
+  while (now < look_on_.until_us()) {
+    const int count = epoll_wait(epoll_.get(), events, kEventsPerTurn, 0);
+    if (count != 0) {
+      counters_->Add(Counter::kLookedOnPaid);
+      return count;
+    }
+    sched_yield();
+    const uint64_t after = MonotonicUs();
+    look_on_.NoteYield(after - now);
+    now = after;
+  }
+  return epoll_wait(epoll_.get(), events, kEventsPerTurn, WaitMs(wait_max_ms));
 }
 
 int EventLoop::WaitMs(int wait_max_ms) const {

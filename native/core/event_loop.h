@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One thread's loop: sockets (edge-triggered epoll), timers, work posted by other threads, work put off to the end of the turn.
 #pragma once
+#include <sys/epoll.h>
+
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -10,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "counters.h"
+#include "look_on.h"
 #include "status.h"
 #include "unique_fd.h"
 
@@ -49,7 +53,7 @@ class EventLoop {
   /// Identifies a timer; {0, 0} is none.
   using TimerId = std::pair<uint64_t, uint64_t>;
 
-  EventLoop() = default;
+  explicit EventLoop(Counters* counters) : counters_(counters) {}
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
   ~EventLoop();
@@ -78,6 +82,7 @@ class EventLoop {
   /// Deletes at the end of the next turn: by then no event, and no work put off before this call, can point at it.
   void Discard(std::unique_ptr<Discardable> object) { discarded_.push_back(std::move(object)); }
   uint64_t now_us() const { return now_us_; }
+  LookOn& look_on() { return look_on_; }
 
  private:
   friend class EventHandler;
@@ -89,6 +94,7 @@ class EventLoop {
     uint32_t generation = 0;
   };
 
+  int Wait(epoll_event* events, int wait_max_ms);
   int WaitMs(int wait_max_ms) const;
   Status Register(int fd, uint32_t events, EventHandler* handler);
   void Forget(EventHandler* handler);
@@ -97,6 +103,7 @@ class EventLoop {
   void RunTimers();
   void RunDeferred();
 
+  Counters* const counters_;
   UniqueFd epoll_;
   UniqueFd wake_;
   std::vector<Slot> slots_{1};  // the first one is the wake-up descriptor's
@@ -110,6 +117,7 @@ class EventLoop {
   std::vector<Task> deferred_;
   std::vector<std::unique_ptr<Discardable>> discarded_;  // in this turn
   std::vector<std::unique_ptr<Discardable>> dying_;      // in the turn before
+  LookOn look_on_;
   uint64_t now_us_ = 0;
 };
 

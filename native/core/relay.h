@@ -45,13 +45,14 @@ class TcpRelay final {
   };
 
   void Turn();
-  bool Carry(End* from, End* to, uint64_t* count, size_t* budget);
+  bool Carry(End* from, End* to, size_t* budget);
   void Finish(ErrorCode code);
 
   EventLoop* const loop_;
   ThreadScratch* const scratch_;
   RelayBytes* const bytes_;
   RelayOwner* const owner_;
+  RequestTimer request_timer_;
   End source_;
   End destination_;
   bool turn_scheduled_ = false;
@@ -76,6 +77,8 @@ class StreamRelay final : public EventHandler, public HboneStreamHandler {
   void OnStreamClosed(uint32_t h2_error, ErrorCode lost) override;
 
  private:
+  void CountSent(size_t size);
+  void CountReceived(size_t size);
   void FinishIfDone();
   void CutApplication(ErrorCode code);
   void CutTunnel();
@@ -85,6 +88,7 @@ class StreamRelay final : public EventHandler, public HboneStreamHandler {
   RelayBytes* const bytes_;
   RelayOwner* const owner_;
   const bool app_is_source_;
+  RequestTimer request_timer_;
   AppSocket app_;
   HboneSession* session_ = nullptr;
   HboneStream* stream_ = nullptr;

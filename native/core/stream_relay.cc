@@ -45,7 +45,7 @@ size_t StreamRelay::ReadForTunnel(uint8_t* buffer, size_t size, bool* end) {
   if (over_) return 0;
   const AppSocket::Result result = app_.Receive(buffer, &size);
   if (result == AppSocket::Result::kOk) {
-    (app_is_source_ ? bytes_->sent : bytes_->received) += size;
+    app_is_source_ ? CountSent(size) : CountReceived(size);
     return size;
   }
   if (result == AppSocket::Result::kEnd) {
@@ -62,7 +62,7 @@ size_t StreamRelay::ReadForTunnel(uint8_t* buffer, size_t size, bool* end) {
 
 void StreamRelay::OnTunnelData(const uint8_t* data, size_t size) {
   if (over_) return;
-  (app_is_source_ ? bytes_->received : bytes_->sent) += size;
+  app_is_source_ ? CountReceived(size) : CountSent(size);
   size_t sent = 0;
   const AppSocket::Result result = app_.Send(data, size, &sent);
   session_->Consume(stream_, sent);
@@ -87,6 +87,16 @@ void StreamRelay::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
   if (!tunnel_ended_) OnTunnelEnd();
   end_sent_ = true;
   FinishIfDone();
+}
+
+void StreamRelay::CountSent(size_t size) {
+  bytes_->sent += size;
+  request_timer_.Request(&loop_->look_on(), loop_->now_us(), size);
+}
+
+void StreamRelay::CountReceived(size_t size) {
+  bytes_->received += size;
+  request_timer_.Answer(&loop_->look_on(), loop_->now_us());
 }
 
 void StreamRelay::FinishIfDone() {

@@ -37,8 +37,7 @@ void TcpRelay::Turn() {
   turn_scheduled_ = false;
   if (over_) return;
   size_t budget = kTurnBytes;
-  if (!Carry(&source_, &destination_, &bytes_->sent, &budget) ||
-      !Carry(&destination_, &source_, &bytes_->received, &budget)) {
+  if (!Carry(&source_, &destination_, &budget) || !Carry(&destination_, &source_, &budget)) {
     return Finish(ErrorCode::kPeerReset);
   }
   if (source_.socket.finished_sending() && destination_.socket.finished_sending()) return Finish(ErrorCode::kNone);
@@ -49,7 +48,7 @@ void TcpRelay::Turn() {
 }
 
 /// False: an end was reset.
-bool TcpRelay::Carry(End* from, End* to, uint64_t* count, size_t* budget) {
+bool TcpRelay::Carry(End* from, End* to, size_t* budget) {
   size_t sent = 0;
   AppSocket::Result result = to->socket.SendKept(&sent);
   while (result == AppSocket::Result::kOk && *budget > 0) {
@@ -58,7 +57,13 @@ bool TcpRelay::Carry(End* from, End* to, uint64_t* count, size_t* budget) {
     result = from->socket.Receive(scratch_->arriving.get(), &size);
     if (result == AppSocket::Result::kEnd) to->socket.FinishSending();
     if (result != AppSocket::Result::kOk) break;
-    *count += size;
+    if (from == &source_) {
+      bytes_->sent += size;
+      request_timer_.Request(&loop_->look_on(), loop_->now_us(), size);
+    } else {
+      bytes_->received += size;
+      request_timer_.Answer(&loop_->look_on(), loop_->now_us());
+    }
     *budget -= std::min(*budget, size);
     result = to->socket.Send(scratch_->arriving.get(), size, &sent);
   }

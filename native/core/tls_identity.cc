@@ -19,7 +19,7 @@ constexpr char kGroups[] = "X25519:P-256:P-384";
 // Known to OpenSSL from 3.5 on, which Node 24 carries; a library without it refuses the list and gets the one above.
 constexpr char kGroupsWithHybrid[] = "X25519MLKEM768:X25519:P-256:P-384";
 constexpr unsigned char kAlpnH2[] = {2, 'h', '2'};
-// One read call for several 16 KiB records; DESIGN section 5.
+// One read call for several 16 KiB records.
 constexpr size_t kReadBufferBytes = 128 * 1024;
 
 struct BioFree {

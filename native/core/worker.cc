@@ -15,6 +15,7 @@ constexpr size_t kPeersMax = 1 << 20;
 Worker::Worker(uint8_t index, EngineShared* shared)
     : index_(index),
       shared_(shared),
+      loop_(&counters_),
       flows_(kFlowRowsMax),
       verdicts_(index, shared, &loop_, &counters_, this),
       pool_(shared, &loop_, &scratch_, &counters_),

@@ -12,6 +12,7 @@
 #include "event_queue.h"
 #include "flow_table.h"
 #include "hbone_request.h"
+#include "look_on.h"
 #include "proof_table.h"
 #include "random.h"
 #include "spiffe_id.h"
@@ -204,7 +205,8 @@ TEST("event queue: bounded, counts what it drops, never drops the end of a batch
 }
 
 TEST("event loop: timers run in order, cancelled ones never; work put off runs once a turn") {
-  EventLoop loop;
+  Counters counters;
+  EventLoop loop(&counters);
   REQUIRE(loop.Open().ok());
   std::string order;
   loop.After(20, [&] { order += "c"; });
@@ -223,7 +225,8 @@ TEST("event loop: timers run in order, cancelled ones never; work put off runs o
 }
 
 TEST("event loop: no event of a closed socket reaches a handler, though a child still holds a copy of the descriptor") {
-  EventLoop loop;
+  Counters counters;
+  EventLoop loop(&counters);
   REQUIRE(loop.Open().ok());
   struct Handler final : EventHandler {
     explicit Handler(int* events) : events_(events) {}
@@ -261,7 +264,8 @@ TEST("event loop: no event of a closed socket reaches a handler, though a child 
 }
 
 TEST("event loop: what is discarded outlives the work that was put off before") {
-  EventLoop loop;
+  Counters counters;
+  EventLoop loop(&counters);
   REQUIRE(loop.Open().ok());
   struct Object final : Discardable {
     explicit Object(bool* gone) : gone_(gone) {}
@@ -277,6 +281,39 @@ TEST("event loop: what is discarded outlives the work that was put off before") 
   loop.RunTurn(0);
   CHECK(!gone_at_work);
   CHECK(gone);
+}
+
+TEST("look-on: follows the answers' delay, and none for bulk, slow answers or a machine that is busy") {
+  LookOn look_on(200);
+  RequestTimer timer;
+  timer.Request(&look_on, 1000, 64);
+  CHECK(look_on.until_us() > 1000);
+  timer.Answer(&look_on, 1080);
+  CHECK_EQ(look_on.until_us(), 0u);
+  for (uint64_t now = 2000; now < 40000; now += 1000) {
+    timer.Request(&look_on, now, 64);
+    CHECK(look_on.until_us() <= now + 200);
+    timer.Answer(&look_on, now + 80);
+  }
+  timer.Request(&look_on, 50000, 64);
+  CHECK(look_on.until_us() > 50080);
+  timer.Answer(&look_on, 50080);
+  timer.Request(&look_on, 51000, 1 << 20);
+  CHECK_EQ(look_on.until_us(), 0u);
+  timer.Answer(&look_on, 51080);
+  for (uint64_t now = 100000; now < 2000000; now += 100000) {
+    timer.Request(&look_on, now, 64);
+    timer.Answer(&look_on, now + 50000);
+  }
+  timer.Request(&look_on, 3000000, 64);
+  CHECK_EQ(look_on.until_us(), 0u);
+
+  LookOn busy(200);
+  busy.NoteRequest(1000, 64);
+  busy.NoteYield(5000);
+  CHECK_EQ(busy.until_us(), 0u);
+  busy.NoteRequest(7000, 64);
+  CHECK_EQ(busy.until_us(), 0u);
 }
 
 TEST("proof table: the newest proof counts, an older one does not take it back") {

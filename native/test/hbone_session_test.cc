@@ -86,9 +86,9 @@ struct Harness final : HboneSessionOwner, HboneStreamHandler {
   }
 
   HboneOptions options;
-  EventLoop loop;
-  ThreadScratch scratch;
   Counters counters;
+  EventLoop loop{&counters};
+  ThreadScratch scratch;
   UniqueFd peer;
   std::unique_ptr<HboneSession> session;
   HboneStream* stream = nullptr;

@@ -62,9 +62,9 @@ class FuzzSession final : public HboneSessionOwner, public HboneStreamHandler {
 
  private:
   const HboneOptions options_;
-  EventLoop loop_;
-  ThreadScratch scratch_;
   Counters counters_;
+  EventLoop loop_{&counters_};
+  ThreadScratch scratch_;
   UniqueFd peer_;
   std::unique_ptr<HboneSession> session_;
   HboneStream* stream_ = nullptr;
