@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import type { KernelFeature } from '../../src/engine/port.ts';
 import { hboneSegments, PacketCapture, segmentsWith } from '../../src/tour/packet-capture.ts';
 import { must, run, until } from '../../src/tour/shell.ts';
 import { GROUNDWIRE, type PodShell } from '../../src/tour/two-node-mesh.ts';
@@ -122,16 +123,31 @@ describe('start without what is needed', { skip: WITHOUT_ROOT }, () => {
       '--token-file',
       '/dev/null',
     ]);
-    assert.notEqual(outcome.code, 0);
-    assert.match(outcome.stderr + outcome.stdout, /root/i);
+    assert.equal(outcome.code, 77);
+    assert.match(outcome.stderr, /groundwire agent needs root: .*sudo/);
   });
 
   it('doctor names a feature that is missing, what was tried and what to do', async () => {
     // Without CAP_BPF and CAP_SYS_ADMIN the kernel refuses every program: a machine without eBPF, as far as we can see.
     const caps = '-bpf,-sys_admin';
-    const outcome = await run(['setpriv', '--bounding-set', caps, '--inh-caps', caps, GROUNDWIRE, 'doctor']);
-    assert.notEqual(outcome.code, 0);
-    assert.match(outcome.stdout + outcome.stderr, /missing|not permitted|EPERM/i);
+    const outcome = await run([
+      'setpriv',
+      '--bounding-set',
+      caps,
+      '--inh-caps',
+      caps,
+      GROUNDWIRE,
+      'doctor',
+      '-o',
+      'json',
+    ]);
+    assert.equal(outcome.code, 1);
+    const features = JSON.parse(outcome.stdout) as readonly KernelFeature[];
+    const missing = features.filter((feature) => feature.required && !feature.present);
+    assert.ok(missing.length > 0, outcome.stdout);
+    for (const { name, detail, remedy } of missing) {
+      assert.ok(name !== '' && detail !== '' && remedy !== '', JSON.stringify({ name, detail, remedy }));
+    }
   });
 
   it('an agent that cannot reach its control plane says so', async () => {
