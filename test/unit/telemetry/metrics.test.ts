@@ -74,8 +74,8 @@ function setUp(flows: readonly FlowRow[], labels: FlowLabelTable) {
   const reader: MetricsReader = {
     flows: () => (reads++, flows),
     counters: () => [
-      { name: 'accept_total', value: 5n },
-      { name: 'workers', value: 2n },
+      { name: 'outbound_accepted', value: 5n },
+      { name: 'connections_live', value: 2n },
     ],
     certificates: () => [{ identity: 'spiffe://td/ns/a/sa/b', notAfterMs: 5000 }],
     fills: () => [{ name: 'verdicts', size: 1, max: 4, droppedTotal: 3 }],
