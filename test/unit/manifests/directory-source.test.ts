@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DirectorySource, ManifestsMissing } from '#src/manifests/directory-source.ts';
 import { ObjectStore } from '#src/manifests/object-store.ts';
 import { parseManifest } from '#src/manifests/parse-manifest.ts';
@@ -145,13 +146,23 @@ test('DirectorySource: a file between truncate and write, or between unlink and 
 
 test('DirectorySource: a file that never holds still keeps what it said, is told, and holds up no other', async (t) => {
   const { directory, store, source, names } = await open(t, { 'a.yaml': namespace('a') });
-  let count = 0;
-  const writer = setInterval(() => void writeFile(join(directory, 'a.yaml'), `${namespace('x')}# ${count++}\n`), 10);
-  t.after(() => clearInterval(writer));
-  await writeFile(join(directory, 'b.yaml'), namespace('b'));
-  await source.rescan();
-  assert.deepEqual(names(), ['a', 'b']);
-  assert.match(store.problems()[0]?.reason ?? '', /changes all the time/);
+  let writing = true;
+  const writeAlways = async () => {
+    for (let count = 0; writing; count += 1) {
+      await writeFile(join(directory, 'a.yaml'), `${namespace('x')}# ${count}\n`);
+      await sleep(10);
+    }
+  };
+  const writer = writeAlways();
+  try {
+    await writeFile(join(directory, 'b.yaml'), namespace('b'));
+    await source.rescan();
+    assert.deepEqual(names(), ['a', 'b']);
+    assert.match(store.problems()[0]?.reason ?? '', /changes all the time/);
+  } finally {
+    writing = false;
+    await writer;
+  }
 });
 
 test('DirectorySource: starts from what an earlier run left, also without its directory, and not from nothing', async (t) => {
