@@ -36,6 +36,8 @@ interface FileText {
 
 // How often a file that changes on every look is looked at again before the rest goes on without it.
 const LOOKS_MAX = 20;
+// How long a file must have been empty before that is what it says.
+const EMPTIED_MS = 1000;
 
 /**
  * Keeps an object store at what a directory of YAML and JSON files says.
@@ -181,7 +183,11 @@ export class DirectorySource {
     }
     for (const [file, content] of now) {
       if (content !== undefined && this.#texts.get(file)?.text === content.text) keep(file);
-      else if (!this.#unsettled.has(file) || !isSame(this.#unsettled.get(file), content)) {
+      else if (
+        !this.#unsettled.has(file) ||
+        !isSame(this.#unsettled.get(file), content) ||
+        (content !== undefined && this.#isJustEmptied(content))
+      ) {
         unsettled.set(file, content);
         keep(file);
       } else if (content !== undefined)
@@ -189,6 +195,11 @@ export class DirectorySource {
     }
     this.#texts = next;
     this.#unsettled = unsettled;
+  }
+
+  /** A writer that truncates first may be kept from writing for far longer than one debounce. */
+  #isJustEmptied({ text, writtenNs }: FileContent): boolean {
+    return text === '' && Math.abs(this.#clock.nowMs() - Number(writtenNs / 1_000_000n)) < EMPTIED_MS;
   }
 
   #follow(directories: readonly string[]): void {

@@ -146,9 +146,9 @@ test('DirectorySource: a file between truncate and write, or between unlink and 
 
 test('DirectorySource: a file that never holds still keeps what it said, is told, and holds up no other', async (t) => {
   const { directory, store, source, names } = await open(t, { 'a.yaml': namespace('a') });
-  let writing = true;
+  const writing = new AbortController();
   const writeAlways = async () => {
-    for (let count = 0; writing; count += 1) {
+    for (let count = 0; !writing.signal.aborted; count += 1) {
       await writeFile(join(directory, 'a.yaml'), `${namespace('x')}# ${count}\n`);
       await sleep(10);
     }
@@ -160,7 +160,7 @@ test('DirectorySource: a file that never holds still keeps what it said, is told
     assert.deepEqual(names(), ['a', 'b']);
     assert.match(store.problems()[0]?.reason ?? '', /changes all the time/);
   } finally {
-    writing = false;
+    writing.abort();
     await writer;
   }
 });
