@@ -106,7 +106,10 @@ TEST("life: removing an identity ends its tunnels and their connections") {
   REQUIRE(client.valid() && server.valid());
   REQUIRE(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod2")}}).failed_index == -1);
   CHECK_EQ(Peek(client), "reset");
-  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "IDENTITY_REMOVED");
+  // One engine is both ends here, each on a worker of its own; whichever is told first ends it, and the other sees that.
+  const std::string ends = CodeName(mesh.Closed(kOutbound)) + " " + CodeName(mesh.Closed(kInbound));
+  CHECK(ends.find("IDENTITY_REMOVED") != std::string::npos);
+  CHECK_EQ(mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels).size(), 0u);
 }
 
 TEST("life: a released pod stops steering at once, drains, and is gone when its last connection ended") {
