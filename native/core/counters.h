@@ -54,7 +54,10 @@ namespace groundwire {
   X(kDnsTcpLimit, "dns_tcp_limit")                                                               \
   X(kDnsReplyFailed, "dns_reply_failed")                                                          \
   X(kLookedOn, "looked_on")                                                                       \
-  X(kLookedOnPaid, "looked_on_paid")
+  X(kLookedOnPaid, "looked_on_paid")                                                              \
+  X(kLimitTunnels, "limit_tunnels")                                                               \
+  X(kTunnelsProtocolError, "tunnels_protocol_error")                                              \
+  X(kHboneStreamsRefused, "hbone_streams_refused")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,
