@@ -57,7 +57,9 @@ namespace groundwire {
   X(kLookedOnPaid, "looked_on_paid")                                                              \
   X(kLimitTunnels, "limit_tunnels")                                                               \
   X(kTunnelsProtocolError, "tunnels_protocol_error")                                              \
-  X(kHboneStreamsRefused, "hbone_streams_refused")
+  X(kHboneStreamsRefused, "hbone_streams_refused")                                                \
+  X(kVerdictReaskRetried, "verdict_reask_retried")                                                \
+  X(kForgedSource, "forged_source")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,
