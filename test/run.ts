@@ -4,8 +4,8 @@
 //
 //   presubmit  format, lint, types, generated code, unit tests (the layering test is one): under two minutes, no root
 //   unit       test/unit
-//   native     C++ tests: plain, AddressSanitizer and UBSan, ThreadSanitizer; then the addon's tests
-//   bpf        the eBPF programs in the kernel (root)
+//   native     C++ tests, those of the eBPF programs in the kernel among them (root): plain, AddressSanitizer and
+//              UBSan, ThreadSanitizer; then the addon's tests
 //   mesh       whole agents in network namespaces (root)
 //   docs       every command that the documents show
 //   fuzz       each fuzz target for a short while
@@ -36,7 +36,6 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   unit: () => runNodeTests(testFiles(root, 'test/unit/**/*.test.ts'), quick),
   native: () => runNative(skipsFail, command),
   addon: () => runPrivilegedTests(testFiles(root, 'test/native/**/*.test.ts'), patient),
-  bpf: () => runPrivilegedTests(testFiles(root, 'test/bpf/**/*.test.ts'), patient),
   mesh: () => runPrivilegedTests(testFiles(root, 'test/mesh/**/*.test.ts'), patient),
   docs: () => runPrivilegedTests(testFiles(root, 'test/docs/**/*.test.ts'), patient),
   fuzz: () => runFuzz(command),
@@ -46,7 +45,6 @@ const MODES: Readonly<Record<string, readonly string[]>> = {
   presubmit: ['format', 'lint', 'types', 'gen', 'unit'],
   unit: ['unit'],
   native: ['native', 'addon'],
-  bpf: ['bpf'],
   mesh: ['mesh'],
   docs: ['docs'],
   fuzz: ['fuzz'],
