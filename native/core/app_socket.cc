@@ -44,6 +44,11 @@ AppSocket::Result AppSocket::Send(const uint8_t* data, size_t size, size_t* sent
     const Result result = SendNow(data, size, sent);
     if (result != Result::kBlocked) return result;
   }
+  if (kept_offset_ >= kept()) {
+    // A reader that never catches up never empties this: what it took is dropped once it outweighs what is moved.
+    kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(kept_offset_));
+    kept_offset_ = 0;
+  }
   kept_.insert(kept_.end(), data + *sent, data + size);
   return Result::kBlocked;
 }

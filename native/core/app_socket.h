@@ -32,6 +32,8 @@ class AppSocket {
 
   bool readable() const { return readable_; }
   size_t kept() const { return kept_.size() - kept_offset_; }
+  /// The memory behind it.
+  size_t kept_capacity() const { return kept_.capacity(); }
   bool ended() const { return end_received_; }
   bool finished_sending() const { return fin_sent_; }
   void Close() { fd_.Reset(); }
