@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <set>
 
 #include "bpf_link.h"
@@ -323,11 +324,14 @@ Status CapturedPod::CloseUncaptured(const std::vector<TcpPair>& connections) {
   if (!sockets.ok()) return sockets.status();
   auto netlink = NetlinkSocket::Open(netns_.get(), NETLINK_SOCK_DIAG);
   if (!netlink.ok()) return netlink.status();
+  Status first = Status::Ok();
   for (const DiagSocket& socket : sockets.value()) {
     if (!wanted.contains(key(socket.pair))) continue;
-    if (Status done = DestroyTcpConnection(netlink.value(), socket); !done.ok()) return done;
+    // One that cannot be closed must not keep the others open.
+    Status done = DestroyTcpConnection(netlink.value(), socket);
+    if (first.ok()) first = std::move(done);
   }
-  return Status::Ok();
+  return first;
 }
 
 Status CapturedPod::StopSteering() {
@@ -346,6 +350,39 @@ Status CapturedPod::Release() {
     return put_back;
   }
   return RemovePins(Directory());
+}
+
+bool IsNetnsOf(int netns_fd, const mesh_pod_state& state) {
+  auto probe = SocketInNetns(netns_fd, AF_INET, SOCK_DGRAM);
+  if (!probe.ok()) return false;
+  const auto cookie = NetnsCookie(probe.value().get());
+  return cookie.ok() && cookie.value() == state.pod.netns_cookie;
+}
+
+/// The namespace of a pod whose path nobody remembers: a named one, or one that a process is in.
+/// Invalid when it is gone.
+UniqueFd FindNetns(const mesh_pod_state& state) {
+  const std::pair<const char*, const char*> places[] = {{"/run/netns", ""}, {"/proc", "/ns/net"}};
+  for (const auto& [parent, below] : places) {
+    std::error_code error;
+    std::filesystem::directory_iterator entry(parent, error);
+    for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+      const std::string path = entry->path().string() + below;
+      struct stat info = {};
+      if (stat(path.c_str(), &info) != 0 || info.st_ino != state.netns_inode) continue;
+      auto netns = OpenNetns(path);
+      if (netns.ok() && IsNetnsOf(netns.value().get(), state)) return std::move(netns.value());
+    }
+  }
+  return {};
+}
+
+/// What a release or a capture that was cut off has left in the pod's namespace, if that lives.
+Status UndoLeftOver(const mesh_pod_state& state) {
+  const UniqueFd netns = FindNetns(state);
+  if (!netns.valid()) return Status::Ok();
+  if (Status removed = RemoveRoutes(netns.get(), state.pod); !removed.ok()) return removed;
+  return SetSysctls(netns.get(), state.sysctls_changed, false);
 }
 
 }  // namespace
@@ -387,7 +424,11 @@ size_t SweepPods(const NodeState& node) {
       kept.insert(state.value().pod.netns_cookie);
       continue;
     }
-    if (state.ok()) (void)CloseGate(node, state.value().pod);
+    if (state.ok()) {
+      (void)CloseGate(node, state.value().pod);
+      // The record stays as long as what it records: the next agent tries again.
+      if (!UndoLeftOver(state.value()).ok()) continue;
+    }
     if (RemovePins(directory).ok()) ++swept;
   }
   std::vector<mesh_pod> stale;

@@ -215,6 +215,23 @@ TEST("lifecycle: pins of a pod whose namespace is gone are swept") {
   CHECK_EQ(Footprint(), before);
 }
 
+TEST("lifecycle: a release that was cut off is finished by the next agent") {
+  const std::string before = Footprint();
+  Running agent = OtherAgent();
+  WaitCaptured();
+  agent.Kill();
+  agent.Wait();
+  // As far as StopSteering came: the program is off, rules and sysctls are there.
+  std::string directory = PinDirectory();
+  directory.replace(directory.find("node.one"), 8, "node+one");
+  CHECK(std::filesystem::remove(directory + "/pods/pod+a/link_steer"));
+  {
+    auto node = NodeCapture::Open(NodeOptions());
+    CHECK(node.ok());
+  }
+  CHECK_EQ(Footprint(), before);
+}
+
 TEST("lifecycle: a listener of the wrong kind drops instead of passing") {
   Captured world;
   REQUIRE(world.ok());
