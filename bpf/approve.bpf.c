@@ -51,7 +51,8 @@ static __always_inline int approve(struct bpf_sock_ops *ctx, const struct mesh_a
 
 	if (bpf_map_update_elem(&mesh_approvals, tuple, &value, BPF_ANY))
 		return mesh_exit(MESH_COUNTER_APPROVE_MAP_FULL, 1);
-	bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+	/* Added to those that other sockops programs of the socket have asked for. */
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 	return mesh_exit(counter, 1);
 }
 
@@ -61,7 +62,7 @@ static __always_inline int follow(struct bpf_sock_ops *ctx, const struct mesh_ap
 	switch (ctx->op) {
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 		if (ctx->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_STATE_CB_FLAG)
-			bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG |
+			bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags |
 							       BPF_SOCK_OPS_RTT_CB_FLAG);
 		return mesh_exit(MESH_COUNTER_APPROVE_OTHER_EVENT, 1);
 	case BPF_SOCK_OPS_STATE_CB:
@@ -73,7 +74,9 @@ static __always_inline int follow(struct bpf_sock_ops *ctx, const struct mesh_ap
 	default:
 		return mesh_exit(MESH_COUNTER_APPROVE_OTHER_EVENT, 1);
 	}
-	bpf_sock_ops_cb_flags_set(ctx, 0);
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags &
+					       ~(BPF_SOCK_OPS_STATE_CB_FLAG |
+						 BPF_SOCK_OPS_RTT_CB_FLAG));
 	bpf_map_delete_elem(&mesh_approvals, tuple);
 	return mesh_exit(MESH_COUNTER_APPROVE_FORGOTTEN, 1);
 }
