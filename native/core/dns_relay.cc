@@ -18,9 +18,11 @@ namespace {
 
 constexpr uint32_t kQueriesPerPodMax = 512;
 constexpr size_t kTcpClientsMax = 1024;
+constexpr uint32_t kTcpClientsPerPodMax = 64;
 constexpr uint64_t kQueryTimeoutMs = 5000;
 constexpr uint64_t kTcpIdleMs = 30000;
 constexpr int kDatagramsPerEvent = 64;
+constexpr int kTcpStepsPerTurn = 64;  // a read or a message is one
 constexpr size_t kDatagramMax = 4096;  // EDNS sizes in use stay below this
 
 /// The address that was asked (IP_PKTINFO, IPV6_RECVPKTINFO of the listener).
@@ -117,7 +119,12 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
     socket_.NoteEvents(events);
     size_t sent = 0;
     if ((events & EPOLLERR) != 0 || socket_.SendKept(&sent) == AppSocket::Result::kReset) return End();
-    Receive();
+    if (!waiting_) Receive();
+  }
+  /// The turn that it waited for has come, or room for another query.
+  void Resume() {
+    waiting_ = false;
+    if (socket_.open()) Receive();
   }
   void Reply(std::span<const uint8_t> message) {
     const std::vector<uint8_t> frame = WithLength(message);
@@ -134,27 +141,45 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
  private:
   static constexpr size_t kKeptMax = 256 * 1024;
 
+  /// So much a turn that one client cannot keep the worker from the others; what is left stays with the kernel.
   void Receive() {
-    std::array<uint8_t, kDatagramMax> bytes{};
-    for (;;) {
-      size_t size = bytes.size();
-      const AppSocket::Result result = socket_.Receive(bytes.data(), &size);
-      if (result == AppSocket::Result::kBlocked) return;
-      if (result != AppSocket::Result::kOk) return End();
-      RestartIdle();
-      frames_.Append({bytes.data(), size});
-      while (auto message = frames_.Next()) {
-        Query query;
-        query.pod = pod_;
-        query.transport = msg::DnsTransport::kTcp;
-        query.source = source_;
-        query.server = server_;
-        query.message = std::move(*message);
-        query.tcp_client = id_;
-        relay_->Ask(std::move(query));
-        if (!socket_.open()) return;
+    for (int step = 0; step < kTcpStepsPerTurn; ++step) {
+      if (!relay_->HasRoom(pod_->id)) return Wait();
+      if (auto message = frames_.Next()) {
+        Ask(std::move(*message));
+      } else if (!ReadMore()) {
+        return;
       }
     }
+    Wait();
+    relay_->ResumeWaiting();
+  }
+  bool ReadMore() {
+    std::array<uint8_t, kDatagramMax> bytes;
+    size_t size = bytes.size();
+    const AppSocket::Result result = socket_.Receive(bytes.data(), &size);
+    if (result == AppSocket::Result::kBlocked) return false;
+    if (result != AppSocket::Result::kOk) {
+      End();
+      return false;
+    }
+    RestartIdle();
+    frames_.Append({bytes.data(), size});
+    return true;
+  }
+  void Ask(std::vector<uint8_t> message) {
+    Query query;
+    query.pod = pod_;
+    query.transport = msg::DnsTransport::kTcp;
+    query.source = source_;
+    query.server = server_;
+    query.message = std::move(message);
+    query.tcp_client = id_;
+    relay_->Ask(std::move(query));
+  }
+  void Wait() {
+    waiting_ = true;
+    relay_->waiting_.push_back(id_);
   }
   void RestartIdle() {
     EventLoop* loop = relay_->worker_->loop();
@@ -173,6 +198,7 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
   const SocketAddress server_;
   AppSocket socket_;
   DnsFrames frames_;
+  bool waiting_ = false;  // it is in the relay's list
   EventLoop::TimerId idle_{};
 };
 
@@ -183,7 +209,8 @@ DnsRelay::~DnsRelay() = default;
 void DnsRelay::AddPod(const std::shared_ptr<const Pod>& pod) {
   if (!pod->dns_udp.valid()) return;
   auto listener = std::make_unique<UdpListener>(this, pod);
-  if (listener->Start()) listeners_[pod->id] = std::move(listener);
+  if (!listener->Start()) return worker_->counters().Add(Counter::kDnsWatchFailed);
+  listeners_[pod->id] = std::move(listener);
 }
 
 void DnsRelay::RemovePod(uint32_t pod) {
@@ -210,24 +237,48 @@ void DnsRelay::CloseAll() {
   listeners_.clear();
   while (!queries_.empty()) Finish(queries_.begin()->first, {});
   tcp_clients_.clear();
+  tcp_clients_of_pod_.clear();
+  waiting_.clear();
 }
 
 void DnsRelay::AcceptTcp(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source) {
-  if (tcp_clients_.size() >= kTcpClientsMax) {
+  const auto of_pod = tcp_clients_of_pod_.find(pod->id);
+  const bool pod_full = of_pod != tcp_clients_of_pod_.end() && of_pod->second >= kTcpClientsPerPodMax;
+  if (pod_full || tcp_clients_.size() >= kTcpClientsMax) {
     worker_->counters().Add(Counter::kDnsTcpLimit);
     return CloseWithReset(&fd);
   }
   const uint64_t id = ++sequence_;
   auto client = std::make_unique<TcpClient>(this, id, pod, std::move(fd), source);
-  if (client->Start()) tcp_clients_[id] = std::move(client);
+  if (!client->Start()) {
+    client->Stop();
+    return worker_->counters().Add(Counter::kDnsWatchFailed);
+  }
+  tcp_clients_[id] = std::move(client);
+  ++tcp_clients_of_pod_[pod->id];
+}
+
+bool DnsRelay::HasRoom(uint32_t pod) const {
+  const auto of_pod = queries_of_pod_.find(pod);
+  return of_pod == queries_of_pod_.end() || of_pod->second < kQueriesPerPodMax;
+}
+
+void DnsRelay::ResumeWaiting() {
+  if (waiting_.empty() || std::exchange(resuming_, true)) return;
+  worker_->loop()->Defer([this] {
+    resuming_ = false;
+    const std::vector<uint64_t> waited = std::exchange(waiting_, {});
+    for (const uint64_t id : waited) {
+      if (const auto client = tcp_clients_.find(id); client != tcp_clients_.end()) client->second->Resume();
+    }
+  });
 }
 
 void DnsRelay::Ask(Query query) {
   if (query.message.size() < kDnsHeaderBytes) return worker_->counters().Add(Counter::kDnsMalformed);
   worker_->counters().Add(Counter::kDnsQueries);
-  uint32_t& of_pod = queries_of_pod_[query.pod->id];
-  if (of_pod >= kQueriesPerPodMax) return worker_->counters().Add(Counter::kDnsQueueFull);
-  ++of_pod;
+  if (!HasRoom(query.pod->id)) return worker_->counters().Add(Counter::kDnsQueueFull);
+  ++queries_of_pod_[query.pod->id];
   const uint64_t id = worker_->NextConnectionId();
   msg::DnsQuery event{id,           query.pod->id, query.transport, query.source,
                       query.server, query.message};
@@ -273,6 +324,7 @@ void DnsRelay::Finish(uint64_t id, std::span<const uint8_t> answer) {
   worker_->loop()->Cancel(&query.deadline);
   const auto of_pod = queries_of_pod_.find(query.pod->id);
   if (--of_pod->second == 0) queries_of_pod_.erase(of_pod);
+  ResumeWaiting();
   if (query.forward) {
     query.forward->Stop();
     worker_->loop()->Discard(std::move(query.forward));
@@ -296,7 +348,10 @@ void DnsRelay::ReplyUdp(const Query& query, std::span<const uint8_t> answer) {
 
 void DnsRelay::EraseTcpClient(uint64_t id) {
   auto node = tcp_clients_.extract(id);
-  if (!node.empty()) worker_->loop()->Discard(std::move(node.mapped()));
+  if (node.empty()) return;
+  const auto of_pod = tcp_clients_of_pod_.find(node.mapped()->pod().id);
+  if (--of_pod->second == 0) tcp_clients_of_pod_.erase(of_pod);
+  worker_->loop()->Discard(std::move(node.mapped()));
 }
 
 }  // namespace groundwire

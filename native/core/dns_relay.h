@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a DNS query of a captured pod.
 //
-//   1. datagram, or message on a TCP connection    too short: dns_malformed, dropped; too many TCP connections: reset
-//   2. DnsQuery to TypeScript                      bound of the pod reached: dns_queue_full, dropped (the client retries)
+//   1. datagram, or message on a TCP connection    too short: dns_malformed, dropped; too many TCP connections: dns_tcp_limit, reset
+//   2. DnsQuery to TypeScript                      bound of the pod reached: TCP waits unread; datagrams are dropped,
+//                                                  dns_queue_full (the client retries)
 //   3. DnsAnswer                                   none in 5 s: dns_timeouts, SERVFAIL
 //      with a message: that is the answer
 //      empty: to the upstream resolvers            none answers: dns_forward_failed, SERVFAIL
@@ -54,6 +55,10 @@ class DnsRelay {
   };
 
   void Ask(Query query);
+  /// Whether the pod may have one more query under way.
+  bool HasRoom(uint32_t pod) const;
+  /// At the end of the turn, the TCP clients that wait go on.
+  void ResumeWaiting();
   void Forward(uint64_t id, Query* query);
   /// Takes the query off the books and, unless `answer` is empty, sends it.
   void Finish(uint64_t id, std::span<const uint8_t> answer);
@@ -67,6 +72,9 @@ class DnsRelay {
   std::unordered_map<uint32_t, uint32_t> queries_of_pod_;
   std::unordered_map<uint32_t, std::unique_ptr<UdpListener>> listeners_;
   std::unordered_map<uint64_t, std::unique_ptr<TcpClient>> tcp_clients_;
+  std::unordered_map<uint32_t, uint32_t> tcp_clients_of_pod_;
+  std::vector<uint64_t> waiting_;  // TCP clients that have stopped reading
+  bool resuming_ = false;
 };
 
 }  // namespace groundwire

@@ -2,6 +2,9 @@
 // DNS of a captured pod through the whole engine, over UDP and TCP.
 #include <sys/socket.h>
 
+#include <atomic>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "check.h"
@@ -65,6 +68,51 @@ TEST("dns: several queries on one TCP connection") {
   agent.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, AnswerTo(q.message)}; });
   const UniqueFd client = ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp)));
   for (int i = 0; i < 3; ++i) CHECK(AskTcp(client, kQuery) == AnswerTo(kQuery));
+}
+
+TEST("dns: a client that sends without an end leaves the worker to others, and gets every answer") {
+  std::atomic<bool> answering{false};
+  TestAgent agent([](EngineOptions* options) { options->worker_threads = 1; });
+  agent.AddPod(1, true);
+  agent.AddPod(2, true);
+  // Nobody answers pod 1 at first: its bound of 512 is reached, and the rest waits unread.
+  agent.SetDnsRule([&](const msg::DnsQuery& q) -> std::optional<msg::DnsAnswer> {
+    if (q.pod == 1 && !answering) return std::nullopt;
+    return msg::DnsAnswer{q.query, AnswerTo(q.message)};
+  });
+  const UniqueFd client = ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp)));
+  const std::vector<uint8_t> frame = WithLength(kQuery);
+  std::string frames;
+  for (int i = 0; i < 1000; ++i) frames.append(frame.begin(), frame.end());
+  REQUIRE(SendAll(client, frames));
+  CHECK(TestAgent::Eventually([&] { return agent.Counter("dns_queries") == 512; }));
+  CHECK(AskUdp(&agent, 2, kQuery) == AnswerTo(kQuery));
+  CHECK_EQ(agent.Counter("dns_queries"), 513u);
+  answering = true;
+  // The first 512 end with SERVFAIL when their time is over; then the other 488 are read and answered.
+  CHECK(TestAgent::Eventually([&] { return agent.Counter("dns_answered") == 489; }));
+  CHECK_EQ(agent.Counter("dns_timeouts"), 512u);
+  CHECK_EQ(agent.Counter("dns_queue_full"), 0u);
+  const size_t refusals = 512 * (MakeServfail(kQuery)->size() + 2);
+  const size_t answers = 488 * (AnswerTo(kQuery).size() + 2);
+  CHECK_EQ(ReceiveUpTo(client, refusals + answers).size(), refusals + answers);
+}
+
+TEST("dns: one pod's TCP connections are bounded, another pod's are not touched") {
+  TestAgent agent([](EngineOptions* options) { options->worker_threads = 1; });
+  agent.AddPod(1, true);
+  agent.AddPod(2, true);
+  agent.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, AnswerTo(q.message)}; });
+  const SocketAddress server = At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp));
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 64; ++i) clients.push_back(ConnectTo(server));
+  for (const UniqueFd& client : clients) CHECK(AskTcp(client, kQuery) == AnswerTo(kQuery));
+  CHECK_EQ(Peek(ConnectTo(server)), "reset");
+  CHECK_EQ(agent.Counter("dns_tcp_limit"), 1u);
+  CHECK(AskTcp(ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(2).dns_tcp))), kQuery) == AnswerTo(kQuery));
+  // One that ends makes room for one.
+  clients.pop_back();
+  CHECK(TestAgent::Eventually([&] { return AskTcp(ConnectTo(server), kQuery) == AnswerTo(kQuery); }));
 }
 
 TEST("dns: an empty answer is forwarded; with no resolver the client is told at once") {
