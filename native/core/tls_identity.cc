@@ -57,14 +57,18 @@ Bio ReadOnlyBio(const std::vector<uint8_t>& bytes) {
   return Bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
 }
 
+/// Empty when any block is damaged: half of a chain or of the roots must not pass for the whole.
 std::vector<Certificate> ParseCertificates(const std::vector<uint8_t>& pem) {
   std::vector<Certificate> certificates;
   const Bio bio = ReadOnlyBio(pem);
+  ERR_clear_error();
   while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
     certificates.emplace_back(certificate);
   }
-  // The end of the input is reported as an error too.
-  ERR_clear_error();
+  // The end of the input is reported as an error too; any other stays for the caller to tell.
+  const unsigned long error = ERR_peek_last_error();
+  if (ERR_GET_LIB(error) != ERR_LIB_PEM || ERR_GET_REASON(error) != PEM_R_NO_START_LINE) return {};
+  if (!certificates.empty()) ERR_clear_error();
   return certificates;
 }
 

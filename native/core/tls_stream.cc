@@ -135,6 +135,8 @@ int TlsStream::ReadSocket(char* buffer, int size) {
     errno = EAGAIN;
     return -1;
   }
+  // An end of stream sets no errno, and Fail must not report somebody else's.
+  errno = 0;
   const ssize_t count = recv(fd_, buffer, static_cast<size_t>(size), 0);
   // A short read has emptied the socket: the next bytes make a new edge, so the call that would say EAGAIN is saved.
   // Not after a hang-up, whose end of stream comes without an edge of its own.
@@ -147,6 +149,11 @@ StreamState TlsStream::Write(const uint8_t* data, size_t size) {
   while (written < size) {
     size_t count = 0;
     ERR_clear_error();
+    // The write right after it sends the KeyUpdate; partial writes are on, so each write is one record.
+    if (records_++ >= records_per_key_) {
+      records_ = 1;
+      (void)SSL_key_update(ssl_, SSL_KEY_UPDATE_REQUESTED);
+    }
     const int result = SSL_write_ex(ssl_, data + written, size - written, &count);
     if (result != 1) {
       // The record layer takes everything (TakeRecords), so this is never merely "blocked".

@@ -36,6 +36,8 @@ class TlsStream final : public ByteStream {
   ErrorCode error() const override { return error_; }
   const std::string& error_detail() const override { return check_.detail; }
 
+  /// Records written with one key before the next is agreed on, far below what AES-GCM allows (RFC 8446 5.5).
+  void set_records_per_key(uint64_t records) { records_per_key_ = records; }
   const TlsIdentity& identity() const { return *identity_; }
   const std::string& peer() const { return check_.peer; }
   uint64_t peer_not_after_ms() const { return check_.peer_not_after_ms; }
@@ -58,6 +60,8 @@ class TlsStream final : public ByteStream {
   size_t batched_ = 0;
   std::vector<uint8_t> unsent_;
   size_t unsent_offset_ = 0;
+  uint64_t records_per_key_ = uint64_t{1} << 23;
+  uint64_t records_ = 0;  // written with the present key
   bool read_blocked_ = false;
   bool hang_up_ = false;
   bool end_ = false;

@@ -126,6 +126,92 @@ TEST("tls: an identity without the certificate's name, or with half of a key, is
   CHECK_EQ(MakeTlsIdentity(rootless, 1).status().op, "parse trust roots");
 }
 
+TEST("tls: after enough records both directions get new keys") {
+  const TestAuthority authority("root");
+  int ends[2] = {};
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+  const UniqueFd client_end(ends[0]);
+  const UniqueFd server_end(ends[1]);
+  const auto identity = Make(authority.Sign(kWeb));
+  PeerCheck client_check;
+  client_check.trust_domain = "cluster.local";
+  const std::unique_ptr<SSL, decltype(&SSL_free)> client(SSL_new(identity->client.get()), SSL_free);
+  AttachPeerCheck(client.get(), &client_check);
+  SSL_set_fd(client.get(), client_end.get());
+  SSL_set_connect_state(client.get());
+  struct Updates {
+    int received = 0;
+    int sent = 0;
+  } updates;
+  SSL_set_msg_callback(client.get(), [](int sent, int, int type, const void* data, size_t size, SSL*, void* user) {
+    if (type != SSL3_RT_HANDSHAKE || size == 0 || *static_cast<const uint8_t*>(data) != SSL3_MT_KEY_UPDATE) return;
+    ++(sent != 0 ? static_cast<Updates*>(user)->sent : static_cast<Updates*>(user)->received);
+  });
+  SSL_set_msg_callback_arg(client.get(), &updates);
+  ThreadScratch scratch;
+  PeerCheck server_check;
+  server_check.trust_domain = "cluster.local";
+  TlsStream server(server_end.get(), TlsStream::Role::kServer, Make(authority.Sign(kDb)), server_check, &scratch);
+  server.set_records_per_key(4);
+  StreamState state = StreamState::kBlocked;
+  for (int i = 0; i < 6; ++i) {
+    (void)SSL_do_handshake(client.get());
+    server.NotifyReadable(false);
+    if (state == StreamState::kBlocked) state = server.Handshake();
+  }
+  REQUIRE(state == StreamState::kOk);
+  for (int i = 0; i < 13; ++i) {
+    CHECK(server.Write(reinterpret_cast<const uint8_t*>("down"), 4) == StreamState::kOk);
+    CHECK(server.Flush() == StreamState::kOk);
+    char down[8] = {};
+    REQUIRE(SSL_read(client.get(), down, sizeof down) == 4);
+    CHECK_EQ(std::string(down), "down");
+    REQUIRE(SSL_write(client.get(), "up", 2) == 2);
+    server.NotifyReadable(false);
+    uint8_t up[8] = {};
+    CHECK_EQ(server.Read(up, sizeof up).size, 2u);
+  }
+  CHECK_EQ(updates.received, 3);  // before the records 5, 9 and 13
+  CHECK_EQ(updates.sent, 3);
+}
+
+TEST("tls: a damaged block refuses the whole list") {
+  const TestAuthority authority("root");
+  const TestAuthority other("other");
+  msg::SetIdentity command = authority.Sign(kWeb);
+  std::vector<uint8_t> second = other.root_pem();
+  const auto append = [](std::vector<uint8_t>* list, const std::vector<uint8_t>& more) {
+    list->insert(list->end(), more.begin(), more.end());
+  };
+  append(&command.trust_roots_pem, second);
+  append(&command.certificate_chain_pem, second);
+  CHECK(MakeTlsIdentity(command, 1).ok());
+  second[second.size() / 2] = '!';
+  msg::SetIdentity roots = command;
+  append(&roots.trust_roots_pem, second);
+  CHECK_EQ(MakeTlsIdentity(roots, 1).status().op, "parse trust roots");
+  msg::SetIdentity chain = command;
+  append(&chain.certificate_chain_pem, second);
+  CHECK_EQ(MakeTlsIdentity(chain, 1).status().op, "parse certificate chain");
+}
+
+TEST("tls: a peer that leaves in the handshake is not blamed on an older errno") {
+  const TestAuthority authority("root");
+  int ends[2] = {};
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+  UniqueFd client_end(ends[0]);
+  const UniqueFd server_end(ends[1]);
+  ThreadScratch scratch;
+  PeerCheck check;
+  check.trust_domain = "cluster.local";
+  TlsStream server(server_end.get(), TlsStream::Role::kServer, Make(authority.Sign(kDb)), check, &scratch);
+  client_end.Reset();
+  server.NotifyReadable(true);
+  errno = ENOENT;
+  CHECK(server.Handshake() == StreamState::kError);
+  CHECK_EQ(server.error_detail(), "peer closed the connection");
+}
+
 TEST("tls: a client without a certificate is refused") {
   const TestAuthority authority("root");
   int ends[2] = {};
