@@ -153,7 +153,7 @@ int EventLoop::Wait(epoll_event* events, int wait_max_ms) {
     }
     sched_yield();
     const uint64_t after = MonotonicUs();
-    look_on_.NoteYield(after - now);
+    look_on_.NoteYield(after, after - now);
     now = after;
   }
   return epoll_wait(epoll_.get(), events, kEventsPerTurn, WaitMs(wait_max_ms));

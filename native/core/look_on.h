@@ -20,11 +20,7 @@ class LookOn {
 
   /// Bytes went towards whoever will answer.
   void NoteRequest(uint64_t now_us, size_t size) {
-    if (size > kRequestBytesMax || estimate_us_ > max_us_) return;
-    if (busy_ > 0) {
-      --busy_;
-      return;
-    }
+    if (size > kRequestBytesMax || estimate_us_ > max_us_ || now_us < busy_until_us_) return;
     until_us_ = now_us + std::min<uint64_t>(max_us_, estimate_us_ * 2 + kSlackUs);
   }
 
@@ -37,10 +33,10 @@ class LookOn {
   }
 
   /// Giving the processor away took that long: somebody else has work for it.
-  void NoteYield(uint64_t taken_us) {
+  void NoteYield(uint64_t now_us, uint64_t taken_us) {
     if (taken_us < kBusyYieldUs) return;
     until_us_ = 0;
-    busy_ = kBusyRequests;
+    busy_until_us_ = now_us + kBusyUs;
   }
 
   uint64_t until_us() const { return until_us_; }
@@ -49,14 +45,15 @@ class LookOn {
   // More than this is bulk: its answer, if any, follows the last of many blocks.
   static constexpr size_t kRequestBytesMax = 16 * 1024;
   static constexpr uint64_t kSlackUs = 20;
-  // Longer than any handler that answers a small request by itself; a scheduler's slice is milliseconds.
-  static constexpr uint64_t kBusyYieldUs = 500;
-  static constexpr uint32_t kBusyRequests = 16;
+  // Longer than most handlers of a small request; a scheduler's slice is milliseconds.
+  static constexpr uint64_t kBusyYieldUs = 200;
+  // On a busy machine who gives the processor away waits for it longer than who is woken.
+  static constexpr uint64_t kBusyUs = 1000000;
 
   uint32_t max_us_;
   uint64_t estimate_us_ = 0;
   uint64_t until_us_ = 0;
-  uint32_t busy_ = 0;
+  uint64_t busy_until_us_ = 0;
 };
 
 /// One connection's part in it: when its last request passed.

@@ -310,10 +310,12 @@ TEST("look-on: follows the answers' delay, and none for bulk, slow answers or a 
 
   LookOn busy(200);
   busy.NoteRequest(1000, 64);
-  busy.NoteYield(5000);
+  busy.NoteYield(6000, 5000);
   CHECK_EQ(busy.until_us(), 0u);
-  busy.NoteRequest(7000, 64);
+  busy.NoteRequest(900000, 64);
   CHECK_EQ(busy.until_us(), 0u);
+  busy.NoteRequest(1900000, 64);
+  CHECK(busy.until_us() > 1900000);
 }
 
 TEST("proof table: the newest proof counts, an older one does not take it back") {
