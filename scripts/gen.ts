@@ -3,6 +3,7 @@
 // Writes every generated file of the repository, or, with --check, names those that differ from what would be written.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { COMMANDS } from '../src/commands/commands.ts';
 import { renderConfigDocs } from '../src/config/render.ts';
 import { renderErrorDocs } from './gen-docs.ts';
 import { generateErrorCode } from './gen-error-code.ts';
@@ -36,7 +37,7 @@ const files: GeneratedFile[] = [
   ...generateErrorCode(),
   generateLayout(readFileSync(join(root, 'bpf/mesh_abi.h'), 'utf8')),
   renderErrorDocs(),
-  { path: 'docs/config.md', content: renderConfigDocs() },
+  { path: 'docs/config.md', content: renderConfigDocs(await Promise.all(COMMANDS.map((one) => one.load()))) },
 ];
 const stale = files.filter((file) => !isCurrent(file));
 if (!check) stale.forEach(write);

@@ -28,7 +28,9 @@ import { PodCaptures } from './pods/pod-captures.ts';
 import { FlowLabelTable } from './telemetry/flow-labels.ts';
 import type { Logger } from './telemetry/logger.ts';
 
-export type AgentConfig = Config<'node' | 'upstream' | 'engine' | 'pods' | 'mesh' | 'api' | 'log'>;
+export type AgentConfig = Config<
+  'node' | 'state' | 'upstream' | 'kernel' | 'engine' | 'pods' | 'exit' | 'mesh' | 'api' | 'log' | 'accessLog'
+>;
 
 export type OpenEngine = (options: EngineOptions) => EnginePort;
 
@@ -72,7 +74,7 @@ async function openParts(
   const place = await openPlace(config, log, closers, signal);
 
   // From here to the subscription nothing awaits: what the engine says in its first turn must find its listener.
-  const engine = openEngine(engineOptions(config.engine, config.mesh.trustDomain, place.home, place.resolvers));
+  const engine = openEngine(engineOptions(config, place.home, place.resolvers));
   closers.add('engine', () => engine.close());
   const mesh = new MeshStore();
   const labels = new FlowLabelTable();
@@ -99,7 +101,7 @@ async function openParts(
   await openApi(config, log, { ...sources, place, telemetry, restored }, closers);
   // Who waits for the end of a pod hears of it from the API, so that goes after the pods.
   closers.add('traffic', () => drain(engine, config.engine.drainDeadlineMs, clock));
-  if (!config.pods.keepOnExit) closers.add('pods of this node', () => pods.pods.removeAll());
+  if (!config.exit.keepPods) closers.add('pods of this node', () => pods.pods.removeAll());
   signal.throwIfAborted();
   const { control } = config.upstream;
   log.info('configuration in effect', describeConfig(config));

@@ -28,6 +28,10 @@ function renderOverview(): string {
     'Usage: groundwire COMMAND [OPTIONS]\n',
     'Commands:',
     ...COMMANDS.map((one) => `  ${one.name.padEnd(width)}${one.summary}`),
+    '\nExamples:',
+    '  sudo groundwire doctor',
+    '  sudo groundwire up --manifests ./manifests',
+    '  sudo groundwire run --namespace shop --name web -- python3 -m http.server 80',
     '\n`groundwire COMMAND --help` says more and gives examples.',
   ].join('\n');
 }
@@ -35,6 +39,7 @@ function renderOverview(): string {
 async function main(argv: readonly string[]): Promise<ExitCode> {
   const [name = 'help', ...words] = argv;
   if (name === 'help' || name === '--help' || name === '-h') {
+    if (words[0]?.startsWith('-') === false) return main([...words, '--help']);
     io.print(renderOverview());
     return argv.length === 0 ? EXIT.usage : EXIT.ok;
   }

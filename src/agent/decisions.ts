@@ -42,7 +42,7 @@ export interface DecisionsParts {
 
 /** Answers the engine from here on; to be called in the turn in which it was opened, so that no event is missed. */
 export function openDecisions(
-  config: Config<'engine' | 'mesh' | 'pods' | 'log'>,
+  config: Config<'engine' | 'mesh' | 'pods' | 'accessLog'>,
   log: Logger,
   { engine, mesh, captures, labels, metrics, clock }: DecisionsParts,
   closers: Closers,
@@ -79,7 +79,7 @@ export function openDecisions(
     dialogue.onEvents(events);
     for (const event of events) {
       captures.onEvent(event);
-      if (event.kind === 'ConnectionClosed' && config.log.access) logConnection(accessLog, event);
+      if (event.kind === 'ConnectionClosed' && config.accessLog.enabled) logConnection(accessLog, event);
     }
   });
   sweepLabels(labels, mesh, clock, closers);

@@ -31,14 +31,14 @@ export interface DiscoveryParts {
 
 /** Nothing is asked for before `xds.open`. */
 export function openDiscovery(
-  config: Config<'node' | 'mesh'>,
+  config: Config<'node' | 'state' | 'mesh'>,
   log: Logger,
   { controlPlane, mesh, address, metrics, clock }: DiscoveryParts,
   closers: Closers,
 ): Discovery {
   const node = config.node.name;
   const cache = new ConfigCache({
-    path: join(config.node.stateDirectory, node, 'config.cache'),
+    path: join(config.state.directory, node, 'config.cache'),
     clock,
     log: log.child('cache'),
   });

@@ -29,7 +29,7 @@ export interface Place {
 
 /** Takes the node: lock, cgroups, forwarding; and clears away what a previous run left. */
 export async function openPlace(
-  config: Config<'node' | 'engine'>,
+  config: Config<'node' | 'kernel' | 'engine'>,
   log: Logger,
   closers: Closers,
   signal: AbortSignal,
@@ -40,8 +40,8 @@ export async function openPlace(
     {
       node,
       runDirectory: config.node.runDirectory,
-      bpffs: config.engine.bpffs,
-      cgroupRoot: config.engine.cgroupRoot,
+      bpffs: config.kernel.bpffs,
+      cgroupRoot: config.kernel.cgroupRoot,
     },
     podsLog,
   );

@@ -8,7 +8,7 @@ import { openLogger, requireRoot, runService } from './service.ts';
 export const command = defineCommand({
   name: 'agent',
   summary: 'The agent of a node: captures its pods and carries their traffic.',
-  usage: '--control HOST:PORT --token-file FILE [--node NAME]',
+  usage: '--control --token-file [--node]',
   description:
     'Gets configuration and certificates from the control plane, ours or istiod. Stopped, it leaves its pods captured (fail\n' +
     'closed) for the next agent of the node; with --keep-pods=false it ends them and leaves nothing.',
@@ -16,7 +16,7 @@ export const command = defineCommand({
     'groundwire agent --node a --control 10.0.0.1:15012 --token-file a.token',
     'groundwire agent --control istiod.istio-system.svc:15012 --token-file /var/run/secrets/tokens/istio-token --root-cert /var/run/secrets/istio/root-cert.pem --pod-registry=false',
   ],
-  parts: ['node', 'upstream', 'engine', 'pods', 'mesh', 'api', 'log'],
+  parts: ['node', 'state', 'upstream', 'kernel', 'engine', 'pods', 'exit', 'mesh', 'api', 'log', 'accessLog'],
   run: async (config, _words, io) => {
     requireRoot('agent', 'it loads eBPF programs and enters the network namespaces of pods');
     const log = openLogger(config.log);

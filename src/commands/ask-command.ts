@@ -22,7 +22,7 @@ export function listCommand<T>(options: ListCommandOptions<T>): Command<'target'
   return defineCommand({
     name: options.name,
     summary: options.summary,
-    usage: '[--node NAME] [-o table|json|yaml]',
+    usage: '[--node] [-o]',
     description: options.description,
     examples: options.examples,
     parts: ['target', 'output'],

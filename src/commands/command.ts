@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { renderOptions } from '../config/render.ts';
+import { renderOptions, renderUsage, renderVariableNote } from '../config/render.ts';
 import type { Config, PartName } from '../config/table.ts';
 import type { ExitCode } from './exit-code.ts';
 
@@ -24,7 +24,7 @@ export interface Words {
 export interface Command<P extends PartName = PartName> {
   readonly name: string;
   readonly summary: string;
-  /** What follows the name on the usage line. */
+  /** What follows the name on the usage line; the values of options are put in from the table. */
   readonly usage: string;
   /** Paragraphs between the usage line and the options. */
   readonly description: string;
@@ -44,10 +44,10 @@ export function defineCommand<const P extends PartName>(command: Command<P>): Co
 export function renderHelp(command: Command): string {
   return [
     `${command.summary}\n`,
-    `Usage: groundwire ${command.name} ${command.usage}\n`,
+    `Usage: groundwire ${command.name} ${renderUsage(command.usage, command.parts)}\n`,
     `${command.description}\n`,
     `Options:\n${renderOptions([...command.parts, 'common'])}\n`,
-    `Each option can be set by a variable, too: GROUNDWIRE_ and its name in capitals with "_".\n`,
+    `${renderVariableNote(command.parts)}\n`,
     `Examples:\n${command.examples.map((example) => `  ${example}`).join('\n')}\n`,
   ].join('\n');
 }

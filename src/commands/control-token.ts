@@ -10,7 +10,7 @@ import { explainFailure } from './service.ts';
 export const command = defineCommand({
   name: 'control token',
   summary: 'Make the file with which a node joins: the roots and a token.',
-  usage: '--node NAME [--ttl DURATION] [--state-dir DIR] [--init]',
+  usage: '--node [--ttl] [--state-dir] [--init]',
   description:
     'Run it where the control plane keeps its state, after its first start. The file is a secret: whoever has it can report any pod\n' +
     'for that node, and gets a certificate with the identity of every pod that it reports.',

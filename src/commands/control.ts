@@ -7,7 +7,7 @@ import { openLogger, runService } from './service.ts';
 export const command = defineCommand({
   name: 'control',
   summary: 'The control plane: manifests in, configuration and certificates out.',
-  usage: '--manifests DIR [--listen HOST:PORT]',
+  usage: '--manifests [--listen]',
   description:
     'Serves delta xDS, the certificate-signing API and the pod registry on one TLS port. The manifests are ordinary Kubernetes\n' +
     'YAML; a change takes effect within a second, and an object that is not valid leaves its last good version in force.',
@@ -15,9 +15,9 @@ export const command = defineCommand({
     'groundwire control --manifests ./manifests',
     'groundwire control --manifests ./manifests --listen 10.0.0.1:15012 --certificate-ttl 1h',
   ],
-  parts: ['control', 'mesh', 'defaults', 'node', 'log'],
+  parts: ['control', 'mesh', 'defaults', 'state', 'log'],
   run: async (config, _words, io) => {
     const log = openLogger(config.log);
-    return runService(io, log, () => openControl({ ...config, stateDirectory: config.node.stateDirectory }, log));
+    return runService(io, log, () => openControl({ ...config, stateDirectory: config.state.directory }, log));
   },
 });

@@ -23,13 +23,13 @@ const PROGRAMS = [
 export const command = defineCommand({
   name: 'doctor',
   summary: 'What this machine can do, and what is missing, in words.',
-  usage: '[-o table|json|yaml]',
+  usage: '[-o]',
   description:
     'Tries each kernel feature and leaves nothing behind. Ends with status 0 when nothing that is needed is missing, else 1.',
   examples: ['sudo groundwire doctor', 'groundwire doctor -o json'],
-  parts: ['engine', 'output'],
-  run: async ({ engine, output }, _words, io) => {
-    const features = [rootFeature(), ...(await programFeatures()), ...(await kernelFeatures(engine))];
+  parts: ['kernel', 'output'],
+  run: async ({ kernel, output }, _words, io) => {
+    const features = [rootFeature(), ...(await programFeatures()), ...(await kernelFeatures(kernel))];
     const missing = features.filter((feature) => feature.required && !feature.present);
     const table = (): string =>
       [
@@ -83,10 +83,10 @@ async function programFeatures(): Promise<KernelFeature[]> {
   );
 }
 
-async function kernelFeatures(engine: Config<'engine'>['engine']): Promise<readonly KernelFeature[]> {
+async function kernelFeatures(kernel: Config<'kernel'>['kernel']): Promise<readonly KernelFeature[]> {
   let home: NodePlaces;
   try {
-    home = findPlaces('doctor', engine.bpffs, engine.cgroupRoot ?? (await findCgroupRoot()));
+    home = findPlaces('doctor', kernel.bpffs, kernel.cgroupRoot ?? (await findCgroupRoot()));
   } catch (error) {
     const detail = (error as Error).message;
     return [
@@ -100,7 +100,7 @@ async function kernelFeatures(engine: Config<'engine'>['engine']): Promise<reado
     ];
   }
   try {
-    return probeKernel({ ...home, bpfDirectory: engine.bpfDirectory ?? BPF_DIRECTORY });
+    return probeKernel({ ...home, bpfDirectory: kernel.bpfDirectory ?? BPF_DIRECTORY });
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
     return [

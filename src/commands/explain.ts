@@ -9,7 +9,7 @@ import { formatAnswer } from './output.ts';
 export const command = defineCommand({
   name: 'explain',
   summary: 'Where a connection would go, or whether it would be let in, and why.',
-  usage: '--from NAMESPACE/POD|ADDRESS --to ADDRESS|SERVICE:PORT [--direction outbound|inbound]',
+  usage: '--from --to [--direction]',
   description:
     "Asks the agent's own decision functions; no connection is made. Ask inbound at the agent of the destination's node.",
   examples: [

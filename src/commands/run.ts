@@ -30,7 +30,7 @@ interface CreatedPod {
 export const command = defineCommand({
   name: 'run',
   summary: 'Start a program as a pod of this node, known to the whole mesh.',
-  usage: '--name NAME [--namespace NS] [--service-account SA] [--label K=V]… -- COMMAND [ARGUMENT]…',
+  usage: '--name [--namespace] [--service-account] [--label]… -- COMMAND [ARGUMENT]…',
   description:
     'The program gets a network namespace with an address of its own, a cgroup, a hostname and a resolv.conf. If its namespace\n' +
     'is in the mesh it is captured before it starts. Signals are passed on; the status is that of the program. The pod and\n' +

@@ -9,7 +9,7 @@ import { formatAge, formatAnswer, formatBytes, renderTable } from './output.ts';
 export const command = defineCommand({
   name: 'status',
   summary: 'How an agent is doing: its node, control plane, pods and tunnels.',
-  usage: '[--node NAME] [-o table|json|yaml]',
+  usage: '[--node] [-o]',
   description: 'Ends with status 0 when the agent is ready, 1 when it answers and is not.',
   examples: ['groundwire status', 'groundwire status --node a', 'groundwire status -o json | jq .counters'],
   parts: ['target', 'output'],

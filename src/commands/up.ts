@@ -17,7 +17,7 @@ const TOKEN_TTL_MS = 365 * 24 * 3600_000;
 export const command = defineCommand({
   name: 'up',
   summary: 'A control plane and an agent for this machine, in one process.',
-  usage: '--manifests DIR',
+  usage: '--manifests',
   description:
     'The agent is a client of the control plane over TLS, as it would be on another machine. Other nodes may join: make them a\n' +
     'token with `groundwire control token`. Ctrl-C ends every pod and leaves nothing behind.',
@@ -25,7 +25,7 @@ export const command = defineCommand({
     'groundwire up --manifests ./manifests',
     'groundwire up --manifests ./manifests --listen 10.0.0.1:15012 --log-format json',
   ],
-  parts: ['control', 'defaults', 'mesh', 'node', 'engine', 'pods', 'api', 'log'],
+  parts: ['control', 'defaults', 'mesh', 'node', 'state', 'kernel', 'engine', 'pods', 'api', 'log', 'accessLog'],
   run: async (config, _words, io) => {
     requireRoot('up', 'its agent loads eBPF programs and makes network namespaces');
     const log = openLogger(config.log);
@@ -36,10 +36,15 @@ export const command = defineCommand({
 type UpConfig = AgentConfig & Omit<ControlConfig, 'stateDirectory'>;
 
 /** Opens the control plane, then the agent that joins it; they close the other way round. */
-async function openBoth(config: Omit<UpConfig, 'upstream'>, log: Logger, signal: AbortSignal): Promise<Service> {
+async function openBoth(
+  config: Omit<UpConfig, 'upstream' | 'exit'>,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<Service> {
   const closers = new Closers(log);
   try {
-    const { stateDirectory, name } = config.node;
+    const { name } = config.node;
+    const stateDirectory = config.state.directory;
     const control = await openControl({ ...config, stateDirectory }, log.child('control'));
     closers.add('control plane', () => control.close());
     signal.throwIfAborted();
@@ -54,8 +59,12 @@ async function openBoth(config: Omit<UpConfig, 'upstream'>, log: Logger, signal:
       serverName: undefined,
       podRegistry: true,
     };
-    const pods = { ...config.pods, keepOnExit: false };
-    const agent = await openAgent({ ...config, pods, upstream }, log, (options) => NativeEngine.open(options), signal);
+    const agent = await openAgent(
+      { ...config, upstream, exit: { keepPods: false } },
+      log,
+      (options) => NativeEngine.open(options),
+      signal,
+    );
     closers.add('agent', () => agent.close());
     return { close: () => closers.close() };
   } catch (error) {

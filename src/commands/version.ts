@@ -8,7 +8,7 @@ import { formatAnswer } from './output.ts';
 export const command = defineCommand({
   name: 'version',
   summary: 'Version of this program and of what it stands on.',
-  usage: '[-o table|json|yaml]',
+  usage: '[-o]',
   description: 'Asks nobody: the version of a running agent is in `groundwire status`.',
   examples: ['groundwire version', 'groundwire version -o json'],
   parts: ['output'],

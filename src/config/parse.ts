@@ -121,11 +121,11 @@ export function onOff(): ValueType<boolean> {
   };
 }
 
-export function hostPort(): ValueType<{
+export function hostPort(placeholder = 'HOST:PORT'): ValueType<{
   readonly host: string;
   readonly port: number;
 }> {
-  return single('HOST:PORT', '', parseHostPort);
+  return single(placeholder, '', parseHostPort);
 }
 
 /** One range of addresses. */

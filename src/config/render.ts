@@ -35,28 +35,66 @@ function describe(setting: Setting<unknown>): string {
   return setting.help + (notes.length === 0 ? '' : ` (${notes.join('; ')})`);
 }
 
-const PART_TITLES: Readonly<Record<PartName, readonly [title: string, commands: string]>> = {
-  node: ['Node', '`agent`, `up`'],
-  upstream: ['Control plane of an agent', '`agent`'],
-  engine: ['Engine', '`agent`, `up`, `doctor`'],
-  pods: ['Pods', '`agent`, `up`'],
-  api: ['API of an agent', '`agent`, `up`'],
-  log: ['Logs', '`agent`, `control`, `up`'],
-  control: ['Control plane', '`control`, `up`'],
-  mesh: ['Mesh', '`agent`, `control`, `up`'],
-  defaults: ['Defaults of the mesh', '`control`, `up`'],
-  token: ['Join token', '`control token`'],
-  target: ['Which agent', 'every command that asks an agent'],
-  output: ['Output', 'every command that asks an agent'],
-  run: ['A pod', '`run`'],
-  explain: ['A question', '`explain`'],
-  common: ['Always', 'every command'],
+/**
+ * A usage line with the value of each option put behind its name: `--to [-o]` becomes `--to HOST:PORT [-o table|json]`.
+ *
+ * Throws for a name that is none of the parts' options.
+ */
+export function renderUsage(usage: string, parts: readonly PartName[]): string {
+  const settings = parts.flatMap((part) => [...settingsOf(part).values()]);
+  return usage.replaceAll(
+    /(?<![\w-])(?:--([a-z][a-z-]*)|-([a-z]))(?![\w-])/g,
+    (name, flag?: string, short?: string) => {
+      const setting = settings.find((one) => (flag === undefined ? one.short === short : one.flag === flag));
+      if (setting === undefined)
+        throw new Error(`usage ${JSON.stringify(usage)}: ${name} is no option of this command`);
+      return setting.type.isSwitch === true ? name : `${name} ${setting.type.placeholder}`;
+    },
+  );
+}
+
+/** How options are set other than by flag, as the line below them in `--help`. */
+export function renderVariableNote(parts: readonly PartName[]): string {
+  const flagOnly = parts
+    .flatMap((part) => [...settingsOf(part).values()])
+    .filter((one) => one.flagOnly === true && one.flag !== 'help')
+    .map((one) => `--${one.flag}`);
+  const but = flagOnly.length === 0 ? '' : ` (not ${flagOnly.join(', ')})`;
+  return `Each option can be set by a variable, too: GROUNDWIRE_ and its name in capitals with "_"${but}.`;
+}
+
+const PART_TITLES: Readonly<Record<PartName, string>> = {
+  node: 'Node',
+  state: 'State on disk',
+  upstream: 'Control plane of an agent',
+  kernel: 'Kernel',
+  engine: 'Engine',
+  pods: 'Pods',
+  exit: 'Exit of an agent',
+  api: 'API of an agent',
+  log: 'Logs',
+  accessLog: 'Access log',
+  control: 'Control plane',
+  mesh: 'Mesh',
+  defaults: 'Defaults of the mesh',
+  token: 'Join token',
+  target: 'Which agent',
+  output: 'Output',
+  run: 'A pod',
+  explain: 'A question',
+  common: 'Always',
 };
 
-/** `docs/config.md`, whole. */
-export function renderConfigDocs(): string {
+/** What the docs need to know of a command. */
+export interface PartsTaker {
+  readonly name: string;
+  readonly parts: readonly PartName[];
+}
+
+/** `docs/config.md`, whole; `commands` are all there are. */
+export function renderConfigDocs(commands: readonly PartsTaker[]): string {
   const parts = PART_NAMES.map((part) => {
-    const [title, commands] = PART_TITLES[part];
+    const takers = commands.filter((command) => command.parts.includes(part)).map(({ name }) => `\`${name}\``);
     const rows = [...settingsOf(part).values()].map((setting) => {
       const variable = setting.flagOnly === true ? '' : `\`${variableOf(setting.flag)}\``;
       // The host name differs between machines; the text of the docs must not.
@@ -71,7 +109,7 @@ export function renderConfigDocs(): string {
       ];
       return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
     });
-    return `## ${title}\n\nTaken by ${commands}.\n\n| flag | variable | value | range | default | meaning |\n|---|---|---|---|---|---|\n${rows.join('\n')}\n`;
+    return `## ${PART_TITLES[part]}\n\nTaken by ${part === 'common' ? 'every command' : takers.join(', ')}.\n\n| flag | variable | value | range | default | meaning |\n|---|---|---|---|---|---|\n${rows.join('\n')}\n`;
   });
   return [
     '# Configuration\n',

@@ -38,7 +38,11 @@ export const TABLE = {
       'addresses of this node (default: every global address of its interfaces)',
     ),
     runDirectory: setting('run-dir', path('DIR'), '/run/groundwire', 'sockets, locks and the pods of each node'),
-    stateDirectory: setting(
+  },
+
+  /** What a part of the program keeps on disk. */
+  state: {
+    directory: setting(
       'state-dir',
       path('DIR'),
       '/var/lib/groundwire',
@@ -72,6 +76,17 @@ export const TABLE = {
     ),
   },
 
+  /** Where the kernel keeps what captures pods. */
+  kernel: {
+    bpfDirectory: optional('bpf-dir', path('DIR'), 'compiled eBPF objects (default: the build beside this program)'),
+    bpffs: setting('bpffs', path('DIR'), '/sys/fs/bpf', 'mounted BPF file system; mounted there when it is not'),
+    cgroupRoot: optional(
+      'cgroup-root',
+      path('DIR'),
+      'mounted cgroup v2 hierarchy (default: found in /proc/self/mountinfo)',
+    ),
+  },
+
   /** The native engine. */
   engine: {
     workerThreads: setting(
@@ -79,13 +94,6 @@ export const TABLE = {
       integer(0, 64),
       '0',
       'threads that carry traffic; 0: one a core, at most 8',
-    ),
-    bpfDirectory: optional('bpf-dir', path('DIR'), 'compiled eBPF objects (default: the build beside this program)'),
-    bpffs: setting('bpffs', path('DIR'), '/sys/fs/bpf', 'mounted BPF file system; mounted there when it is not'),
-    cgroupRoot: optional(
-      'cgroup-root',
-      path('DIR'),
-      'mounted cgroup v2 hierarchy (default: found in /proc/self/mountinfo)',
     ),
     probeCgroup: optional('probe-cgroup', path('DIR'), 'cgroup of the kubelet, whose probes reach pods in plaintext'),
     resolvers: setting(
@@ -173,7 +181,11 @@ export const TABLE = {
       'between the moment nobody dials a leaving pod through the mesh any more and its release',
     ),
     releaseWaitMs: setting('release-wait', duration('0s', '10m'), '30s', 'how long to wait for that moment'),
-    keepOnExit: setting(
+  },
+
+  /** What an agent leaves when it is stopped. */
+  exit: {
+    keepPods: setting(
       'keep-pods',
       onOff(),
       'true',
@@ -197,7 +209,11 @@ export const TABLE = {
       'the least important level that is written',
     ),
     format: setting('log-format', oneOf('text', 'json'), 'text', 'form of log and access-log lines'),
-    access: setting('access-log', onOff(), 'true', 'one line a connection'),
+  },
+
+  /** The log of connections. */
+  accessLog: {
+    enabled: setting('access-log', onOff(), 'true', 'one line a connection'),
   },
 
   /** The control plane. */
@@ -318,7 +334,7 @@ export const TABLE = {
     from: required('from', text('NAMESPACE/POD|ADDRESS'), 'the source', {
       flagOnly: true,
     }),
-    to: required('to', hostPort(), 'the destination, an address and port', {
+    to: required('to', hostPort('ADDRESS|SERVICE:PORT'), 'the destination', {
       flagOnly: true,
     }),
     direction: setting(

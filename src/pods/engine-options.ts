@@ -15,8 +15,7 @@ const WORKERS_MAX = 8;
 
 /** The configuration in the engine's words. */
 export function engineOptions(
-  engine: Config<'engine'>['engine'],
-  trustDomain: string,
+  { kernel, engine, mesh }: Config<'kernel' | 'engine' | 'mesh'>,
   places: NodePlaces,
   upstreamResolvers: readonly string[],
 ): EngineOptions {
@@ -25,8 +24,8 @@ export function engineOptions(
     podsCgroup: places.podsCgroup,
     agentCgroup: places.agentCgroup,
     probeCgroup: engine.probeCgroup ?? '',
-    bpfDirectory: engine.bpfDirectory ?? BPF_DIRECTORY,
-    trustDomain,
+    bpfDirectory: kernel.bpfDirectory ?? BPF_DIRECTORY,
+    trustDomain: mesh.trustDomain,
     workerThreads: engine.workerThreads === 0 ? Math.min(availableParallelism(), WORKERS_MAX) : engine.workerThreads,
     upstreamResolvers,
     connectTimeoutMs: engine.connectTimeoutMs,

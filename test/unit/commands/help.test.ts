@@ -8,9 +8,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { renderHelp } from '#src/commands/command.ts';
+import { type Command, renderHelp } from '#src/commands/command.ts';
 import { COMMANDS } from '#src/commands/commands.ts';
 import { loadConfig } from '#src/config/load.ts';
+import { renderConfigDocs, renderUsage } from '#src/config/render.ts';
+import { settingsOf } from '#src/config/table.ts';
 
 const GROUNDWIRE = fileURLToPath(new URL('../../../bin/groundwire', import.meta.url));
 
@@ -22,6 +24,10 @@ function groundwire(args: readonly string[], env: Readonly<Record<string, string
   return { status, stdout, stderr };
 }
 
+function requiredFlags({ parts }: Command): string[] {
+  return parts.flatMap((part) => [...settingsOf(part).values()]).flatMap((one) => (one.required ? [one.flag] : []));
+}
+
 for (const { name, load } of COMMANDS) {
   test(`groundwire ${name} --help: says what it does, its options, and examples that it accepts`, async () => {
     const command = await load();
@@ -29,6 +35,8 @@ for (const { name, load } of COMMANDS) {
     const help = renderHelp(command);
     assert.match(help, new RegExp(`Usage: groundwire ${name} `));
     assert.match(help, /Examples:\n {2}\S/);
+    assert.doesNotThrow(() => renderUsage(command.usage, command.parts));
+    for (const flag of requiredFlags(command)) assert.match(command.usage, new RegExp(`(?<!\\[)--${flag}\\b`), flag);
     for (const example of command.examples) {
       // The words of our own command: what comes before and after belongs to the shell.
       const words = /groundwire (.*?)(?: [|>].*)?$/.exec(example)?.[1]?.split(/\s+/) ?? [];
@@ -39,6 +47,46 @@ for (const { name, load } of COMMANDS) {
     }
   });
 }
+
+test('docs/config.md and --help say the same: each option of a command, no other, and its value as on the usage line', async () => {
+  const commands = await Promise.all(COMMANDS.map((one) => one.load()));
+  const sections = renderConfigDocs(commands)
+    .split(/^## /m)
+    .slice(1)
+    .map((section) => ({
+      takers: /^Taken by (.*)\.$/m.exec(section)?.[1] ?? '',
+      options: [...section.matchAll(/^\| `--([a-z-]+)` \|.*?\| ([^ ]+) \|/gm)].map(([, flag, value]) => ({
+        flag,
+        value: value?.replaceAll('\\|', '|'),
+      })),
+    }));
+  for (const command of commands) {
+    const inDocs = sections
+      .filter(({ takers }) => takers === 'every command' || takers.split(', ').includes(`\`${command.name}\``))
+      .flatMap(({ options }) => options);
+    const help = renderHelp(command);
+    const inHelp = [...help.matchAll(/^ {2}(?:-., | {4})--([a-z-]+)/gm)].map(([, flag]) => flag);
+    assert.deepEqual(new Set(inHelp), new Set(inDocs.map(({ flag }) => flag)), command.name);
+    const usage = /^Usage: .*$/m.exec(help)?.[0] ?? '';
+    for (const [, flag, value] of usage.matchAll(/--([a-z-]+) ([A-Z][^ \]]*)/g))
+      assert.ok(
+        inDocs.some((option) => option.flag === flag && option.value === value),
+        `${command.name} --${flag} ${value}`,
+      );
+  }
+});
+
+test('a usage line with an option that the command does not take is refused', () => {
+  assert.throws(() => renderUsage('--manifest DIR', ['control']), /--manifest is no option of this command/);
+});
+
+test('groundwire: `help COMMAND` is `COMMAND --help`, and the overview has examples', () => {
+  const help = groundwire(['help', 'control', 'token']);
+  assert.equal(help.status, 0);
+  assert.equal(help.stdout, groundwire(['control', 'token', '--help']).stdout);
+  assert.equal(groundwire(['help', '--help']).status, 0);
+  assert.match(groundwire(['--help']).stdout, /Examples:\n {2}sudo groundwire/);
+});
 
 test('groundwire: without a command it lists them, and a misspelt one is guessed', () => {
   const overview = groundwire([]);

@@ -11,7 +11,7 @@ import { CertificateAuthorityError } from '#src/identity/certificate-authority.t
 import { SecretFileError } from '#src/identity/secret-file.ts';
 import { NodeBusy } from '#src/pods/node-lock.ts';
 
-const log = openLogger({ level: 'error', format: 'text', access: false });
+const log = openLogger({ level: 'error', format: 'text' });
 
 /** A command's outside whose signals a test sends. */
 function makeIo() {

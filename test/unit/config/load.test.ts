@@ -82,8 +82,8 @@ test('loadConfig: a config is frozen', () => {
 });
 
 test('loadConfig: a switch stands alone or with a value, and --help silences what is missing', () => {
-  const off = loadConfig(['pods'], ['--keep-pods=false'], NONE);
-  assert.ok('config' in off && !off.config.pods.keepOnExit);
+  const off = loadConfig(['exit'], ['--keep-pods=false'], NONE);
+  assert.ok('config' in off && !off.config.exit.keepPods);
   const help = loadConfig(['control', 'common'], ['--help'], NONE);
   assert.ok('config' in help && help.config.common.help);
 });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
+import { command as agent } from '#src/commands/agent.ts';
 import { loadConfig } from '#src/config/load.ts';
 import { describeConfig, renderConfigDocs } from '#src/config/render.ts';
 import { variableOf } from '#src/config/setting.ts';
@@ -33,7 +34,7 @@ test('table: names are well-formed and explained', () => {
 });
 
 test('docs: every setting has its row', () => {
-  const docs = renderConfigDocs();
+  const docs = renderConfigDocs([]);
   for (const { flag, flagOnly } of all) {
     assert.ok(docs.includes(`\`--${flag}\``), flag);
     if (flagOnly !== true) assert.ok(docs.includes(variableOf(flag)), flag);
@@ -70,14 +71,14 @@ test('daemonset: its command line is one that the agent accepts, with nothing mi
   const filled = args.map((arg) =>
     arg.replaceAll(/\$\(([A-Z_]+)\)/g, (_, name: string) => (name === 'NODE_NAME' ? 'node-1' : '10.0.0.1')),
   );
-  const loaded = loadConfig(['node', 'upstream', 'engine', 'pods', 'mesh', 'api', 'log'], filled, new Map());
+  const loaded = loadConfig(agent.parts, filled, new Map());
   assert.ok('config' in loaded, JSON.stringify(loaded));
   assert.equal(loaded.config.node.name, 'node-1');
 });
 
 test('daemonset: every setting without which an agent cannot run is in the manifest', () => {
   const { args } = daemonSetContainer();
-  for (const part of ['node', 'upstream', 'engine', 'pods', 'mesh', 'api', 'log'] as const) {
+  for (const part of agent.parts) {
     for (const setting of settingsOf(part).values()) {
       if (setting.required)
         assert.ok(
