@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { isServiceLink } from './env.ts';
 import { type Setting, variableOf } from './setting.ts';
 import { suggest } from './suggest.ts';
 import { type Config, PART_NAMES, type PartName, settingsOf } from './table.ts';
@@ -148,8 +149,8 @@ function checkVariables(variables: ReadonlyMap<string, string>, problems: Config
       .filter((one) => one.flagOnly !== true)
       .map((one) => variableOf(one.flag)),
   );
-  for (const name of variables.keys()) {
-    if (known.has(name)) continue;
+  for (const [name, value] of variables) {
+    if (known.has(name) || isServiceLink(name, value)) continue;
     const meant = suggest(name, known);
     problems.push({
       name,

@@ -114,7 +114,8 @@ export function renderConfigDocs(commands: readonly PartsTaker[]): string {
   return [
     '# Configuration\n',
     'Generated from `src/config/table.ts`. A flag goes before its variable, a variable before the default. Units are demanded: `250ms`, `5s`, `64Ki`.',
-    'An unknown flag, an unknown variable that begins with `GROUNDWIRE_`, or a value out of range is an error; all are reported together, exit status 64.\n',
+    'An unknown flag, an unknown variable that begins with `GROUNDWIRE_`, or a value out of range is an error; all are reported together, exit status 64.',
+    'Variables by which Kubernetes tells where a Service named `groundwire` or `groundwire-…` is (`GROUNDWIRE_SERVICE_HOST`, `GROUNDWIRE_PORT=tcp://…`) are no settings and left alone.\n',
     ...parts,
   ].join('\n');
 }

@@ -3,7 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { isServiceLink } from '#src/config/env.ts';
 import { loadConfig } from '#src/config/load.ts';
+import { variableOf } from '#src/config/setting.ts';
+import { PART_NAMES, settingsOf } from '#src/config/table.ts';
 
 const NONE: ReadonlyMap<string, string> = new Map();
 
@@ -54,6 +57,44 @@ test('loadConfig: an unknown variable of ours is a mistake, one of another comma
     'GROUNDWIRE_TRUST_DOMAN is not a variable of groundwire; did you mean GROUNDWIRE_TRUST_DOMAIN?',
   ]);
   load(['--manifests', '/m'], new Map([['GROUNDWIRE_POD_CIDR', '10.0.0.0/24']]));
+});
+
+// As kubelet makes them for the Services groundwire (with a named port) and groundwire-control.
+const SERVICE_LINKS = {
+  GROUNDWIRE_SERVICE_HOST: '10.96.0.9',
+  GROUNDWIRE_SERVICE_PORT: '15012',
+  GROUNDWIRE_SERVICE_PORT_GRPC_XDS: '15012',
+  GROUNDWIRE_PORT: 'tcp://10.96.0.9:15012',
+  GROUNDWIRE_PORT_15012_TCP: 'tcp://10.96.0.9:15012',
+  GROUNDWIRE_PORT_15012_TCP_PROTO: 'tcp',
+  GROUNDWIRE_PORT_15012_TCP_PORT: '15012',
+  GROUNDWIRE_PORT_15012_TCP_ADDR: '10.96.0.9',
+  GROUNDWIRE_CONTROL_SERVICE_HOST: 'fd00::9',
+  GROUNDWIRE_CONTROL_SERVICE_PORT: '53',
+  GROUNDWIRE_CONTROL_PORT: 'udp://[fd00::9]:53',
+  GROUNDWIRE_CONTROL_PORT_53_UDP: 'udp://[fd00::9]:53',
+  GROUNDWIRE_CONTROL_PORT_53_UDP_ADDR: 'fd00::9',
+};
+
+test('loadConfig: variables that Kubernetes makes for a Service named groundwire are left alone', () => {
+  const variables = { ...SERVICE_LINKS, GROUNDWIRE_LISTEN: '127.0.0.1:7' };
+  const config = load(['--manifests', '/m'], new Map(Object.entries(variables)));
+  assert.deepEqual(config.control.listen, { host: '127.0.0.1', port: 7 });
+});
+
+test('loadConfig: what looks like a Service but cannot be one is a mistake', () => {
+  const mistakes = ['GROUNDWIRE_PORT', 'GROUNDWIRE_API_PORT', 'GROUNDWIRE_SERVICE', 'GROUNDWIRE_PORT_TCP'];
+  const found = problems(['--manifests', '/m'], new Map(mistakes.map((name) => [name, '15012'])));
+  for (const name of mistakes)
+    assert.ok(
+      found.some((one) => one.startsWith(`${name} is not a variable`)),
+      name,
+    );
+});
+
+test('no variable of ours has the name of one that tells where a Service is', () => {
+  for (const setting of PART_NAMES.flatMap((part) => [...settingsOf(part).values()]))
+    if (setting.flagOnly !== true) assert.ok(!isServiceLink(variableOf(setting.flag), 'tcp://x'), setting.flag);
 });
 
 test('loadConfig: lists are joined from repeated flags and commas, other flags may stand once', () => {

@@ -54,9 +54,10 @@ interface Container {
   readonly readinessProbe: { readonly httpGet: { readonly port: number } };
 }
 
+const DAEMONSET = readFileSync(new URL('../../../daemonset/groundwire.yaml', import.meta.url), 'utf8');
+
 function daemonSetContainer(): Container {
-  const text = readFileSync(new URL('../../../daemonset/groundwire.yaml', import.meta.url), 'utf8');
-  const objects = parseAllDocuments(text).map(
+  const objects = parseAllDocuments(DAEMONSET).map(
     (document) => document.toJS() as { kind: string; spec?: { template: { spec: { containers: [Container] } } } },
   );
   const daemonSet = objects.find((object) => object.kind === 'DaemonSet');
@@ -74,6 +75,10 @@ test('daemonset: its command line is one that the agent accepts, with nothing mi
   const loaded = loadConfig(agent.parts, filled, new Map());
   assert.ok('config' in loaded, JSON.stringify(loaded));
   assert.equal(loaded.config.node.name, 'node-1');
+});
+
+test('daemonset: Services leave no variables in its environment', () => {
+  assert.match(DAEMONSET, /^ {6}enableServiceLinks: false$/m);
 });
 
 test('daemonset: every setting without which an agent cannot run is in the manifest', () => {
