@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { constants } from 'node:os';
+import { fileURLToPath } from 'node:url';
 
 import { type Command, type CommandIo, renderHelp } from './commands/command.ts';
 import { COMMANDS } from './commands/commands.ts';
@@ -102,6 +103,20 @@ function fail(error: unknown): never {
     io.printError(error.message);
     process.exit(error.exitCode);
   }
+  const missing = missingPackage(error);
+  if (missing !== undefined) {
+    const root = fileURLToPath(new URL('..', import.meta.url));
+    io.printError(
+      `the npm package ${missing} is not installed in ${root}node_modules; run \`npm run build\` in ${root}`,
+    );
+    process.exit(EXIT.system);
+  }
   io.printError(`this is a bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   process.exit(EXIT.internal);
+}
+
+/** The package that is not installed, if that is what went wrong: an import of a file of ours would be a bug. */
+function missingPackage(error: unknown): string | undefined {
+  if (!(error instanceof Error) || (error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') return undefined;
+  return /^Cannot find package '([^']+)'/.exec(error.message)?.[1];
 }

@@ -76,6 +76,9 @@ export function explainFailure(error: unknown): never {
   if (error instanceof SecretFileError) throw new CliError(EXIT.permission, error.message, { cause: error });
   if (error instanceof CertificateAuthorityError) throw new CliError(EXIT.config, error.message, { cause: error });
   if (error instanceof NodeBusy) throw new CliError(EXIT.busy, error.message, { cause: error });
+  if (error instanceof KernelError && error.code === 'ERR_ENGINE_NOT_BUILT') {
+    throw new CliError(EXIT.system, `the engine could not be started: ${error.message}`, { cause: error });
+  }
   if (error instanceof KernelError) {
     const detail = error.detail === '' ? '' : `\n${error.detail}`;
     throw new CliError(
