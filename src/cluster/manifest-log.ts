@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { formatProblem, type ManifestProblem, type Notice } from '../manifests/problem.ts';
+import { formatProblem, type Notice, type Standing, type StandingProblem } from '../manifests/problem.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
 
 // What is told at once; a directory in which everything is wrong would fill the log otherwise.
 const LINES_MAX = 50;
 const REMINDER_MS = 10 * 60_000;
+
+const HEADLINES: Readonly<Record<Standing, string>> = {
+  'last-good': 'manifest refused, the last good version stays',
+  nothing: 'manifest refused, there is no version of it in force',
+  denied: 'manifest refused, what it governs is denied until it is right',
+  duplicate: 'duplicate in the manifests ignored',
+};
 
 /**
  * Tells each problem of the manifests once when it appears and once when it is gone, however often they are read.
@@ -16,7 +23,7 @@ const REMINDER_MS = 10 * 60_000;
 export class ManifestLog {
   readonly #log: Log;
   readonly #clock: Clock;
-  #problems: ReadonlySet<string> = new Set();
+  #problems: ReadonlyMap<string, Standing> = new Map();
   #notices: ReadonlySet<string> = new Set();
   #cancelReminder: Cancel;
 
@@ -30,11 +37,11 @@ export class ManifestLog {
     this.#cancelReminder();
   }
 
-  report(problems: readonly ManifestProblem[], notices: readonly Notice[]): void {
-    const problemsNow = new Set(problems.map(formatProblem));
+  report(problems: readonly StandingProblem[], notices: readonly Notice[]): void {
+    const problemsNow = new Map(problems.map((problem) => [formatProblem(problem), problem.standing]));
     const noticesNow = new Set(notices.map((notice) => `${notice.code} ${notice.object}: ${notice.message}`));
     this.#tell(added(problemsNow, this.#problems), (problem) =>
-      this.#log.error('manifest refused, the last good version stays', { problem }),
+      this.#log.error(HEADLINES[problemsNow.get(problem) ?? 'nothing'], { problem }),
     );
     this.#tell(added(this.#problems, problemsNow), (problem) => this.#log.info('manifest problem solved', { problem }));
     this.#tell(added(noticesNow, this.#notices), (notice) => this.#log.warn('manifest notice', { notice }));
@@ -44,7 +51,7 @@ export class ManifestLog {
 
   #scheduleReminder(): Cancel {
     return this.#clock.setTimer(REMINDER_MS, () => {
-      const [first] = this.#problems;
+      const [first] = this.#problems.keys();
       if (first !== undefined)
         this.#log.error('manifests have problems', {
           problems: this.#problems.size,
@@ -61,6 +68,9 @@ export class ManifestLog {
   }
 }
 
-function added(now: ReadonlySet<string>, before: ReadonlySet<string>): string[] {
-  return [...now].filter((text) => !before.has(text));
+/** The texts that are there now and were not before. */
+function added(now: Texts, before: Texts): string[] {
+  return [...now.keys()].filter((text) => !before.has(text));
 }
+
+type Texts = ReadonlySet<string> | ReadonlyMap<string, unknown>;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, open, readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MANIFEST_BYTES_MAX } from './parse-manifest.ts';
 
 const FILES_MAX = 10_000;
 const DEPTH_MAX = 16;
+const MANIFEST_NAME = /\.(ya?ml|json)$/;
 
 /** What a directory holds. */
 export interface Listing {
@@ -21,7 +23,8 @@ export interface Listing {
  * Lists the manifests at and below a directory.
  *
  * Names that begin with a dot are left out, as editors and ConfigMaps use them. Only what does not exist is absent: what
- * cannot be looked at is `unknown`. Rejects when the directory itself cannot be read.
+ * cannot be looked at, and what has the name of a manifest and is no file, is `unknown`. Rejects when the directory
+ * itself cannot be read.
  */
 export async function listManifests(root: string): Promise<Listing> {
   const files: string[] = [];
@@ -30,10 +33,11 @@ export async function listManifests(root: string): Promise<Listing> {
   const look = async (path: string, depth: number): Promise<void> => {
     // Follows symlinks: a ConfigMap's files are symlinks into a directory that is swapped.
     const stats = await stat(path);
+    if (MANIFEST_NAME.test(path) && !stats.isFile()) throw new Error(`is ${describe(stats)}, not a file; ${ADVICE}`);
     if (stats.isDirectory()) {
       if (depth > DEPTH_MAX) throw new Error(`more than ${DEPTH_MAX} directories deep`);
       await walk(path, depth);
-    } else if (stats.isFile() && /\.(ya?ml|json)$/.test(path)) files.push(path);
+    } else if (MANIFEST_NAME.test(path)) files.push(path);
     if (files.length > FILES_MAX) throw new TooManyFiles();
   };
   const walk = async (directory: string, depth: number): Promise<void> => {
@@ -46,13 +50,31 @@ export async function listManifests(root: string): Promise<Listing> {
         await look(path, depth + 1);
       } catch (error) {
         if (error instanceof TooManyFiles) throw error;
-        if (!isAbsent(error)) unknown.set(path, (error as Error).message);
+        const reason = isAbsent(error) ? await findDangling(path) : (error as Error).message;
+        if (reason !== undefined) unknown.set(path, reason);
       }
     }
   };
   const { dev, ino } = await stat(root);
   await walk(root, 0);
   return { identity: `${dev}:${ino}`, files, directories, unknown };
+}
+
+const ADVICE = 'remove it, or give it another name';
+
+function describe(stats: Stats): string {
+  if (stats.isDirectory()) return 'a directory';
+  if (stats.isFIFO()) return 'a named pipe';
+  return stats.isSocket() ? 'a socket' : 'a device';
+}
+
+/** Says of a symbolic link that leads nowhere where it leads; `undefined` for what is really not there. */
+async function findDangling(path: string): Promise<string | undefined> {
+  try {
+    return `is a symbolic link to ${await readlink(path)}, which does not exist; ${ADVICE}`;
+  } catch {
+    return undefined;
+  }
 }
 
 class TooManyFiles extends Error {
@@ -65,15 +87,20 @@ export interface FileContent {
   readonly writtenNs: bigint;
 }
 
-/** `undefined` when there is no such file. Rejects when it cannot be read. */
+/** `undefined` when there is no such file. Rejects when it cannot be read; never waits for a writer, as pipes do. */
 export async function readManifest(path: string): Promise<FileContent | undefined> {
+  let handle: FileHandle | undefined;
   try {
-    const { size, mtimeNs } = await stat(path, { bigint: true });
-    if (size > MANIFEST_BYTES_MAX) throw new Error(`larger than ${MANIFEST_BYTES_MAX} bytes; split it`);
-    return { text: await readFile(path, 'utf8'), writtenNs: mtimeNs };
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stats = await handle.stat({ bigint: true });
+    if (!stats.isFile()) throw new Error('is not a file any more');
+    if (stats.size > MANIFEST_BYTES_MAX) throw new Error(`larger than ${MANIFEST_BYTES_MAX} bytes; split it`);
+    return { text: await handle.readFile('utf8'), writtenNs: stats.mtimeNs };
   } catch (error) {
     if (isAbsent(error)) return undefined;
     throw error;
+  } finally {
+    await handle?.close();
   }
 }
 

@@ -11,7 +11,7 @@ import type { Cancel, Clock } from '../model/clock.ts';
 import { type FileContent, type Listing, listManifests, readManifest } from './directory-listing.ts';
 import type { ObjectStore } from './object-store.ts';
 import { type ParsedManifest, parseManifest } from './parse-manifest.ts';
-import type { ManifestProblem } from './problem.ts';
+import type { StandingProblem } from './problem.ts';
 
 export interface DirectorySourceOptions {
   readonly directory: string;
@@ -128,19 +128,23 @@ export class DirectorySource {
 
   async #scan(last: boolean): Promise<void> {
     const { directory, source } = this.#options;
-    const problems: ManifestProblem[] = [];
+    const problems: StandingProblem[] = [];
     const listing = await listManifests(directory).catch((error: Error) => error.message);
     if (this.#closed) return;
     const reason = typeof listing === 'string' ? listing : this.#doubtOf(listing);
     if (typeof listing === 'string' || reason !== undefined) {
       this.#unsettled = new Map();
-      problems.push(atFile(directory, `cannot be read, so what was read last stays in force: ${reason ?? ''}`));
+      const stays = this.#texts.size > 0;
+      const so = stays ? ', so what was read last stays in force' : '';
+      problems.push(atFile(directory, `cannot be read${so}: ${reason ?? ''}`, stays));
     } else {
       this.#identity = listing.identity;
       this.#follow(listing.directories);
       await this.#readAll(listing, problems);
       if (this.#closed) return;
-      if (last) for (const file of this.#unsettled.keys()) problems.push(atFile(file, 'changes all the time'));
+      if (last)
+        for (const file of this.#unsettled.keys())
+          problems.push(atFile(file, 'changes all the time', this.#texts.has(file)));
     }
     this.#store.replace(
       source,
@@ -156,7 +160,7 @@ export class DirectorySource {
     return 'it is empty and not the directory that was read before: mount it, or put a file into it, even one with nothing in it';
   }
 
-  async #readAll({ files, unknown }: Listing, problems: ManifestProblem[]): Promise<void> {
+  async #readAll({ files, unknown }: Listing, problems: StandingProblem[]): Promise<void> {
     const { directory } = this.#options;
     const next = new Map<string, FileText>();
     const unsettled = new Map<string, FileContent | undefined>();
@@ -164,11 +168,11 @@ export class DirectorySource {
       const before = this.#texts.get(file);
       if (before !== undefined) next.set(file, before);
     };
-    for (const [path, reason] of unknown) problems.push(unreadable(relative(directory, path), reason));
+    for (const [path, reason] of unknown) problems.push(this.#unreadable(relative(directory, path), reason));
     const below = [...unknown.keys()].map((path) => relative(directory, path));
     const now = new Map<string, FileContent | undefined>();
     for (const file of this.#texts.keys()) {
-      if (below.some((path) => file === path || file.startsWith(`${path}/`))) keep(file);
+      if (below.some((path) => isAtOrBelow(file, path))) keep(file);
       else now.set(file, undefined);
     }
     for (const path of files) {
@@ -178,7 +182,7 @@ export class DirectorySource {
       } catch (error) {
         now.delete(file);
         keep(file);
-        problems.push(unreadable(file, (error as Error).message));
+        problems.push(this.#unreadable(file, (error as Error).message));
       }
     }
     for (const [file, content] of now) {
@@ -195,6 +199,11 @@ export class DirectorySource {
     }
     this.#texts = next;
     this.#unsettled = unsettled;
+  }
+
+  #unreadable(path: string, reason: string): StandingProblem {
+    const stays = [...this.#texts.keys()].some((file) => isAtOrBelow(file, path));
+    return atFile(path, `cannot be read${stays ? ', so what it said last stays in force' : ''}: ${reason}`, stays);
   }
 
   /** A writer that truncates first may be kept from writing for far longer than one debounce. */
@@ -244,10 +253,10 @@ function tryWatch(path: string, onEvent: () => void): FSWatcher | undefined {
   }
 }
 
-function unreadable(file: string, reason: string): ManifestProblem {
-  return atFile(file, `cannot be read, so what it said last stays in force: ${reason}`);
+function isAtOrBelow(file: string, path: string): boolean {
+  return file === path || file.startsWith(`${path}/`);
 }
 
-function atFile(file: string, reason: string): ManifestProblem {
-  return { file, line: 1, object: '', field: '', reason };
+function atFile(file: string, reason: string, stays: boolean): StandingProblem {
+  return { file, line: 1, object: '', field: '', reason, standing: stays ? 'last-good' : 'nothing' };
 }

@@ -173,6 +173,11 @@ export function objectKey(kind: string, meta: Pick<ObjectMeta, 'namespace' | 'na
   return meta.namespace === '' ? `${kind} ${meta.name}` : `${kind} ${meta.namespace}/${meta.name}`;
 }
 
+/** The order of names: by their code units, whatever the language of the machine. */
+export function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
 /** Whether labels carry every pair of a selector. An empty selector selects nothing: callers decide what empty means. */
 export function selects(selector: ReadonlyMap<string, string>, labels: ReadonlyMap<string, string>): boolean {
   if (selector.size === 0) return false;

@@ -15,6 +15,9 @@ const ALIAS_COUNT_MAX = 100;
 // The parser recurses, and its time grows with the square of the depth: a million open brackets take minutes.
 const NESTING_MAX = 5_000;
 
+// Of what cannot be an object's name as much as is good to read.
+const OBJECT_NAME_MAX = 400;
+
 export interface ParsedObject {
   /** `Kind namespace/name`. */
   readonly key: string;
@@ -103,8 +106,8 @@ class Reading {
   }
 
   /** Reports something that cannot be told apart from an object that was in force: the whole file is in doubt. */
-  unreadable(line: number, reason: string, path: FieldPath = []): ParsedManifest {
-    this.problem(line, '', path, reason);
+  unreadable(line: number, reason: string, object = '', path: FieldPath = []): ParsedManifest {
+    this.problem(line, object, path, reason);
     this.#readable = false;
     return this.finish();
   }
@@ -147,22 +150,30 @@ function findOversize(text: string): { line: number; reason: string } | undefine
 
 function readDocument(reading: Reading, document: Document.Parsed, lines: LineCounter): void {
   const lineOf = (offset: number): number => Math.max(1, lines.linePos(offset).line);
+  const object = document.errors.length > 0 ? describeObject(valueOf(document)) : '';
   for (const error of document.errors) {
     const message = error.message.split('\n', 1)[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? error.code;
-    reading.unreadable(lineOf(error.pos[0]), `not valid YAML: ${message}`);
+    reading.unreadable(lineOf(error.pos[0]), `not valid YAML: ${message}`, object);
   }
   if (document.errors.length > 0 || document.contents === null) return;
   const start = document.contents.range?.[0] ?? 0;
-  let value: unknown;
-  try {
-    value = document.toJS({ maxAliasCount: ALIAS_COUNT_MAX });
-  } catch (error) {
-    const reason = error instanceof RangeError ? 'nested too deeply' : (error as Error).message;
+  const value = valueOf(document);
+  if (value instanceof Error) {
+    const reason = value instanceof RangeError ? 'nested too deeply' : value.message;
     reading.unreadable(lineOf(start), `not valid YAML: ${reason}`);
     return;
   }
   if (value === null) return;
   readValue(reading, value, [], (path) => lineOf(offsetOf(document, path) ?? start));
+}
+
+/** The value of a document, as far as it could be parsed; or the error that says why it has none. */
+function valueOf(document: Document.Parsed): unknown {
+  try {
+    return document.toJS({ maxAliasCount: ALIAS_COUNT_MAX });
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
 }
 
 /** Where a field is, or the nearest thing around it that is in the text. */
@@ -188,7 +199,21 @@ function readValue(reading: Reading, value: unknown, base: FieldPath, lineOf: Li
     for (const [index, item] of reader.items('items').entries())
       readValue(reading, item, [...base, 'items', index], lineOf);
   } else if (problems.length === 0) readKind(reading, reader, value, apiVersion, kind, lineOf, problems);
-  for (const { path, reason } of problems) reading.unreadable(lineOf(path), reason, path);
+  for (const { path, reason } of problems) reading.unreadable(lineOf(path), reason, describeObject(value), path);
+}
+
+/** What an object that cannot be read calls itself, as far as it does. */
+function describeObject(value: unknown): string {
+  const { kind, metadata } = asMapping(value);
+  const { name, namespace } = asMapping(metadata);
+  if (typeof kind !== 'string') return '';
+  if (typeof name !== 'string') return kind.slice(0, OBJECT_NAME_MAX);
+  const key = objectKey(kind, { name, namespace: typeof namespace === 'string' ? namespace : '' });
+  return key.slice(0, OBJECT_NAME_MAX);
+}
+
+function asMapping(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
 
 /** Reads an object of a known kind. What it leaves in `problems` puts the whole file in doubt. */

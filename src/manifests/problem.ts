@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Something in a manifest that was refused. What was in force for the object before stays in force. */
+/** Something in a manifest that was refused. */
 export interface ManifestProblem {
   readonly file: string;
   /** 1-based. */
@@ -10,6 +10,17 @@ export interface ManifestProblem {
   /** As in `spec.rules[0].from[1].source`, or "". */
   readonly field: string;
   readonly reason: string;
+}
+
+/**
+ * What is in force in the place of something refused: its last good version; nothing; for a security object without a
+ * good version a denial of its whole scope; for a duplicate the other definition.
+ */
+export type Standing = 'last-good' | 'nothing' | 'denied' | 'duplicate';
+
+/** A problem, and what it leaves in force. */
+export interface StandingProblem extends ManifestProblem {
+  readonly standing: Standing;
 }
 
 /** Something that was accepted, but that its author should know about. */

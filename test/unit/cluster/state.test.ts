@@ -191,6 +191,7 @@ test('ManifestLog: a flood of problems is cut, and as long as there are some it 
     object: '',
     field: '',
     reason: 'bad',
+    standing: 'nothing' as const,
   }));
   manifestLog.report(problems, []);
   assert.deepEqual([lines.length, lines.at(-1)?.fields], [51, { not_shown: 10 }]);
@@ -200,4 +201,23 @@ test('ManifestLog: a flood of problems is cut, and as long as there are some it 
   const count = lines.length;
   clock.advance(10 * 60_000);
   assert.equal(lines.length, count);
+});
+
+test('ManifestLog: each problem has the headline of what it leaves in force', () => {
+  const { log, lines } = recordingLog();
+  const manifestLog = new ManifestLog(log, new ManualClock());
+  const standings = ['last-good', 'nothing', 'denied', 'duplicate'] as const;
+  manifestLog.report(
+    standings.map((standing, i) => ({ file: `${i}.yaml`, line: 1, object: '', field: '', reason: 'bad', standing })),
+    [],
+  );
+  assert.deepEqual(
+    lines.map(({ message }) => message),
+    [
+      'manifest refused, the last good version stays',
+      'manifest refused, there is no version of it in force',
+      'manifest refused, what it governs is denied until it is right',
+      'duplicate in the manifests ignored',
+    ],
+  );
 });

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readManifest } from '#src/manifests/directory-listing.ts';
 import { DirectorySource, ManifestsMissing } from '#src/manifests/directory-source.ts';
 import { ObjectStore } from '#src/manifests/object-store.ts';
 import { parseManifest } from '#src/manifests/parse-manifest.ts';
@@ -126,6 +129,42 @@ test('DirectorySource: only what does not exist is absent: what cannot be looked
   await unlink(join(directory, 'sub'));
   await source.rescan();
   assert.deepEqual([names(), store.problems()], [[], []]);
+});
+
+test('DirectorySource: what is no file and has the name of a manifest is named, at once, and waits for nobody', async (t) => {
+  const { directory, store, source, names } = await open(t, {
+    'a.yaml': namespace('a'),
+    'good.yaml': namespace('good'),
+  });
+  let told = 0;
+  store.watch(() => {
+    told += 1;
+  });
+  await unlink(join(directory, 'a.yaml'));
+  await symlink('nowhere.yaml', join(directory, 'a.yaml'));
+  await mkdir(join(directory, 'b.yaml'));
+  await writeFile(join(directory, 'b.yaml', 'inside.yaml'), namespace('inside'));
+  assert.equal(spawnSync('mkfifo', [join(directory, 'c.json')]).status, 0);
+  const server = createServer();
+  t.after(() => server.close());
+  await new Promise<void>((done) => server.listen(join(directory, 'd.yml'), done));
+  await source.rescan();
+  assert.deepEqual(names(), ['a', 'good'], 'what it said stays, and nobody else is held up');
+  assert.deepEqual(
+    store.problems().map(({ file, standing, reason }) => `${file} ${standing}: ${reason.split('; ')[0]}`),
+    [
+      'a.yaml last-good: cannot be read, so what it said last stays in force: is a symbolic link to nowhere.yaml, which does not exist',
+      'b.yaml nothing: cannot be read: is a directory, not a file',
+      'c.json nothing: cannot be read: is a named pipe, not a file',
+      'd.yml nothing: cannot be read: is a socket, not a file',
+    ],
+  );
+  assert.equal(told, 1);
+  await assert.rejects(readManifest(join(directory, 'c.json')), /not a file any more/);
+  for (const name of ['a.yaml', 'c.json', 'd.yml']) await unlink(join(directory, name));
+  await rename(join(directory, 'b.yaml'), join(directory, 'b'));
+  await source.rescan();
+  assert.deepEqual([names(), store.problems()], [['good', 'inside'], []]);
 });
 
 test('DirectorySource: a file between truncate and write, or between unlink and create, is not taken as empty', async (t) => {

@@ -78,9 +78,78 @@ test('ObjectStore: of two definitions the earlier source, then the earlier file 
   assert.equal(from(), 'one');
   const reasons = store.problems().map(({ file, reason }) => [file, reason]);
   assert.deepEqual(reasons, [
-    ['2.yaml', 'defined twice; 1.yaml:1 is in force and this one is not'],
-    ['pods', 'defined twice; 1.yaml:1 is in force and this one is not'],
+    ['2.yaml', 'defined a second time; 1.yaml:1 is in force and this one is not: remove one of them'],
+    ['pods', 'defined a second time; 1.yaml:1 is in force and this one is not: remove one of them'],
   ]);
+});
+
+const named = (from: string): string =>
+  `apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {from: ${from}}}\n`;
+const fromOf = (store: ObjectStore): (string | undefined)[] =>
+  store
+    .snapshot()
+    .of('Namespace')
+    .map(({ meta }) => meta.labels.get('from'));
+
+test('ObjectStore: a second definition keeps out of the way of the one in force, wherever it stands', () => {
+  const store = new ObjectStore(['directory']);
+  const old = parseManifest('b.yaml', named('b'));
+  store.replace('directory', [old]);
+  const newcomer = parseManifest('a.yaml', `# a\n---\n${named('a')}`);
+  store.replace('directory', [newcomer, old]);
+  assert.deepEqual(fromOf(store), ['b']);
+  assert.deepEqual(
+    store.problems().map(({ file, line, reason, standing }) => [file, line, reason, standing]),
+    [['a.yaml', 3, 'defined a second time; b.yaml:1 is in force and this one is not: remove one of them', 'duplicate']],
+  );
+  // Written down and restored it is the same one.
+  const restored = new ObjectStore(['directory']);
+  const kept = store.inForce('directory').map(({ file, objects }) =>
+    readObjects(
+      file,
+      objects.map(({ source }) => source),
+    ),
+  );
+  restored.replace('directory', kept);
+  restored.replace('directory', [newcomer, old]);
+  assert.deepEqual(fromOf(restored), ['b']);
+  // Broken, it keeps its own last version and does not take the other's.
+  store.replace('directory', [newcomer, parseManifest('b.yaml', named('b').replace('labels', 'labels: 7, x'))]);
+  assert.deepEqual(fromOf(store), ['b']);
+  // Moved within its file, or with its file, it is still the same one.
+  store.replace('directory', [newcomer, parseManifest('b.yaml', `${named('other')}---\n${named('b')}`)]);
+  assert.deepEqual(fromOf(store), ['b']);
+  store.replace('directory', [newcomer, parseManifest('z.yaml', named('b'))]);
+  assert.deepEqual(fromOf(store), ['b']);
+  store.replace('directory', [newcomer]);
+  assert.deepEqual(fromOf(store), ['a']);
+  assert.deepEqual(store.problems(), []);
+});
+
+test('ObjectStore: each problem says what it leaves in force', () => {
+  const store = new ObjectStore(['directory']);
+  const standings = (): string[] => store.problems().map(({ object, standing }) => `${object} ${standing}`);
+  store.replace('directory', [parseManifest('a.yaml', BAD), parseManifest('b.yaml', 'a: [')]);
+  assert.deepEqual([...new Set(standings())], ['AuthorizationPolicy n/p denied', ' nothing']);
+  store.replace('directory', [parseManifest('a.yaml', GOOD), parseManifest('b.yaml', named('b'))]);
+  store.replace('directory', [parseManifest('a.yaml', BAD), parseManifest('b.yaml', 'a: [')]);
+  assert.deepEqual([...new Set(standings())], ['AuthorizationPolicy n/p last-good', ' last-good']);
+  const pod = 'apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{ports: [{containerPort: 0}]}]}\n';
+  store.replace('directory', [parseManifest('a.yaml', pod)]);
+  assert.deepEqual(standings(), ['Pod default/a nothing']);
+});
+
+test('ObjectStore: listeners hear of a problem and of its end, also when no object changed', () => {
+  const store = new ObjectStore(['directory']);
+  const manifest = parseManifest('a.yaml', GOOD);
+  store.replace('directory', [manifest]);
+  const heard: number[] = [];
+  store.watch(() => heard.push(store.problems().length));
+  const unreadable = { file: 'sub', line: 1, object: '', field: '', reason: 'EACCES', standing: 'nothing' as const };
+  store.replace('directory', [manifest], [unreadable]);
+  store.replace('directory', [manifest], [{ ...unreadable }]);
+  store.replace('directory', [manifest], []);
+  assert.deepEqual(heard, [1, 0]);
 });
 
 test('ObjectStore: listeners hear of changes, once each, and of nothing else', () => {

@@ -45,6 +45,21 @@ test('parseManifest: a problem has file, line, object, field and reason', () => 
   ]);
 });
 
+test('parseManifest: a problem names its object, also where that has no name that can be used', () => {
+  const pod = (metadata: string, rest = 'spec: {}'): string =>
+    `apiVersion: v1\nkind: Pod\nmetadata: {${metadata}}\n${rest}\n`;
+  const objects = (text: string): string[] => parseManifest('f.yaml', text).problems.map(({ object }) => object);
+  assert.deepEqual(objects(pod('name: A_b, namespace: shop')), ['Pod shop/A_b']);
+  assert.deepEqual(objects(pod('namespace: shop')), ['Pod']);
+  assert.deepEqual(objects(pod('name: a, namespace: shop').replace('v1', 'v2')), ['Pod shop/a']);
+  assert.deepEqual(objects(pod('name: a, name: a, namespace: shop')), ['Pod shop/a']);
+  assert.deepEqual(objects(pod('name: a, namespace: shop', 'spec: [')), ['Pod shop/a']);
+  assert.deepEqual(
+    objects(pod(`name: ${'A'.repeat(9999)}`)).map((object) => object.length),
+    [400],
+  );
+});
+
 test('parseManifest: unknown kinds are named and skipped, but not misspelt ones of the security group', () => {
   const skipped = parseManifest('f.yaml', 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n');
   assert.deepEqual(
@@ -98,7 +113,7 @@ test('parseManifest: alias bombs, huge files, deep nesting and duplicate keys ar
     ['#'.repeat(MANIFEST_BYTES_MAX + 1), /larger than/],
     ['['.repeat(1_000_000), /nested deeper/],
     ['- '.repeat(400_000), /nested deeper/],
-    ['apiVersion: v1\nkind: Pod\nkind: Pod\n', /f\.yaml:3: not valid YAML: Map keys must be unique/],
+    ['apiVersion: v1\nkind: Pod\nkind: Pod\n', /f\.yaml:3: Pod: not valid YAML: Map keys must be unique/],
     ['a: [\n', /not valid YAML/],
     ['just text', /must be a mapping/],
   ];
