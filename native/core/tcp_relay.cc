@@ -8,7 +8,7 @@
 namespace groundwire {
 namespace {
 
-// What one connection may carry before the others get their turn.
+// What one connection may carry each way before the others get their turn.
 constexpr size_t kTurnBytes = 1 << 20;
 
 }  // namespace
@@ -34,17 +34,19 @@ void TcpRelay::Start(UniqueFd source, UniqueFd destination) {
 }
 
 void TcpRelay::Turn() {
-  turn_scheduled_ = false;
   if (over_) return;
-  size_t budget = kTurnBytes;
-  if (!Carry(&source_, &destination_, &budget) || !Carry(&destination_, &source_, &budget)) {
+  size_t there = kTurnBytes;
+  size_t back = kTurnBytes;
+  if (!Carry(&source_, &destination_, &there) || !Carry(&destination_, &source_, &back)) {
     return Finish(ErrorCode::kPeerReset);
   }
   if (source_.socket.finished_sending() && destination_.socket.finished_sending()) return Finish(ErrorCode::kNone);
-  if (budget == 0 && !turn_scheduled_) {
-    turn_scheduled_ = true;
-    loop_->Defer([this] { Turn(); });
-  }
+  if ((there > 0 && back > 0) || turn_scheduled_) return;
+  turn_scheduled_ = true;
+  loop_->Defer([this] {
+    turn_scheduled_ = false;
+    Turn();
+  });
 }
 
 /// False: an end was reset.

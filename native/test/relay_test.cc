@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a relay and its sockets do with readers that are slow and with peers that end badly.
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <functional>
+#include <optional>
 
 #include "app_socket.h"
 #include "check.h"
+#include "relay.h"
+#include "socket_options.h"
 #include "support/loopback.h"
 
 using namespace groundwire;
@@ -38,6 +43,85 @@ struct Pair {
   }
 };
 
+void SetBuffer(const UniqueFd& fd, int option, int bytes) {
+  if (setsockopt(fd.get(), SOL_SOCKET, option, &bytes, sizeof bytes) != 0) std::abort();
+}
+
+int Queued(const UniqueFd& fd, unsigned long request) {
+  int bytes = 0;
+  return ioctl(fd.get(), request, &bytes) == 0 ? bytes : -1;
+}
+
+/// A relay on a loop that the test turns, between a client and a server that are the test's own sockets.
+struct Carried final : RelayOwner {
+  UniqueFd client;
+  UniqueFd server;
+  UniqueFd source;       // the engine's ends, until Start
+  UniqueFd destination;
+  Counters counters;
+  EventLoop loop{&counters};
+  ThreadScratch scratch;
+  RelayBytes bytes;
+  TcpRelay relay{&loop, &scratch, &bytes, this};
+  std::optional<ErrorCode> code;
+
+  /// `adjust`: each listener before it listens to anybody, so that the accepted socket inherits it.
+  explicit Carried(const std::function<void(const UniqueFd&)>& adjust = [](const UniqueFd&) {}) {
+    EnterPrivateNetwork();
+    if (!loop.Open().ok()) std::abort();
+    const UniqueFd inbound = ListenOn("10.202.5.1");
+    SetApplicationSocketOptions(inbound.get());
+    adjust(inbound);
+    client = ConnectTo(At("10.202.5.1", PortOf(inbound.get())));
+    source = AcceptOne(inbound);
+    const UniqueFd outbound = ListenOn("10.202.5.2");
+    adjust(outbound);
+    destination = ConnectTo(At("10.202.5.2", PortOf(outbound.get())));
+    SetApplicationSocketOptions(destination.get());
+    server = AcceptOne(outbound);
+    for (const UniqueFd* fd : {&client, &server, &source, &destination}) {
+      if (!fd->valid()) std::abort();
+      (void)fcntl(fd->get(), F_SETFL, O_NONBLOCK);
+    }
+  }
+  ~Carried() {
+    if (!code) relay.Abort();
+  }
+  void OnRelayEnd(ErrorCode ended) override { code = ended; }
+  void Start() { relay.Start(std::move(source), std::move(destination)); }
+  bool TurnUntil(const std::function<bool()>& done) {
+    for (int i = 0; i < 2000 && !done(); ++i) loop.RunTurn(10);
+    return done();
+  }
+};
+
+/// What comes until `size` bytes, the end or a reset, while the loop turns; the end is told as "[end]" or "[reset]".
+std::string Hear(Carried* carried, const UniqueFd& fd, size_t size) {
+  std::string heard;
+  std::string buffer(64 * 1024, '\0');
+  (void)carried->TurnUntil([&] {
+    for (;;) {
+      const ssize_t count = recv(fd.get(), buffer.data(), buffer.size(), 0);
+      if (count < 0 && errno == EAGAIN) return heard.size() >= size;
+      if (count <= 0) heard += count == 0 ? "[end]" : "[reset]";
+      if (count <= 0) return true;
+      heard.append(buffer.data(), static_cast<size_t>(count));
+    }
+  });
+  return heard;
+}
+
+/// Sends as long as the other side takes, at most all of it.
+size_t SendWhatFits(const UniqueFd& fd, const std::string& bytes, size_t from = 0) {
+  size_t sent = from;
+  while (sent < bytes.size()) {
+    const ssize_t count = send(fd.get(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    if (count <= 0) break;
+    sent += static_cast<size_t>(count);
+  }
+  return sent - from;
+}
+
 }  // namespace
 
 TEST("relay: a reader that never catches up costs a window, not every byte carried") {
@@ -68,6 +152,31 @@ TEST("relay: a reader that never catches up costs a window, not every byte carri
   }
   CHECK(same);
   CHECK(capacity_max <= 3 * kWindow);
+}
+
+TEST("relay: a flood one way leaves the way back its turn") {
+  constexpr int kBuffer = 8 << 20;
+  Carried carried([](const UniqueFd& listener) {
+    SetBuffer(listener, SO_RCVBUFFORCE, kBuffer);
+    SetBuffer(listener, SO_SNDBUFFORCE, kBuffer);
+  });
+  SetBuffer(carried.client, SO_SNDBUFFORCE, kBuffer);
+  SetBuffer(carried.destination, SO_SNDBUFFORCE, kBuffer);
+  // More than one turn of the loop carries; all of it is there before the relay begins.
+  const std::string flood = Pattern(6 << 20);
+  size_t sent = 0;
+  REQUIRE(carried.TurnUntil([&] {
+    sent += SendWhatFits(carried.client, flood, sent);
+    return Queued(carried.source, FIONREAD) == static_cast<int>(flood.size());
+  }));
+  REQUIRE(SendAll(carried.server, "b"));
+  REQUIRE(WaitReadable(carried.destination.get(), 10000));
+  carried.Start();
+  carried.loop.RunTurn(1000);
+  char byte = 0;
+  CHECK_EQ(recv(carried.client.get(), &byte, 1, 0), 1);
+  CHECK_EQ(byte, 'b');
+  CHECK(Hear(&carried, carried.server, flood.size()) == flood);
 }
 
 RUN_TESTS()
