@@ -67,7 +67,7 @@ export class MeshPublisher {
   publish(): void {
     const { store, registry, reported, publication, delta, manifestLog, settings } = this.#options;
     this.#keep();
-    const { manifests, decisions, refused, notices } = reported.update(registry.pods(), store.snapshot());
+    const { manifests, decisions, refused } = reported.update(registry.pods(), store.snapshot());
     store.replace(SOURCES.nodes, manifests);
     const compiled = compileMesh(store.snapshot(), settings);
     delta.publish(publication.encode(compiled));
@@ -75,7 +75,7 @@ export class MeshPublisher {
     // After publishing: a pod that leaves is dialled in plaintext before its node is told to let it go.
     for (const decision of decisions) registry.decide(decision);
     for (const { uid, reason } of refused) registry.reject(uid, reason);
-    manifestLog.report(store.problems(), [...store.notices(), ...compiled.notices, ...notices]);
+    manifestLog.report(store.problems(), [...store.notices(), ...compiled.notices]);
   }
 
   #schedule(): void {

@@ -6,7 +6,7 @@ import type { CaptureDecision } from '../manifests/enrolment.ts';
 import type { ObjectSnapshot } from '../manifests/object-store.ts';
 import type { NamespaceObject, PodObject } from '../manifests/objects.ts';
 import { type ParsedManifest, readObjects } from '../manifests/parse-manifest.ts';
-import { formatProblem, type Notice } from '../manifests/problem.ts';
+import { formatProblem } from '../manifests/problem.ts';
 
 /** What the reports of the nodes amount to. */
 export interface PodUpdate {
@@ -14,8 +14,6 @@ export interface PodUpdate {
   readonly manifests: readonly ParsedManifest[];
   readonly decisions: readonly PodDecision[];
   readonly refused: readonly { readonly uid: string; readonly reason: string }[];
-  /** What the decisions left to be said to people. */
-  readonly notices: readonly Notice[];
 }
 
 export type DecideCapture = (pod: PodObject, namespace: NamespaceObject | undefined) => CaptureDecision;
@@ -45,7 +43,6 @@ export class ReportedPods {
     const read: Map<string, ReadPod> = new Map();
     const decisions: PodDecision[] = [];
     const refused: { uid: string; reason: string }[] = [];
-    const notices: Notice[] = [];
     for (const pod of pods) {
       const plain = this.#parse(pod, false, read);
       const object = plain.objects[0]?.object;
@@ -53,13 +50,12 @@ export class ReportedPods {
         refused.push({ uid: pod.uid, reason: plain.problems.map(formatProblem).join('; ') });
         continue;
       }
-      const { captured, notices: ofPod, ...decision } = this.#decide(object, namespaces.get(pod.namespace));
+      const { captured, ...decision } = this.#decide(object, namespaces.get(pod.namespace));
       decisions.push({ uid: pod.uid, capture: captured, ...decision });
-      notices.push(...ofPod);
       this.#parse(pod, captured && pod.captured, read);
     }
     this.#read = read;
-    return { manifests: [...read.values()].map(({ manifest }) => manifest), decisions, refused, notices };
+    return { manifests: [...read.values()].map(({ manifest }) => manifest), decisions, refused };
   }
 
   #parse(pod: RegisteredPod, speaksHbone: boolean, read: Map<string, ReadPod>): ParsedManifest {

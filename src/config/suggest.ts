@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { editDistance } from '../model/edit-distance.ts';
+
 /** The known word that is nearest to what was written, or `undefined` when none is near enough to be meant. */
 export function suggest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
@@ -12,18 +14,4 @@ export function suggest(word: string, known: Iterable<string>): string | undefin
     }
   }
   return best;
-}
-
-/** Levenshtein distance, one row at a time. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] as number;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { type NamespaceObject, objectKey, type PodObject } from './objects.ts';
-import type { Notice } from './problem.ts';
+import { CAPTURE_VALUES, INJECTION, MODE } from './mesh-keys.ts';
+import type { NamespaceObject, PodObject } from './objects.ts';
 
-export type SameNodeMode = 'handoff' | 'tunnel';
-export type ExistingConnections = 'keep' | 'close';
+export type SameNodeMode = (typeof CAPTURE_VALUES)['groundwire.io/same-node-mode'][number];
+export type ExistingConnections = (typeof CAPTURE_VALUES)['groundwire.io/existing-connections'][number];
 
 /** What the mesh as a whole says where neither pod nor namespace does. */
 export interface EnrolmentSettings {
@@ -29,16 +29,14 @@ export interface CaptureDecision {
   readonly sameNodeMode: SameNodeMode;
   readonly existingConnections: ExistingConnections;
   readonly dnsCapture: boolean;
-  readonly notices: readonly Notice[];
 }
-
-const MODE = 'istio.io/dataplane-mode';
 
 /**
  * Decides whether a pod belongs on the mesh. Pure.
  *
  * Order: what can never be captured, the pod's `none`, the pod's `ambient`, the namespace's label, off. On a namespace
- * `istio-injection=enabled` counts as `ambient`, with a notice, unless `dataplane-mode` says something of its own.
+ * `istio-injection=enabled` counts as `ambient`, unless `dataplane-mode` says something of its own. What is misspelt is
+ * told where it was written (mesh-keys.ts), and passed over here.
  * Source: istio cni/pkg/util/podutil.go, istio-cni chart values @86c9f01.
  */
 export function decideCapture(
@@ -46,33 +44,17 @@ export function decideCapture(
   namespace: NamespaceObject | undefined,
   settings: EnrolmentSettings = DEFAULT_ENROLMENT_SETTINGS,
 ): CaptureDecision {
-  const notices: Notice[] = [];
-  const note = (code: Notice['code'], message: string): void => {
-    notices.push({ code, object: objectKey('Pod', pod.meta), message });
+  const choose = <K extends keyof typeof CAPTURE_VALUES>(key: K): (typeof CAPTURE_VALUES)[K][number] | undefined => {
+    const said = [pod.meta.annotations.get(key), namespace?.meta.annotations.get(key)];
+    const allowed: readonly (typeof CAPTURE_VALUES)[K][number][] = CAPTURE_VALUES[key];
+    return said.map((text) => allowed.find((value) => value === text)).find((value) => value !== undefined);
   };
-  const bypass = pod.meta.annotations.get('ambient.istio.io/bypass-inbound-capture');
-  if (bypass === 'true') {
-    note('ANNOTATION_IGNORED', 'ambient.istio.io/bypass-inbound-capture is not supported: inbound is captured too');
-  }
-  const choose = <T extends string>(key: string, allowed: readonly T[], fallback: T): T => {
-    for (const [where, text] of [
-      ['pod', pod.meta.annotations.get(key)],
-      ['namespace', namespace?.meta.annotations.get(key)],
-    ] as const) {
-      const value = allowed.find((candidate) => candidate === text);
-      if (value !== undefined) return value;
-      if (text !== undefined)
-        note('ANNOTATION_IGNORED', `${key}=${text} on the ${where} is none of ${allowed.join(', ')}`);
-    }
-    return fallback;
-  };
+  const dnsCapture = choose('ambient.istio.io/dns-capture');
   return {
-    ...decideMembership(pod, namespace, settings, note),
-    sameNodeMode: choose('groundwire.io/same-node-mode', ['handoff', 'tunnel'], settings.sameNodeMode),
-    existingConnections: choose('groundwire.io/existing-connections', ['keep', 'close'], settings.existingConnections),
-    dnsCapture:
-      choose('ambient.istio.io/dns-capture', ['true', 'false'], settings.dnsCapture ? 'true' : 'false') === 'true',
-    notices,
+    ...decideMembership(pod, namespace, settings),
+    sameNodeMode: choose('groundwire.io/same-node-mode') ?? settings.sameNodeMode,
+    existingConnections: choose('groundwire.io/existing-connections') ?? settings.existingConnections,
+    dnsCapture: dnsCapture === undefined ? settings.dnsCapture : dnsCapture === 'true',
   };
 }
 
@@ -80,7 +62,6 @@ function decideMembership(
   pod: PodObject,
   namespace: NamespaceObject | undefined,
   settings: EnrolmentSettings,
-  note: (code: Notice['code'], message: string) => void,
 ): Pick<CaptureDecision, 'captured' | 'reason'> {
   const never = reasonNever(pod, settings);
   if (never !== undefined) return { captured: false, reason: never };
@@ -90,13 +71,8 @@ function decideMembership(
   const labels = namespace?.meta.labels;
   const inherited = labels?.get(MODE);
   if (inherited === 'ambient') return { captured: true, reason: `label ${MODE}=ambient on the namespace` };
-  if (inherited === undefined && labels?.get('istio-injection') === 'enabled') {
-    note(
-      'ALIAS',
-      `istio-injection=enabled on namespace ${pod.meta.namespace} is taken as ${MODE}=ambient; nothing is injected`,
-    );
-    return { captured: true, reason: 'label istio-injection=enabled on the namespace' };
-  }
+  if (inherited === undefined && labels?.get(INJECTION) === 'enabled')
+    return { captured: true, reason: `label ${INJECTION}=enabled on the namespace` };
   if (inherited !== undefined) return { captured: false, reason: `label ${MODE}=${inherited} on the namespace` };
   return { captured: false, reason: `no label ${MODE}=ambient on pod or namespace` };
 }

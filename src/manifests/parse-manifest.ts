@@ -2,6 +2,7 @@
 
 import { type Document, isNode, LineCounter, type Node, parseAllDocuments } from 'yaml';
 import { lookUpKind } from './kinds.ts';
+import { noteKeys } from './mesh-keys.ts';
 import { type FieldPath, type FieldProblem, formatPath, ObjectReader } from './object-reader.ts';
 import { type MeshObject, objectKey } from './objects.ts';
 import type { ManifestProblem, Notice } from './problem.ts';
@@ -101,8 +102,8 @@ class Reading {
     this.#problems.push({ file: this.#file, line, object, field: formatPath(path), reason });
   }
 
-  notice(object: string, message: string): void {
-    this.#notices.push({ code: 'KIND_SKIPPED', object, message });
+  notice(line: number, object: string, code: Notice['code'], message: string): void {
+    this.#notices.push({ code, object, message: `${message} (${this.#file}:${line})` });
   }
 
   /** Reports something that cannot be told apart from an object that was in force: the whole file is in doubt. */
@@ -120,10 +121,6 @@ class Reading {
       problems: this.#problems,
       notices: this.#notices,
     };
-  }
-
-  get file(): string {
-    return this.#file;
   }
 }
 
@@ -231,10 +228,8 @@ function readKind(
   if (found.result === 'refused') return reader.reject(found.field, found.reason);
   if (found.result === 'skipped') {
     const name = reader.object('metadata')?.string('name') ?? '';
-    return reading.notice(
-      `${kind} ${name}`,
-      `${apiVersion} ${kind} is not served and is left out (${reading.file}:${line})`,
-    );
+    const message = `${apiVersion} ${kind} is not served and is left out`;
+    return reading.notice(line, `${kind} ${name}`, 'KIND_SKIPPED', message);
   }
   const meta = readMetadata(reader, found.entry.namespaced);
   const object = found.entry.read(reader, meta);
@@ -242,6 +237,8 @@ function readKind(
   if (own.some(({ path }) => concernsName(path))) return;
   const key = objectKey(kind, meta);
   for (const { path, reason } of own) reading.problem(lineOf([...reader.path, ...path]), key, path, reason);
+  for (const { path, code, message } of noteKeys(object.kind, meta))
+    reading.notice(lineOf([...reader.path, ...path]), key, code, message);
   const refused = own.length > 0;
   const inForce = refused ? found.entry.standIn?.(object, own) : object;
   reading.add({ key, line, refused, source, ...(inForce && { object: inForce }) });

@@ -31,6 +31,8 @@ export interface Notice {
     | 'ALIAS'
     | 'ANNOTATION_IGNORED'
     | 'NO_EFFECT'
+    | 'KEY_UNKNOWN'
+    | 'VALUE_UNKNOWN'
     | 'POLICY_WIDENED'
     | 'POLICY_NARROWED'
     | 'POLICY_UNREADABLE'

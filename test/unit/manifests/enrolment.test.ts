@@ -84,24 +84,19 @@ test('decideCapture: what can never be captured is not, whatever the labels say'
   }
 });
 
-test('decideCapture: istio-injection=enabled is an alias with a notice, and dataplane-mode wins over it', () => {
+test('decideCapture: istio-injection=enabled is an alias, and dataplane-mode wins over it', () => {
   const alias = decideCapture(pod(), namespace({ 'istio-injection': 'enabled' }));
   assert.equal(alias.captured, true);
-  assert.deepEqual(
-    alias.notices.map(({ code }) => code),
-    ['ALIAS'],
-  );
   for (const mode of ['none', 'sidecar']) {
     const decision = decideCapture(pod(), namespace({ 'istio-injection': 'enabled', [MODE]: mode }));
     assert.equal(decision.captured, false);
-    assert.deepEqual(decision.notices, []);
   }
   assert.equal(decideCapture(pod({ [MODE]: 'none' }), namespace({ 'istio-injection': 'enabled' })).captured, false);
   assert.equal(decideCapture(pod(), namespace({ 'istio-injection': 'disabled' })).captured, false);
   assert.equal(decideCapture(pod(), undefined).captured, false);
 });
 
-test('decideCapture: annotations choose the modes, the pod before its namespace, a bad value named and passed over', () => {
+test('decideCapture: annotations choose the modes, the pod before its namespace, a bad value passed over', () => {
   const same = 'groundwire.io/same-node-mode';
   const existing = 'groundwire.io/existing-connections';
   const dns = 'ambient.istio.io/dns-capture';
@@ -109,20 +104,13 @@ test('decideCapture: annotations choose the modes, the pod before its namespace,
     decision.sameNodeMode,
     decision.existingConnections,
     decision.dnsCapture,
-    decision.notices.map(({ code }) => code),
   ];
-  assert.deepEqual(modes(decideCapture(pod(AMBIENT), namespace())), ['handoff', 'keep', true, []]);
+  assert.deepEqual(modes(decideCapture(pod(AMBIENT), namespace())), ['handoff', 'keep', true]);
   const set = namespace(AMBIENT, { [same]: 'tunnel', [existing]: 'close', [dns]: 'false' });
-  assert.deepEqual(modes(decideCapture(pod(), set)), ['tunnel', 'close', false, []]);
+  assert.deepEqual(modes(decideCapture(pod(), set)), ['tunnel', 'close', false]);
   const own = pod({}, { [same]: 'handoff', [existing]: 'keep', [dns]: 'true' });
-  assert.deepEqual(modes(decideCapture(own, set)), ['handoff', 'keep', true, []]);
-  assert.deepEqual(modes(decideCapture(pod({}, { [same]: 'direct' }), set)), [
-    'tunnel',
-    'close',
-    false,
-    ['ANNOTATION_IGNORED'],
-  ]);
+  assert.deepEqual(modes(decideCapture(own, set)), ['handoff', 'keep', true]);
+  assert.deepEqual(modes(decideCapture(pod({}, { [same]: 'direct' }), set)), ['tunnel', 'close', false]);
   const bypass = decideCapture(pod({}, { 'ambient.istio.io/bypass-inbound-capture': 'true' }), namespace(AMBIENT));
   assert.equal(bypass.captured, true);
-  assert.match(bypass.notices[0]?.message ?? '', /not supported/);
 });
