@@ -7,9 +7,11 @@
 //   PodRegistryServer ───┘        └→ decideCapture → PodRegistryServer → nodes
 //   CertificateAuthority → SigningServer → nodes; all of it behind JoinTokens, on one port
 
+import { mkdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 
+import { Closers } from './agent/closers.ts';
 import { KeptState } from './cluster/kept-state.ts';
 import { ManifestLog } from './cluster/manifest-log.ts';
 import { MeshPublisher, SOURCES } from './cluster/mesh-publisher.ts';
@@ -26,11 +28,12 @@ import { CertificateAuthority } from './identity/certificate-authority.ts';
 import { formatJoinFile, JoinTokens } from './identity/join-token.ts';
 import { issueServerCertificate } from './identity/server-certificate.ts';
 import { SigningServer } from './identity/signing-server.ts';
-import { DirectorySource } from './manifests/directory-source.ts';
+import { DirectorySource, requireManifests } from './manifests/directory-source.ts';
 import { DEFAULT_ENROLMENT_SETTINGS, decideCapture } from './manifests/enrolment.ts';
 import { ObjectStore } from './manifests/object-store.ts';
 import { type CompileSettings, DEFAULT_COMPILE_SETTINGS } from './manifests/settings.ts';
 import { systemClock } from './model/clock.ts';
+import { takeLock } from './pods/process-lock.ts';
 import type { Logger } from './telemetry/logger.ts';
 
 export type ControlConfig = Config<'control' | 'mesh' | 'defaults'> & { readonly stateDirectory: string };
@@ -48,40 +51,65 @@ export interface Control {
   close(): Promise<void>;
 }
 
-/** Opens the authority, restores and reads what is to be in force, and listens. Rejects with what could not be opened. */
+/**
+ * Takes the state directory, opens the authority, restores and reads what is to be in force, and listens.
+ *
+ * Rejects with what could not be opened. Without manifests to start from nothing has been made on disk then.
+ */
 export async function openControl(config: ControlConfig, log: Logger): Promise<Control> {
+  const kept = new KeptState(config.stateDirectory, log.child('state'));
+  if (!kept.hasManifests) await requireManifests(config.control.manifests);
+  const closers = new Closers(log);
+  try {
+    await takeStateDirectory(config.stateDirectory, closers);
+    return await openParts(config, log, kept, closers);
+  } catch (error) {
+    await closers.close();
+    throw error;
+  }
+}
+
+/** Two control planes that write one state directory would undo each other's, and each would restart as the other. */
+async function takeStateDirectory(directory: string, closers: Closers): Promise<void> {
+  const lock = join(directory, 'control.lock');
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await takeLock(
+    lock,
+    (holder) =>
+      `the state directory ${directory} is in use by another control plane, process ${holder} (${lock}); stop that one, or give this one another --state-dir`,
+  );
+  closers.add('state directory', () => rm(lock, { force: true }));
+}
+
+async function openParts(config: ControlConfig, log: Logger, kept: KeptState, closers: Closers): Promise<Control> {
   const { stateDirectory, control, mesh } = config;
   const clock = systemClock;
   const authority = await CertificateAuthority.open({ stateDir: stateDirectory, trustDomain: mesh.trustDomain, clock });
   const tokens = JoinTokens.open(stateDirectory, clock);
   const authentication = new Authentication((token) => tokens.verify(token), log.child('authentication'));
-  const cluster = openMesh(config, authentication, log);
+  let server: GrpcServer | undefined;
+  closers.add('server', () => server?.close());
+  const cluster = openMesh(config, kept, authentication, log);
+  closers.add('mesh', () => cluster.close());
   const signing = openSigning(config, authority, authentication, cluster, log);
-  try {
-    await cluster.start();
-    const server = await GrpcServer.open({
-      address: formatListen(control.listen),
-      services: [cluster.delta, cluster.registry, signing],
-      interceptors: [authentication.interceptor],
-      issueCertificate: () => issueServerCertificate(authority, serverNames(control), SERVER_CERTIFICATE_MS),
-      clock,
-      log: log.child('server'),
-    });
-    const address = formatListen({ ...control.listen, port: server.port });
-    log.info('control plane serves', { address, manifests: control.manifests, trust_domain: mesh.trustDomain });
-    return {
-      port: server.port,
-      rootsPem: authority.rootsPem,
-      makeJoinFile: (node, ttlMs) => formatJoinFile(authority.rootsPem, tokens.make(node, ttlMs)),
-      close: async () => {
-        cluster.close();
-        server.close();
-      },
-    };
-  } catch (error) {
-    cluster.close();
-    throw error;
-  }
+  await cluster.start();
+  server = await GrpcServer.open({
+    address: formatListen(control.listen),
+    services: [cluster.delta, cluster.registry, signing],
+    interceptors: [authentication.interceptor],
+    issueCertificate: () => issueServerCertificate(authority, serverNames(control), SERVER_CERTIFICATE_MS),
+    clock,
+    log: log.child('server'),
+  });
+  const { port } = server;
+  const address = formatListen({ ...control.listen, port });
+  log.info('control plane serves', { address, manifests: control.manifests, trust_domain: mesh.trustDomain });
+  return {
+    port,
+    rootsPem: authority.rootsPem,
+    makeJoinFile: (node, ttlMs) => formatJoinFile(authority.rootsPem, tokens.make(node, ttlMs)),
+    close: () => closers.close(),
+  };
 }
 
 /** What the mesh is: its sources, and the services that tell it to nodes. */
@@ -94,10 +122,9 @@ interface OpenMesh {
   close(): void;
 }
 
-function openMesh(config: ControlConfig, authentication: Authentication, log: Logger): OpenMesh {
+function openMesh(config: ControlConfig, kept: KeptState, authentication: Authentication, log: Logger): OpenMesh {
   const clock = systemClock;
-  const { control, stateDirectory } = config;
-  const kept = new KeptState(stateDirectory, log.child('state'));
+  const { control } = config;
   const store = new ObjectStore([SOURCES.nodes, SOURCES.manifests]);
   const directory = new DirectorySource({ directory: control.manifests, source: SOURCES.manifests }, store, clock);
   const delta = new DeltaServer({ clock, log: log.child('discovery') });

@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import type { RegisteredPod } from '../discovery/pod-registry-server.ts';
+import { fileExists } from '../identity/secret-file.ts';
 import type { FileInForce } from '../manifests/object-store.ts';
 import { type ParsedManifest, readObjects } from '../manifests/parse-manifest.ts';
 import type { Log } from '../model/log.ts';
@@ -29,6 +30,11 @@ export class KeptState {
     this.#pods = new StateFile(join(stateDirectory, 'registry.json'), 'groundwire-registry 1');
     this.#manifests = new StateFile(join(stateDirectory, 'manifests.json'), 'groundwire-manifests 1');
     this.#log = log;
+  }
+
+  /** Whether an earlier run has left manifests. */
+  get hasManifests(): boolean {
+    return fileExists(this.#manifests.path);
   }
 
   /** Throws `RestoreError` when the file is there and cannot be used: nothing else knows these pods at start. */

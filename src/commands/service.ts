@@ -10,8 +10,8 @@ import { KernelError } from '../engine/kernel-error.ts';
 import { CertificateAuthorityError } from '../identity/certificate-authority.ts';
 import { SecretFileError } from '../identity/secret-file.ts';
 import { ManifestsMissing } from '../manifests/directory-source.ts';
-import { NodeBusy } from '../pods/node-lock.ts';
 import { ProgramError } from '../pods/process.ts';
+import { LockHeld } from '../pods/process-lock.ts';
 import { Logger } from '../telemetry/logger.ts';
 import type { CommandIo } from './command.ts';
 import { CliError, EXIT, type ExitCode } from './exit-code.ts';
@@ -75,7 +75,7 @@ export function explainFailure(error: unknown): never {
   if (error instanceof CliError) throw error;
   if (error instanceof SecretFileError) throw new CliError(EXIT.permission, error.message, { cause: error });
   if (error instanceof CertificateAuthorityError) throw new CliError(EXIT.config, error.message, { cause: error });
-  if (error instanceof NodeBusy) throw new CliError(EXIT.busy, error.message, { cause: error });
+  if (error instanceof LockHeld) throw new CliError(EXIT.busy, error.message, { cause: error });
   if (error instanceof KernelError && error.code === 'ERR_ENGINE_NOT_BUILT') {
     throw new CliError(EXIT.system, `the engine could not be started: ${error.message}`, { cause: error });
   }

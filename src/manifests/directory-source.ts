@@ -28,6 +28,18 @@ export class ManifestsMissing extends Error {
   override readonly name = 'ManifestsMissing';
 }
 
+/** Throws `ManifestsMissing` when the directory cannot be read: then there must be something from an earlier run. */
+export async function requireManifests(directory: string): Promise<void> {
+  try {
+    await listManifests(directory);
+  } catch (cause) {
+    throw new ManifestsMissing(
+      `the manifests in ${directory} cannot be read, and no earlier run has left any: ${(cause as Error).message}. Mount or make the directory, or point --manifests to where it is`,
+      { cause },
+    );
+  }
+}
+
 interface FileText {
   /** Absent: what an earlier run had in force. */
   readonly text?: string;
@@ -74,7 +86,7 @@ export class DirectorySource {
   async open(restored: readonly ParsedManifest[] = []): Promise<void> {
     this.#texts = new Map(restored.map((manifest) => [manifest.file, { manifest }]));
     this.#store.replace(this.#options.source, restored);
-    if (restored.length === 0) await this.#requireDirectory();
+    if (restored.length === 0) await requireManifests(this.#options.directory);
     await this.rescan();
     this.#schedule(this.#options.rescanMs);
   }
@@ -98,18 +110,6 @@ export class DirectorySource {
     this.#timer?.();
     for (const watcher of this.#watchers.values()) watcher.close();
     this.#watchers.clear();
-  }
-
-  async #requireDirectory(): Promise<void> {
-    try {
-      await listManifests(this.#options.directory);
-    } catch (cause) {
-      const { directory } = this.#options;
-      throw new ManifestsMissing(
-        `the manifests in ${directory} cannot be read, and no earlier run has left any: ${(cause as Error).message}. Mount or make the directory, or point --manifests to where it is`,
-        { cause },
-      );
-    }
   }
 
   async #scanUntilQuiet(): Promise<void> {

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 
 import type { Log } from '../model/log.ts';
 import { findCgroupRoot, joinCgroup, ownCgroup, removeCgroup, removeEmptyCgroup } from './cgroup.ts';
-import { takeNodeLock } from './node-lock.ts';
 import { runProgram } from './process.ts';
+import { takeLock } from './process-lock.ts';
 
 // linux/magic.h BPF_FS_MAGIC
 const BPF_FS_MAGIC = 0xcafe4a11;
@@ -66,12 +66,17 @@ export class NodeHome implements NodePlaces {
     this.#cgroupBefore = cgroupBefore;
   }
 
-  /** Takes the node's lock and moves this process into the agent's cgroup. Throws `NodeBusy` when another agent holds it. */
+  /** Takes the node's lock and moves this process into the agent's cgroup. Throws `LockHeld` when another agent has it. */
   static async open(options: NodeHomeOptions, log: Log): Promise<NodeHome> {
     const cgroupRoot = options.cgroupRoot ?? (await findCgroupRoot());
     const home = new NodeHome(options, cgroupRoot, join(cgroupRoot, await ownCgroup()));
     await mkdir(home.directory, { recursive: true, mode: 0o700 });
-    await takeNodeLock(join(home.directory, LOCK_NAME), options.node);
+    const lock = join(home.directory, LOCK_NAME);
+    await takeLock(
+      lock,
+      (holder) =>
+        `node ${options.node} is served by another agent already, process ${holder} (${lock}); stop that one, or give this one another --node`,
+    );
     try {
       await mountBpffs(options.bpffs);
       await mkdir(join(options.bpffs, 'groundwire', options.node), { recursive: true, mode: 0o700 });

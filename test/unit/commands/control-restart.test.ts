@@ -146,6 +146,29 @@ test('groundwire control: without manifests and without a memory of any it ends 
   );
   assert.equal(status, 74, stderr);
   assert.match(stderr, /nowhere cannot be read, and no earlier run has left any/);
+  assert.equal(existsSync(stateDirectory), false, 'and no key was made for it');
+});
+
+test('groundwire control: a state directory that another one works in is refused with 75, by whose it is', async (t) => {
+  const { start, stateDirectory, manifests, write, lines } = makePlace(t);
+  write('namespace.yaml', NAMESPACE);
+  const first = await start();
+  const { status, stderr } = spawnSync(
+    GROUNDWIRE,
+    ['control', '--manifests', manifests, '--state-dir', stateDirectory, '--listen', '127.0.0.1:0'],
+    { encoding: 'utf8', timeout: 20_000 },
+  );
+  assert.equal(status, 75, stderr);
+  assert.ok(stderr.includes(`in use by another control plane, process ${process.pid} (`), stderr);
+  assert.match(stderr, /stop that one, or give this one another --state-dir/);
+  await assert.rejects(start(), /in use by another control plane/);
+  assert.deepEqual(
+    lines.filter((line) => line.includes('not closed')),
+    [],
+  );
+  await first.close();
+  assert.equal(existsSync(join(stateDirectory, 'control.lock')), false);
+  await (await start()).close();
 });
 
 test('groundwire control: a damaged registry ends it with 78, and with what to do', async (t) => {

@@ -9,7 +9,7 @@ import { explainFailure, openLogger, runService } from '#src/commands/service.ts
 import { dialHost } from '#src/commands/up.ts';
 import { CertificateAuthorityError } from '#src/identity/certificate-authority.ts';
 import { SecretFileError } from '#src/identity/secret-file.ts';
-import { NodeBusy } from '#src/pods/node-lock.ts';
+import { LockHeld } from '#src/pods/process-lock.ts';
 
 const log = openLogger({ level: 'error', format: 'text' });
 
@@ -72,7 +72,7 @@ test('a service that was opened all the same is closed; a second signal does not
 });
 
 const expected: readonly [error: Error, exitCode: number][] = [
-  [new NodeBusy('served'), EXIT.busy],
+  [new LockHeld('served'), EXIT.busy],
   [new SecretFileError('token.key has mode 0644'), EXIT.permission],
   [new CertificateAuthorityError('root.pem expired'), EXIT.config],
   [Object.assign(new Error('listen EADDRINUSE'), { code: 'EADDRINUSE' }), EXIT.busy],

@@ -6,7 +6,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { NodeBusy, takeNodeLock } from '#src/pods/node-lock.ts';
+import { LockHeld, takeLock } from '#src/pods/process-lock.ts';
+
+const taken = (holder: number): string => `taken by ${holder}`;
 
 async function folder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'groundwire-lock-'));
@@ -21,10 +23,10 @@ test('of many that find the holder dead at once, one gets the lock', async (t) =
   for (const left of [JSON.stringify({ pid: gone, startTicks: 1 }), '', '{"pid":']) {
     for (let round = 0; round < 25; round++) {
       await writeFile(path, left);
-      const results = await Promise.allSettled(Array.from({ length: 8 }, () => takeNodeLock(path, 'a')));
+      const results = await Promise.allSettled(Array.from({ length: 8 }, () => takeLock(path, taken)));
       const refusals = results.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
       assert.equal(refusals.length, 7);
-      assert.ok(refusals.every((reason) => reason instanceof NodeBusy));
+      assert.ok(refusals.every((reason) => reason instanceof LockHeld));
       assert.equal((JSON.parse(await readFile(path, 'utf8')) as { pid: number }).pid, process.pid);
       assert.deepEqual(await readdir(directory), ['agent.lock'], 'nothing is left beside it');
       await rm(path);
@@ -34,6 +36,6 @@ test('of many that find the holder dead at once, one gets the lock', async (t) =
 
 test('the lock of a holder that lives is refused by its name', async (t) => {
   const path = join(await folder(t), 'agent.lock');
-  await takeNodeLock(path, 'a');
-  await assert.rejects(takeNodeLock(path, 'a'), new RegExp(`served by another agent already, process ${process.pid}`));
+  await takeLock(path, taken);
+  await assert.rejects(takeLock(path, taken), new RegExp(`taken by ${process.pid}`));
 });
