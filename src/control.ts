@@ -87,13 +87,14 @@ async function openParts(config: ControlConfig, log: Logger, kept: KeptState, cl
   const authority = await CertificateAuthority.open({ stateDir: stateDirectory, trustDomain: mesh.trustDomain, clock });
   const tokens = JoinTokens.open(stateDirectory, clock);
   const authentication = new Authentication((token) => tokens.verify(token), log.child('authentication'));
-  let server: GrpcServer | undefined;
-  closers.add('server', () => server?.close());
+  // The server closes after the mesh that it serves: nodes that go then are not told of as lost.
+  const opened: { server?: GrpcServer } = {};
+  closers.add('server', () => opened.server?.close());
   const cluster = openMesh(config, kept, authentication, log);
   closers.add('mesh', () => cluster.close());
   const signing = openSigning(config, authority, authentication, cluster, log);
   await cluster.start();
-  server = await GrpcServer.open({
+  opened.server = await GrpcServer.open({
     address: formatListen(control.listen),
     services: [cluster.delta, cluster.registry, signing],
     interceptors: [authentication.interceptor],
@@ -101,7 +102,7 @@ async function openParts(config: ControlConfig, log: Logger, kept: KeptState, cl
     clock,
     log: log.child('server'),
   });
-  const { port } = server;
+  const { port } = opened.server;
   const address = formatListen({ ...control.listen, port });
   log.info('control plane serves', { address, manifests: control.manifests, trust_domain: mesh.trustDomain });
   return {
