@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The control plane: wiring and nothing else.
+// The control plane: wiring and nothing else; that of the mesh and of its monitoring is in control/.
 //
 //   KeptState ───────────┐ (what was in force before a restart)
 //   manifests directory ─┼→ ObjectStore → compileMesh → encode → DeltaServer → nodes
 //   PodRegistryServer ───┘        └→ decideCapture → PodRegistryServer → nodes
 //   CertificateAuthority → SigningServer → nodes; all of it behind JoinTokens, on one port
+//   metrics and readiness of all of these on another
 
 import { mkdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -13,30 +14,19 @@ import { join } from 'node:path';
 
 import { Closers } from './agent/closers.ts';
 import { KeptState } from './cluster/kept-state.ts';
-import { ManifestLog } from './cluster/manifest-log.ts';
-import { MeshPublisher, SOURCES } from './cluster/mesh-publisher.ts';
 import { runsOnNode } from './cluster/node-identities.ts';
-import { NodeRanges } from './cluster/node-ranges.ts';
-import { Publication } from './cluster/publication.ts';
-import { ReportedPods } from './cluster/reported-pods.ts';
-import type { Config } from './config/table.ts';
+import { type ControlConfig, type OpenMesh, openMesh } from './control/mesh.ts';
+import { openMonitoring } from './control/monitoring.ts';
 import { Authentication } from './discovery/authentication.ts';
-import { DeltaServer } from './discovery/delta-server.ts';
 import { GrpcServer } from './discovery/grpc-server.ts';
-import { PodRegistryServer } from './discovery/pod-registry-server.ts';
 import { CertificateAuthority } from './identity/certificate-authority.ts';
 import { formatJoinFile, JoinTokens } from './identity/join-token.ts';
 import { issueServerCertificate } from './identity/server-certificate.ts';
 import { SigningServer } from './identity/signing-server.ts';
-import { DirectorySource, requireManifests } from './manifests/directory-source.ts';
-import { DEFAULT_ENROLMENT_SETTINGS, decideCapture } from './manifests/enrolment.ts';
-import { ObjectStore } from './manifests/object-store.ts';
-import { type CompileSettings, DEFAULT_COMPILE_SETTINGS } from './manifests/settings.ts';
+import { requireManifests } from './manifests/directory-source.ts';
 import { systemClock } from './model/clock.ts';
 import { takeLock } from './pods/process-lock.ts';
 import type { Logger } from './telemetry/logger.ts';
-
-export type ControlConfig = Config<'control' | 'mesh' | 'defaults'> & { readonly stateDirectory: string };
 
 const SERVER_CERTIFICATE_MS = 7 * 24 * 3600_000;
 // A node with a hundred identities that all renew at once, and room for its restarts.
@@ -45,6 +35,7 @@ const SIGNATURES_PER_MINUTE = 1200;
 /** A control plane that runs. */
 export interface Control {
   readonly port: number;
+  readonly monitoringPort: number;
   readonly rootsPem: string;
   /** What a node needs to join: roots and a token, as in the token file. */
   makeJoinFile(node: string, ttlMs: number): string;
@@ -93,7 +84,11 @@ async function openParts(config: ControlConfig, log: Logger, kept: KeptState, cl
   const cluster = openMesh(config, kept, authentication, log);
   closers.add('mesh', () => cluster.close());
   const signing = openSigning(config, authority, authentication, cluster, log);
+  const pending = new Set(['manifests', 'server']);
+  const parts = { cluster, signing, authentication, authority, pending };
+  const monitoringPort = await openMonitoring(control, log.child('monitoring'), parts, closers);
   await cluster.start();
+  pending.delete('manifests');
   opened.server = await GrpcServer.open({
     address: formatListen(control.listen),
     services: [cluster.delta, cluster.registry, signing],
@@ -102,91 +97,21 @@ async function openParts(config: ControlConfig, log: Logger, kept: KeptState, cl
     clock,
     log: log.child('server'),
   });
+  pending.delete('server');
   const { port } = opened.server;
-  const address = formatListen({ ...control.listen, port });
-  log.info('control plane serves', { address, manifests: control.manifests, trust_domain: mesh.trustDomain });
+  log.info('control plane serves', {
+    address: formatListen({ ...control.listen, port }),
+    monitoring: formatListen({ ...control.monitoring, port: monitoringPort }),
+    manifests: control.manifests,
+    trust_domain: mesh.trustDomain,
+  });
   return {
     port,
+    monitoringPort,
     rootsPem: authority.rootsPem,
     makeJoinFile: (node, ttlMs) => formatJoinFile(authority.rootsPem, tokens.make(node, ttlMs)),
     close: () => closers.close(),
   };
-}
-
-/** What the mesh is: its sources, and the services that tell it to nodes. */
-interface OpenMesh {
-  readonly store: ObjectStore;
-  readonly registry: PodRegistryServer;
-  readonly delta: DeltaServer;
-  /** Restores, reads the manifests, and publishes once: nobody may be answered before. */
-  start(): Promise<void>;
-  close(): void;
-}
-
-function openMesh(config: ControlConfig, kept: KeptState, authentication: Authentication, log: Logger): OpenMesh {
-  const clock = systemClock;
-  const { control } = config;
-  const store = new ObjectStore([SOURCES.nodes, SOURCES.manifests]);
-  const directory = new DirectorySource({ directory: control.manifests, source: SOURCES.manifests }, store, clock);
-  const delta = new DeltaServer({ clock, log: log.child('discovery') });
-  const registry = openRegistry(config, authentication, () => publisher.podsChanged(), log);
-  const manifestLog = new ManifestLog(log.child('manifests'), clock);
-  const publisher = new MeshPublisher({
-    store,
-    registry,
-    reported: openReportedPods(config),
-    publication: new Publication(log.child('publication')),
-    delta,
-    kept,
-    manifestLog,
-    settings: compileSettings(config),
-    clock,
-    log: log.child('publication'),
-  });
-  return {
-    store,
-    registry,
-    delta,
-    start: async () => {
-      registry.restore(kept.loadPods());
-      await directory.open(kept.loadManifests());
-      publisher.publish();
-      store.watch((_snapshot, source) => {
-        if (source === SOURCES.manifests) publisher.manifestsChanged();
-      });
-    },
-    close: () => {
-      // First: what is taken apart here is not the mesh any more.
-      publisher.close();
-      directory.close();
-      registry.close();
-      delta.close();
-      manifestLog.close();
-    },
-  };
-}
-
-function openRegistry(
-  { control, mesh, stateDirectory }: ControlConfig,
-  authentication: Authentication,
-  onChange: () => void,
-  log: Logger,
-): PodRegistryServer {
-  const ranges = NodeRanges.open(control.clusterCidrs, join(stateDirectory, 'nodes.json'));
-  return new PodRegistryServer({
-    callerOf: (metadata) => authentication.callerOf(metadata),
-    welcome: (node) => ({ trustDomain: mesh.trustDomain, clusterId: mesh.clusterId, podCidrs: ranges.rangesOf(node) }),
-    onChange,
-    graceMs: control.nodeGraceMs,
-    clock: systemClock,
-    log: log.child('pod registry'),
-  });
-}
-
-function openReportedPods({ defaults }: ControlConfig): ReportedPods {
-  const { sameNodeMode, existingConnections } = defaults;
-  const settings = { ...DEFAULT_ENROLMENT_SETTINGS, sameNodeMode, existingConnections };
-  return new ReportedPods((pod, namespace) => decideCapture(pod, namespace, settings));
 }
 
 function openSigning(
@@ -208,17 +133,6 @@ function openSigning(
     clock: systemClock,
     log: log.child('signing'),
   });
-}
-
-function compileSettings({ mesh, defaults }: ControlConfig): CompileSettings {
-  return {
-    ...DEFAULT_COMPILE_SETTINGS,
-    trustDomain: mesh.trustDomain,
-    clusterId: mesh.clusterId,
-    clusterDomain: mesh.clusterDomain,
-    rootNamespace: defaults.rootNamespace,
-    serviceRange: defaults.serviceCidr,
-  };
 }
 
 function serverNames({ listen, serverNames: further }: ControlConfig['control']): string[] {

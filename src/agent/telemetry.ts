@@ -8,6 +8,7 @@ import type { Clock } from '../model/clock.ts';
 import type { FlowLabelTable } from '../telemetry/flow-labels.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { Metrics, type MetricsReader } from '../telemetry/metrics.ts';
+import { prefixed } from '../telemetry/readings.ts';
 import { openRegistry } from '../telemetry/registry.ts';
 import type { Decisions } from './decisions.ts';
 import type { Discovery } from './discovery.ts';
@@ -104,13 +105,6 @@ function metricsReader(
     },
     pods: () => countBy(sources().pods.pods.list(), (pod) => pod.state.kind),
   };
-}
-
-/** Counters of parts, each name with its part in front. */
-function* prefixed(parts: Readonly<Record<string, object>>): Iterable<readonly [string, number]> {
-  for (const [part, counters] of Object.entries(parts)) {
-    for (const [name, value] of Object.entries(counters)) yield [`${part}_${name}`, value as number];
-  }
 }
 
 function countBy<T>(items: readonly T[], keyOf: (item: T) => string): ReadonlyMap<string, number> {

@@ -21,9 +21,11 @@ const HEADLINES: Readonly<Record<Standing, string>> = {
  * As long as there are any, it says so every ten minutes: whoever reads the log later finds out, too.
  */
 export class ManifestLog {
+  /** Objects, or files that name none, that were refused, each time anew; and duplicates. */
+  readonly counters = { refused: 0, duplicates: 0 };
   readonly #log: Log;
   readonly #clock: Clock;
-  #problems: ReadonlyMap<string, Standing> = new Map();
+  #problems: ReadonlyMap<string, StandingProblem> = new Map();
   #notices: ReadonlySet<string> = new Set();
   #cancelReminder: Cancel;
 
@@ -38,15 +40,31 @@ export class ManifestLog {
   }
 
   report(problems: readonly StandingProblem[], notices: readonly Notice[]): void {
-    const problemsNow = new Map(problems.map((problem) => [formatProblem(problem), problem.standing]));
+    const problemsNow = new Map(problems.map((problem) => [formatProblem(problem), problem]));
     const noticesNow = new Set(notices.map((notice) => `${notice.code} ${notice.object}: ${notice.message}`));
-    this.#tell(added(problemsNow, this.#problems), (problem) =>
-      this.#log.error(HEADLINES[problemsNow.get(problem) ?? 'nothing'], { problem }),
+    const news = added(problemsNow, this.#problems);
+    this.#count(news.flatMap((text) => problemsNow.get(text) ?? []));
+    this.#tell(news, (problem) =>
+      this.#log.error(HEADLINES[problemsNow.get(problem)?.standing ?? 'nothing'], { problem }),
     );
     this.#tell(added(this.#problems, problemsNow), (problem) => this.#log.info('manifest problem solved', { problem }));
     this.#tell(added(noticesNow, this.#notices), (notice) => this.#log.warn('manifest notice', { notice }));
     this.#problems = problemsNow;
     this.#notices = noticesNow;
+  }
+
+  /** How many problems there are at present, by what they leave in force. */
+  standing(): ReadonlyMap<Standing, number> {
+    const counts = new Map((Object.keys(HEADLINES) as Standing[]).map((standing) => [standing, 0]));
+    for (const { standing } of this.#problems.values()) counts.set(standing, (counts.get(standing) ?? 0) + 1);
+    return counts;
+  }
+
+  #count(problems: readonly StandingProblem[]): void {
+    const duplicates = problems.filter(({ standing }) => standing === 'duplicate');
+    const refused = problems.filter(({ standing }) => standing !== 'duplicate');
+    this.counters.duplicates += duplicates.length;
+    this.counters.refused += new Set(refused.map(({ file, object }) => `${file} ${object}`)).size;
   }
 
   #scheduleReminder(): Cancel {

@@ -7,6 +7,7 @@ import type { ObjectStore } from '../manifests/object-store.ts';
 import type { CompileSettings } from '../manifests/settings.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
+import type { ChangeLog } from './change-log.ts';
 import type { KeptState } from './kept-state.ts';
 import type { ManifestLog } from './manifest-log.ts';
 import type { Publication } from './publication.ts';
@@ -22,6 +23,7 @@ export interface MeshPublisherOptions {
   readonly publication: Publication;
   readonly delta: Pick<DeltaServer, 'publish'>;
   readonly kept: KeptState;
+  readonly changeLog: ChangeLog;
   readonly manifestLog: ManifestLog;
   readonly settings: CompileSettings;
   readonly clock: Clock;
@@ -37,6 +39,7 @@ const KEEP_RETRY_MS = 10_000;
 export class MeshPublisher {
   readonly counters = { published: 0, failures: 0 };
   readonly #options: MeshPublisherOptions;
+  #services = 0;
   #podsChanged = false;
   #manifestsChanged = true;
   #cancel: Cancel | undefined;
@@ -45,6 +48,11 @@ export class MeshPublisher {
 
   constructor(options: MeshPublisherOptions) {
     this.#options = options;
+  }
+
+  /** Services that nodes are told of. */
+  get services(): number {
+    return this.#services;
   }
 
   podsChanged(): void {
@@ -65,16 +73,18 @@ export class MeshPublisher {
 
   /** Publishes what there is now. Throws when that cannot be compiled; nothing has been published then. */
   publish(): void {
-    const { store, registry, reported, publication, delta, manifestLog, settings } = this.#options;
+    const { store, registry, reported, publication, delta, changeLog, manifestLog, settings } = this.#options;
     this.#keep();
     const { manifests, decisions, refused } = reported.update(registry.pods(), store.snapshot());
     store.replace(SOURCES.nodes, manifests);
     const compiled = compileMesh(store.snapshot(), settings);
     delta.publish(publication.encode(compiled));
     this.counters.published += 1;
+    this.#services = compiled.services.size;
     // After publishing: a pod that leaves is dialled in plaintext before its node is told to let it go.
     for (const decision of decisions) registry.decide(decision);
     for (const { uid, reason } of refused) registry.reject(uid, reason);
+    changeLog.report(store.written(SOURCES.manifests));
     manifestLog.report(store.problems(), [...store.notices(), ...compiled.notices]);
   }
 

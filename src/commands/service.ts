@@ -95,7 +95,7 @@ export function explainFailure(error: unknown): never {
   if (code === 'EADDRINUSE')
     throw new CliError(
       EXIT.busy,
-      `${message}: another program, maybe another agent, has this port; choose another with --api-listen, --ready-listen or --metrics-listen`,
+      `${message}: another program, maybe another agent or control plane, has this port; choose another with --api-listen, --ready-listen, --metrics-listen or --monitoring-listen`,
       { cause: error },
     );
   if (code === 'EACCES' || code === 'EPERM') throw new CliError(EXIT.permission, message, { cause: error });

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 
 import { Closers } from '../agent/closers.ts';
 import { type AgentConfig, openAgent } from '../agent.ts';
-import { type ControlConfig, openControl } from '../control.ts';
+import type { ControlConfig } from '../control/mesh.ts';
+import { openControl } from '../control.ts';
 import { NativeEngine } from '../engine/native-engine.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { defineCommand } from './command.ts';

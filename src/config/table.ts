@@ -219,6 +219,12 @@ export const TABLE = {
   /** The control plane. */
   control: {
     listen: setting('listen', hostPort(), '0.0.0.0:15012', 'xDS, certificates and pod registry, over TLS'),
+    monitoring: setting(
+      'monitoring-listen',
+      hostPort(),
+      '127.0.0.1:15014',
+      'Prometheus metrics and readiness of the control plane',
+    ),
     serverNames: setting(
       'server-name',
       listOf(parseText, 'NAME'),

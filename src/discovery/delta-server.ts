@@ -38,11 +38,15 @@ export interface DeltaServerOptions {
   readonly typesWaitMs?: number;
 }
 
-export interface DeltaServerCounters {
-  streams: number;
+/** Responses of one type, and what became of them. */
+export interface TypeCounters {
   pushes: number;
   acks: number;
   nacks: number;
+}
+
+export interface DeltaServerCounters {
+  streams: number;
   slowClients: number;
   unknownTypes: number;
 }
@@ -69,11 +73,12 @@ export class DeltaServer {
   readonly implementation: AggregatedDiscoveryServiceServer;
   readonly counters: DeltaServerCounters = {
     streams: 0,
-    pushes: 0,
-    acks: 0,
-    nacks: 0,
     slowClients: 0,
     unknownTypes: 0,
+  };
+  readonly typeCounters: Readonly<Record<ResourceType, TypeCounters>> = {
+    [ADDRESS_TYPE]: { pushes: 0, acks: 0, nacks: 0 },
+    [AUTHORIZATION_TYPE]: { pushes: 0, acks: 0, nacks: 0 },
   };
   readonly #options: DeltaServerOptions;
   readonly #tables = new Map<ResourceType, ResourceTable>(RESOURCE_TYPES.map((type) => [type, new ResourceTable()]));
@@ -84,6 +89,11 @@ export class DeltaServer {
   constructor(options: DeltaServerOptions) {
     this.#options = options;
     this.implementation = { deltaAggregatedResources: (call) => this.#accept(call) };
+  }
+
+  /** Streams that are open at present. */
+  get clients(): number {
+    return this.#streams.size;
   }
 
   /** Replaces the whole content. What did not change is not sent again. */
@@ -164,10 +174,10 @@ export class DeltaServer {
       outstanding.cancel();
       state.outstanding = undefined;
       if (request.errorDetail === undefined) {
-        this.counters.acks += 1;
+        this.typeCounters[type].acks += 1;
       } else {
         // Not sent again until it changes: the client would only reject it again, at full speed.
-        this.counters.nacks += 1;
+        this.typeCounters[type].nacks += 1;
         this.#options.log.error('discovery client rejected resources', {
           node: stream.node,
           type,
@@ -196,7 +206,7 @@ export class DeltaServer {
     this.#nonces += 1;
     const nonce = String(this.#nonces);
     state.outstanding = { nonce, cancel: clock.setTimer(ackTimeoutMs, () => this.#cutOff(stream, type)) };
-    this.counters.pushes += 1;
+    this.typeCounters[type].pushes += 1;
     stream.call.write(toResponse(type, nonce, batch));
   }
 

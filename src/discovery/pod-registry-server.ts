@@ -77,6 +77,12 @@ export class PodRegistryServer {
     return [...this.#nodes.values()].flatMap(({ pods }) => [...pods.values()]);
   }
 
+  /** How many nodes have a stream, and how many are known for the grace without one. */
+  nodes(): { readonly attached: number; readonly on_lease: number } {
+    const attached = [...this.#nodes.values()].filter(({ call }) => call !== undefined).length;
+    return { attached, on_lease: this.#nodes.size - attached };
+  }
+
   podsOf(node: string): RegisteredPod[] {
     return [...(this.#nodes.get(node)?.pods.values() ?? [])];
   }

@@ -18,6 +18,11 @@ export class ObjectSnapshot {
     for (const list of this.#byKind.values()) list.sort(byName);
   }
 
+  /** How many there are of each kind. */
+  counts(): ReadonlyMap<MeshKind, number> {
+    return new Map([...this.#byKind].map(([kind, list]) => [kind, list.length]));
+  }
+
   of<K extends MeshKind>(kind: K): readonly ObjectOfKind<K>[] {
     return (this.#byKind.get(kind) ?? []) as unknown as readonly ObjectOfKind<K>[];
   }
@@ -80,9 +85,10 @@ export class ObjectStore {
     }));
   }
 
-  /** Every object that a source has in force, as it was written. */
+  /** Every object of a source that was accepted and is in force, as it was written. */
   written(source: string): ReadonlyMap<string, unknown> {
-    return new Map([...this.#stateOf(source).winners].map(([key, entry]) => [key, entry.source]));
+    const accepted = [...this.#stateOf(source).winners].filter(([, { standIn }]) => !standIn);
+    return new Map(accepted.map(([key, entry]) => [key, entry.source]));
   }
 
   /** Calls back after every change of objects or problems, with the source that changed. Returns what ends it. */

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Registry } from 'prom-client';
-import { Counter, collectDefaultMetrics, Gauge } from 'prom-client';
+import { Counter, Gauge } from 'prom-client';
 import { findError } from './error-codes.ts';
 import type { FlowLabel, FlowLabelTable } from './flow-labels.ts';
 import { FLOW_LABELS } from './flow-labels.ts';
+import { type Build, declareBuild, readingsOf } from './readings.ts';
 
 /** One cumulative row of the engine. Bytes: sent = client to server. */
 export interface FlowRow {
@@ -45,12 +46,6 @@ export interface MetricsReader {
   pods(): ReadonlyMap<string, number>;
 }
 
-export interface MetricsOptions {
-  readonly component: string;
-  readonly tag: string;
-}
-
-const EVENT_LOOP_LOOK_MS = 1000;
 // What the engine and the kernel report as it stands; everything else of theirs only grows.
 const LEVEL = /_(live|entries|max)$/;
 const DNS_LABELS = [
@@ -77,14 +72,9 @@ export class Metrics {
   readonly #decisions: Counter<'direction' | 'code'>;
   readonly #dryRunMatches: Counter;
 
-  constructor(registry: Registry, labels: FlowLabelTable, reader: MetricsReader, options: MetricsOptions) {
+  constructor(registry: Registry, labels: FlowLabelTable, reader: MetricsReader, build: Build) {
     const registers = [registry];
-    // The library's default looks at the event loop every 10 ms: a hundred wake-ups a second of an agent that has nothing to do.
-    collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_LOOK_MS });
-    new Gauge({ name: 'istio_build', help: 'The build that runs.', labelNames: ['component', 'tag'], registers }).set(
-      { component: options.component, tag: options.tag },
-      1,
-    );
+    declareBuild(registry, build);
     declareFlows(registry, labels, reader);
     declareReadings(registry, reader);
     const counter = <T extends string>(name: string, help: string, labelNames: readonly T[]) =>
@@ -165,34 +155,7 @@ function declareFlows(registry: Registry, labels: FlowLabelTable, reader: Metric
 }
 
 function declareReadings(registry: Registry, reader: MetricsReader): void {
-  const registers = [registry];
-  const readCounter = <T extends string>(
-    name: string,
-    help: string,
-    labelNames: T[],
-    read: (metric: Counter<T>) => void,
-  ) =>
-    new Counter<T>({
-      name,
-      help,
-      labelNames,
-      registers,
-      collect() {
-        this.reset();
-        read(this);
-      },
-    });
-  const readGauge = <T extends string>(name: string, help: string, labelNames: T[], read: (metric: Gauge<T>) => void) =>
-    new Gauge<T>({
-      name,
-      help,
-      labelNames,
-      registers,
-      collect() {
-        this.reset();
-        read(this);
-      },
-    });
+  const { readCounter, readGauge } = readingsOf(registry);
   readCounter('groundwire_engine_total', 'Counters of the engine and the kernel programs.', ['name'], (metric) => {
     for (const { name, value } of reader.counters()) if (!LEVEL.test(name)) metric.inc({ name }, Number(value));
   });

@@ -13,7 +13,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['engine', 'discovery', 'identity'],
   ['pods', 'cluster'],
   ['api'],
-  ['agent.ts', 'agent', 'control.ts', 'commands', 'main.ts', 'tour'],
+  ['agent.ts', 'agent', 'control.ts', 'control', 'commands', 'main.ts', 'tour'],
 ];
 
 /** What only some places may touch: a pattern of source text, and the paths behind whose door it is. */

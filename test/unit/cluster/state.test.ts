@@ -5,6 +5,7 @@ import { appendFileSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { ChangeLog } from '#src/cluster/change-log.ts';
 import { KeptState, RestoreError } from '#src/cluster/kept-state.ts';
 import { ManifestLog } from '#src/cluster/manifest-log.ts';
 import { MeshPublisher, SOURCES } from '#src/cluster/mesh-publisher.ts';
@@ -126,7 +127,6 @@ test('MeshPublisher: writes down before it publishes, and a change that cannot b
         existingConnections: 'keep',
         dnsCapture: true,
         reason: '',
-        notices: [],
       };
     }),
     publication: new Publication(log),
@@ -137,6 +137,7 @@ test('MeshPublisher: writes down before it publishes, and a change that cannot b
       },
     },
     kept,
+    changeLog: new ChangeLog(log),
     manifestLog: new ManifestLog(log, clock),
     settings: DEFAULT_COMPILE_SETTINGS,
     clock,
@@ -220,4 +221,32 @@ test('ManifestLog: each problem has the headline of what it leaves in force', ()
       'duplicate in the manifests ignored',
     ],
   );
+});
+
+test('ChangeLog: counts what is in force at the start, then names what was accepted, a few of many', () => {
+  const { log, lines } = recordingLog();
+  const changes = new ChangeLog(log);
+  const objects = (...names: string[]) =>
+    new Map<string, object>(names.map((name) => [`Service shop/${name}`, { name }]));
+  changes.report(new Map<string, object>([['Namespace shop', {}], ...objects('a', 'b')]));
+  changes.report(new Map<string, object>([['Namespace shop', {}], ...objects('a', 'b')]));
+  changes.report(
+    new Map<string, object>([['Namespace shop', { labels: {} }], ...objects('b', 'c', 'd', 'e', 'f', 'g', 'h')]),
+  );
+  assert.deepEqual(
+    lines.map(({ level, message, fields }) => [level, message, fields]),
+    [
+      ['info', 'manifests in force', { objects: 3, kinds: 'Namespace 1, Service 2' }],
+      [
+        'info',
+        'manifests changed',
+        {
+          added: 'Service shop/c, Service shop/d, Service shop/e, Service shop/f, Service shop/g and 1 more',
+          changed: 'Namespace shop',
+          removed: 'Service shop/a',
+        },
+      ],
+    ],
+  );
+  assert.deepEqual(changes.counters, { accepted: 10, removed: 1 });
 });

@@ -17,6 +17,8 @@ import { Logger } from '#src/telemetry/logger.ts';
 import { temporaryFolder, until } from '../discovery/loopback.ts';
 
 const GROUNDWIRE = fileURLToPath(new URL('../../../bin/groundwire', import.meta.url));
+// Another port than the one that a control plane of this machine may have.
+const ELSEWHERE = ['--monitoring-listen', '127.0.0.1:0'];
 const NAMESPACE =
   'apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}\n';
 const POLICY =
@@ -52,7 +54,7 @@ function makePlace(t: TestContext) {
     { level: 'debug', format: 'json', nowMs: () => 0, linesMax: 1000 },
   );
   const start = async (port = 0): Promise<Control> => {
-    const flags = ['--manifests', manifests, '--listen', `127.0.0.1:${port}`];
+    const flags = ['--manifests', manifests, '--listen', `127.0.0.1:${port}`, ...ELSEWHERE];
     const loaded = loadConfig(['control', 'mesh', 'defaults'], flags, new Map());
     assert.ok('config' in loaded);
     const control = await openControl({ ...loaded.config, stateDirectory }, log);
@@ -141,7 +143,16 @@ test('groundwire control: without manifests and without a memory of any it ends 
   const { directory, stateDirectory } = makePlace(t);
   const { status, stderr } = spawnSync(
     GROUNDWIRE,
-    ['control', '--manifests', join(directory, 'nowhere'), '--state-dir', stateDirectory, '--listen', '127.0.0.1:0'],
+    [
+      'control',
+      '--manifests',
+      join(directory, 'nowhere'),
+      '--state-dir',
+      stateDirectory,
+      '--listen',
+      '127.0.0.1:0',
+      ...ELSEWHERE,
+    ],
     { encoding: 'utf8', timeout: 20_000 },
   );
   assert.equal(status, 74, stderr);
@@ -155,7 +166,7 @@ test('groundwire control: a state directory that another one works in is refused
   const first = await start();
   const { status, stderr } = spawnSync(
     GROUNDWIRE,
-    ['control', '--manifests', manifests, '--state-dir', stateDirectory, '--listen', '127.0.0.1:0'],
+    ['control', '--manifests', manifests, '--state-dir', stateDirectory, '--listen', '127.0.0.1:0', ...ELSEWHERE],
     { encoding: 'utf8', timeout: 20_000 },
   );
   assert.equal(status, 75, stderr);
@@ -178,7 +189,7 @@ test('groundwire control: a damaged registry ends it with 78, and with what to d
   writeFileSync(join(stateDirectory, 'registry.json'), '{}');
   const { status, stderr } = spawnSync(
     GROUNDWIRE,
-    ['control', '--manifests', manifests, '--state-dir', stateDirectory, '--listen', '127.0.0.1:0'],
+    ['control', '--manifests', manifests, '--state-dir', stateDirectory, '--listen', '127.0.0.1:0', ...ELSEWHERE],
     { encoding: 'utf8', timeout: 20_000 },
   );
   assert.equal(status, 78, stderr);

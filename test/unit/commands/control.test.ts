@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig } from '#src/config/load.ts';
-import { type ControlConfig, openControl } from '#src/control.ts';
+import type { ControlConfig } from '#src/control/mesh.ts';
+import { openControl } from '#src/control.ts';
 import { ControlPlane } from '#src/discovery/control-plane.ts';
 import { DeltaClient } from '#src/discovery/delta-client.ts';
 import { PodRegistryClient } from '#src/discovery/pod-registry-client.ts';
@@ -50,7 +51,7 @@ async function makeMesh(t: TestContext) {
   write(namespace(''));
   const loaded = loadConfig(
     ['control', 'mesh', 'defaults'],
-    ['--manifests', manifests, '--listen', '127.0.0.1:0'],
+    ['--manifests', manifests, '--listen', '127.0.0.1:0', '--monitoring-listen', '127.0.0.1:0'],
     new Map(),
   );
   assert.ok('config' in loaded);
@@ -110,7 +111,7 @@ async function makeMesh(t: TestContext) {
   registry.open();
   t.after(() => registry.close());
   await until('the node is welcome', () => welcomes.length > 0);
-  return { write, controlPlane, protocols, registry, pods, decisions, rejected, welcomes, lines };
+  return { control, write, manifests, controlPlane, protocols, registry, pods, decisions, rejected, welcomes, lines };
 }
 
 test("control: a node gets its part of the cluster's addresses", async (t) => {
@@ -173,4 +174,57 @@ test('control: a broken manifest is named in the log with file and line, and the
     lines.some((line) => line.includes('manifest refused') && line.includes('shop.yaml:')),
   );
   assert.equal(decisions.at(-1)?.capture, true);
+});
+
+test('control: an accepted change is one line, and what cannot be read is told at once and when it is well again', async (t) => {
+  const { write, manifests, lines } = await makeMesh(t);
+  const told = (...parts: string[]): boolean => lines.some((line) => parts.every((part) => line.includes(part)));
+  assert.ok(told('manifests in force', '"objects":1', 'Namespace 1'));
+  write(`${namespace('team: a')}---\n${namespace('').replace('shop', 'other')}`);
+  await until('the change is told', () => told('manifests changed', '"added":"Namespace other"', 'Namespace shop'));
+  symlinkSync('nowhere', join(manifests, 'dangling.yaml'));
+  await until('the link is told', () => told('there is no version of it in force', 'dangling.yaml'));
+  rmSync(join(manifests, 'dangling.yaml'));
+  await until('its end is told', () => told('manifest problem solved', 'dangling.yaml'));
+});
+
+test('control: tells Prometheus what it does, and whether it serves', async (t) => {
+  const { control, write, controlPlane, registry, protocols, decisions } = await makeMesh(t);
+  const get = async (path: string): Promise<Response> => fetch(`http://127.0.0.1:${control.monitoringPort}${path}`);
+  assert.equal(await (await get('/healthz/ready')).text(), 'ready\n');
+  const value = async (metric: string): Promise<number> => {
+    const text = await (await get('/metrics')).text();
+    const line = text.split('\n').find((one) => one.startsWith(`${metric} `));
+    assert.ok(line, `${metric} in ${text}`);
+    return Number(line.split(' ').at(-1));
+  };
+  registry.started(POD);
+  await until('the pod is known', () => protocols.size === 1 && decisions.length > 0);
+  const signing = new SigningClient(controlPlane, systemClock);
+  t.after(() => signing.close());
+  const identity = { trustDomain: 'cluster.local', namespace: 'shop', serviceAccount: 'admin' };
+  const { csrPem } = await createCertificateRequest(identity);
+  await assert.rejects(signing.sign(identity, csrPem, 60));
+  write(`${namespace('')}---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 0}]}\n`);
+  for (const [metric, expected] of [
+    ['pilot_xds', 1],
+    ['groundwire_nodes{state="attached"}', 1],
+    ['groundwire_registered_pods{state="uncaptured"}', 1],
+    ['groundwire_objects{kind="Pod"}', 1],
+    ['citadel_server_csr_count', 1],
+    ['citadel_server_success_cert_issuance_count', 0],
+    ['groundwire_certificates_refused_total{reason="not_entitled"}', 1],
+    ['galley_validation_passed', 1],
+    ['galley_validation_failed', 1],
+    ['groundwire_manifest_problems{in_force="nothing"}', 1],
+    ['groundwire_control_total{name="registry_attached"}', 1],
+  ] as const) {
+    const endMs = performance.now() + 10_000;
+    while ((await value(metric)) !== expected && performance.now() < endMs) await sleep(20);
+    assert.equal(await value(metric), expected, metric);
+  }
+  assert.ok((await value('pilot_xds_pushes{type="wds"}')) > 0);
+  assert.equal(await value('pilot_total_xds_rejects{type="wads"}'), 0);
+  assert.ok((await value('citadel_server_root_cert_expiry_timestamp')) > Date.now() / 1000);
+  assert.equal((await get('/nowhere')).status, 404);
 });

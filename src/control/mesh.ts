@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { join } from 'node:path';
+
+import { ChangeLog } from '../cluster/change-log.ts';
+import type { KeptState } from '../cluster/kept-state.ts';
+import { ManifestLog } from '../cluster/manifest-log.ts';
+import { MeshPublisher, SOURCES } from '../cluster/mesh-publisher.ts';
+import { NodeRanges } from '../cluster/node-ranges.ts';
+import { Publication } from '../cluster/publication.ts';
+import { ReportedPods } from '../cluster/reported-pods.ts';
+import type { Config } from '../config/table.ts';
+import type { Authentication } from '../discovery/authentication.ts';
+import { DeltaServer } from '../discovery/delta-server.ts';
+import { PodRegistryServer } from '../discovery/pod-registry-server.ts';
+import { DirectorySource } from '../manifests/directory-source.ts';
+import { DEFAULT_ENROLMENT_SETTINGS, decideCapture } from '../manifests/enrolment.ts';
+import { ObjectStore } from '../manifests/object-store.ts';
+import { type CompileSettings, DEFAULT_COMPILE_SETTINGS } from '../manifests/settings.ts';
+import { systemClock } from '../model/clock.ts';
+import type { Logger } from '../telemetry/logger.ts';
+
+export type ControlConfig = Config<'control' | 'mesh' | 'defaults'> & { readonly stateDirectory: string };
+
+/** What the mesh is: its sources, and the services that tell it to nodes. */
+export interface OpenMesh {
+  readonly store: ObjectStore;
+  readonly registry: PodRegistryServer;
+  readonly delta: DeltaServer;
+  readonly publisher: MeshPublisher;
+  readonly manifestLog: ManifestLog;
+  readonly changeLog: ChangeLog;
+  /** Of each part, for the metrics. */
+  readonly counters: Readonly<Record<string, object>>;
+  /** Restores, reads the manifests, and publishes once: nobody may be answered before. */
+  start(): Promise<void>;
+  close(): void;
+}
+
+/** Wires the mesh; it is nobody's yet. */
+export function openMesh(
+  config: ControlConfig,
+  kept: KeptState,
+  authentication: Authentication,
+  log: Logger,
+): OpenMesh {
+  const clock = systemClock;
+  const { control } = config;
+  const store = new ObjectStore([SOURCES.nodes, SOURCES.manifests]);
+  const directory = new DirectorySource({ directory: control.manifests, source: SOURCES.manifests }, store, clock);
+  const delta = new DeltaServer({ clock, log: log.child('discovery') });
+  const registry = openRegistry(config, authentication, () => publisher.podsChanged(), log);
+  const changeLog = new ChangeLog(log.child('manifests'));
+  const manifestLog = new ManifestLog(log.child('manifests'), clock);
+  const publication = new Publication(log.child('publication'));
+  const publisher = new MeshPublisher({
+    store,
+    registry,
+    reported: openReportedPods(config),
+    publication,
+    delta,
+    kept,
+    changeLog,
+    manifestLog,
+    settings: compileSettings(config),
+    clock,
+    log: log.child('publication'),
+  });
+  return {
+    store,
+    registry,
+    delta,
+    publisher,
+    manifestLog,
+    changeLog,
+    counters: {
+      state: kept.counters,
+      registry: registry.counters,
+      discovery: delta.counters,
+      publisher: publisher.counters,
+      publication: publication.counters,
+      manifests: manifestLog.counters,
+      changes: changeLog.counters,
+    },
+    start: async () => {
+      registry.restore(kept.loadPods());
+      await directory.open(kept.loadManifests());
+      publisher.publish();
+      store.watch((_snapshot, source) => {
+        if (source === SOURCES.manifests) publisher.manifestsChanged();
+      });
+    },
+    close: () => {
+      // First: what is taken apart here is not the mesh any more.
+      publisher.close();
+      directory.close();
+      registry.close();
+      delta.close();
+      manifestLog.close();
+    },
+  };
+}
+
+function openRegistry(
+  { control, mesh, stateDirectory }: ControlConfig,
+  authentication: Authentication,
+  onChange: () => void,
+  log: Logger,
+): PodRegistryServer {
+  const ranges = NodeRanges.open(control.clusterCidrs, join(stateDirectory, 'nodes.json'));
+  return new PodRegistryServer({
+    callerOf: (metadata) => authentication.callerOf(metadata),
+    welcome: (node) => ({ trustDomain: mesh.trustDomain, clusterId: mesh.clusterId, podCidrs: ranges.rangesOf(node) }),
+    onChange,
+    graceMs: control.nodeGraceMs,
+    clock: systemClock,
+    log: log.child('pod registry'),
+  });
+}
+
+function openReportedPods({ defaults }: ControlConfig): ReportedPods {
+  const { sameNodeMode, existingConnections } = defaults;
+  const settings = { ...DEFAULT_ENROLMENT_SETTINGS, sameNodeMode, existingConnections };
+  return new ReportedPods((pod, namespace) => decideCapture(pod, namespace, settings));
+}
+
+function compileSettings({ mesh, defaults }: ControlConfig): CompileSettings {
+  return {
+    ...DEFAULT_COMPILE_SETTINGS,
+    trustDomain: mesh.trustDomain,
+    clusterId: mesh.clusterId,
+    clusterDomain: mesh.clusterDomain,
+    rootNamespace: defaults.rootNamespace,
+    serviceRange: defaults.serviceCidr,
+  };
+}
