@@ -23,7 +23,8 @@ export function openIdentity(
   parts: { readonly controlPlane: ControlPlane; readonly engine: EnginePort; readonly clock: Clock },
   closers: Closers,
 ): Identity {
-  const identities = new EngineIdentities(parts.engine, log.child('identity'));
+  const identities = new EngineIdentities(parts.engine, parts.clock, log.child('identity'));
+  closers.add('identities', () => identities.close());
   const signing = new SigningClient(parts.controlPlane, parts.clock);
   closers.add('signing', () => signing.close());
   const certificates = new CertificateManager({

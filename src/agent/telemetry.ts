@@ -95,6 +95,7 @@ function metricsReader(
       const { identity, discovery, pods, decisions } = sources();
       return prefixed({
         certificates: identity.certificates.counters,
+        identities: identity.identities.counters,
         discovery: discovery.xds.counters,
         registry: pods.registry.counters,
         cache: discovery.cache.counters,

@@ -47,7 +47,7 @@ function makePod(record = RECORD) {
   const engine = new FakeEngine();
   const journal: string[] = [];
   const persisted: PodRecord[] = [];
-  const identities = new EngineIdentities(engine, SILENT);
+  const identities = new EngineIdentities(engine, clock, SILENT);
   const captures = new PodCaptures(engine, clock);
   engine.onEvents((events) => {
     for (const event of events) captures.onEvent(event);
