@@ -55,7 +55,15 @@ namespace groundwire {
   X(kDnsReplyFailed, "dns_reply_failed")                                                          \
   X(kLookedOn, "looked_on")                                                                       \
   X(kLookedOnPaid, "looked_on_paid")                                                              \
-  X(kDnsWatchFailed, "dns_watch_failed")
+  X(kDnsWatchFailed, "dns_watch_failed")                                                          \
+  X(kVerdictReaskRetried, "verdict_reask_retried")                                                \
+  X(kForgedSource, "forged_source")                                                               \
+  X(kLimitTunnels, "limit_tunnels")                                                               \
+  X(kTunnelsProtocolError, "tunnels_protocol_error")                                              \
+  X(kHboneStreamsRefused, "hbone_streams_refused")                                                \
+  X(kReleaseFailed, "release_failed")                                                             \
+  X(kUncapturedListFailed, "uncaptured_list_failed")                                              \
+  X(kUncapturedCloseFailed, "uncaptured_close_failed")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pod_store.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "socket_options.h"
@@ -8,6 +9,9 @@
 
 namespace groundwire {
 namespace {
+
+constexpr uint64_t kRetryFirstMs = 200;
+constexpr uint64_t kRetryMaxMs = 30000;
 
 std::shared_ptr<Pod> MakePod(const msg::CapturePod& command, std::unique_ptr<PodCapture> capture) {
   auto pod = std::make_shared<Pod>();
@@ -51,12 +55,22 @@ Status PodStore::Capture(const msg::CapturePod& command, NodeCapture* node) {
 
 void PodStore::ReportUncaptured(const Pod& pod, bool close) {
   const auto found = pod.capture->FindUncaptured();
-  if (!found.ok() || found.value().empty()) return;
+  if (!found.ok()) return Count(Counter::kUncapturedListFailed);
+  if (found.value().empty()) return;
   msg::UncapturedConnections event;
   event.pod = pod.id;
-  event.closed = close && pod.capture->CloseUncaptured(found.value()).ok();
+  if (close) {
+    event.closed = pod.capture->CloseUncaptured(found.value()).ok();
+    if (!event.closed) Count(Counter::kUncapturedCloseFailed);
+  }
   for (const TcpPair& pair : found.value()) event.connections.push_back({pair.local, pair.remote});
   shared_->events.Push(std::move(event));
+}
+
+void PodStore::Count(Counter counter) {
+  // Counters have one writer each, and the control thread has none that are read.
+  Worker* const worker = workers_->front().get();
+  worker->Post([worker, counter] { worker->counters().Add(counter); });
 }
 
 Status PodStore::Release(const msg::ReleasePod& command, EventLoop* control) {
@@ -65,21 +79,36 @@ Status PodStore::Release(const msg::ReleasePod& command, EventLoop* control) {
     return Status::Error("release pod", 0, "pod " + std::to_string(command.pod) + " is not captured");
   }
   Entry& entry = found->second;
-  if (entry.workers_draining != 0) return Status::Ok();
+  if (entry.releasing) return Status::Ok();
+  entry.releasing = true;
+  entry.retry_ms = kRetryFirstMs;
   const Status stopped = entry.pod->capture->StopSteering();
   entry.workers_draining = workers_->size();
   for (const auto& worker : *workers_) {
-    const auto done = [this, control, pod = command.pod] { control->Post([this, pod] { OnDrained(pod); }); };
+    const auto done = [this, control, pod = command.pod] {
+      control->Post([this, pod, control] { OnDrained(pod, control); });
+    };
     worker->Post([to = worker.get(), command, done] { to->DrainPod(command.pod, command.drain_deadline_ms, done); });
   }
   return stopped;
 }
 
-void PodStore::OnDrained(uint32_t pod) {
+void PodStore::OnDrained(uint32_t pod, EventLoop* control) {
   const auto found = pods_.find(pod);
-  if (found == pods_.end() || --found->second.workers_draining != 0) return;
-  // What cannot be removed stays with its pins, closed; the kernel part's own counters tell.
-  (void)found->second.pod->capture->Release();
+  if (found != pods_.end() && --found->second.workers_draining == 0) FinishRelease(pod, control);
+}
+
+void PodStore::FinishRelease(uint32_t pod, EventLoop* control) {
+  const auto found = pods_.find(pod);
+  if (found == pods_.end()) return;
+  Entry& entry = found->second;
+  if (!entry.pod->capture->Release().ok()) {
+    // Rules that stayed would lead the pod's traffic nowhere: it is not released before they are gone.
+    Count(Counter::kReleaseFailed);
+    control->After(entry.retry_ms, [this, pod, control] { FinishRelease(pod, control); });
+    entry.retry_ms = std::min(entry.retry_ms * 2, kRetryMaxMs);
+    return;
+  }
   pods_.erase(found);
   shared_->events.Push(msg::PodReleased{pod});
 }

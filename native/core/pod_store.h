@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "capture.h"
+#include "counters.h"
 #include "engine_shared.h"
 #include "event_loop.h"
 #include "messages.gen.h"
@@ -24,7 +25,8 @@ class PodStore {
 
   /// All or nothing; afterwards every worker accepts for the pod. Reports connections older than the capture.
   Status Capture(const msg::CapturePod& command, NodeCapture* node);
-  /// Stops steering, drains on every worker, then removes the kernel's part and says PodReleased.
+  /// Stops steering, drains on every worker, then removes the kernel's part and says PodReleased. What cannot be
+  /// removed is tried again until it can: release_failed.
   Status Release(const msg::ReleasePod& command, EventLoop* control);
   /// After the workers have ended: closes handles, leaves pins.
   void Close() { pods_.clear(); }
@@ -33,10 +35,14 @@ class PodStore {
   struct Entry {
     std::shared_ptr<Pod> pod;
     size_t workers_draining = 0;
+    bool releasing = false;
+    uint64_t retry_ms = 0;  // until the next try, once one has failed
   };
 
   void ReportUncaptured(const Pod& pod, bool close);
-  void OnDrained(uint32_t pod);
+  void Count(Counter counter);
+  void OnDrained(uint32_t pod, EventLoop* control);
+  void FinishRelease(uint32_t pod, EventLoop* control);
 
   EngineShared* const shared_;
   const std::vector<std::unique_ptr<Worker>>* const workers_;

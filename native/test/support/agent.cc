@@ -99,7 +99,7 @@ msg::BatchDone TestAgent::Apply(std::vector<msg::Command> commands) {
   return *done;
 }
 
-void TestAgent::AddPod(uint32_t pod, bool dns) {
+void TestAgent::AddPod(uint32_t pod, bool dns, msg::ExistingConnections existing) {
   const std::string identity = IdentityOf("pod" + std::to_string(pod));
   msg::CapturePod capture;
   capture.pod = pod;
@@ -107,6 +107,7 @@ void TestAgent::AddPod(uint32_t pod, bool dns) {
   capture.netns_path = "/proc/self/ns/net";
   capture.addresses = {*IpAddress::Parse(AddressOf(pod))};
   capture.identity = identity;
+  capture.existing = existing;
   capture.dns = dns;
   const msg::BatchDone done = Apply({authority_.Sign(identity), capture});
   if (done.failed_index != -1) {

@@ -37,7 +37,8 @@ class TestAgent final : public EventSink {
   /// Waits for BatchDone.
   msg::BatchDone Apply(std::vector<msg::Command> commands);
   /// Pod `pod` at 10.202.<pod>.1 with identity sa "pod<pod>", certificate by authority().
-  void AddPod(uint32_t pod, bool dns = false);
+  void AddPod(uint32_t pod, bool dns = false,
+              msg::ExistingConnections existing = msg::ExistingConnections::kKeep);
   static std::string AddressOf(uint32_t pod) { return "10.202." + std::to_string(pod) + ".1"; }
 
   void SetRules(OutboundRule outbound, InboundRule inbound);

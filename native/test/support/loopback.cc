@@ -63,11 +63,21 @@ class LoopbackPod final : public PodCapture {
   const PodListeners& listeners() const override { return listeners_; }
   Result<std::vector<TcpPair>> FindUncaptured() override {
     const std::lock_guard lock(node_->mutex);
+    if (!node_->find_uncaptured_error.ok()) return node_->find_uncaptured_error;
     return node_->uncaptured;
   }
-  Status CloseUncaptured(const std::vector<TcpPair>&) override { return Status::Ok(); }
+  Status CloseUncaptured(const std::vector<TcpPair>&) override {
+    const std::lock_guard lock(node_->mutex);
+    return node_->close_uncaptured_error;
+  }
   Status StopSteering() override { return Note("stopped"); }
-  Status Release() override { return Note("released"); }
+  Status Release() override {
+    {
+      const std::lock_guard lock(node_->mutex);
+      if (!node_->release_error.ok()) return node_->release_error;
+    }
+    return Note("released");
+  }
 
  private:
   Status Note(const char* call) {

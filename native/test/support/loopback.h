@@ -21,6 +21,9 @@ struct LoopbackNode {
   std::map<uint32_t, std::string> last_call;           // by pod: captured, stopped, released
   std::vector<TcpPair> uncaptured;
   Status capture_error;
+  Status release_error;
+  Status find_uncaptured_error;
+  Status close_uncaptured_error;
 
   PodListeners ListenersOf(uint32_t pod);
   std::string LastCallOf(uint32_t pod);
