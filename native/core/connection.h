@@ -36,7 +36,7 @@ class Connection : public Discardable, public RelayOwner {
   virtual void Recheck(const std::unordered_set<uint64_t>& verdicts) = 0;
   virtual void OnVerdict(const OutboundVerdict&) {}
   virtual void OnVerdict(const InboundVerdict&) {}
-  /// A live connection goes on, a new one fails closed.
+  /// Only told while it is new: it fails closed.
   virtual void OnNoVerdict(ErrorCode code) = 0;
 
   void OnRelayEnd(ErrorCode code) override { Finish(code); }

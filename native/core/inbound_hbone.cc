@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "inbound_hbone.h"
 
+#include <optional>
 #include <utility>
 
 #include "hbone_request.h"
@@ -8,6 +9,14 @@
 #include "worker.h"
 
 namespace groundwire {
+namespace {
+
+// A hostname of 253 characters (RFC 1035 2.3.4), a colon and a port of five.
+constexpr size_t kAuthorityMax = 259;
+// Version 00 of W3C Trace Context: 2 + 32 + 16 + 2 digits and three dashes.
+constexpr size_t kTraceparentSize = 55;
+
+}  // namespace
 
 InboundHboneConnection::InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel, HboneStream* stream)
     : Connection(worker, msg::Direction::kInbound, tunnel.pod(), tunnel.source()),
@@ -23,8 +32,9 @@ InboundHboneConnection::InboundHboneConnection(Worker* worker, const InboundTunn
 }
 
 void InboundHboneConnection::Start(const HboneRequest& request) {
-  record_.hbone_authority = request.authority;
-  record_.traceparent = request.traceparent;
+  // Headers may be 64 KiB; records of them would let a peer fill the queue of events.
+  record_.hbone_authority = request.authority.substr(0, kAuthorityMax);
+  if (request.traceparent.size() == kTraceparentSize) record_.traceparent = request.traceparent;
   if (const ErrorCode refusal = ReadRequest(request); refusal != ErrorCode::kNone) return Refuse(refusal);
   if (const InboundVerdict verdict = worker_->verdicts().Find(Key())) return OnVerdict(verdict);
   const ErrorCode code = worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
@@ -36,7 +46,8 @@ ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
     worker_->counters().Add(Counter::kLimitConnections);
     return ErrorCode::kLimitConnections;
   }
-  const auto authority = HboneAuthority::Parse(request.authority);
+  std::optional<HboneAuthority> authority;
+  if (request.authority.size() <= kAuthorityMax) authority = HboneAuthority::Parse(request.authority);
   if (request.method != "CONNECT" || !authority) {
     worker_->counters().Add(Counter::kHboneBadRequests);
     return ErrorCode::kHboneBadRequest;
@@ -91,9 +102,7 @@ void InboundHboneConnection::OnVerdict(const InboundVerdict& verdict) {
                worker_->options().connect_timeout_ms);
 }
 
-void InboundHboneConnection::OnNoVerdict(ErrorCode code) {
-  if (!verdict_) Refuse(code);
-}
+void InboundHboneConnection::OnNoVerdict(ErrorCode code) { Refuse(code); }
 
 void InboundHboneConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   dial_.reset();

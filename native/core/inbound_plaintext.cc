@@ -72,9 +72,7 @@ void InboundPlaintextConnection::OnVerdict(const InboundVerdict& verdict) {
                worker_->options().connect_timeout_ms);
 }
 
-void InboundPlaintextConnection::OnNoVerdict(ErrorCode code) {
-  if (!verdict_) End(code);
-}
+void InboundPlaintextConnection::OnNoVerdict(ErrorCode code) { End(code); }
 
 void InboundPlaintextConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   dial_.reset();

@@ -39,6 +39,10 @@ void AcceptOutbound(Worker* worker, const std::shared_ptr<const Pod>& pod, Uniqu
   if (!worker->HasRoomForConnection()) {
     worker->counters().Add(Counter::kLimitConnections);
     refusal = ErrorCode::kLimitConnections;
+  } else if (!pod->HasAddress(source.ip)) {
+    // A pod may bind an address that is not its own (IP_TRANSPARENT). Verdicts go by the address, so it must be true.
+    worker->counters().Add(Counter::kForgedSource);
+    refusal = ErrorCode::kUnknownSource;
   } else if (IsIllegal(*pod, original_dst)) {
     worker->counters().Add(Counter::kIllegalDestination);
     refusal = ErrorCode::kIllegalDestination;
@@ -145,10 +149,12 @@ void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
   stream_ = nullptr;
   if (finished()) return;
   worker_->loop()->Cancel(&response_deadline_);
-  // Nothing was sent on the stream yet, so trying once more repeats nothing. A fresh tunnel's failure, and a stream that
-  // was looked at and reset, are the peer's answer.
-  const bool untouched = lost != ErrorCode::kNone || h2_error == NGHTTP2_REFUSED_STREAM;
-  if (reused_tunnel_ && untouched && !retried_) {
+  // Nothing was sent on the stream yet, so trying once more repeats nothing. A refused stream was not looked at
+  // (RFC 9113 8.7), and a reused tunnel may have been stale; a fresh tunnel's failure, and any other reset, are the
+  // peer's answer.
+  const bool refused = lost == ErrorCode::kNone && h2_error == NGHTTP2_REFUSED_STREAM;
+  const bool stale = lost != ErrorCode::kNone && reused_tunnel_;
+  if ((refused || stale) && !retried_) {
     retried_ = true;
     worker_->counters().Add(Counter::kTunnelStreamsRetried);
     return RequestTunnel();
@@ -227,9 +233,7 @@ void OutboundConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   started->Start(std::move(app_), std::move(fd));
 }
 
-void OutboundConnection::OnNoVerdict(ErrorCode code) {
-  if (state_ == State::kVerdict || state_ == State::kInboundVerdict) Refuse(code);
-}
+void OutboundConnection::OnNoVerdict(ErrorCode code) { Refuse(code); }
 
 void OutboundConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {
   if (verdict_ && verdicts.contains(verdict_->verdict)) {

@@ -25,23 +25,29 @@ VerdictDesk::VerdictDesk(uint8_t worker, EngineShared* shared, EventLoop* loop, 
       cache_(kCacheEntriesMax) {}
 
 ErrorCode VerdictDesk::AskOnce(const VerdictKey& key, uint64_t connection, bool live,
-                               const std::function<void(uint64_t)>& push) {
+                               const std::function<msg::Event(uint64_t)>& question) {
   uint32_t& of_pod = waiting_of_pod_[PodOf(key)];
   if (!live && of_pod >= shared_->options.verdict_queue_max) {
     counters_->Add(Counter::kVerdictQueueFull);
     return ErrorCode::kVerdictQueueFull;
   }
   Waiting& waiting = waiting_[key];
-  waiting.connections.push_back(connection);
-  if (!live) {
-    ++waiting.new_connections;
+  if (live) {
+    waiting.live_connections.insert(connection);
+  } else {
+    waiting.new_connections.push_back(connection);
     ++of_pod;
   }
   if (waiting.question != 0) return ErrorCode::kNone;
   waiting.question = shared_->questions.Add(worker_, key);
-  waiting.deadline = loop_->After(shared_->options.verdict_timeout_ms, [this, key] { OnDeadline(key); });
-  push(waiting.question);
+  waiting.asked = question(waiting.question);
+  Tell(key, &waiting);
   return ErrorCode::kNone;
+}
+
+void VerdictDesk::Tell(const VerdictKey& key, Waiting* waiting) {
+  waiting->deadline = loop_->After(shared_->options.verdict_timeout_ms, [this, key] { OnDeadline(key); });
+  shared_->events.Push(waiting->asked);
 }
 
 VerdictDesk::Waiting VerdictDesk::Remove(const VerdictKey& key) {
@@ -51,18 +57,25 @@ VerdictDesk::Waiting VerdictDesk::Remove(const VerdictKey& key) {
   loop_->Cancel(&waiting.deadline);
   const auto of_pod = waiting_of_pod_.find(PodOf(key));
   if (of_pod == waiting_of_pod_.end()) return waiting;
-  of_pod->second -= waiting.new_connections;
+  of_pod->second -= static_cast<uint32_t>(waiting.new_connections.size());
   if (of_pod->second == 0) waiting_of_pod_.erase(of_pod);
   return waiting;
 }
 
 void VerdictDesk::OnDeadline(const VerdictKey& key) {
-  const Waiting waiting = Remove(key);
-  (void)shared_->questions.Take(waiting.question);
+  Waiting waiting = Remove(key);
   counters_->Add(Counter::kVerdictTimeouts);
-  for (const uint64_t connection : waiting.connections) {
-    receiver_->OnNoVerdict(connection, ErrorCode::kVerdictTimeout);
+  const std::vector<uint64_t> refused = std::move(waiting.new_connections);
+  waiting.new_connections.clear();
+  std::erase_if(waiting.live_connections, [this](uint64_t connection) { return !receiver_->Lives(connection); });
+  if (waiting.live_connections.empty()) {
+    (void)shared_->questions.Take(waiting.question);
+  } else {
+    // The same question, so that an answer to its first telling still counts.
+    counters_->Add(Counter::kVerdictReaskRetried);
+    Tell(key, &waiting_.emplace(key, std::move(waiting)).first->second);
   }
+  for (const uint64_t connection : refused) receiver_->OnNoVerdict(connection, ErrorCode::kVerdictTimeout);
 }
 
 template <typename Key, typename Verdict>
@@ -72,7 +85,8 @@ void VerdictDesk::Take(uint64_t question, const Key& key, const Verdict& verdict
   const auto found = waiting_.find(key);
   if (found == waiting_.end() || found->second.question != question) return;
   const Waiting waiting = Remove(key);
-  for (const uint64_t connection : waiting.connections) receiver_->OnVerdict(connection, verdict);
+  for (const uint64_t connection : waiting.live_connections) receiver_->OnVerdict(connection, verdict);
+  for (const uint64_t connection : waiting.new_connections) receiver_->OnVerdict(connection, verdict);
 }
 
 void VerdictDesk::TakeAnswer(uint64_t question, const OutboundKey& key, const OutboundVerdict& verdict) {

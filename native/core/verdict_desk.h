@@ -19,8 +19,9 @@ class VerdictReceiver {
  public:
   virtual void OnVerdict(uint64_t connection, const OutboundVerdict& verdict) = 0;
   virtual void OnVerdict(uint64_t connection, const InboundVerdict& verdict) = 0;
-  /// VERDICT_TIMEOUT.
+  /// VERDICT_TIMEOUT, of a new connection.
   virtual void OnNoVerdict(uint64_t connection, ErrorCode code) = 0;
+  virtual bool Lives(uint64_t connection) const = 0;
 
  protected:
   ~VerdictReceiver() = default;
@@ -41,13 +42,15 @@ class VerdictDesk {
   /// `question` makes the event for an id; it is called only when nobody asked the same before.
   template <typename Question>
   ErrorCode Ask(const VerdictKey& key, uint64_t connection, Question question) {
-    return AskOnce(key, connection, false, [&](uint64_t id) { shared_->events.Push(question(id)); });
+    return AskOnce(key, connection, false, [&](uint64_t id) -> msg::Event { return question(id); });
   }
-  /// A live connection whose verdict was invalidated: not counted against the bound, and it goes on if no answer comes.
+  /// A live connection whose verdict was invalidated: not counted against the bound. It goes on meanwhile, and the
+  /// question is told again every verdict timeout until it is answered or the connection ended: nothing else would ever
+  /// name the verdict it lost, so an answer that is late or a question that was dropped must not be the end of it.
   template <typename Question>
   void Recheck(const VerdictKey& key, uint64_t connection, Question question) {
     counters_->Add(Counter::kVerdictReasked);
-    (void)AskOnce(key, connection, true, [&](uint64_t id) { shared_->events.Push(question(id)); });
+    (void)AskOnce(key, connection, true, [&](uint64_t id) -> msg::Event { return question(id); });
   }
 
   /// Every worker gets every answer; `question` is resumed where it was asked.
@@ -62,12 +65,16 @@ class VerdictDesk {
   };
   struct Waiting {
     uint64_t question = 0;
-    uint32_t new_connections = 0;
-    std::vector<uint64_t> connections;
+    msg::Event asked;
+    std::vector<uint64_t> new_connections;
+    std::unordered_set<uint64_t> live_connections;
     EventLoop::TimerId deadline{};
   };
 
-  ErrorCode AskOnce(const VerdictKey& key, uint64_t connection, bool live, const std::function<void(uint64_t)>& push);
+  ErrorCode AskOnce(const VerdictKey& key, uint64_t connection, bool live,
+                    const std::function<msg::Event(uint64_t)>& question);
+  /// Tells the question, and waits for the answer.
+  void Tell(const VerdictKey& key, Waiting* waiting);
   template <typename Key, typename Verdict>
   void Take(uint64_t question, const Key& key, const Verdict& verdict);
   Waiting Remove(const VerdictKey& key);

@@ -41,6 +41,7 @@ void Worker::StopAndJoin() {
 
 void Worker::CloseEverything() {
   pods_.clear();
+  releasing_.clear();
   inbound_tunnels_.CloseAll(ErrorCode::kDrained);
   pool_.CloseAll(ErrorCode::kDrained);
   EndConnections([](const Connection&) { return true; }, ErrorCode::kDrained);
@@ -55,7 +56,8 @@ void Worker::AddPod(const std::shared_ptr<const Pod>& pod) {
                                                       {Acceptor::Kind::kInboundHbone, pod->inbound_hbone.get()},
                                                       {Acceptor::Kind::kDnsTcp, pod->dns_tcp.get()}};
   for (const auto& [kind, listener] : listeners) {
-    if (listener < 0) continue;
+    // An engine that drains takes no new connections, of pods that come late neither.
+    if (listener < 0 || draining_) continue;
     captured.acceptors.push_back(std::make_unique<Acceptor>(this, pod, kind, listener));
     // A listener that cannot be watched here is still served by the other workers.
     if (!captured.acceptors.back()->Start().ok()) counters_.Add(Counter::kAcceptFailed);
@@ -77,13 +79,13 @@ void Worker::DrainPod(uint32_t pod, uint32_t deadline_ms, std::function<void()> 
   inbound_tunnels_.DrainPod(pod);
   pool_.DrainPod(pod);
   captured.released = std::move(done);
+  releasing_.insert(pod);
   captured.deadline = loop_.After(deadline_ms, [this, pod] { FinishDrain(pod, ErrorCode::kDrained); });
   FinishDrainIfEmpty(pod);
 }
 
 void Worker::FinishDrainIfEmpty(uint32_t pod) {
-  const auto found = pods_.find(pod);
-  if (found == pods_.end() || !found->second.released) return;
+  if (!releasing_.contains(pod)) return;
   for (const auto& [id, connection] : connections_) {
     if (connection->LivesBy(pod)) return;
   }
@@ -93,6 +95,7 @@ void Worker::FinishDrainIfEmpty(uint32_t pod) {
 void Worker::FinishDrain(uint32_t pod, ErrorCode code) {
   auto node = pods_.extract(pod);
   if (node.empty()) return;
+  releasing_.erase(pod);
   loop_.Cancel(&node.mapped().deadline);
   EndConnections([pod](const Connection& connection) { return connection.LivesBy(pod); }, code);
   inbound_tunnels_.ClosePod(pod, ErrorCode::kDrained);
@@ -189,7 +192,7 @@ uint32_t Worker::PeerLabelOf(const IpAddress& address) const {
 
 std::shared_ptr<const Pod> Worker::FindPod(uint32_t pod) const {
   const auto found = pods_.find(pod);
-  return found == pods_.end() ? nullptr : found->second.pod;
+  return found == pods_.end() || releasing_.contains(pod) ? nullptr : found->second.pod;
 }
 
 bool Worker::HasRoomForConnection() const {
@@ -201,12 +204,11 @@ void Worker::Forget(Connection* connection) {
   auto node = connections_.extract(connection->id());
   if (node.empty()) return;
   shared_->connections.fetch_sub(1, std::memory_order_relaxed);
-  const uint32_t pod = connection->pod().id;
-  loop_.Discard(std::move(node.mapped()));
-  const auto captured = pods_.find(pod);
-  if (captured != pods_.end() && captured->second.released) {
-    loop_.Defer([this, pod] { FinishDrainIfEmpty(pod); });
+  // Of a handoff both pods may be waiting for it.
+  for (const uint32_t pod : releasing_) {
+    if (connection->LivesBy(pod)) loop_.Defer([this, pod] { FinishDrainIfEmpty(pod); });
   }
+  loop_.Discard(std::move(node.mapped()));
 }
 
 void Worker::OnVerdict(uint64_t connection, const OutboundVerdict& verdict) {

@@ -65,9 +65,9 @@ class Worker final : public VerdictReceiver {
   uint64_t NextConnectionId() { return ++connection_sequence_ << 8 | index_; }
   FlowRow& FlowRowOf(const FlowKey& key);
   uint32_t PeerLabelOf(const IpAddress& address) const;
-  /// nullptr when it is not captured here (any more).
+  /// nullptr when it is not captured here, or is being released: nothing new goes to it.
   std::shared_ptr<const Pod> FindPod(uint32_t pod) const;
-  /// Takes the connection onto the books. nullptr when the bound on connections is reached: it was finished then.
+  /// Takes the connection onto the books, which own it until Forget.
   template <typename T>
   T* Adopt(std::unique_ptr<T> connection) {
     T* const adopted = connection.get();
@@ -82,6 +82,7 @@ class Worker final : public VerdictReceiver {
   void OnVerdict(uint64_t connection, const OutboundVerdict& verdict) override;
   void OnVerdict(uint64_t connection, const InboundVerdict& verdict) override;
   void OnNoVerdict(uint64_t connection, ErrorCode code) override;
+  bool Lives(uint64_t connection) const override { return connections_.contains(connection); }
 
  private:
   struct CapturedPod {
@@ -111,6 +112,7 @@ class Worker final : public VerdictReceiver {
   std::unordered_map<IpAddress, uint32_t, IpAddressHash> peers_;
   uint64_t connection_sequence_ = 0;
   bool draining_ = false;
+  std::unordered_set<uint32_t> releasing_;  // of pods_, those that wait for their last connection
   std::thread thread_;
 };
 

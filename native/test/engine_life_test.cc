@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole engine over real sockets: what changes while connections live. Policy, certificates, pods, the engine itself.
+#include <atomic>
 #include <thread>
 
 #include "check.h"
@@ -42,17 +43,46 @@ TEST("life: an invalidated verdict that turns to deny ends the live connection o
   CHECK_EQ(mesh.agent.Counter("connections_late_denied"), 1u);
 }
 
-TEST("life: a re-asked connection that is still allowed, or gets no answer, goes on") {
+TEST("life: a re-asked connection without an answer goes on, is asked again, and ends at a late deny") {
+  std::atomic<uint64_t> asked{0};
   TestMesh mesh([](EngineOptions* options) { options->verdict_timeout_ms = 100; });
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
-  std::vector<uint64_t> verdicts;
-  for (const msg::Connection& live : mesh.agent.Snapshot<msg::Connection>(msg::kPartConnections)) {
-    verdicts.push_back(live.verdict);
-  }
-  mesh.agent.SetRules(nullptr, nullptr);
-  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{verdicts}}).failed_index == -1);
-  CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("verdict_timeouts") >= 2; }));
+  mesh.agent.SetRules(nullptr, [&](const msg::InboundQuestion& q) -> std::optional<msg::InboundAnswer> {
+    asked = q.question;
+    return std::nullopt;
+  });
+  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index == -1);
+  CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("verdict_reask_retried") >= 4; }));
+  CHECK(mesh.agent.Counter("verdict_timeouts") >= 4);
+  CHECK(Echoes(client, server));
+  mesh.agent.engine->Answer({TestAgent::Deny(asked, ErrorCode::kPolicyDenied)});
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "POLICY_LATE_DENIED");
+  CHECK_EQ(Peek(server), "reset");
+  CHECK_EQ(Peek(client), "reset");
+  // Nobody lives by the questions any more, so they are not told again.
+  const uint64_t retried = mesh.agent.Counter("verdict_reask_retried");
+  std::this_thread::sleep_for(std::chrono::milliseconds(350));
+  CHECK_EQ(mesh.agent.Counter("verdict_reask_retried"), retried);
+}
+
+TEST("life: a re-asked connection that is still allowed goes on, though its answer comes late") {
+  std::atomic<uint64_t> asked{0};
+  TestMesh mesh([](EngineOptions* options) { options->verdict_timeout_ms = 100; });
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  mesh.agent.SetRules([&](const msg::OutboundQuestion& q) { return mesh.ToPod2(q.question); },
+                      [&](const msg::InboundQuestion& q) -> std::optional<msg::InboundAnswer> {
+                        asked = q.question;
+                        return std::nullopt;
+                      });
+  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index == -1);
+  CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("verdict_reask_retried") >= 1; }));
+  mesh.agent.engine->Answer({TestAgent::Allow(asked)});
+  std::this_thread::sleep_for(std::chrono::milliseconds(250));
+  const uint64_t retried = mesh.agent.Counter("verdict_reask_retried");
+  std::this_thread::sleep_for(std::chrono::milliseconds(250));
+  CHECK_EQ(mesh.agent.Counter("verdict_reask_retried"), retried);
   CHECK(Echoes(client, server));
 }
 
@@ -96,8 +126,10 @@ TEST("life: without a newer proof a tunnel ends with its certificate") {
   REQUIRE(client.valid() && server.valid());
   CHECK_EQ(Peek(client), "reset");
   // Both ends watch the clock; whichever is first ends it, and the other sees that.
-  const std::string ends = CodeName(mesh.Closed(kOutbound)) + " " + CodeName(mesh.Closed(kInbound));
-  CHECK(ends.find("CERTIFICATE_EXPIRED") != std::string::npos);
+  const auto expired = mesh.agent.Await<msg::ConnectionClosed>([](const msg::ConnectionClosed& closed) {
+    return closed.code == static_cast<uint16_t>(ErrorCode::kCertificateExpired);
+  });
+  CHECK(expired.has_value());
 }
 
 TEST("life: removing an identity ends its tunnels and their connections") {
@@ -109,7 +141,7 @@ TEST("life: removing an identity ends its tunnels and their connections") {
   // One engine is both ends here, each on a worker of its own; whichever is told first ends it, and the other sees that.
   const std::string ends = CodeName(mesh.Closed(kOutbound)) + " " + CodeName(mesh.Closed(kInbound));
   CHECK(ends.find("IDENTITY_REMOVED") != std::string::npos);
-  CHECK_EQ(mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels).size(), 0u);
+  CHECK(TestAgent::Eventually([&] { return mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels).empty(); }));
 }
 
 TEST("life: a released pod stops steering at once, drains, and is gone when its last connection ended") {
@@ -124,6 +156,22 @@ TEST("life: a released pod stops steering at once, drains, and is gone when its 
   server.Reset();
   CHECK(mesh.agent.Await<msg::PodReleased>().has_value());
   CHECK_EQ(mesh.agent.node.LastCallOf(1), "released");
+}
+
+TEST("life: the released destination of a handoff takes nothing new, and is gone when its last connection ended") {
+  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  mesh.agent.SetRules([&](const msg::OutboundQuestion& q) { return mesh.Direct(q.question, msg::HopKind::kHandoff); },
+                      [](const msg::InboundQuestion& q) { return TestAgent::Allow(q.question); });
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  REQUIRE(mesh.agent.Apply({msg::ReleasePod{2, 60000}}).failed_index == -1);
+  CHECK(Echoes(client, server));
+  const UniqueFd late = mesh.Dial();
+  CHECK_EQ(Peek(late), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "UNKNOWN_DESTINATION_WORKLOAD");
+  client.Reset();
+  server.Reset();
+  CHECK(mesh.agent.Await<msg::PodReleased>().has_value());
 }
 
 TEST("life: a released pod's connections end at the deadline") {
@@ -190,6 +238,45 @@ TEST("life: connections older than the capture are reported") {
   CHECK_EQ(event->pod, 5u);
   CHECK(!event->closed);
   CHECK_EQ(event->connections.size(), 1u);
+}
+
+TEST("life: connections older than the capture that cannot be listed or closed are counted") {
+  TestMesh mesh;
+  const auto set = [&](auto member, const Status& status) {
+    const std::lock_guard lock(mesh.agent.node.mutex);
+    mesh.agent.node.*member = status;
+  };
+  set(&LoopbackNode::find_uncaptured_error, Status::Error("sock_diag", EPERM));
+  mesh.agent.AddPod(5);
+  CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("uncaptured_list_failed") == 1; }));
+  set(&LoopbackNode::find_uncaptured_error, Status::Ok());
+  set(&LoopbackNode::close_uncaptured_error, Status::Error("sock_destroy", EPERM));
+  {
+    const std::lock_guard lock(mesh.agent.node.mutex);
+    mesh.agent.node.uncaptured = {{At("10.202.6.1", 80), At("10.202.7.1", 999)}};
+  }
+  mesh.agent.AddPod(6, false, msg::ExistingConnections::kClose);
+  const auto event = mesh.agent.Await<msg::UncapturedConnections>();
+  REQUIRE(event.has_value());
+  CHECK(!event->closed);
+  CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("uncaptured_close_failed") == 1; }));
+}
+
+TEST("life: a release that the kernel refuses is tried again, and said once it is done") {
+  TestMesh mesh;
+  const auto set = [&](const Status& status) {
+    const std::lock_guard lock(mesh.agent.node.mutex);
+    mesh.agent.node.release_error = status;
+  };
+  set(Status::Error("unpin", EBUSY));
+  REQUIRE(mesh.agent.Apply({msg::ReleasePod{1, 100}}).failed_index == -1);
+  CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("release_failed") >= 2; }));
+  // Asked for a second time meanwhile, it is still the one release.
+  REQUIRE(mesh.agent.Apply({msg::ReleasePod{1, 100}}).failed_index == -1);
+  CHECK(!mesh.agent.Await<msg::PodReleased>([](const auto&) { return true; }, 50).has_value());
+  set(Status::Ok());
+  CHECK(mesh.agent.Await<msg::PodReleased>().has_value());
+  CHECK_EQ(mesh.agent.node.LastCallOf(1), "released");
 }
 
 TEST("life: a drained engine takes no new connections and ends the live ones at its deadline") {
