@@ -27,6 +27,8 @@ constexpr int kReadsPerTurn = 16;
 constexpr size_t kSendTurnBytes = 1 << 20;
 // Streams reset by the peer before we answered, over the life of a tunnel's one interval: the "rapid reset" flood.
 constexpr uint32_t kEarlyResetsMax = 1000;
+// Frames that wait for a peer who sends but does not read; several for each stream that may be open at once.
+constexpr size_t kQueuedFramesMax = 2000;
 constexpr uint32_t kDrainNoticeMs = 1000;
 
 nghttp2_nv HeaderOf(const std::string& name, const std::string& value) {
@@ -155,8 +157,11 @@ struct HboneCallbacks {
 
   static void OnReset(HboneSession* self, int32_t id) {
     const HboneStream* stream = Find(self, id);
-    if (stream == nullptr || stream->answered || self->role_ == HboneSession::Role::kClient) return;
-    if (++self->early_resets_ <= kEarlyResetsMax) return;
+    if (stream == nullptr || self->role_ == HboneSession::Role::kClient) return;
+    // A refusal that has not left yet is no answer either.
+    if (stream->answered && !stream->refused) return;
+    // The rest of what was read comes here too before the session ends: said once.
+    if (++self->early_resets_ != kEarlyResetsMax + 1) return;
     self->counters_->Add(Counter::kTunnelsFlooded);
     self->Close(ErrorCode::kHboneProtocol, "too many streams reset before they were answered");
   }
@@ -164,11 +169,24 @@ struct HboneCallbacks {
   /// The end of a refused request may never come: NO_ERROR after the complete response says "stop sending" (RFC 9113
   /// 8.1). Only after it has been sent, because nghttp2 drops what waits for a stream that is being reset.
   static int OnFrameSent(nghttp2_session* http2, const nghttp2_frame* frame, void* user) {
+    // nghttp2 ends a session whose peer broke the rules by itself; a GOAWAY of our own has closed the state before.
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+      if (Self(user)->state_ == HboneSession::State::kOpen) Self(user)->NoteProtocolError();
+    }
     if (frame->hd.type != NGHTTP2_HEADERS) return 0;
     const HboneStream* stream = Find(Self(user), frame->hd.stream_id);
     if (stream != nullptr && stream->refused && !stream->peer_ended) {
       (void)nghttp2_submit_rst_stream(http2, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
     }
+    return 0;
+  }
+
+  /// Requests that nghttp2 refuses before anybody else sees them.
+  static int OnInvalidFrame(nghttp2_session*, const nghttp2_frame* frame, int library_error, void* user) {
+    HboneSession* self = Self(user);
+    if (frame->hd.type != NGHTTP2_HEADERS || self->role_ != HboneSession::Role::kServer) return 0;
+    const bool too_many = library_error == NGHTTP2_ERR_REFUSED_STREAM;
+    self->counters_->Add(too_many ? Counter::kHboneStreamsRefused : Counter::kHboneBadRequests);
     return 0;
   }
 
@@ -241,6 +259,7 @@ struct HboneCallbacks {
     nghttp2_session_callbacks_set_on_header_callback(callbacks, OnHeader);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, OnFrame);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, OnFrameSent);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, OnInvalidFrame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, OnDataChunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, OnStreamClose);
     nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, DataFrameLength);
@@ -370,8 +389,16 @@ void HboneSession::ReceiveTurn() {
     const ssize_t taken = nghttp2_session_mem_recv(http2_, scratch_->arriving.get(), read.size);
     inside_http2_ = false;
     if (close_noted_) return FinishClose();
+    if (stream_->blocked() && nghttp2_session_get_outbound_queue_size(http2_) > kQueuedFramesMax) {
+      counters_->Add(Counter::kTunnelsFlooded);
+      return Close(ErrorCode::kHboneProtocol, "peer sends but does not read");
+    }
     if (taken < 0) {
-      if (taken == NGHTTP2_ERR_FLOODED) counters_->Add(Counter::kTunnelsFlooded);
+      if (taken == NGHTTP2_ERR_FLOODED) {
+        counters_->Add(Counter::kTunnelsFlooded);
+      } else {
+        NoteProtocolError();
+      }
       // Let the GOAWAY that says why leave, then end.
       SendTurn();
       return Close(ErrorCode::kHboneProtocol, nghttp2_strerror(static_cast<int>(taken)));
@@ -412,8 +439,9 @@ void HboneSession::SendTurn() {
   }
   (void)FlushFrames();
   inside_http2_ = false;
-  if (stream_->error() != ErrorCode::kNone) return Close(ErrorCode::kPeerReset, stream_->error_detail());
+  // The note first: Close takes only one, and without FinishClose the session would end for nobody.
   if (close_noted_) return FinishClose();
+  if (stream_->error() != ErrorCode::kNone) return Close(ErrorCode::kPeerReset, stream_->error_detail());
   if (!waiting_for_socket_.empty() && !stream_->blocked()) ScheduleSend();
   EndIfDrained();
 }
@@ -532,6 +560,10 @@ void HboneSession::Forget(int32_t stream_id, uint32_t h2_error) {
   if (stream->handler != nullptr) stream->handler->OnStreamClosed(h2_error, ErrorCode::kNone);
   owner_->OnCapacity(this);
   if (draining_) ScheduleSend();
+}
+
+void HboneSession::NoteProtocolError() {
+  if (!std::exchange(protocol_error_, true)) counters_->Add(Counter::kTunnelsProtocolError);
 }
 
 void HboneSession::Tick() {

@@ -137,6 +137,7 @@ class HboneSession final : public EventHandler, public Discardable {
   void ResumeAfterFlush();
   void AppendFrame(const uint8_t* data, size_t size);
   void StartDeadline(uint32_t timeout_ms, ErrorCode code, const char* detail);
+  void NoteProtocolError();
   void Tick();
   void FinishNotice();
   void FinishClose();
@@ -153,6 +154,7 @@ class HboneSession final : public EventHandler, public Discardable {
   bool inside_http2_ = false;
   bool close_noted_ = false;
   bool ping_waits_ = false;
+  bool protocol_error_ = false;
   ErrorCode close_code_ = ErrorCode::kNone;
   std::string close_detail_;
   UniqueFd fd_;

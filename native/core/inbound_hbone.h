@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a connection that reaches a captured pod through a tunnel.
 //
-//   1. accept from the pod's HBONE listener        IDENTITY_UNAVAILABLE (no certificate: nothing can be said, reset)
+//   1. accept from the pod's HBONE listener        IDENTITY_UNAVAILABLE (no certificate: nothing can be said, reset),
+//                                                  LIMIT_CONNECTIONS (too many tunnels, or handshakes: reset)
 //   2. TLS with the pod's certificate, HTTP/2      TLS_HANDSHAKE_FAILED, TLS_TRUST_DOMAIN, TLS_TIMEOUT
 //   for each CONNECT stream:
 //   3. method and authority                        400: HBONE_BAD_REQUEST, HBONE_WRONG_ADDRESS; 503: LIMIT_CONNECTIONS
@@ -13,6 +14,7 @@
 #include <list>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "connection.h"
@@ -31,11 +33,12 @@ struct TlsIdentity;
 class InboundTunnel final : public HboneSessionOwner, public Discardable {
  public:
   InboundTunnel(Worker* worker, InboundTunnels* tunnels, std::shared_ptr<const Pod> pod, const SocketAddress& source);
+  ~InboundTunnel() override;
   Status Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity);
 
   void OnEstablished(HboneSession* session) override;
   void OnRequest(HboneSession* session, HboneStream* stream, HboneRequest request) override;
-  void OnCapacity(HboneSession*) override {}
+  void OnCapacity(HboneSession*) override;
   void OnSessionClosed(HboneSession* session, ErrorCode code, const std::string& detail) override;
 
   HboneSession* session() const { return session_.get(); }
@@ -55,6 +58,7 @@ class InboundTunnel final : public HboneSessionOwner, public Discardable {
   TlsStream* tls_ = nullptr;
   TunnelLease lease_;
   uint64_t established_ms_ = 0;
+  EventLoop::TimerId idle_{};
 };
 
 /// The accepted tunnels of a worker.
@@ -63,6 +67,8 @@ class InboundTunnels {
   explicit InboundTunnels(Worker* worker) : worker_(worker) {}
   /// Step 1. Takes the accepted socket.
   void Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source);
+  /// The tunnel's handshake is over, well or not.
+  void EndHandshake(uint32_t pod);
   void Remove(InboundTunnel* tunnel);
   void DrainPod(uint32_t pod);
   void ClosePod(uint32_t pod, ErrorCode code);
@@ -78,6 +84,7 @@ class InboundTunnels {
 
   Worker* const worker_;
   std::list<std::unique_ptr<InboundTunnel>> tunnels_;
+  std::unordered_map<uint32_t, size_t> handshaking_;  // by pod, none with 0
 };
 
 /// Steps 3 to 7.

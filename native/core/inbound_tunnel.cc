@@ -9,6 +9,13 @@
 #include "worker.h"
 
 namespace groundwire {
+namespace {
+
+// For each worker. Before TLS anybody may connect, so what has proven nothing yet gets little room, pod by pod.
+constexpr size_t kTunnelsMax = 8192;
+constexpr size_t kHandshakingPerPodMax = 256;
+
+}  // namespace
 
 InboundTunnel::InboundTunnel(Worker* worker, InboundTunnels* tunnels, std::shared_ptr<const Pod> pod,
                              const SocketAddress& source)
@@ -23,6 +30,8 @@ InboundTunnel::InboundTunnel(Worker* worker, InboundTunnels* tunnels, std::share
             worker_->counters().Add(Counter::kTunnelsExpired);
             session_->Close(ErrorCode::kCertificateExpired, "no newer proof of the peer's identity");
           }) {}
+
+InboundTunnel::~InboundTunnel() { worker_->loop()->Cancel(&idle_); }
 
 Status InboundTunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity) {
   PeerCheck check;
@@ -40,10 +49,23 @@ Status InboundTunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> iden
 
 void InboundTunnel::OnEstablished(HboneSession*) {
   established_ms_ = WallMs();
+  tunnels_->EndHandshake(pod_->id);
   worker_->counters().Add(Counter::kTlsHandshakes);
   worker_->counters().Add(Counter::kTunnelsAccepted);
   lease_.Start({pod_->id, tls_->peer(), {source_.ip, 0}}, tls_->identity().not_after_ms, tls_->peer_not_after_ms(),
                tls_->identity().generation);
+  OnCapacity(session_.get());
+}
+
+void InboundTunnel::OnCapacity(HboneSession*) {
+  worker_->loop()->Cancel(&idle_);
+  if (session_->streams() > 0 || session_->draining() || session_->state() != HboneSession::State::kOpen) return;
+  // The dialling side goes first; this ends the tunnels of a peer that never would.
+  idle_ = worker_->loop()->After(uint64_t{2} * worker_->options().tunnel_idle_ms, [this] {
+    if (session_->streams() > 0 || session_->draining()) return;
+    worker_->counters().Add(Counter::kTunnelsIdleClosed);
+    session_->Drain();
+  });
 }
 
 void InboundTunnel::OnRequest(HboneSession*, HboneStream* stream, HboneRequest request) {
@@ -52,6 +74,8 @@ void InboundTunnel::OnRequest(HboneSession*, HboneStream* stream, HboneRequest r
 
 void InboundTunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::string&) {
   lease_.Stop();
+  worker_->loop()->Cancel(&idle_);
+  if (established_ms_ == 0) tunnels_->EndHandshake(pod_->id);
   if (established_ms_ == 0 && code != ErrorCode::kDrained) {
     worker_->counters().Add(Counter::kTlsHandshakesFailed);
     tunnels_->RecordRefusal(*this, code);
@@ -83,7 +107,15 @@ void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd, 
     RecordRefusal(*tunnel, ErrorCode::kIdentityUnavailable);
     return CloseWithReset(&fd);
   }
+  const auto handshaking = handshaking_.find(pod->id);
+  if (tunnels_.size() >= kTunnelsMax ||
+      (handshaking != handshaking_.end() && handshaking->second >= kHandshakingPerPodMax)) {
+    worker_->counters().Add(Counter::kLimitTunnels);
+    RecordRefusal(*tunnel, ErrorCode::kLimitConnections);
+    return CloseWithReset(&fd);
+  }
   if (tunnel->Start(std::move(fd), std::move(identity)).ok()) {
+    ++handshaking_[pod->id];
     tunnels_.push_back(std::move(tunnel));
   } else {
     RecordRefusal(*tunnel, ErrorCode::kOutOfFiles);
@@ -106,6 +138,11 @@ void InboundTunnels::RecordRefusal(const InboundTunnel& tunnel, ErrorCode code) 
   record.started_ms = WallMs();
   ++worker_->FlowRowOf({record.direction, 0, record.peer_label, code}).failed;
   worker_->events().Push(std::move(record));
+}
+
+void InboundTunnels::EndHandshake(uint32_t pod) {
+  const auto counted = handshaking_.find(pod);
+  if (--counted->second == 0) handshaking_.erase(counted);
 }
 
 void InboundTunnels::Remove(InboundTunnel* tunnel) {

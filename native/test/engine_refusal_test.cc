@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "support/mesh.h"
+#include "tls_identity.h"
 
 using namespace groundwire;
 
@@ -72,6 +73,24 @@ TEST("refusal: an authority that is not the pod's own gives 400") {
   CHECK_EQ(out->hbone_status, 400);
 }
 
+TEST("refusal: an authority longer than any that is valid gives 400, and a cut record") {
+  TestMesh mesh;
+  // A port may have leading zeros, so only its length is wrong.
+  const std::string authority = "shop.test:" + std::string(10000, '0') + "80";
+  mesh.agent.SetRules(
+      [&](const msg::OutboundQuestion& q) {
+        return TestAgent::Hbone(q.question, mesh.hbone, authority, {IdentityOf("pod2")});
+      },
+      [](const msg::InboundQuestion& q) { return TestAgent::Allow(q.question); });
+  const UniqueFd client = mesh.Dial();
+  CHECK_EQ(Peek(client), "reset");
+  const auto in = mesh.Closed(kInbound);
+  REQUIRE(in.has_value());
+  CHECK_EQ(CodeName(in), "HBONE_BAD_REQUEST");
+  CHECK_EQ(in->hbone_status, 400);
+  CHECK_EQ(in->hbone_authority.size(), 259u);
+}
+
 TEST("refusal: fails closed when no verdict comes in time") {
   TestMesh mesh([](EngineOptions* options) { options->verdict_timeout_ms = 100; });
   mesh.agent.SetRules(nullptr, nullptr);
@@ -91,6 +110,15 @@ TEST("refusal: connections beyond the bound on waiting ones are refused at once"
 TEST("refusal: beyond the bound on connections") {
   TestMesh mesh([](EngineOptions* options) { options->connections_max = 0; });
   CHECK_EQ(OutcomeOf(&mesh), "LIMIT_CONNECTIONS");
+}
+
+TEST("refusal: a source address that is not the pod's own is forged, and no verdict is asked for it") {
+  TestMesh mesh;
+  const UniqueFd client = ConnectTo(mesh.OutboundAddress(), "10.202.2.1");
+  CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "UNKNOWN_SOURCE");
+  CHECK_EQ(mesh.agent.Counter("forged_source"), 1u);
+  CHECK_EQ(mesh.agent.questions(), 0);
 }
 
 TEST("refusal: a pod that dials its own listener would loop") {
@@ -179,6 +207,43 @@ TEST("refusal: a client that says nothing on the HBONE port is ended in time") {
   const UniqueFd client = ConnectTo(mesh.hbone);
   CHECK_EQ(CodeName(mesh.Closed(kInbound)), "TLS_TIMEOUT");
   CHECK(Peek(client) != "nothing");
+}
+
+TEST("refusal: clients that never finish a handshake leave room for other pods and for those that do") {
+  TestMesh mesh([](EngineOptions* options) {
+    options->worker_threads = 1;
+    options->tls_timeout_ms = 60000;
+  });
+  std::vector<UniqueFd> silent;
+  for (int i = 0; i < 256; ++i) silent.push_back(ConnectTo(mesh.hbone));
+  const UniqueFd beyond = ConnectTo(mesh.hbone);
+  CHECK_EQ(Peek(beyond), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "LIMIT_CONNECTIONS");
+  CHECK_EQ(mesh.agent.Counter("limit_tunnels"), 1u);
+  const UniqueFd elsewhere = ConnectTo(At("10.202.1.1", PortOf(mesh.agent.node.ListenersOf(1).inbound_hbone)));
+  CHECK_EQ(Peek(elsewhere), "nothing");
+  silent.clear();
+  for (int i = 0; i < 256; ++i) CHECK_EQ(CodeName(mesh.Closed(kInbound)), "TLS_HANDSHAKE_FAILED");
+  auto [after, server] = mesh.Open();
+  CHECK(after.valid());
+}
+
+TEST("refusal: a tunnel that a peer keeps without a stream is ended") {
+  TestMesh mesh([](EngineOptions* options) { options->tunnel_idle_ms = 100; });
+  const std::vector<std::string> expected = {IdentityOf("pod2")};
+  PeerCheck check;
+  check.expected = expected;
+  const auto identity = MakeTlsIdentity(mesh.agent.authority().Sign(IdentityOf("pod1")), 1);
+  REQUIRE(identity.ok());
+  const UniqueFd socket = ConnectTo(mesh.hbone);
+  const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(identity.value()->client.get()), SSL_free);
+  AttachPeerCheck(ssl.get(), &check);
+  SSL_set_fd(ssl.get(), socket.get());
+  REQUIRE(SSL_connect(ssl.get()) == 1);
+  char rest[4096];
+  while (SSL_read(ssl.get(), rest, sizeof rest) > 0) {
+  }
+  CHECK_EQ(mesh.agent.Counter("tunnels_idle_closed"), 1u);
 }
 
 TEST("refusal: commands that cannot be carried out say what and where") {

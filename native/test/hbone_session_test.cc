@@ -71,6 +71,7 @@ struct Harness final : HboneSessionOwner, HboneStreamHandler {
     std::copy_n(to_send.begin(), count, buffer);
     to_send.erase(0, count);
     *end = count == 0 && end_wanted;
+    if (close_on_read) session->Close(ErrorCode::kPolicyLateDenied, "denied while sending");
     return count;
   }
   void OnResponse(uint16_t s) override { status = s; }
@@ -101,6 +102,7 @@ struct Harness final : HboneSessionOwner, HboneStreamHandler {
   bool ended = false;
   bool stream_closed = false;
   bool end_wanted = false;
+  bool close_on_read = false;
   uint32_t h2_error = 0;
   uint16_t status = 0;
   ErrorCode code = ErrorCode::kNone;
@@ -247,15 +249,50 @@ TEST("session: garbage ends it with a GOAWAY") {
   CHECK(server.closed);
   CHECK_EQ(NameOf(server.code), "HBONE_PROTOCOL");
   CHECK(server.Find(http2::kGoaway) != nullptr);
+  CHECK_EQ(server.counters.Read(Counter::kTunnelsProtocolError), 1u);
+}
+
+TEST("session: a peer that breaks HTTP/2 is told so and counted") {
+  Harness server(kServer);
+  server.Say(Harness::Hello() + http2::Frame(http2::kData, 0, 0, "data of no stream"));
+  CHECK(server.closed);
+  CHECK(server.Find(http2::kGoaway) != nullptr);
+  CHECK_EQ(server.counters.Read(Counter::kTunnelsProtocolError), 1u);
+}
+
+TEST("session: a CONNECT without :authority is counted, and harms nobody else") {
+  Harness server(kServer);
+  server.Say(Harness::Hello() + http2::Frame(http2::kHeaders, http2::kEndHeaders, 1, http2::Header(":method", "CONNECT")));
+  CHECK_EQ(server.requests, 0);
+  CHECK_EQ(server.counters.Read(Counter::kHboneBadRequests), 1u);
+  CHECK(server.Find(http2::kRstStream) != nullptr);
+  server.Say(http2::Connect(3, "10.0.0.1:80"));
+  CHECK_EQ(server.requests, 1);
+  CHECK_EQ(server.counters.Read(Counter::kTunnelsProtocolError), 0u);
+}
+
+TEST("session: a close that meets a lost connection is a close") {
+  Harness server(kServer);
+  server.Say(Harness::Hello() + http2::Connect(1, "10.0.0.1:80"));
+  (void)server.Hear();
+  REQUIRE(shutdown(server.peer.get(), SHUT_RD) == 0);  // sending fails from here on, and nothing says so before
+  server.to_send = "x";
+  server.close_on_read = true;
+  server.session->Resume(server.stream);
+  server.Turn();
+  CHECK(server.closed);
+  CHECK_EQ(NameOf(server.code), "POLICY_LATE_DENIED");
 }
 
 TEST("session: too many streams reset before they were answered end it") {
   Harness server(kServer);
   server.answer_at_once = false;
-  server.Say(Harness::Hello());
-  for (uint32_t i = 0; i < 1100 && !server.closed; ++i) {
-    server.Say(http2::Connect(2 * i + 1, "10.0.0.1:80") + http2::Frame(http2::kRstStream, 0, 2 * i + 1, http2::U32(8)));
+  // All at once: what is counted is forgotten with each interval of PING.
+  std::string flood = Harness::Hello();
+  for (uint32_t i = 0; i < 1100; ++i) {
+    flood += http2::Connect(2 * i + 1, "10.0.0.1:80") + http2::Frame(http2::kRstStream, 0, 2 * i + 1, http2::U32(8));
   }
+  server.Say(flood);
   CHECK(server.closed);
   CHECK_EQ(server.counters.Read(Counter::kTunnelsFlooded), 1u);
 }
@@ -268,6 +305,24 @@ TEST("session: a flood of PINGs whose answers are not read ends it") {
   server.Say(pings);
   CHECK(server.closed);
   CHECK_EQ(server.counters.Read(Counter::kTunnelsFlooded), 1u);
+}
+
+TEST("session: a peer that sends and does not read is ended") {
+  Harness server(kServer);
+  // Windows so large that the answer fills the socket, and no acknowledgement of our settings: each stream beyond our
+  // bound then makes a frame that waits.
+  server.Say(http2::kPreface + http2::Frame(http2::kSettings, 0, 0, std::string("\0\x04", 2) + http2::U32(8 << 20)) +
+             http2::Frame(http2::kWindowUpdate, 0, 0, http2::U32(8 << 20)) + http2::Connect(1, "10.0.0.1:80"));
+  server.to_send = std::string(4 << 20, 'x');
+  server.session->Resume(server.stream);
+  server.Turn(20);
+  std::string requests;
+  for (uint32_t i = 1; i < 4000; ++i) requests += http2::Connect(2 * i + 1, "10.0.0.1:80");
+  server.Say(requests);
+  CHECK(server.closed);
+  CHECK_EQ(NameOf(server.code), "HBONE_PROTOCOL");
+  CHECK_EQ(server.counters.Read(Counter::kTunnelsFlooded), 1u);
+  CHECK(server.counters.Read(Counter::kHboneStreamsRefused) >= 1800);
 }
 
 TEST("session: PING is answered") {
