@@ -101,17 +101,20 @@ TEST("life: new streams use a tunnel of the new certificate, live ones go on") {
 
 TEST("life: a transfer outlives several certificates by newer proofs") {
   TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
-  REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, 4), ShortLived(&mesh, 2, 4)}).failed_index == -1);
+  // Half a life is the slack that a busy machine has for a handshake under a sanitizer.
+  constexpr uint32_t kLifetimeS = 8;
+  constexpr uint64_t kRenewUs = 2'000'000;
+  REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, kLifetimeS), ShortLived(&mesh, 2, kLifetimeS)}).failed_index == -1);
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
-  const uint64_t end = MonotonicUs() + 9000000;
-  uint64_t renew = MonotonicUs() + 2000000;
+  const uint64_t end = MonotonicUs() + 2 * kLifetimeS * 1'000'000;
+  uint64_t renew = MonotonicUs() + kRenewUs;
   bool echoed = true;
   while (MonotonicUs() < end && echoed) {
     echoed = Echoes(client, server);
     if (MonotonicUs() > renew) {
-      renew += 2000000;
-      REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, 4), ShortLived(&mesh, 2, 4)}).failed_index == -1);
+      renew += kRenewUs;
+      REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, kLifetimeS), ShortLived(&mesh, 2, kLifetimeS)}).failed_index == -1);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
