@@ -13,6 +13,7 @@
 #include "byte_stream.h"
 #include "counters.h"
 #include "event_loop.h"
+#include "hbone_stream.h"
 #include "thread_scratch.h"
 #include "unique_fd.h"
 
@@ -27,39 +28,6 @@ struct HboneOptions {
   uint32_t tls_timeout_ms = 10000;
   uint32_t ping_interval_ms = 10000;
   uint32_t ping_timeout_ms = 20000;
-};
-
-/// What the server reads of a CONNECT; everything else is counted against the bound and forgotten.
-struct HboneRequest {
-  std::string method;
-  std::string authority;
-  std::string traceparent;
-  size_t header_bytes = 0;
-};
-
-struct HboneHeader {
-  std::string name;
-  std::string value;
-};
-
-struct HboneStream;
-
-/// The user of a stream. After OnStreamClosed, or after the user called Reset, the HboneStream is gone.
-class HboneStreamHandler {
- public:
-  /// Up to `size` application bytes for the tunnel, straight into the frame. 0 and not `*end`: nothing now, Resume later.
-  virtual size_t ReadForTunnel(uint8_t* buffer, size_t size, bool* end) = 0;
-  /// Client only: the response's status.
-  virtual void OnResponse(uint16_t status) = 0;
-  /// Valid during the call. The user gives the window back with Consume once the application took the bytes.
-  virtual void OnTunnelData(const uint8_t* data, size_t size) = 0;
-  /// The peer has no more bytes (END_STREAM).
-  virtual void OnTunnelEnd() = 0;
-  /// `h2_error` is the peer's RST_STREAM code or 0; `lost` says why the whole session ended, or kNone.
-  virtual void OnStreamClosed(uint32_t h2_error, ErrorCode lost) = 0;
-
- protected:
-  ~HboneStreamHandler() = default;
 };
 
 class HboneSession;
@@ -126,7 +94,7 @@ class HboneSession final : public EventHandler, public Discardable {
   uint64_t bytes_received() const { return bytes_received_; }
 
  private:
-  friend struct HboneCallbacks;
+  friend class HboneCallbacks;
 
   Status OpenHttp2();
   void ContinueHandshake();
