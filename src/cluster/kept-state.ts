@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { join } from 'node:path';
-import type { RegisteredPod } from '../discovery/pod-registry-server.ts';
+import type { RegisteredPod } from '../discovery/pod-table.ts';
 import { fileExists } from '../identity/secret-file.ts';
 import type { FileInForce } from '../manifests/object-store.ts';
 import { type ParsedManifest, readObjects } from '../manifests/parse-manifest.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { RegisteredPod } from '../discovery/pod-registry-server.ts';
+import type { RegisteredPod } from '../discovery/pod-table.ts';
 import type { PodObject } from '../manifests/objects.ts';
 import type { SpiffeId } from '../model/identity.ts';
 

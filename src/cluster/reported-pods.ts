@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { RegisteredPod } from '../discovery/pod-registry-server.ts';
+import type { RegisteredPod } from '../discovery/pod-table.ts';
 import type { CaptureDecision as PodDecision } from '../discovery/pod-report.ts';
 import type { CaptureDecision } from '../manifests/enrolment.ts';
 import type { ObjectSnapshot } from '../manifests/object-store.ts';

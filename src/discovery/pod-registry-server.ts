@@ -16,13 +16,8 @@ import {
   type PodRegistryServer as PodRegistryHandlers,
   PodRegistryService,
 } from './gen/groundwire/pods.ts';
-import {
-  type CaptureDecision,
-  fromWirePod,
-  type RegistryWelcome,
-  type ReportedPod,
-  toWireDecision,
-} from './pod-report.ts';
+import { type CaptureDecision, fromWirePod, type RegistryWelcome, toWireDecision } from './pod-report.ts';
+import { PodTable, type RegisteredPod } from './pod-table.ts';
 
 export interface PodRegistryServerOptions {
   readonly callerOf: (metadata: Metadata) => Caller | undefined;
@@ -42,16 +37,10 @@ export interface PodRegistryServerOptions {
   readonly log: Log;
 }
 
-/** A pod, and where it runs. */
-export interface RegisteredPod extends ReportedPod {
-  readonly node: string;
-}
-
 type Call = ServerDuplexStream<NodeReport, NodeInstruction>;
 
 interface NodeRecord {
   readonly node: string;
-  readonly pods: Map<string, RegisteredPod>;
   call: Call | undefined;
   /** Pods seen since the stream began; `undefined` once the snapshot is complete. */
   snapshot: Set<string> | undefined;
@@ -65,16 +54,17 @@ export class PodRegistryServer {
   readonly counters = { attached: 0, reports: 0, podsRejected: 0, nodesRefused: 0, leasesExpired: 0 };
   readonly #options: PodRegistryServerOptions;
   readonly #nodes = new Map<string, NodeRecord>();
-  readonly #decisions = new Map<string, CaptureDecision>();
+  readonly #pods: PodTable;
   #closed = false;
 
   constructor(options: PodRegistryServerOptions) {
     this.#options = options;
+    this.#pods = new PodTable(options.podsPerNodeMax ?? 1024);
     this.implementation = { attach: (call) => this.#accept(call) };
   }
 
   pods(): RegisteredPod[] {
-    return [...this.#nodes.values()].flatMap(({ pods }) => [...pods.values()]);
+    return this.#pods.pods();
   }
 
   /** How many nodes have a stream, and how many are known for the grace without one. */
@@ -84,36 +74,31 @@ export class PodRegistryServer {
   }
 
   podsOf(node: string): RegisteredPod[] {
-    return [...(this.#nodes.get(node)?.pods.values() ?? [])];
+    return this.#pods.podsOf(node);
   }
 
   /** Takes over what an earlier run knew; call before nodes can attach. */
   restore(pods: readonly RegisteredPod[]): void {
     for (const pod of pods) {
-      const record = this.#nodes.get(pod.node) ?? emptyRecord(pod.node);
-      record.pods.set(pod.uid, pod);
-      this.#nodes.set(pod.node, record);
+      this.#pods.put(pod);
+      this.#nodes.set(pod.node, this.#nodes.get(pod.node) ?? newRecord(pod.node));
     }
     for (const record of this.#nodes.values()) this.#startLease(record);
   }
 
   /** Tells the pod's node what to do; kept, and told again when the node comes back. The same decision is told once. */
   decide(decision: CaptureDecision): void {
-    const before = this.#decisions.get(decision.uid);
-    if (before !== undefined && sameDecision(before, decision)) return;
-    const record = [...this.#nodes.values()].find(({ pods }) => pods.has(decision.uid));
-    if (record === undefined) return;
-    this.#decisions.set(decision.uid, decision);
-    if (record.snapshot === undefined) this.#tellDecision(record, decision);
+    if (!this.#pods.decide(decision)) return;
+    const record = this.#recordOf(decision.uid);
+    if (record?.snapshot === undefined) this.#tellDecision(record, decision);
   }
 
   /** The pod cannot be taken as it is: its node is told why, and the pod is forgotten. */
   reject(uid: string, reason: string): void {
-    const record = [...this.#nodes.values()].find(({ pods }) => pods.has(uid));
-    if (record === undefined) return;
-    this.counters.podsRejected += 1;
-    this.#options.log.warn('pod rejected', { node: record.node, uid, reason });
-    record.call?.write({ instruction: { $case: 'podRejected', value: { uid, reason } } });
+    const pod = this.#pods.find(uid);
+    const record = this.#recordOf(uid);
+    if (pod === undefined || record === undefined) return;
+    this.#tellRejected(record, pod, reason);
     this.#stop(record, uid);
   }
 
@@ -172,7 +157,7 @@ export class PodRegistryServer {
     const { log, welcome } = this.#options;
     // Before anything is changed: a node that there is no room for leaves no trace.
     const { trustDomain, clusterId, podCidrs } = welcome(node);
-    const record = this.#nodes.get(node) ?? emptyRecord(node);
+    const record = this.#nodes.get(node) ?? newRecord(node);
     record.call?.end();
     record.cancelLease();
     record.call = call;
@@ -193,9 +178,10 @@ export class PodRegistryServer {
         this.#stop(record, report.value.uid);
         return;
       case 'podCaptured': {
-        const pod = record.pods.get(report.value.uid);
-        if (pod === undefined) return;
-        record.pods.set(pod.uid, { ...pod, captured: report.value.captured });
+        const { uid, captured } = report.value;
+        const pod = this.#pods.find(uid);
+        if (pod?.node !== record.node) return;
+        this.#pods.put({ ...pod, captured });
         this.#options.onChange();
         return;
       }
@@ -210,55 +196,48 @@ export class PodRegistryServer {
 
   #start(record: NodeRecord, description: PodDescription): void {
     const pod: RegisteredPod = { ...fromWirePod(description), node: record.node };
-    const problem = this.#problemWith(record, pod);
-    if (problem !== undefined) {
-      this.counters.podsRejected += 1;
-      this.#options.log.warn('pod rejected', {
-        node: record.node,
-        pod: `${pod.namespace}/${pod.name}`,
-        reason: problem,
-      });
-      record.call?.write({ instruction: { $case: 'podRejected', value: { uid: pod.uid, reason: problem } } });
-      return;
-    }
-    // A pod started again while the stream was away comes under a new uid before its old one is known to be gone.
-    const before = this.podsOf(record.node).find((other) => other.uid !== pod.uid && isNamesake(other, pod));
-    if (before !== undefined) this.#stop(record, before.uid);
-    record.pods.set(pod.uid, pod);
+    const problem = this.#pods.problemWith(pod);
+    if (problem !== undefined) return this.#tellRejected(record, pod, problem);
+    const isNew = this.#pods.find(pod.uid) === undefined;
+    const before = this.#pods.put(pod);
+    if (before !== undefined) this.#log('pod gone', before);
+    if (isNew) this.#log('pod registered', pod);
     record.snapshot?.add(pod.uid);
     this.#options.onChange();
   }
 
-  #problemWith(record: NodeRecord, pod: RegisteredPod): string | undefined {
-    const { podsPerNodeMax = 1024 } = this.#options;
-    if (pod.uid === '' || pod.name === '' || pod.namespace === '') return 'uid, name and namespace must be given';
-    if (!record.pods.has(pod.uid) && record.pods.size >= podsPerNodeMax)
-      return `the node has ${podsPerNodeMax} pods already`;
-    const twin = this.pods().find(
-      (other) => other.node !== record.node && (other.uid === pod.uid || isNamesake(other, pod)),
-    );
-    return twin === undefined ? undefined : `pod ${twin.namespace}/${twin.name} runs on node ${twin.node} already`;
-  }
-
   #stop(record: NodeRecord, uid: string): void {
-    if (!record.pods.delete(uid)) return;
-    this.#decisions.delete(uid);
+    const pod = this.#pods.remove(record.node, uid);
+    if (pod === undefined) return;
+    this.#log('pod gone', pod);
     this.#options.onChange();
   }
 
   #completeSnapshot(record: NodeRecord): void {
-    const { snapshot } = record;
+    const { node, snapshot } = record;
     if (snapshot === undefined) return;
     record.snapshot = undefined;
-    for (const uid of record.pods.keys()) if (!snapshot.has(uid)) this.#stop(record, uid);
-    for (const uid of record.pods.keys()) {
-      const decision = this.#decisions.get(uid);
-      if (decision !== undefined) this.#tellDecision(record, decision);
-    }
+    for (const { uid } of this.#pods.podsOf(node)) if (!snapshot.has(uid)) this.#stop(record, uid);
+    for (const decision of this.#pods.decisionsOf(node)) this.#tellDecision(record, decision);
   }
 
-  #tellDecision(record: NodeRecord, decision: CaptureDecision): void {
-    record.call?.write({ instruction: { $case: 'podDecision', value: toWireDecision(decision) } });
+  #recordOf(uid: string): NodeRecord | undefined {
+    const pod = this.#pods.find(uid);
+    return pod && this.#nodes.get(pod.node);
+  }
+
+  #tellDecision(record: NodeRecord | undefined, decision: CaptureDecision): void {
+    record?.call?.write({ instruction: { $case: 'podDecision', value: toWireDecision(decision) } });
+  }
+
+  #tellRejected(record: NodeRecord, pod: RegisteredPod, reason: string): void {
+    this.counters.podsRejected += 1;
+    this.#options.log.warn('pod rejected', { ...fieldsOf(pod), reason });
+    record.call?.write({ instruction: { $case: 'podRejected', value: { uid: pod.uid, reason } } });
+  }
+
+  #log(message: 'pod registered' | 'pod gone', pod: RegisteredPod): void {
+    this.#options.log.info(message, fieldsOf(pod));
   }
 
   #startLease(record: NodeRecord): void {
@@ -266,32 +245,23 @@ export class PodRegistryServer {
     record.call = undefined;
     record.snapshot = undefined;
     if (this.#closed) return;
-    const { node, pods } = record;
-    log.warn('node is not attached, its pods stay for the grace', { node, pods: pods.size, grace_ms: graceMs });
+    const { node } = record;
+    const pods = this.#pods.podsOf(node).length;
+    log.warn('node is not attached, its pods stay for the grace', { node, pods, grace_ms: graceMs });
     record.cancelLease = clock.setTimer(graceMs, () => {
       this.counters.leasesExpired += 1;
-      log.warn('node did not come back, its pods are removed', { node: record.node, pods: record.pods.size });
-      for (const uid of record.pods.keys()) this.#decisions.delete(uid);
-      this.#nodes.delete(record.node);
+      log.warn('node did not come back, its pods are removed', { node, pods: this.#pods.podsOf(node).length });
+      this.#pods.removeNode(node);
+      this.#nodes.delete(node);
       this.#options.onChange();
     });
   }
 }
 
-function emptyRecord(node: string): NodeRecord {
-  return { node, pods: new Map(), call: undefined, snapshot: undefined, cancelLease: () => {} };
+function newRecord(node: string): NodeRecord {
+  return { node, call: undefined, snapshot: undefined, cancelLease: () => {} };
 }
 
-function isNamesake(a: ReportedPod, b: ReportedPod): boolean {
-  return a.namespace === b.namespace && a.name === b.name;
-}
-
-function sameDecision(a: CaptureDecision, b: CaptureDecision): boolean {
-  return (
-    a.capture === b.capture &&
-    a.sameNodeMode === b.sameNodeMode &&
-    a.existingConnections === b.existingConnections &&
-    a.dnsCapture === b.dnsCapture &&
-    a.reason === b.reason
-  );
+function fieldsOf({ node, namespace, name, uid }: RegisteredPod): Readonly<Record<string, string>> {
+  return { node, pod: `${namespace}/${name}`, uid };
 }

@@ -13,7 +13,7 @@ import { runsOnNode } from '#src/cluster/node-identities.ts';
 import { Publication } from '#src/cluster/publication.ts';
 import { ReportedPods } from '#src/cluster/reported-pods.ts';
 import { encodeObject } from '#src/discovery/encode.ts';
-import type { RegisteredPod } from '#src/discovery/pod-registry-server.ts';
+import type { RegisteredPod } from '#src/discovery/pod-table.ts';
 import type { EncodedResource } from '#src/discovery/resource.ts';
 import { ObjectStore } from '#src/manifests/object-store.ts';
 import { parseManifest } from '#src/manifests/parse-manifest.ts';

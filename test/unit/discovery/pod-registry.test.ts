@@ -187,3 +187,22 @@ test('pod registry: a restarted one has the pods of its predecessor until their 
   clock.advance(30_000);
   assert.deepEqual([server.podsOf('a').length, server.podsOf('b').length], [1, 0]);
 });
+
+test('pod registry: each pod is told by name once when it comes, is refused and goes', async (t) => {
+  const { loopback, server } = await openRegistry(t);
+  const pods = [pod('one')];
+  const { client, rejected } = attach(t, loopback, pods);
+  const told = (message: string): unknown[] =>
+    loopback.recorded.lines.filter((line) => line.message === message).map(({ fields }) => fields['pod']);
+  await until('the snapshot', () => told('pod registered').length === 1);
+  client.captured('uid-one', true);
+  client.started(pod('one'));
+  client.started(pod('two'));
+  await until('both are known', () => server.pods().length === 2);
+  server.reject('uid-two', 'no');
+  client.stopped('uid-one');
+  await until('both are gone', () => server.pods().length === 0 && rejected.length === 1);
+  assert.deepEqual(told('pod registered'), ['shop/one', 'shop/two']);
+  assert.deepEqual(told('pod rejected'), ['shop/two']);
+  assert.deepEqual(told('pod gone'), ['shop/two', 'shop/one']);
+});

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { CaptureDecision, ReportedPod } from './pod-report.ts';
+
+/** A pod, and where it runs. */
+export interface RegisteredPod extends ReportedPod {
+  readonly node: string;
+}
+
+interface Entry {
+  readonly pod: RegisteredPod;
+  readonly decision: CaptureDecision | undefined;
+}
+
+/** Which pods there are on which node, and what was decided of each. A pod's name and uid belong to one node at a time. */
+export class PodTable {
+  readonly #podsPerNodeMax: number;
+  readonly #nodes = new Map<string, Map<string, Entry>>();
+
+  constructor(podsPerNodeMax: number) {
+    this.#podsPerNodeMax = podsPerNodeMax;
+  }
+
+  pods(): RegisteredPod[] {
+    return [...this.#nodes.keys()].flatMap((node) => this.podsOf(node));
+  }
+
+  podsOf(node: string): RegisteredPod[] {
+    return [...this.#entriesOf(node).values()].map(({ pod }) => pod);
+  }
+
+  /** The pod of this uid, wherever it runs. */
+  find(uid: string): RegisteredPod | undefined {
+    for (const entries of this.#nodes.values()) {
+      const entry = entries.get(uid);
+      if (entry !== undefined) return entry.pod;
+    }
+    return undefined;
+  }
+
+  /** Why a pod cannot be put; `undefined` when it can. */
+  problemWith(pod: RegisteredPod): string | undefined {
+    if (pod.uid === '' || pod.name === '' || pod.namespace === '') return 'uid, name and namespace must be given';
+    const entries = this.#entriesOf(pod.node);
+    if (!entries.has(pod.uid) && entries.size >= this.#podsPerNodeMax)
+      return `the node has ${this.#podsPerNodeMax} pods already`;
+    const twin = this.pods().find(
+      (other) => other.node !== pod.node && (other.uid === pod.uid || isNamesake(other, pod)),
+    );
+    return twin === undefined ? undefined : `pod ${twin.namespace}/${twin.name} runs on node ${twin.node} already`;
+  }
+
+  /** Adds a pod, or its new description. A namesake of its node makes room for it and is returned. */
+  put(pod: RegisteredPod): RegisteredPod | undefined {
+    const entries = this.#entriesOf(pod.node);
+    this.#nodes.set(pod.node, entries);
+    // A pod started again while the stream was away comes under a new uid before its old one is known to be gone.
+    const before = this.podsOf(pod.node).find((other) => other.uid !== pod.uid && isNamesake(other, pod));
+    if (before !== undefined) entries.delete(before.uid);
+    entries.set(pod.uid, { pod, decision: entries.get(pod.uid)?.decision });
+    return before;
+  }
+
+  remove(node: string, uid: string): RegisteredPod | undefined {
+    const entries = this.#entriesOf(node);
+    const entry = entries.get(uid);
+    entries.delete(uid);
+    if (entries.size === 0) this.#nodes.delete(node);
+    return entry?.pod;
+  }
+
+  removeNode(node: string): void {
+    this.#nodes.delete(node);
+  }
+
+  /** Remembers a decision. False when it is the one before, or there is no such pod. */
+  decide(decision: CaptureDecision): boolean {
+    const pod = this.find(decision.uid);
+    if (pod === undefined) return false;
+    const entries = this.#entriesOf(pod.node);
+    const before = entries.get(pod.uid)?.decision;
+    if (before !== undefined && isSameDecision(before, decision)) return false;
+    entries.set(pod.uid, { pod, decision });
+    return true;
+  }
+
+  decisionsOf(node: string): CaptureDecision[] {
+    return [...this.#entriesOf(node).values()].flatMap(({ decision }) => decision ?? []);
+  }
+
+  #entriesOf(node: string): Map<string, Entry> {
+    return this.#nodes.get(node) ?? new Map();
+  }
+}
+
+function isNamesake(a: ReportedPod, b: ReportedPod): boolean {
+  return a.namespace === b.namespace && a.name === b.name;
+}
+
+function isSameDecision(a: CaptureDecision, b: CaptureDecision): boolean {
+  return (
+    a.capture === b.capture &&
+    a.sameNodeMode === b.sameNodeMode &&
+    a.existingConnections === b.existingConnections &&
+    a.dnsCapture === b.dnsCapture &&
+    a.reason === b.reason
+  );
+}
