@@ -7,14 +7,7 @@ import { dirname, join, relative } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '..');
 
-/** Which messages each folder gets; folders on one layer never import each other, so each has its own. */
-const TARGETS = [
-  {
-    folder: 'src/discovery/gen',
-    protos: ['envoy/discovery', 'istio/workload', 'istio/authorization', 'groundwire/pods'],
-  },
-  { folder: 'src/identity/gen', protos: ['istio/citadel'] },
-] as const;
+const FOLDER = 'src/wire';
 
 // unknownFields: a policy with a field that this version does not know is rejected whole, so the decoder must see it.
 const OPTIONS = [
@@ -40,16 +33,14 @@ const OPTIONS = [
 export function generateProtos(check: boolean): string[] {
   const work = mkdtempSync(join(tmpdir(), 'groundwire-gen-'));
   try {
-    return TARGETS.flatMap((target, index) => {
-      const made = readTree(runBuf(join(work, String(index)), target.protos));
-      return reconcile(join(ROOT, target.folder), made, check);
-    });
+    runBuf(work);
+    return reconcile(join(ROOT, FOLDER), readTree(work), check);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
 }
 
-function runBuf(out: string, protos: readonly string[]): string {
+function runBuf(out: string): void {
   const bin = join(ROOT, 'node_modules/.bin');
   const template = {
     version: 'v2',
@@ -63,16 +54,10 @@ function runBuf(out: string, protos: readonly string[]): string {
       },
     ],
   };
-  const paths = protos.flatMap((proto) => ['--path', join('proto', `${proto}.proto`)]);
-  execFileSync(
-    process.execPath,
-    [join(bin, 'buf'), 'generate', 'proto', '--template', JSON.stringify(template), ...paths],
-    {
-      cwd: ROOT,
-      stdio: ['ignore', 'inherit', 'inherit'],
-    },
-  );
-  return out;
+  execFileSync(process.execPath, [join(bin, 'buf'), 'generate', 'proto', '--template', JSON.stringify(template)], {
+    cwd: ROOT,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
 }
 
 function readTree(folder: string): Map<string, string> {

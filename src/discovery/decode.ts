@@ -17,8 +17,8 @@ import {
   serviceKey,
 } from '../model/service.ts';
 import type { ServicePort, Workload } from '../model/workload.ts';
-import * as security from './gen/istio/authorization.ts';
-import * as wire from './gen/istio/workload.ts';
+import * as security from '../wire/istio/authorization.ts';
+import * as wire from '../wire/istio/workload.ts';
 import { ADDRESS_TYPE, type MeshObject, type ResourceRejected, type ResourceType } from './resource.ts';
 
 /** What is wrong in a resource; becomes a `ResourceRejected` at `decodeObject`, and leaves this file in no other way. */

@@ -21,7 +21,7 @@ import {
   DeltaDiscoveryRequest,
   type DeltaDiscoveryResponse,
   type Resource,
-} from './gen/envoy/discovery.ts';
+} from '../wire/envoy/discovery.ts';
 import {
   isResourceType,
   type MeshObject,

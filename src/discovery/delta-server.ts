@@ -15,7 +15,7 @@ import {
   AggregatedDiscoveryServiceService,
   type DeltaDiscoveryRequest,
   DeltaDiscoveryResponse,
-} from './gen/envoy/discovery.ts';
+} from '../wire/envoy/discovery.ts';
 import {
   ADDRESS_TYPE,
   AUTHORIZATION_TYPE,

@@ -16,8 +16,8 @@ import {
   serviceKey,
 } from '../model/service.ts';
 import type { ServicePort, Workload } from '../model/workload.ts';
-import * as security from './gen/istio/authorization.ts';
-import * as wire from './gen/istio/workload.ts';
+import * as security from '../wire/istio/authorization.ts';
+import * as wire from '../wire/istio/workload.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE, contentVersion, type EncodedResource, type MeshObject } from './resource.ts';
 
 /** Throws `TypeError` when a model object holds an address that is not one: that is a bug of its maker. */

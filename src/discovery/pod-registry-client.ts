@@ -7,7 +7,7 @@ import { fromGrpcStatus, StreamError } from '../model/grpc-status.ts';
 import type { Log } from '../model/log.ts';
 import { QuietLog } from '../model/quiet-log.ts';
 import type { ControlPlane } from './control-plane.ts';
-import { type NodeInstruction, type NodeReport, PodRegistryClient as Stub } from './gen/groundwire/pods.ts';
+import { type NodeInstruction, type NodeReport, PodRegistryClient as Stub } from '../wire/groundwire/pods.ts';
 import {
   type CaptureDecision,
   fromWireDecision,

@@ -15,7 +15,7 @@ import {
   type PodDescription,
   type PodRegistryServer as PodRegistryHandlers,
   PodRegistryService,
-} from './gen/groundwire/pods.ts';
+} from '../wire/groundwire/pods.ts';
 import { type CaptureDecision, fromWirePod, type RegistryWelcome, toWireDecision } from './pod-report.ts';
 import { PodTable, type RegisteredPod } from './pod-table.ts';
 

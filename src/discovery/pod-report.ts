@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { ExistingConnections, type PodDecision, type PodDescription, SameNodeMode } from './gen/groundwire/pods.ts';
+import { ExistingConnections, type PodDecision, type PodDescription, SameNodeMode } from '../wire/groundwire/pods.ts';
 
 /** A pod as its node reports it. */
 export interface ReportedPod {

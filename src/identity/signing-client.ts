@@ -4,7 +4,7 @@ import type { ChannelCredentials, ClientOptions, Metadata } from '@grpc/grpc-js'
 import type { Clock } from '../model/clock.ts';
 import { fromGrpcStatus } from '../model/grpc-status.ts';
 import { formatSpiffeId, type SpiffeId } from '../model/identity.ts';
-import { IstioCertificateRequest, IstioCertificateServiceClient } from './gen/istio/citadel.ts';
+import { IstioCertificateRequest, IstioCertificateServiceClient } from '../wire/istio/citadel.ts';
 
 const DEADLINE_MS = 10_000;
 

@@ -10,7 +10,7 @@ import {
   IstioCertificateResponse,
   type IstioCertificateServiceServer,
   IstioCertificateServiceService,
-} from './gen/istio/citadel.ts';
+} from '../wire/istio/citadel.ts';
 import type { Caller } from './join-token.ts';
 import * as x509 from './x509.ts';
 

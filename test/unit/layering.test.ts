@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, '../..');
 /** Who may import whom: only what is further up in this table, and one's own folder. */
 const LAYERS: readonly (readonly string[])[] = [
   ['model'],
-  ['config', 'mesh', 'manifests', 'telemetry'],
+  ['config', 'mesh', 'manifests', 'telemetry', 'wire'],
   ['engine', 'discovery', 'identity'],
   ['pods', 'cluster'],
   ['api'],
@@ -19,6 +19,7 @@ const LAYERS: readonly (readonly string[])[] = [
 /** What only some places may touch: a pattern of source text, and the paths behind whose door it is. */
 const DOORS: readonly { readonly what: string; readonly pattern: RegExp; readonly behind: RegExp }[] = [
   { what: '@grpc/grpc-js', pattern: /'@grpc\/grpc-js'/, behind: /^src\/(discovery|identity)\// },
+  { what: 'wire/', pattern: /'(?:\.\.|#src)\/wire\//, behind: /^src\/(discovery|identity)\// },
   { what: 'prom-client', pattern: /'prom-client'/, behind: /^src\/telemetry\// },
   { what: 'the .node file', pattern: /\.node['"`]/, behind: /^src\/engine\// },
   { what: 'process.env', pattern: /\bprocess\.env\b|\benv\b.*from 'node:process'/, behind: /^src\/config\// },

@@ -7,8 +7,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodeObject, objectName } from '#src/discovery/decode.ts';
 import { encodeObject } from '#src/discovery/encode.ts';
-import * as security from '#src/discovery/gen/istio/authorization.ts';
-import * as wire from '#src/discovery/gen/istio/workload.ts';
+import * as security from '#src/wire/istio/authorization.ts';
+import * as wire from '#src/wire/istio/workload.ts';
 import {
   ADDRESS_TYPE,
   AUTHORIZATION_TYPE,

@@ -6,8 +6,8 @@ import { DeltaClient, type DeltaUpdate, type ReceivedResource } from '#src/disco
 import { DeltaServer, type TypeCounters } from '#src/discovery/delta-server.ts';
 import { objectName } from '#src/discovery/decode.ts';
 import { encodeObject } from '#src/discovery/encode.ts';
-import { AggregatedDiscoveryServiceClient, DeltaDiscoveryRequest } from '#src/discovery/gen/envoy/discovery.ts';
-import * as security from '#src/discovery/gen/istio/authorization.ts';
+import { AggregatedDiscoveryServiceClient, DeltaDiscoveryRequest } from '#src/wire/envoy/discovery.ts';
+import * as security from '#src/wire/istio/authorization.ts';
 import { AUTHORIZATION_TYPE, contentVersion, type EncodedResource } from '#src/discovery/resource.ts';
 import { systemClock } from '#src/model/clock.ts';
 import type { Authorization } from '#src/model/policy.ts';
