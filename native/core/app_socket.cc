@@ -11,7 +11,8 @@
 namespace groundwire {
 
 void AppSocket::NoteEvents(uint32_t events) {
-  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) readable_ = true;
+  if ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) readable_ = true;
+  if ((events & EPOLLPRI) != 0) urgent_ = true;
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hang_up_ = true;
 }
 
@@ -23,8 +24,9 @@ AppSocket::Result AppSocket::Receive(uint8_t* buffer, size_t* size) {
     count = recv(fd_.get(), buffer, *size, 0);
   } while (count < 0 && errno == EINTR);
   if (count > 0) {
-    // A short read has emptied the socket and the next bytes make an edge; the end of stream after a hang-up does not.
-    readable_ = hang_up_ || static_cast<size_t>(count) == *size;
+    // A short read has emptied the socket and the next bytes make an edge; the end of stream after a hang-up does not,
+    // and neither does what lies behind the mark of urgent data, where recv stops.
+    readable_ = hang_up_ || urgent_ || static_cast<size_t>(count) == *size;
     *size = static_cast<size_t>(count);
     return Result::kOk;
   }
@@ -35,6 +37,7 @@ AppSocket::Result AppSocket::Receive(uint8_t* buffer, size_t* size) {
   }
   if (errno != EAGAIN) return Result::kReset;
   readable_ = false;
+  urgent_ = false;
   return Result::kBlocked;
 }
 

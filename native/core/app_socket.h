@@ -48,6 +48,8 @@ class AppSocket {
   size_t kept_offset_ = 0;
   bool readable_ = true;
   bool hang_up_ = false;
+  /// Urgent data came: until recv finds nothing, a short read says nothing.
+  bool urgent_ = false;
   bool end_received_ = false;
   bool fin_wanted_ = false;
   bool fin_sent_ = false;

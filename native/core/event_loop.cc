@@ -86,7 +86,7 @@ void EventLoop::Post(Task task) {
 }
 
 Status EventLoop::Watch(int fd, EventHandler* handler) {
-  return Register(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, handler);
+  return Register(fd, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET, handler);
 }
 
 Status EventLoop::WatchListener(int fd, EventHandler* handler) {

@@ -68,7 +68,7 @@ class EventLoop {
   /// Any thread. Tasks run in order of posting.
   void Post(Task task);
 
-  /// Registers a socket once for all of its life: edge-triggered, readable, writable, hang-up.
+  /// Registers a socket once for all of its life: edge-triggered, readable, urgent, writable, hang-up.
   Status Watch(int fd, EventHandler* handler);
   /// Registers a listener shared by several loops: level-triggered, one loop woken a connection.
   Status WatchListener(int fd, EventHandler* handler);

@@ -7,8 +7,9 @@
 
 namespace groundwire {
 
-/// TCP_NODELAY and keepalive (180 s idle, 180 s interval, 9 probes, as ztunnel's defaults). Sockets accepted from a
-/// listener inherit them, so a listener is set once and an accepted socket costs no call.
+/// TCP_NODELAY, keepalive (180 s idle, 180 s interval, 9 probes, as ztunnel's defaults), and urgent data in its place
+/// among the other bytes: carried as ordinary ones, because a tunnel has no such mark. Sockets accepted from a listener
+/// inherit them, so a listener is set once and an accepted socket costs no call.
 void SetApplicationSocketOptions(int fd);
 /// Starts a non-blocking connect. 0 when under way or done, otherwise errno.
 int StartConnect(int fd, const SocketAddress& destination);

@@ -89,6 +89,22 @@ TEST("path: a reset of the client resets the application, and the other way roun
   CHECK_EQ(Peek(second.first), "reset");
 }
 
+TEST("path: urgent data goes through a tunnel in its place and holds nothing up") {
+  TestMesh mesh;
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  for (int round = 0; round < 100; ++round) {
+    REQUIRE(SendAll(client, "abc"));
+    REQUIRE(send(client.get(), "X", 1, MSG_OOB) == 1);
+    REQUIRE(SendAll(client, "def"));
+    REQUIRE(ReceiveUpTo(server, 7) == "abcXdef");
+    REQUIRE(SendAll(server, "gh"));
+    REQUIRE(send(server.get(), "Y", 1, MSG_OOB) == 1);
+    REQUIRE(SendAll(server, "i"));
+    REQUIRE(ReceiveUpTo(client, 4) == "ghYi");
+  }
+}
+
 TEST("path: a slow reader stops its sender within the window and nobody else") {
   TestMesh mesh([](EngineOptions* options) {
     options->stream_window_bytes = 65536;
