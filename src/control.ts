@@ -8,13 +8,14 @@
 //   CertificateAuthority → SigningServer → nodes; all of it behind JoinTokens, on one port
 //   metrics and readiness of all of these on another
 
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 
 import { Closers } from './agent/closers.ts';
 import { KeptState } from './cluster/kept-state.ts';
 import { runsOnNode } from './cluster/node-identities.ts';
+import { makeNamedDirectory } from './config/paths.ts';
 import { type ControlConfig, type OpenMesh, openMesh } from './control/mesh.ts';
 import { openMonitoring } from './control/monitoring.ts';
 import { Authentication } from './discovery/authentication.ts';
@@ -63,7 +64,7 @@ export async function openControl(config: ControlConfig, log: Logger): Promise<C
 /** Two control planes that write one state directory would undo each other's, and each would restart as the other. */
 async function takeStateDirectory(directory: string, closers: Closers): Promise<void> {
   const lock = join(directory, 'control.lock');
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  makeNamedDirectory('state-dir', directory, directory, 0o700);
   await takeLock(
     lock,
     (holder) =>

@@ -42,11 +42,12 @@ export async function openApi(config: ApiConfig, log: Logger, parts: ApiParts, c
     });
   const listen = async (
     routes: readonly HttpRoute[],
+    flag: string,
     where: ListenAddress,
     options: { readonly guardHost: boolean; readonly connectionsMax?: number },
   ): Promise<void> => {
     const counted = { ...options, counters: telemetry.httpCounters, onError };
-    const server = await listenOn(makeHttpServer(routes, counted), where);
+    const server = await listenOn(makeHttpServer(routes, counted), where, flag);
     closers.add('api', () => closeServer(server));
   };
   const admin = adminRoutes(facts, log);
@@ -55,19 +56,21 @@ export async function openApi(config: ApiConfig, log: Logger, parts: ApiParts, c
   await rm(socket, { force: true });
   await listen(
     [...podRoutes(pods, onError), ...admin],
+    'run-dir',
     { path: socket },
     { guardHost: false, connectionsMax: SOCKET_CONNECTIONS_MAX },
   );
   await chmod(socket, 0o600);
-  await listen(admin, config.api.admin, { guardHost: true });
+  await listen(admin, 'api-listen', config.api.admin, { guardHost: true });
   const readiness = {
     get pending() {
       return state.pending();
     },
   };
-  await listen(readinessRoutes(readiness), config.api.ready, { guardHost: false });
+  await listen(readinessRoutes(readiness), 'ready-listen', config.api.ready, { guardHost: false });
   await listen(
     metricsRoutes(() => telemetry.render()),
+    'metrics-listen',
     config.api.metrics,
     { guardHost: false },
   );

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { readFileSync } from 'node:fs';
-
 import { globalAddresses, NodeFactsReader } from '../api/node-facts.ts';
+import { readNamedFile } from '../config/paths.ts';
+import { SettingError } from '../config/setting-error.ts';
 import type { Config } from '../config/table.ts';
 import { ControlPlane } from '../discovery/control-plane.ts';
 import { parseJoinFile } from '../identity/join-token.ts';
+import { checkPemCertificates } from '../identity/pem.ts';
 import { formatSocketAddress } from '../model/address.ts';
+import { requireCgroup } from '../pods/cgroup.ts';
+import { findBpfDirectory } from '../pods/engine-options.ts';
 import { NodeHome } from '../pods/node-home.ts';
 import { closeForwarding, openForwarding } from '../pods/node-network.ts';
 import type { PodRecord } from '../pods/pod.ts';
@@ -36,6 +39,9 @@ export async function openPlace(
 ): Promise<Place> {
   const { name: node } = config.node;
   const podsLog = log.child('pods');
+  // What the engine would refuse with less words.
+  findBpfDirectory(config.kernel);
+  if (config.engine.probeCgroup !== undefined) await requireCgroup('probe-cgroup', config.engine.probeCgroup);
   const home = await NodeHome.open(
     {
       node,
@@ -61,22 +67,26 @@ export async function openPlace(
   return { home, addresses, resolvers, files, recovered, nodeFacts };
 }
 
-/** The control plane of the configuration; throws what is wrong with the token file, with its name. */
+/** The control plane of the configuration; throws `SettingError` for files that cannot be used. */
 export function openControlPlane({ upstream, mesh }: Config<'upstream' | 'mesh'>): ControlPlane {
   const { control, serverName, tokenFile, rootCertificateFile } = upstream;
   const readJoinFile = (): ReturnType<typeof parseJoinFile> => {
-    const text = readFileSync(tokenFile, 'utf8');
+    const hint = 'make one with `groundwire control token --node NAME` where the control plane runs';
+    const text = readNamedFile('token-file', tokenFile, hint);
     try {
       return parseJoinFile(text);
     } catch (cause) {
-      throw new Error(`${tokenFile}: ${(cause as Error).message}`, { cause });
+      throw new SettingError({ flag: 'token-file', value: tokenFile, tried: 'used', hint }, cause);
     }
   };
   const readRootsPem = (): string => {
-    if (rootCertificateFile !== undefined) return readFileSync(rootCertificateFile, 'utf8');
+    if (rootCertificateFile !== undefined) return readRootCertificates(rootCertificateFile);
     const { rootsPem } = readJoinFile();
     if (rootsPem !== undefined) return rootsPem;
-    throw new Error(`${tokenFile} holds no root certificate; name the control plane's with --root-cert`);
+    throw new SettingError(
+      { flag: 'token-file', value: tokenFile, tried: 'used alone', hint: "name the control plane's with --root-cert" },
+      new Error('it holds no root certificate'),
+    );
   };
   const controlPlane = new ControlPlane({
     address: formatSocketAddress({ address: control.host, port: control.port }),
@@ -89,4 +99,15 @@ export function openControlPlane({ upstream, mesh }: Config<'upstream' | 'mesh'>
   controlPlane.dial();
   controlPlane.callMetadata();
   return controlPlane;
+}
+
+function readRootCertificates(path: string): string {
+  const hint = 'name a file with the PEM certificates that sign the certificate of the control plane';
+  const pem = readNamedFile('root-cert', path, hint);
+  try {
+    checkPemCertificates(pem);
+    return pem;
+  } catch (cause) {
+    throw new SettingError({ flag: 'root-cert', value: path, tried: 'used', hint }, cause);
+  }
 }

@@ -3,6 +3,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 
+import { namingAsync, type SettingUse } from '../config/setting-error.ts';
+import { formatSocketAddress } from '../model/address.ts';
+
 // Requests are small and callers local: generous for them, tight for everybody else.
 const BODY_BYTES_MAX = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -85,16 +88,24 @@ export function makeHttpServer(routes: readonly HttpRoute[], options: HttpServer
   return server;
 }
 
-/** Listens on an address or a socket file; rejects with what the system said. */
-export async function listenOn(server: Server, where: ListenAddress): Promise<Server> {
-  await new Promise<void>((resolve, reject) => {
+/** Listens on an address or a socket file, which the setting `flag` names; rejects with `SettingError`. */
+export async function listenOn(server: Server, where: ListenAddress, flag: string): Promise<Server> {
+  const listening = new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(where, () => {
       server.off('error', reject);
       resolve();
     });
   });
+  await namingAsync(listenUse(flag, where), () => listening);
   return server;
+}
+
+function listenUse(flag: string, where: ListenAddress): SettingUse {
+  if ('path' in where) return { flag, value: where.path, tried: 'listened on', hint: 'name another directory' };
+  const value = formatSocketAddress({ address: where.host, port: where.port });
+  const hint = 'name a free port on an address of this machine (`ip address`); `ss -ltnp` says who has a port';
+  return { flag, value, tried: 'listened on', hint };
 }
 
 /** Ends at once: idle and held connections are broken. */

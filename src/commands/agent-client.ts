@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 
+import { isSystemError, systemReason } from '../config/setting-error.ts';
 import type { Config } from '../config/table.ts';
 import { CliError, EXIT, type ExitCode } from './exit-code.ts';
 
@@ -119,6 +120,8 @@ export class AgentClient {
           `no agent runs here: ${this.socket} does not exist; start one with \`groundwire up\` or \`groundwire agent\``,
         );
       case 'ECONNREFUSED':
+        if (!isSocket(this.socket))
+          return new CliError(EXIT.usage, `${this.socket} is no socket; name that of an agent with --socket`);
         return new CliError(EXIT.unavailable, `the agent is gone: nobody listens on ${this.socket}; start it again`);
       case 'ECONNRESET':
       case 'EPIPE':
@@ -126,8 +129,12 @@ export class AgentClient {
       case 'EACCES':
         return new CliError(EXIT.permission, `${this.socket} may only be opened by root; try again with sudo`);
       case undefined:
-      default:
         return error;
+      default:
+        return new CliError(
+          EXIT.unavailable,
+          `${this.socket} cannot be asked: ${isSystemError(error) ? systemReason(error) : error.message}; name the agent's socket with --socket, or its node with --node`,
+        );
     }
   }
 }
@@ -142,9 +149,11 @@ function listNodes(runDirectory: string): readonly string[] {
   try {
     return readdirSync(runDirectory).sort();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EACCES') {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EACCES')
       throw new CliError(EXIT.permission, `${runDirectory} may only be read by root; try again with sudo`);
-    }
+    if (code === 'ENOTDIR')
+      throw new CliError(EXIT.usage, `${runDirectory} is no directory; name that of the agents with --run-dir`);
     throw notRunning(runDirectory);
   }
 }
@@ -154,6 +163,10 @@ function notRunning(runDirectory: string): CliError {
     EXIT.unavailable,
     `no agent runs on this machine (looked in ${runDirectory}); start one with \`groundwire up\` or \`groundwire agent\``,
   );
+}
+
+function isSocket(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isSocket() ?? false;
 }
 
 function answers(socket: string): Promise<boolean> {

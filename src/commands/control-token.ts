@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { makeNamedDirectory } from '../config/paths.ts';
+import { namingAsync, type SettingUse } from '../config/setting-error.ts';
 import { CertificateAuthority } from '../identity/certificate-authority.ts';
 import { formatJoinFile, JoinTokens } from '../identity/join-token.ts';
 import { systemClock } from '../model/clock.ts';
 import { defineCommand } from './command.ts';
 import { CliError, EXIT } from './exit-code.ts';
 import { explainFailure } from './service.ts';
+
+const WHERE = 'give the directory of `groundwire control` with --state-dir';
 
 export const command = defineCommand({
   name: 'control token',
@@ -22,11 +26,15 @@ export const command = defineCommand({
   run: async ({ token }, _words, io) => {
     const clock = systemClock;
     const stateDir = token.stateDirectory;
+    const use: SettingUse = { flag: 'state-dir', value: stateDir, tried: 'used', hint: WHERE };
     try {
-      requireControlPlane(stateDir, token.init);
-      const authority = await CertificateAuthority.open({ stateDir, trustDomain: token.trustDomain, clock });
-      const tokens = JoinTokens.open(stateDir, clock);
-      io.print(formatJoinFile(authority.rootsPem, tokens.make(token.for, token.ttlMs)).trimEnd());
+      const file = await namingAsync(use, async () => {
+        requireControlPlane(stateDir, token.init);
+        makeNamedDirectory('state-dir', stateDir, stateDir, 0o700);
+        const authority = await CertificateAuthority.open({ stateDir, trustDomain: token.trustDomain, clock });
+        return formatJoinFile(authority.rootsPem, JoinTokens.open(stateDir, clock).make(token.for, token.ttlMs));
+      });
+      io.print(file.trimEnd());
     } catch (error) {
       explainFailure(error);
     }
@@ -39,6 +47,6 @@ function requireControlPlane(stateDir: string, init: boolean): void {
   if (init || (CertificateAuthority.isMade(stateDir) && JoinTokens.isMade(stateDir))) return;
   throw new CliError(
     EXIT.notFound,
-    `${stateDir} is not the state directory of a control plane: give the one of \`groundwire control\` with --state-dir, start \`groundwire control\` there first, or make root and keys now with --init`,
+    `${stateDir} is not the state directory of a control plane: ${WHERE}, start \`groundwire control\` there first, or make root and keys now with --init`,
   );
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { stat } from 'node:fs/promises';
+
 import type { Config } from '../config/table.ts';
 import { KernelError } from '../engine/kernel-error.ts';
 import type { KernelFeature } from '../engine/port.ts';
 import { probeKernel } from '../engine/probe.ts';
-import { findCgroupRoot } from '../pods/cgroup.ts';
-import { BPF_DIRECTORY } from '../pods/engine-options.ts';
-import { findPlaces, type NodePlaces } from '../pods/node-home.ts';
+import { findCgroupRoot, requireCgroup } from '../pods/cgroup.ts';
+import { BPF_DIRECTORY, findBpfDirectory } from '../pods/engine-options.ts';
+import { findPlaces, isBpffs } from '../pods/node-home.ts';
 import { runProgram } from '../pods/process.ts';
 import { defineCommand } from './command.ts';
 import { EXIT } from './exit-code.ts';
@@ -84,23 +86,53 @@ async function programFeatures(): Promise<KernelFeature[]> {
 }
 
 async function kernelFeatures(kernel: Config<'kernel'>['kernel']): Promise<readonly KernelFeature[]> {
-  let home: NodePlaces;
+  const cgroup = await placeFeature('cgroup v2', 'mount it: mount -t cgroup2 none /sys/fs/cgroup/unified', () =>
+    kernel.cgroupRoot === undefined ? findCgroupRoot() : requireCgroup('cgroup-root', kernel.cgroupRoot),
+  );
+  const programs = await placeFeature('eBPF objects', 'build them: npm run build', () => findBpfDirectory(kernel));
+  const bpffs = await bpffsFeature(kernel.bpffs);
+  // What is tried of each place has a name of its own; where the place is missing there is nothing to try.
+  const tried = probe(kernel, cgroup.present ? cgroup.detail : '/').filter(
+    ({ name }) =>
+      name !== 'bpffs' &&
+      (cgroup.present || !name.startsWith('cgroup v2 for ')) &&
+      (programs.present || !name.startsWith('program ')),
+  );
+  return [...tried, cgroup, programs, bpffs];
+}
+
+/** A place that is needed: its path, or in words why it cannot be used. */
+async function placeFeature(
+  name: string,
+  remedy: string,
+  find: () => Promise<string> | string,
+): Promise<KernelFeature> {
   try {
-    home = findPlaces('doctor', kernel.bpffs, kernel.cgroupRoot ?? (await findCgroupRoot()));
+    return { name, present: true, required: true, detail: await find(), remedy: '' };
   } catch (error) {
-    const detail = (error as Error).message;
-    return [
-      {
-        name: 'cgroup v2',
-        present: false,
-        required: true,
-        detail,
-        remedy: 'mount it: mount -t cgroup2 none /sys/fs/cgroup/unified',
-      },
-    ];
+    return { name, present: false, required: true, detail: (error as Error).message, remedy };
   }
+}
+
+/** An agent mounts it where there is none yet; so it is missing only where it cannot be mounted. */
+async function bpffsFeature(directory: string): Promise<KernelFeature> {
+  const feature = { name: 'bpffs', required: true, remedy: '' };
+  const found = await stat(directory).catch(() => undefined);
+  if (found === undefined || (found.isDirectory() && !(await isBpffs(directory))))
+    return { ...feature, present: true, detail: `an agent mounts it at ${directory}` };
+  if (found.isDirectory()) return { ...feature, present: true, detail: `mounted at ${directory}` };
+  return {
+    ...feature,
+    present: false,
+    detail: `${directory} is no directory`,
+    remedy: 'name a directory with --bpffs',
+  };
+}
+
+function probe(kernel: Config<'kernel'>['kernel'], cgroupRoot: string): readonly KernelFeature[] {
+  const places = findPlaces('doctor', kernel.bpffs, cgroupRoot);
   try {
-    return probeKernel({ ...home, bpfDirectory: kernel.bpfDirectory ?? BPF_DIRECTORY });
+    return probeKernel({ ...places, bpfDirectory: kernel.bpfDirectory ?? BPF_DIRECTORY });
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
     return [

@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 
 import { RestoreError } from '../cluster/kept-state.ts';
+import { adviceOf, isSystemError, SettingError, systemReason } from '../config/setting-error.ts';
 import type { Config } from '../config/table.ts';
 import { KernelError } from '../engine/kernel-error.ts';
 import { CertificateAuthorityError } from '../identity/certificate-authority.ts';
@@ -73,6 +74,7 @@ export function requireRoot(command: string, what: string): void {
 /** Turns what went wrong at start into a message and a status; a bug stays what it is. */
 export function explainFailure(error: unknown): never {
   if (error instanceof CliError) throw error;
+  if (error instanceof SettingError) throw new CliError(exitCodeOf(error.code), error.message, { cause: error });
   if (error instanceof SecretFileError) throw new CliError(EXIT.permission, error.message, { cause: error });
   if (error instanceof CertificateAuthorityError) throw new CliError(EXIT.config, error.message, { cause: error });
   if (error instanceof LockHeld) throw new CliError(EXIT.busy, error.message, { cause: error });
@@ -80,10 +82,10 @@ export function explainFailure(error: unknown): never {
     throw new CliError(EXIT.system, `the engine could not be started: ${error.message}`, { cause: error });
   }
   if (error instanceof KernelError) {
-    const detail = error.detail === '' ? '' : `\n${error.detail}`;
+    const detail = error.message.includes(error.detail) ? '' : `\n${error.detail}`;
     throw new CliError(
       EXIT.system,
-      `the engine could not be started: ${error.message} (${error.op})${detail}\n\`groundwire doctor\` says what this machine lacks`,
+      `the engine could not be started: ${error.message}${detail}\n\`groundwire doctor\` says what this machine lacks`,
       { cause: error },
     );
   }
@@ -92,15 +94,32 @@ export function explainFailure(error: unknown): never {
   if (error instanceof ProgramError) throw new CliError(EXIT.system, error.message, { cause: error });
   if (isBug(error)) throw error;
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'EADDRINUSE')
-    throw new CliError(
-      EXIT.busy,
-      `${message}: another program, maybe another agent or control plane, has this port; choose another with --api-listen, --ready-listen, --metrics-listen or --monitoring-listen`,
-      { cause: error },
-    );
-  if (code === 'EACCES' || code === 'EPERM') throw new CliError(EXIT.permission, message, { cause: error });
-  if (code !== undefined) throw new CliError(EXIT.file, message, { cause: error });
-  throw new CliError(EXIT.unavailable, message, { cause: error });
+  if (code === undefined) throw new CliError(EXIT.unavailable, message, { cause: error });
+  throw new CliError(exitCodeOf(code), explainSystemError(error, message), { cause: error });
+}
+
+function exitCodeOf(code: string): ExitCode {
+  switch (code) {
+    case '':
+      return EXIT.config;
+    case 'EADDRINUSE':
+      return EXIT.busy;
+    case 'EACCES':
+    case 'EPERM':
+      return EXIT.permission;
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return EXIT.usage;
+    default:
+      return EXIT.file;
+  }
+}
+
+// For a place that no part names by its setting: at least where it is, and what is wrong with it.
+function explainSystemError(error: unknown, message: string): string {
+  if (!isSystemError(error) || error.path === undefined) return message;
+  const advice = adviceOf(error);
+  return `${error.path}: ${systemReason(error)}${advice === undefined ? '' : `; ${advice}`}`;
 }
 
 // What the parts throw is worded for people. A bug announces itself by an error of the language, or of a wrong call.

@@ -53,7 +53,7 @@ export async function openMonitoring(
     counters: requests,
     onError,
   });
-  await listenOn(server, monitoring);
+  await listenOn(server, monitoring, 'monitoring-listen');
   closers.add('monitoring', () => closeServer(server));
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : monitoring.port;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeNamedDirectory } from '../config/paths.ts';
+import { namingAsync } from '../config/setting-error.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { isMissing } from '../model/file-error.ts';
 import type { Log } from '../model/log.ts';
@@ -75,23 +77,33 @@ export class ConfigCache implements ReceivedStore {
   async #write(): Promise<void> {
     const { path, log } = this.#options;
     const temporary = `${path}.tmp`;
+    const hint = 'name a directory for it';
     try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-      const file = await open(temporary, 'w', 0o600);
-      try {
-        await file.writeFile(formatCache(this.#resources.values()));
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(temporary, path);
+      makeNamedDirectory('state-dir', dirname(path), dirname(path), 0o700);
+      await namingAsync({ flag: 'state-dir', value: dirname(path), tried: 'written to', hint }, () =>
+        writeAndRename(temporary, path, formatCache(this.#resources.values())),
+      );
       this.counters.writes += 1;
     } catch (error) {
       this.counters.writeFailures += 1;
-      log.error('last good configuration not written; free space on the disk', { path, reason: String(error) });
+      log.error('last good configuration not written: a start without the control plane would not know it', {
+        path,
+        reason: (error as Error).message,
+      });
       await rm(temporary, { force: true }).catch(() => undefined);
     }
   }
+}
+
+async function writeAndRename(temporary: string, path: string, content: string): Promise<void> {
+  const file = await open(temporary, 'w', 0o600);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
 }
 
 function formatCache(resources: Iterable<ReceivedResource>): string {

@@ -113,12 +113,9 @@ export function parseJoinFile(text: string): JoinFile {
     .map((line) => line.trim())
     .filter((line) => line !== '');
   const [token] = rest;
-  if (token === undefined)
-    throw new Error('the token file has no token line; make it anew with `groundwire control token --node NAME`');
+  if (token === undefined) throw new Error('it has no token line');
   if (rest.length > 1 || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) {
-    throw new Error(
-      'the token file is damaged: after the certificates there must be one line with the token and nothing else',
-    );
+    throw new Error('it is damaged: after the certificates there must be one line with the token and nothing else');
   }
   return { rootsPem: pems.length === 0 ? undefined : pems.join(''), token };
 }

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rmdir, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { namingAsync, SettingError, type SettingUse } from '../config/setting-error.ts';
+
+// linux/magic.h CGROUP2_SUPER_MAGIC
+const CGROUP2_MAGIC = 0x63677270;
 // A killed process leaves its cgroup once the kernel has torn it down; 2 s covers one with gigabytes to unmap.
 const EMPTY_POLLS = 200;
 const EMPTY_POLL_MS = 10;
@@ -19,6 +23,19 @@ export async function findCgroupRoot(): Promise<string> {
   throw new Error(
     'no cgroup v2 hierarchy is mounted here; mount one (mount -t cgroup2 none /sys/fs/cgroup/unified) or name it with --cgroup-root',
   );
+}
+
+/** Throws `SettingError` unless the directory that a setting names is in a cgroup v2 hierarchy: elsewhere mkdir makes no cgroup. */
+export async function requireCgroup(flag: string, directory: string): Promise<string> {
+  const use: SettingUse = {
+    flag,
+    value: directory,
+    tried: 'used',
+    hint: 'name a directory of cgroup v2: `grep cgroup2 /proc/mounts` says where it is',
+  };
+  const { type } = await namingAsync(use, () => statfs(directory));
+  if (type !== CGROUP2_MAGIC) throw new SettingError(use, new Error('it is no cgroup v2'));
+  return directory;
 }
 
 /** The cgroup v2 of this process, as a path below the hierarchy's root. */

@@ -2,17 +2,21 @@
 
 // Where an agent lives on its machine: run directory with lock, cgroups, pins. Opened before anything else, closed last.
 
-import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
+import { readdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { makeNamedDirectory } from '../config/paths.ts';
+import { namingAsync, SettingError } from '../config/setting-error.ts';
 import type { Log } from '../model/log.ts';
-import { findCgroupRoot, joinCgroup, ownCgroup, removeCgroup, removeEmptyCgroup } from './cgroup.ts';
+import { findCgroupRoot, joinCgroup, ownCgroup, removeCgroup, removeEmptyCgroup, requireCgroup } from './cgroup.ts';
 import { runProgram } from './process.ts';
 import { takeLock } from './process-lock.ts';
 
 // linux/magic.h BPF_FS_MAGIC
 const BPF_FS_MAGIC = 0xcafe4a11;
 const LOCK_NAME = 'agent.lock';
+// sizeof(sockaddr_un.sun_path), with its zero.
+const SOCKET_PATH_BYTES_MAX = 107;
 
 export interface NodeHomeOptions {
   readonly node: string;
@@ -66,11 +70,21 @@ export class NodeHome implements NodePlaces {
     this.#cgroupBefore = cgroupBefore;
   }
 
-  /** Takes the node's lock and moves this process into the agent's cgroup. Throws `LockHeld` when another agent has it. */
+  /**
+   * Takes the node's lock and moves this process into the agent's cgroup.
+   *
+   * Throws `LockHeld` when another agent has it, and `SettingError` for a place that cannot be had.
+   */
   static async open(options: NodeHomeOptions, log: Log): Promise<NodeHome> {
-    const cgroupRoot = options.cgroupRoot ?? (await findCgroupRoot());
+    const { runDirectory, bpffs } = options;
+    const cgroupRoot =
+      options.cgroupRoot === undefined
+        ? await findCgroupRoot()
+        : await requireCgroup('cgroup-root', options.cgroupRoot);
     const home = new NodeHome(options, cgroupRoot, join(cgroupRoot, await ownCgroup()));
-    await mkdir(home.directory, { recursive: true, mode: 0o700 });
+    checkSocketPath(home.socket, runDirectory);
+    makeNamedDirectory('bpffs', bpffs, bpffs);
+    makeNamedDirectory('run-dir', runDirectory, home.directory, 0o700);
     const lock = join(home.directory, LOCK_NAME);
     await takeLock(
       lock,
@@ -78,11 +92,19 @@ export class NodeHome implements NodePlaces {
         `node ${options.node} is served by another agent already, process ${holder} (${lock}); stop that one, or give this one another --node`,
     );
     try {
-      await mountBpffs(options.bpffs);
-      await mkdir(join(options.bpffs, 'groundwire', options.node), { recursive: true, mode: 0o700 });
-      await mkdir(home.podsCgroup, { recursive: true });
+      await mountBpffs(bpffs);
+      makeNamedDirectory('bpffs', bpffs, join(bpffs, 'groundwire', options.node), 0o700);
+      makeNamedDirectory('cgroup-root', cgroupRoot, home.podsCgroup);
       // Its own sockets are recognised by their cgroup, never by a mark that a pod could set.
-      await joinCgroup(home.agentCgroup, process.pid);
+      await namingAsync(
+        {
+          flag: 'cgroup-root',
+          value: cgroupRoot,
+          tried: 'used',
+          hint: 'name a cgroup v2 whose processes this one may join',
+        },
+        () => joinCgroup(home.agentCgroup, process.pid),
+      );
       return home;
     } catch (error) {
       await home.close(await home.hasPods()).catch((closing: unknown) => {
@@ -120,10 +142,30 @@ export class NodeHome implements NodePlaces {
   }
 }
 
+function checkSocketPath(socket: string, runDirectory: string): void {
+  const bytes = Buffer.byteLength(socket);
+  if (bytes <= SOCKET_PATH_BYTES_MAX) return;
+  throw new SettingError(
+    { flag: 'run-dir', value: runDirectory, tried: 'used', hint: 'choose a shorter one, or a shorter --node' },
+    new Error(
+      `the path of the socket in it, ${socket}, has ${bytes} bytes and the system takes ${SOCKET_PATH_BYTES_MAX}`,
+    ),
+  );
+}
+
+/** Whether the directory is a BPF file system already; else an agent has to mount one there. */
+export async function isBpffs(directory: string): Promise<boolean> {
+  return (await statfs(directory)).type === BPF_FS_MAGIC;
+}
+
 async function mountBpffs(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true });
-  if ((await statfs(directory)).type === BPF_FS_MAGIC) return;
-  await runProgram('mount', ['-t', 'bpf', '-o', 'mode=0700', 'bpf', directory]);
+  if (await isBpffs(directory)) return;
+  try {
+    await runProgram('mount', ['-t', 'bpf', '-o', 'mode=0700', 'bpf', directory]);
+  } catch (cause) {
+    const hint = 'mount a BPF file system yourself (mount -t bpf bpf DIR) and name it';
+    throw new SettingError({ flag: 'bpffs', value: directory, tried: 'mounted', hint }, cause);
+  }
 }
 
 /** Removes a directory and its parents up to `top` for as long as they are empty; a cgroup has its files all the same. */

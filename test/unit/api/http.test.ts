@@ -32,6 +32,7 @@ const server = await listenOn(
     { guardHost: true, counters, onError: (error) => failures.push(error) },
   ),
   { host: '127.0.0.1', port: 0 },
+  'api-listen',
 );
 after(() => closeServer(server));
 const { port } = server.address() as AddressInfo;

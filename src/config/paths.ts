@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// What settings name on disk, looked at before anything is made from it.
+
+import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+import { isMissing } from '../model/file-error.ts';
+import { naming } from './setting-error.ts';
+
+/** Reads the file that a setting names; throws `SettingError`. */
+export function readNamedFile(flag: string, path: string, hint: string): string {
+  return naming({ flag, value: path, tried: 'read', hint }, () => readFileSync(path, 'utf8'));
+}
+
+/** Makes the directory `path`, which lies at or below the one that a setting names; throws `SettingError`. */
+export function makeNamedDirectory(flag: string, value: string, path: string, mode?: number): void {
+  const use = { flag, value, tried: 'made', hint: 'name a directory that is there or can be made' };
+  naming(use, () => makeDirectories(path, mode));
+}
+
+// Not `recursive`: Node tries forever below a directory like /proc, that takes none.
+function makeDirectories(path: string, mode: number | undefined): void {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found?.isDirectory()) return;
+  if (found === undefined) makeDirectories(dirname(path), mode);
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    // Somebody else was faster, or it is a file: that is told by whoever looks next.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
+  }
+}
+
+/** Whether there is such a file; throws what keeps it from being seen. */
+export function namedFileExists(flag: string, value: string, path: string, hint: string): boolean {
+  return naming({ flag, value, tried: 'read', hint }, () => {
+    try {
+      return statSync(path).isFile();
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+  });
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// What settings name and is not there, is something else or may not be used: each failure says what it is about, where
+// that is and what to do. What needs a running engine is in test/mesh/unusable.mesh.test.ts.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { openControlPlane } from '#src/agent/place.ts';
+import type { CommandIo } from '#src/commands/command.ts';
+import { command as controlToken } from '#src/commands/control-token.ts';
+import { CliError, EXIT } from '#src/commands/exit-code.ts';
+import { explainFailure } from '#src/commands/service.ts';
+import { loadConfig } from '#src/config/load.ts';
+import { makeNamedDirectory } from '#src/config/paths.ts';
+import { SettingError } from '#src/config/setting-error.ts';
+import { requireCgroup } from '#src/pods/cgroup.ts';
+import { findBpfDirectory } from '#src/pods/engine-options.ts';
+
+const GROUNDWIRE = fileURLToPath(new URL('../../../bin/groundwire', import.meta.url));
+
+const place = mkdtempSync(join(tmpdir(), 'groundwire-unusable-'));
+after(() => rmSync(place, { recursive: true, force: true }));
+const at = (name: string): string => join(place, name);
+const tooLong = at('a'.repeat(120));
+
+function groundwire(...args: string[]) {
+  return spawnSync(GROUNDWIRE, args, { encoding: 'utf8', timeout: 60_000 });
+}
+
+writeFileSync(at('file'), 'no certificate\n');
+mkdirSync(at('empty'));
+const made = groundwire('control', 'token', '--node', 'a', '--state-dir', at('state'), '--init');
+const root = /-----BEGIN[^]*END CERTIFICATE-----\n/.exec(made.stdout)?.[0] ?? '';
+const token = made.stdout.slice(root.length);
+writeFileSync(at('token'), made.stdout);
+writeFileSync(at('jwt'), token);
+writeFileSync(at('two-lines'), `${made.stdout}one more\n`);
+writeFileSync(at('roots-only'), root);
+writeFileSync(at('damaged-root'), root.replace(/\n.{20}/, '\n'));
+
+/** Each with its status and what its one line says. */
+const COMMANDS: readonly (readonly [args: readonly string[], status: number, says: RegExp])[] = [
+  [['status', '--run-dir', at('nothing')], 69, /no agent runs on this machine \(looked in .*nothing\); start one with/],
+  [['status', '--run-dir', at('file')], 64, /\/file is no directory; name that of the agents with --run-dir/],
+  [['status', '--socket', at('nothing')], 69, /\/nothing does not exist; start one with/],
+  [['status', '--socket', at('file')], 64, /\/file is no socket; name that of an agent with --socket/],
+  [['status', '--socket', at('empty')], 64, /\/empty is no socket; name that of an agent with --socket/],
+  [['status', '--socket', at('file/below')], 69, /\/file\/below cannot be asked: not a directory; name .* --socket/],
+  [['status', '--socket', tooLong], 69, /a{120} cannot be asked: invalid argument; name .* --socket/],
+  [['control', 'token', '--node', 'a', '--state-dir', at('nothing')], 66, /\/nothing is not the state directory of a/],
+  [
+    ['control', 'token', '--node', 'a', '--state-dir', at('file/below'), '--init'],
+    74,
+    /--state-dir \S+\/below cannot be made: file already exists \(\S+\/file\); name a directory that/,
+  ],
+  [
+    ['control', 'token', '--node', 'a', '--state-dir', '/proc/groundwire', '--init'],
+    74,
+    /--state-dir \/proc\/groundwire cannot be made: no such file or directory; name a directory that/,
+  ],
+];
+for (const [args, status, says] of COMMANDS) {
+  test(`groundwire ${args.join(' ').replaceAll(`${place}/`, '')}`, () => {
+    const said = groundwire(...args);
+    assert.match(said.stderr, says);
+    assert.equal(said.status, status, said.stderr);
+    assert.equal(said.stderr.trimEnd().split('\n').length, 1, said.stderr);
+  });
+}
+
+const AGENT_FILES: readonly (readonly [flags: readonly string[], exitCode: number, says: RegExp])[] = [
+  [
+    ['--token-file', at('nothing')],
+    EXIT.file,
+    /^--token-file \S+\/nothing cannot be read: no such file or directory; make one with `groundwire control token/,
+  ],
+  [
+    ['--token-file', at('empty')],
+    EXIT.file,
+    /^--token-file \S+\/empty cannot be read: illegal operation on a directory/,
+  ],
+  [
+    ['--token-file', at('file')],
+    EXIT.config,
+    /^--token-file \S+\/file cannot be used: it is damaged: .*; make one with/,
+  ],
+  [
+    ['--token-file', at('two-lines')],
+    EXIT.config,
+    /cannot be used: it is damaged: after the certificates .*; make one/,
+  ],
+  [['--token-file', at('roots-only')], EXIT.config, /cannot be used: it has no token line; make one with/],
+  [['--token-file', at('jwt')], EXIT.config, /it holds no root certificate; name the control plane's with --root-cert/],
+  [
+    ['--token-file', at('jwt'), '--root-cert', at('nothing')],
+    EXIT.file,
+    /^--root-cert \S+\/nothing cannot be read: no such file or directory; name a file with the PEM certificates/,
+  ],
+  [
+    ['--token-file', at('jwt'), '--root-cert', at('file')],
+    EXIT.config,
+    /^--root-cert \S+\/file cannot be used: it holds no PEM certificate; name a file/,
+  ],
+  [
+    ['--token-file', at('jwt'), '--root-cert', at('damaged-root')],
+    EXIT.config,
+    /^--root-cert \S+ cannot be used: certificate 1 of 1 in it is damaged; name a file/,
+  ],
+];
+for (const [flags, exitCode, says] of AGENT_FILES) {
+  test(`agent ${flags.join(' ').replaceAll(`${place}/`, '')}`, () => {
+    const loaded = loadConfig(['upstream', 'mesh'], ['--control', '127.0.0.1:1', ...flags], new Map());
+    assert.ok('config' in loaded);
+    assert.throws(
+      () => {
+        try {
+          openControlPlane(loaded.config);
+        } catch (error) {
+          explainFailure(error);
+        }
+      },
+      refusal(exitCode, says),
+    );
+  });
+}
+
+test('a cgroup that is none, and eBPF objects that are not there, are named by their setting', async () => {
+  await assert.rejects(
+    requireCgroup('cgroup-root', at('nothing')),
+    /^SettingError: --cgroup-root \S+\/nothing cannot be used: no such/,
+  );
+  await assert.rejects(
+    requireCgroup('probe-cgroup', at('empty')),
+    /--probe-cgroup \S+ cannot be used: it is no cgroup v2; name a/,
+  );
+  const kernel = { bpfDirectory: at('empty'), bpffs: '/sys/fs/bpf', cgroupRoot: undefined };
+  assert.throws(
+    () => findBpfDirectory(kernel),
+    /--bpf-dir \S+\/empty cannot be used: there are no compiled eBPF objects; build/,
+  );
+});
+
+test('doctor tells of each place in words, and of all at once', () => {
+  const flags = ['--cgroup-root', at('empty'), '--bpf-dir', at('empty'), '--bpffs', at('file')];
+  const { status, stdout } = groundwire('doctor', '-o', 'json', ...flags);
+  assert.equal(status, 1);
+  const features = JSON.parse(stdout) as { name: string; present: boolean; detail: string; remedy: string }[];
+  for (const [name, says] of [
+    ['cgroup v2', /--cgroup-root \S+ cannot be used: it is no cgroup v2/],
+    ['eBPF objects', /--bpf-dir \S+ cannot be used: there are no compiled/],
+    ['bpffs', /\/file is no directory/],
+  ] as const) {
+    const found = features.filter((feature) => feature.name === name);
+    assert.equal(found.length, 1, name);
+    assert.match(found[0]?.detail ?? '', says);
+    assert.ok(found[0]?.present === false && found[0].remedy !== '', name);
+  }
+});
+
+test('what may not be used is told with its path and who may: 77', async () => {
+  const secret = at('secret');
+  mkdirSync(secret);
+  writeFileSync(join(secret, 'root.key'), readFileSync(at('token')));
+  chmodSync(secret, 0o000);
+  chmodSync(place, 0o755);
+  const loaded = loadConfig(controlToken.parts, ['--node', 'a', '--state-dir', secret], new Map());
+  assert.ok('config' in loaded);
+  const io = {} as CommandIo;
+  const words = { positionals: [], rest: [] };
+  await withoutPrivilege(() =>
+    assert.rejects(
+      controlToken.run(loaded.config, words, io),
+      refusal(
+        EXIT.permission,
+        /^--state-dir \S+\/secret cannot be used: permission denied \(\S+root\.key\); run this as root or as the user who/,
+      ),
+    ),
+  );
+  await withoutPrivilege(async () => {
+    assert.throws(() => makeNamedDirectory('run-dir', secret, join(secret, 'a')), SettingError);
+  });
+  chmodSync(secret, 0o700);
+});
+
+/** Root may read everything; as nobody the test is one. */
+async function withoutPrivilege(run: () => Promise<void>): Promise<void> {
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) process.seteuid?.(65_534);
+  try {
+    await run();
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+  }
+}
+
+function refusal(exitCode: number, says: RegExp): (thrown: unknown) => true {
+  return (thrown) => {
+    assert.ok(thrown instanceof CliError, String(thrown));
+    assert.match(thrown.message, says);
+    assert.equal(thrown.exitCode, exitCode);
+    return true;
+  };
+}
