@@ -12,6 +12,7 @@ import { type FileContent, type Listing, listManifests, readManifest } from './d
 import type { ObjectStore } from './object-store.ts';
 import { type ParsedManifest, parseManifest } from './parse-manifest.ts';
 import type { StandingProblem } from './problem.ts';
+import { UnsettledFiles } from './unsettled-files.ts';
 
 export interface DirectorySourceOptions {
   readonly directory: string;
@@ -48,8 +49,6 @@ interface FileText {
 
 // How often a file that changes on every look is looked at again before the rest goes on without it.
 const LOOKS_MAX = 20;
-// How long a file must have been empty before that is what it says.
-const EMPTIED_MS = 1000;
 
 /**
  * Keeps an object store at what a directory of YAML and JSON files says.
@@ -63,8 +62,7 @@ export class DirectorySource {
   readonly #store: ObjectStore;
   readonly #clock: Clock;
   #texts = new Map<string, FileText>();
-  /** Files that say something new, and what; `undefined` for one that is gone. */
-  #unsettled = new Map<string, FileContent | undefined>();
+  readonly #unsettled: UnsettledFiles;
   #identity = '';
   #watchers = new Map<string, FSWatcher>();
   #timer: Cancel | undefined;
@@ -76,6 +74,7 @@ export class DirectorySource {
     this.#options = { debounceMs: 50, rescanMs: 2_000, ...options };
     this.#store = store;
     this.#clock = clock;
+    this.#unsettled = new UnsettledFiles(clock, this.#options.debounceMs);
   }
 
   /**
@@ -133,7 +132,7 @@ export class DirectorySource {
     if (this.#closed) return;
     const reason = typeof listing === 'string' ? listing : this.#doubtOf(listing);
     if (typeof listing === 'string' || reason !== undefined) {
-      this.#unsettled = new Map();
+      this.#unsettled.retain(new Map());
       const stays = this.#texts.size > 0;
       const so = stays ? ', so what was read last stays in force' : '';
       problems.push(atFile(directory, `cannot be read${so}: ${reason ?? ''}`, stays));
@@ -142,9 +141,9 @@ export class DirectorySource {
       this.#follow(listing.directories);
       await this.#readAll(listing, problems);
       if (this.#closed) return;
-      if (last)
-        for (const file of this.#unsettled.keys())
-          problems.push(atFile(file, 'changes all the time', this.#texts.has(file)));
+      if (last) this.#unsettled.giveUp();
+      for (const file of this.#unsettled.restless)
+        problems.push(atFile(file, 'changes all the time', this.#texts.has(file)));
     }
     this.#store.replace(
       source,
@@ -163,7 +162,6 @@ export class DirectorySource {
   async #readAll({ files, unknown }: Listing, problems: StandingProblem[]): Promise<void> {
     const { directory } = this.#options;
     const next = new Map<string, FileText>();
-    const unsettled = new Map<string, FileContent | undefined>();
     const keep = (file: string): void => {
       const before = this.#texts.get(file);
       if (before !== undefined) next.set(file, before);
@@ -186,29 +184,20 @@ export class DirectorySource {
       }
     }
     for (const [file, content] of now) {
-      if (content !== undefined && this.#texts.get(file)?.text === content.text) keep(file);
-      else if (
-        !this.#unsettled.has(file) ||
-        !isSame(this.#unsettled.get(file), content) ||
-        (content !== undefined && this.#isJustEmptied(content))
-      ) {
-        unsettled.set(file, content);
+      if (content !== undefined && this.#texts.get(file)?.text === content.text) {
+        this.#unsettled.forget(file);
         keep(file);
-      } else if (content !== undefined)
+      } else if (!this.#unsettled.settles(file, content)) keep(file);
+      else if (content !== undefined)
         next.set(file, { text: content.text, manifest: parseManifest(file, content.text) });
     }
+    this.#unsettled.retain(now);
     this.#texts = next;
-    this.#unsettled = unsettled;
   }
 
   #unreadable(path: string, reason: string): StandingProblem {
     const stays = [...this.#texts.keys()].some((file) => isAtOrBelow(file, path));
     return atFile(path, `cannot be read${stays ? ', so what it said last stays in force' : ''}: ${reason}`, stays);
-  }
-
-  /** A writer that truncates first may be kept from writing for far longer than one debounce. */
-  #isJustEmptied({ text, writtenNs }: FileContent): boolean {
-    return text === '' && Math.abs(this.#clock.nowMs() - Number(writtenNs / 1_000_000n)) < EMPTIED_MS;
   }
 
   #follow(directories: readonly string[]): void {
@@ -238,10 +227,6 @@ export class DirectorySource {
       void this.rescan().then(() => this.#schedule(this.#options.rescanMs));
     });
   }
-}
-
-function isSame(a: FileContent | undefined, b: FileContent | undefined): boolean {
-  return a?.text === b?.text && a?.writtenNs === b?.writtenNs;
 }
 
 function tryWatch(path: string, onEvent: () => void): FSWatcher | undefined {

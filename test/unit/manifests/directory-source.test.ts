@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { readManifest } from '#src/manifests/directory-listing.ts';
 import { DirectorySource, ManifestsMissing } from '#src/manifests/directory-source.ts';
 import { ObjectStore } from '#src/manifests/object-store.ts';
@@ -185,23 +185,28 @@ test('DirectorySource: a file between truncate and write, or between unlink and 
 
 test('DirectorySource: a file that never holds still keeps what it said, is told, and holds up no other', async (t) => {
   const { directory, store, source, names } = await open(t, { 'a.yaml': namespace('a') });
-  const writing = new AbortController();
-  const writeAlways = async () => {
-    for (let count = 0; !writing.signal.aborted; count += 1) {
-      await writeFile(join(directory, 'a.yaml'), `${namespace('x')}# ${count}\n`);
-      await sleep(10);
-    }
-  };
-  const writer = writeAlways();
+  const heard: boolean[] = [];
+  store.watch(() => heard.push(store.problems().length > 0));
+  // Written at once, so that there is a new text between any two looks, however slow the machine.
+  let count = 0;
+  const writer = setInterval(() => {
+    count += 1;
+    writeFileSync(join(directory, 'a.yaml'), `${namespace('x')}# ${count}\n`);
+  }, 5);
   try {
     await writeFile(join(directory, 'b.yaml'), namespace('b'));
     await source.rescan();
     assert.deepEqual(names(), ['a', 'b']);
     assert.match(store.problems()[0]?.reason ?? '', /changes all the time/);
+    await source.rescan();
+    assert.match(store.problems()[0]?.reason ?? '', /changes all the time/);
   } finally {
-    writing.abort();
-    await writer;
+    clearInterval(writer);
   }
+  await source.rescan();
+  assert.deepEqual([names(), store.problems()], [['b', 'x'], []]);
+  // Whoever reads the log is told once that it began and once that it ended.
+  assert.deepEqual(heard, [false, true, false]);
 });
 
 test('DirectorySource: starts from what an earlier run left, also without its directory, and not from nothing', async (t) => {
