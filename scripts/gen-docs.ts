@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ERROR_TABLE } from '../src/model/errors.ts';
+import { ENGINE_COUNTERS, KERNEL_COUNTERS } from '../src/telemetry/engine-counters.ts';
 import type { GeneratedFile } from './generated-file.ts';
 
 const escapeCell = (text: string): string => text.replaceAll('|', '\\|');
@@ -21,4 +22,30 @@ connection is reset.
 |---|---|---|---|---|---|
 ${rows.join('')}`;
   return { path: 'docs/errors.md', content };
+}
+
+/** `docs/counters.md`: what each counter of the engine and the kernel counts, and what to do when it rises. */
+export function renderCounterDocs(): GeneratedFile {
+  const table = (counters: typeof ENGINE_COUNTERS): string =>
+    Object.entries(counters)
+      .map(([name, [counts, rises]]) => `| \`${name}\` | ${escapeCell(counts)} | ${escapeCell(rises)} |\n`)
+      .join('');
+  const head = '| name | counts | when it rises |\n|---|---|---|\n';
+  const content = `<!-- Generated from src/telemetry/engine-counters.ts by scripts/gen.ts; edit that and run \`npm run gen\`. -->
+# Counters
+
+In the metrics of an agent, \`groundwire_engine_total\` and \`groundwire_engine_level\` have the label \`name\`; \`groundwire status -o
+json\` has the same in \`counters\`. What is empty in the last column is ordinary traffic.
+
+Connections themselves are in the metrics \`istio_tcp_*\`, with Istio's labels. \`connection_security_policy\` is \`mutual_tls\` where a
+tunnel carried the connection and \`unknown\` where no TLS did: plaintext, and the handoff between two pods of one node, which
+never leaves that node's kernel; there both principals are known and policy holds all the same.
+
+## Engine
+
+${head}${table(ENGINE_COUNTERS)}
+## Kernel
+
+${head}${table(KERNEL_COUNTERS)}`;
+  return { path: 'docs/counters.md', content };
 }

@@ -6,6 +6,7 @@ import type { Workload } from './workload.ts';
 /** Whose connection a flow counts. For inbound flows the source comes from the peer label. */
 export interface FlowFacts {
   readonly reporter: 'source' | 'destination';
+  /** Whether TLS carried it; a handoff within the node has no TLS, and `unknown` is Istio's word for that. */
   readonly security: 'mutual_tls' | 'unknown';
   readonly source?: Workload;
   readonly destination?: Workload;

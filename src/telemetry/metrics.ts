@@ -156,12 +156,22 @@ function declareFlows(registry: Registry, labels: FlowLabelTable, reader: Metric
 
 function declareReadings(registry: Registry, reader: MetricsReader): void {
   const { readCounter, readGauge } = readingsOf(registry);
-  readCounter('groundwire_engine_total', 'Counters of the engine and the kernel programs.', ['name'], (metric) => {
-    for (const { name, value } of reader.counters()) if (!LEVEL.test(name)) metric.inc({ name }, Number(value));
-  });
-  readGauge('groundwire_engine_level', 'Levels of the engine and the kernel programs.', ['name'], (metric) => {
-    for (const { name, value } of reader.counters()) if (LEVEL.test(name)) metric.set({ name }, Number(value));
-  });
+  readCounter(
+    'groundwire_engine_total',
+    'Counters of the engine and the kernel programs; docs/counters.md says what each counts and what to do when it rises.',
+    ['name'],
+    (metric) => {
+      for (const { name, value } of reader.counters()) if (!LEVEL.test(name)) metric.inc({ name }, Number(value));
+    },
+  );
+  readGauge(
+    'groundwire_engine_level',
+    'Levels of the engine and the kernel programs; docs/counters.md says what each is.',
+    ['name'],
+    (metric) => {
+      for (const { name, value } of reader.counters()) if (LEVEL.test(name)) metric.set({ name }, Number(value));
+    },
+  );
   readGauge('groundwire_certificate_expiry_timestamp_seconds', 'When certificates end.', ['identity'], (metric) => {
     for (const { identity, notAfterMs } of reader.certificates()) metric.set({ identity }, notAfterMs / 1000);
   });

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What a counter counts, and what to do when it rises; "" where that is ordinary traffic. */
+type CounterHelp = readonly [counts: string, rises: string];
+
+/** Of the engine: native/core/counters.h and what engine.cc adds. */
+export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
+  outbound_accepted: ['connections that captured pods opened', ''],
+  inbound_hbone_accepted: ['TCP connections to the HBONE port of captured pods, before TLS', ''],
+  inbound_plaintext_accepted: [
+    'plaintext connections to captured pods',
+    'with strict policy: find the clients outside the mesh',
+  ],
+  accept_out_of_files: [
+    'connections not accepted: no file descriptor or memory left',
+    'raise the limit of open files of the agent',
+  ],
+  accept_failed: ['connections not accepted for another reason', 'look at the log of the kernel'],
+  accept_paused: ['times a listener waited after it could not accept', 'see accept_out_of_files and accept_failed'],
+  limit_connections: [
+    'connections refused: --connections-max are live',
+    'raise it, or find the pod that holds them: groundwire connections',
+  ],
+  illegal_destination: [
+    "connections refused: to a port of the agent's own, where they would loop",
+    'find the pod in the access log (ILLEGAL_DESTINATION)',
+  ],
+  verdict_hits: ['connections decided from memory', ''],
+  verdict_misses: ['connections for which TypeScript was asked', ''],
+  verdict_evicted: [
+    'remembered decisions dropped for newer ones: the memory is full',
+    'harmless but slower; many different destinations or sources are in use',
+  ],
+  verdict_invalidated: ['remembered decisions that a change of the mesh made void', ''],
+  verdict_timeouts: [
+    'connections refused: no decision within --verdict-timeout',
+    'the agent has no CPU: look at nodejs_eventloop_lag_seconds',
+  ],
+  verdict_queue_full: [
+    'connections refused: --verdict-queue of the pod wait already',
+    'as for verdict_timeouts; or the pod floods',
+  ],
+  verdict_stale_answers: ['answers to questions that nobody waits for any more', 'as for verdict_timeouts'],
+  verdict_reasked: ['questions asked again for live connections after a change', ''],
+  connections_late_denied: [
+    'live connections ended because a change of policy denies them',
+    'expected after a change of policy',
+  ],
+  tunnels_dialled: ['tunnels dialled to peers', ''],
+  tunnels_dial_failed: ['tunnels that did not come to be', 'the access log says why, connection by connection'],
+  tunnels_accepted: ['tunnels accepted from peers, TLS done', ''],
+  tunnels_proof_dialled: ["tunnels dialled to prove a peer's identity again under live connections", ''],
+  tunnels_expired: [
+    'tunnels ended: the peer did not prove its identity again in time',
+    'look at certificates of both nodes: groundwire certificates',
+  ],
+  tunnels_idle_closed: ['tunnels closed after --tunnel-idle', ''],
+  tunnels_ping_timeout: [
+    'tunnels ended: the peer answered no PING within --ping-timeout',
+    'a node or a link between nodes is gone or overloaded',
+  ],
+  tunnels_flooded: [
+    'tunnels ended: the peer opened and reset streams without end, or sent and did not read',
+    'the peer is broken or hostile; the access log has its address',
+  ],
+  tunnels_full: ['connections refused: 1024 tunnels to one peer', 'the peer takes too few streams a tunnel'],
+  tunnel_streams: ['connections carried through tunnels', ''],
+  tunnel_streams_retried: [
+    'connections tried again on another tunnel, nothing sent yet',
+    'expected when a peer restarts',
+  ],
+  tls_handshakes: ['TLS handshakes done', ''],
+  tls_handshakes_failed: [
+    'TLS handshakes failed',
+    'the field error of the access log says why: certificates, trust domain, no TLS at all',
+  ],
+  hbone_bad_requests: [
+    'requests in tunnels that are no acceptable CONNECT',
+    'the peer is no HBONE client, or of another version',
+  ],
+  hbone_headers_refused: ['requests in tunnels with too many bytes of headers', 'the peer is broken or hostile'],
+  flow_rows_full: [
+    'connections counted without labels: the table of flows is full',
+    'more pairs of workloads talk than are kept; the sums stay right',
+  ],
+  peers_full: [
+    'workloads that inbound metrics cannot name: the table of peers is full',
+    'the mesh is larger than the engine keeps; only labels are lost',
+  ],
+  dns_queries: ['DNS queries of captured pods', ''],
+  dns_answered: ['DNS queries answered from the mesh', ''],
+  dns_forwarded: ['DNS queries forwarded to --resolvers', ''],
+  dns_forward_failed: [
+    'DNS queries that no resolver could be given',
+    'look at --resolvers, and at the network of the node',
+  ],
+  dns_timeouts: ['DNS queries without an answer in time', 'the resolvers are slow or gone'],
+  dns_queue_full: [
+    'DNS queries dropped: too many of the pod, or of all, wait',
+    'the resolvers are slow, or the pod floods',
+  ],
+  dns_malformed: ['DNS queries that are not DNS', 'find what the pod sends to port 53'],
+  dns_tcp_limit: [
+    'TCP connections for DNS refused: too many of the pod, or of all',
+    'the pod keeps them open; see which',
+  ],
+  dns_reply_failed: [
+    'DNS answers that could not be sent to the pod',
+    'look at the log of the kernel; the pod may be gone',
+  ],
+  looked_on: ['times a thread looked on for an answer before it slept', ''],
+  looked_on_paid: ['times the answer came while it looked on', ''],
+  dns_watch_failed: [
+    'DNS sockets that could not be watched',
+    'no file descriptor or memory left: raise the limit of open files',
+  ],
+  verdict_reask_retried: [
+    'questions for live connections asked again: no answer in time',
+    'as for verdict_timeouts; the connections live on meanwhile',
+  ],
+  forged_source: [
+    'connections refused: a pod used a source address that is not its own',
+    'a program in the pod binds foreign addresses (IP_TRANSPARENT): the access log (UNKNOWN_SOURCE) names the pod',
+  ],
+  limit_tunnels: [
+    'tunnels refused before TLS: too many, or too many unfinished handshakes with one pod',
+    'somebody connects to port 15008 and says nothing; the access log has the addresses',
+  ],
+  tunnels_protocol_error: ['tunnels ended: the peer broke HTTP/2', 'the peer is broken, hostile or of another version'],
+  hbone_streams_refused: ['requests in tunnels refused: too many at once', 'the peer ignores the limit it was told'],
+  release_failed: [
+    'pods whose release failed; tried again',
+    'look at the log of the agent; until then the pod stays captured',
+  ],
+  uncaptured_list_failed: [
+    "times a pod's connections from before its capture could not be listed",
+    'they are not reported: restart the pod if policy must hold for them',
+  ],
+  uncaptured_close_failed: [
+    "times a pod's connections from before its capture could not be closed",
+    'no policy holds for them: restart the pod',
+  ],
+  events_dropped: [
+    'records of ended connections dropped: TypeScript did not take them in time',
+    'the access log has gaps, metrics do not; the agent has no CPU',
+  ],
+  connections_live: ['live connections now', ''],
+};
+
+/** Of the eBPF programs and their maps: bpf/mesh_abi.h and native/core/capture.cc. One way out of a program each. */
+export const KERNEL_COUNTERS: Readonly<Record<string, CounterHelp>> = {
+  connect_not_tcp: ['connects that are not TCP: left alone', ''],
+  connect_not_captured: ['connects of processes in no captured pod: left alone', ''],
+  connect_agent: ["connects of the agent in a pod's name: left alone", ''],
+  connect_loopback: ['connects to loopback: left alone', ''],
+  connect_own_address: ["connects to the pod's own address: left alone", ''],
+  connect_mark_cleared: ['sockets used again for a connect that is left alone', ''],
+  connect_captured: ['connects led to the agent', ''],
+  connect_refused_device: [
+    'connects refused (EPERM): the socket is bound to a device and would leave in plaintext',
+    'the program in the pod uses SO_BINDTODEVICE; it cannot in a mesh',
+  ],
+  connect_refused_link_local: [
+    'connects refused (EPERM): to a link-local IPv6 address',
+    'the program in the pod uses fe80::/10; it cannot in a mesh',
+  ],
+  connect_refused_family: [
+    'connects refused (EPERM): to a family of which the pod has no address',
+    'usually a client that tries IPv6 first and then goes on with IPv4',
+  ],
+  connect_refused_mark_failed: [
+    'connects refused (EPERM): the socket could not be marked',
+    'report it: this should not happen',
+  ],
+  steer_self: ['connections within a pod: left alone', ''],
+  steer_approved: ['connections of the agent or of a probe to the application: let in', ''],
+  steer_outbound: ['outbound connections given to the agent', ''],
+  steer_plaintext: ['inbound plaintext connections given to the agent', ''],
+  steer_hbone: ['inbound tunnels given to the agent', ''],
+  steer_dns_udp: ['DNS queries over UDP given to the agent', ''],
+  steer_dns_tcp: ['DNS connections over TCP given to the agent', ''],
+  steer_udp_passed: ['other UDP: left alone', ''],
+  steer_dropped_no_listener: [
+    'connections dropped: no agent listens for the pod',
+    'the agent is gone or restarting: groundwire status',
+  ],
+  steer_dropped_direct: [
+    "connections dropped: a pod dialled a listener of its agent's",
+    'a program in the pod scans ports',
+  ],
+  steer_dropped_assign_failed: [
+    'connections dropped: the kernel did not hand them over',
+    'report it: this should not happen',
+  ],
+  approve_other_event: ['events of sockets that mean nothing here', ''],
+  approve_not_delivery: ['connects in the agent that are no delivery to an application', ''],
+  approve_not_pod: ['connects of the prober to no pod', ''],
+  approve_delivery: ['deliveries to applications approved', ''],
+  approve_probe: ['probes of the kubelet approved', ''],
+  approve_forgotten: ['approvals taken back: the connection is made or ended', ''],
+  approve_map_full: [
+    'deliveries or probes not approved: the map is full; they are taken for plaintext',
+    'too many connects at once; see map_approvals_entries',
+  ],
+  map_pods_entries: ['captured pods in the map now', ''],
+  map_pods_max: ['captured pods that the map takes', ''],
+  map_addresses_entries: ['addresses of captured pods in the map now', ''],
+  map_addresses_max: ['addresses that the map takes', ''],
+  map_approvals_entries: ['approvals in the map now', ''],
+  map_approvals_max: ['approvals that the map takes', ''],
+};

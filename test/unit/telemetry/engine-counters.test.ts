@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { ENGINE_COUNTERS, KERNEL_COUNTERS } from '#src/telemetry/engine-counters.ts';
+
+function namesIn(file: string, name: RegExp): string[] {
+  const text = readFileSync(new URL(`../../../${file}`, import.meta.url), 'utf8');
+  return [...text.matchAll(name)].map((match) => match[1] ?? '');
+}
+
+test('each counter of the engine has its line, and there is none for one that is not', () => {
+  const counted = namesIn('native/core/counters.h', /^ {2}X\(k\w+, "(\w+)"\)/gm);
+  const added = namesIn('native/core/engine.cc', /msg::Counter\{"(\w+)"/g);
+  assert.ok(counted.length > 50 && added.length > 0);
+  assert.deepEqual(Object.keys(ENGINE_COUNTERS), [...counted, ...added]);
+});
+
+test('each counter of the kernel has its line, and there is none for one that is not', () => {
+  const counted = namesIn('bpf/mesh_abi.h', /^\tX\([A-Z_]+, "(\w+)"\)/gm);
+  const added = namesIn('native/core/capture.cc', /counters\.emplace_back\(\s*"(\w+)"/g);
+  assert.ok(counted.length > 25 && added.length > 0);
+  assert.deepEqual(Object.keys(KERNEL_COUNTERS), [...counted, ...added]);
+});
+
+test('what a drop, refusal or failure means is said with what to do', () => {
+  for (const [name, [counts, rises]] of Object.entries({ ...ENGINE_COUNTERS, ...KERNEL_COUNTERS })) {
+    assert.ok(counts.length > 10 && !counts.endsWith('.') && !rises.endsWith('.'), name);
+    if (/refused|dropped|fail|full|limit|timeout|forged|flood|malformed|error/.test(name))
+      assert.ok(rises.length > 10, name);
+  }
+});
