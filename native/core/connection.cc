@@ -80,9 +80,11 @@ msg::Connection Connection::Describe() const {
   return connection;
 }
 
-bool EndsLiveConnection(ErrorCode code) {
-  return code == ErrorCode::kPolicyDenied || code == ErrorCode::kPolicyNotAllowed ||
-         code == ErrorCode::kPolicyUnknown;
+bool Connection::IsDeniedNow(ErrorCode code) const {
+  const bool denied = code == ErrorCode::kPolicyDenied || code == ErrorCode::kPolicyNotAllowed ||
+                      code == ErrorCode::kPolicyUnknown;
+  if (denied) worker_->counters().Add(Counter::kConnectionsLateDenied);
+  return denied;
 }
 
 }  // namespace groundwire

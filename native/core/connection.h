@@ -47,6 +47,9 @@ class Connection : public Discardable, public RelayOwner {
  protected:
   /// Closes whatever the present state holds; the peer sees a reset.
   virtual void Abort() = 0;
+  /// Whether a verdict that was asked again ends this connection, which is then counted. That an endpoint or a workload
+  /// is no longer listed does not end it: it may be draining, and its own end will tell.
+  bool IsDeniedNow(ErrorCode code) const;
   void MarkOpened();
   void Finish(ErrorCode code);
   bool finished() const { return finished_; }
@@ -69,9 +72,5 @@ class Connection : public Discardable, public RelayOwner {
   RelayBytes accounted_;
   bool finished_ = false;
 };
-
-/// Whether a re-asked verdict ends a connection that lives: a refusal by policy does. That an endpoint or a workload is no
-/// longer listed does not: it may be draining, and its own end will tell.
-bool EndsLiveConnection(ErrorCode code);
 
 }  // namespace groundwire

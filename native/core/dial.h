@@ -26,8 +26,12 @@ class Dial final : public EventHandler {
   Dial(const Dial&) = delete;
   Dial& operator=(const Dial&) = delete;
 
-  /// Takes the socket, or the reason why there is none.
-  void Start(Result<int> socket, const SocketAddress& destination, uint32_t timeout_ms);
+  /// kPod: an application on this node.
+  enum class Reach : uint8_t { kPod, kAnywhere };
+
+  /// Takes the socket, of the destination's family, or the reason why there is none.
+  void Start(Result<int> socket, const SocketAddress& destination, Reach reach,
+             uint32_t timeout_ms);
   /// The owner is not called any more.
   void Cancel();
   void OnEvents(uint32_t events) override;

@@ -88,8 +88,7 @@ void InboundHboneConnection::OnVerdict(const InboundVerdict& verdict) {
   verdict_ = verdict;
   record_.verdict = verdict->verdict;
   if (!first) {
-    if (!EndsLiveConnection(code)) return;
-    worker_->counters().Add(Counter::kConnectionsLateDenied);
+    if (!IsDeniedNow(code)) return;
     return opened() ? End(ErrorCode::kPolicyLateDenied) : Refuse(code);
   }
   record_.flow_label = verdict->flow_label;
@@ -99,7 +98,7 @@ void InboundHboneConnection::OnVerdict(const InboundVerdict& verdict) {
   record_.next_hop = application;
   dial_ = std::make_unique<Dial>(worker_->loop(), this);
   dial_->Start(worker_->sockets().OpenDeliverySocket(pod_->netns_fd, record_.source, application), application,
-               worker_->options().connect_timeout_ms);
+               Dial::Reach::kPod, worker_->options().connect_timeout_ms);
 }
 
 void InboundHboneConnection::OnNoVerdict(ErrorCode code) { Refuse(code); }

@@ -53,11 +53,7 @@ void InboundPlaintextConnection::OnVerdict(const InboundVerdict& verdict) {
   const bool first = verdict_ == nullptr;
   verdict_ = verdict;
   record_.verdict = verdict->verdict;
-  if (!first) {
-    if (!EndsLiveConnection(code)) return;
-    worker_->counters().Add(Counter::kConnectionsLateDenied);
-    return End(ErrorCode::kPolicyLateDenied);
-  }
+  if (!first) return IsDeniedNow(code) ? End(ErrorCode::kPolicyLateDenied) : void();
   record_.flow_label = verdict->flow_label;
   if (code != ErrorCode::kNone) return End(code);
   const SocketAddress application{record_.original_dst.ip, DeliverPortOf(*verdict, record_.original_dst.port, "")};
@@ -69,7 +65,7 @@ void InboundPlaintextConnection::OnVerdict(const InboundVerdict& verdict) {
   }
   dial_ = std::make_unique<Dial>(worker_->loop(), this);
   dial_->Start(worker_->sockets().OpenDeliverySocket(pod_->netns_fd, record_.source, application), application,
-               worker_->options().connect_timeout_ms);
+               Dial::Reach::kPod, worker_->options().connect_timeout_ms);
 }
 
 void InboundPlaintextConnection::OnNoVerdict(ErrorCode code) { End(code); }

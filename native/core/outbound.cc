@@ -80,11 +80,7 @@ void OutboundConnection::OnVerdict(const OutboundVerdict& verdict) {
   verdict_ = verdict;
   // A refusal names the verdict that refused; of a handoff that may be the destination's, see OnVerdict below.
   record_.verdict = verdict->verdict;
-  if (!first) {
-    if (!EndsLiveConnection(code)) return;
-    worker_->counters().Add(Counter::kConnectionsLateDenied);
-    return End(ErrorCode::kPolicyLateDenied);
-  }
+  if (!first) return IsDeniedNow(code) ? End(ErrorCode::kPolicyLateDenied) : void();
   record_.flow_label = verdict->flow_label;
   if (code != ErrorCode::kNone) return Refuse(code);
   TakeChoice();
@@ -192,9 +188,8 @@ void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {
   const bool first = destination_verdict_ == nullptr;
   destination_verdict_ = verdict;
   if (!first) {
-    if (!EndsLiveConnection(code)) return;
+    if (!IsDeniedNow(code)) return;
     record_.verdict = verdict->verdict;
-    worker_->counters().Add(Counter::kConnectionsLateDenied);
     return End(ErrorCode::kPolicyLateDenied);
   }
   inbound_row_ = true;
@@ -212,14 +207,14 @@ void OutboundConnection::Deliver(const InboundVerdict& verdict) {
   const SocketAddress application{choice_->next_hop.ip, DeliverPortOf(*verdict, choice_->next_hop.port, "")};
   dial_ = std::make_unique<Dial>(worker_->loop(), this);
   dial_->Start(worker_->sockets().OpenDeliverySocket(destination_->netns_fd, record_.source, application), application,
-               worker_->options().connect_timeout_ms);
+               Dial::Reach::kPod, worker_->options().connect_timeout_ms);
 }
 
 void OutboundConnection::Passthrough() {
   state_ = State::kDial;
   dial_ = std::make_unique<Dial>(worker_->loop(), this);
   dial_->Start(worker_->sockets().OpenPodSocket(pod_->netns_fd, choice_->next_hop.family()), choice_->next_hop,
-               worker_->options().connect_timeout_ms);
+               Dial::Reach::kAnywhere, worker_->options().connect_timeout_ms);
 }
 
 void OutboundConnection::OnDialled(ErrorCode code, UniqueFd fd) {

@@ -20,9 +20,13 @@ void SetInt(int fd, int level, int option, int value) {
 
 }  // namespace
 
-void SetApplicationSocketOptions(int fd) {
+void SetLocalSocketOptions(int fd) {
   SetInt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   SetInt(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+}
+
+void SetApplicationSocketOptions(int fd) {
+  SetLocalSocketOptions(fd);
   SetInt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   SetInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepaliveIdleSeconds);
   SetInt(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepaliveIntervalSeconds);
@@ -30,13 +34,16 @@ void SetApplicationSocketOptions(int fd) {
 }
 
 int StartConnect(int fd, const SocketAddress& destination) {
-  int family = 0;
-  socklen_t length = sizeof family;
-  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length) != 0) return errno;
   sockaddr_storage storage;
-  const socklen_t size = destination.ToSockaddr(family, &storage);
+  const socklen_t size = destination.ToSockaddr(destination.family(), &storage);
   if (connect(fd, reinterpret_cast<const sockaddr*>(&storage), size) == 0) return 0;
   return errno == EINPROGRESS ? 0 : errno;
+}
+
+bool IsConnected(int fd) {
+  sockaddr_storage storage;
+  socklen_t length = sizeof storage;
+  return getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &length) == 0;
 }
 
 int TakeSocketError(int fd) {

@@ -24,7 +24,6 @@ class TunnelLease {
   void Stop();
   uint64_t fresh_until_ms() const { return proof_.fresh_until_ms; }
   uint64_t until_ms() const { return proof_.until_ms; }
-  uint64_t generation() const { return proof_.generation; }
   const ProofTable::Key& key() const { return key_; }
 
  private:

@@ -132,7 +132,6 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
   HboneSession* session() const { return session_.get(); }
   const TunnelKey& key() const { return key_; }
   const std::shared_ptr<const Pod>& pod() const { return pod_; }
-  uint64_t generation() const { return generation_; }
   const TunnelLease& lease() const { return lease_; }
 
  private:
