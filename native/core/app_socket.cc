@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app_socket.h"
 
+#include <linux/sockios.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -14,10 +16,12 @@ void AppSocket::NoteEvents(uint32_t events) {
   if ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) readable_ = true;
   if ((events & EPOLLPRI) != 0) urgent_ = true;
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hang_up_ = true;
+  // A reset after the end of stream makes no read fail any more, so the event itself has to tell.
+  if ((events & EPOLLERR) != 0) broken_ = true;
 }
 
 AppSocket::Result AppSocket::Receive(uint8_t* buffer, size_t* size) {
-  if (end_received_) return Result::kEnd;
+  if (drained_) return cut_ ? Result::kReset : Result::kEnd;
   if (!readable_) return Result::kBlocked;
   ssize_t count = 0;
   do {
@@ -31,18 +35,19 @@ AppSocket::Result AppSocket::Receive(uint8_t* buffer, size_t* size) {
     return Result::kOk;
   }
   *size = 0;
-  if (count == 0) {
-    end_received_ = true;
-    return Result::kEnd;
+  if (count < 0 && errno == EAGAIN) {
+    readable_ = false;
+    urgent_ = false;
+    return Result::kBlocked;
   }
-  if (errno != EAGAIN) return Result::kReset;
-  readable_ = false;
-  urgent_ = false;
-  return Result::kBlocked;
+  if (count < 0) NoteError(errno);
+  drained_ = true;
+  return cut_ ? Result::kReset : Result::kEnd;
 }
 
 AppSocket::Result AppSocket::Send(const uint8_t* data, size_t size, size_t* sent) {
   *sent = 0;
+  if (broken_) return Result::kReset;
   if (kept() == 0) {
     const Result result = SendNow(data, size, sent);
     if (result != Result::kBlocked) return result;
@@ -58,6 +63,7 @@ AppSocket::Result AppSocket::Send(const uint8_t* data, size_t size, size_t* sent
 
 AppSocket::Result AppSocket::SendKept(size_t* sent) {
   *sent = 0;
+  if (broken_) return Result::kReset;
   if (kept() > 0) {
     const Result result = SendNow(kept_.data() + kept_offset_, kept(), sent);
     kept_offset_ += *sent;
@@ -75,7 +81,7 @@ void AppSocket::FinishSending() {
 }
 
 void AppSocket::SendFin() {
-  if (fin_sent_ || !fd_.valid()) return;
+  if (fin_sent_ || broken_ || !fd_.valid()) return;
   fin_sent_ = true;
   (void)shutdown(fd_.get(), SHUT_WR);
 }
@@ -85,11 +91,27 @@ AppSocket::Result AppSocket::SendNow(const uint8_t* data, size_t size, size_t* s
     const ssize_t count = send(fd_.get(), data + *sent, size - *sent, MSG_NOSIGNAL);
     if (count < 0) {
       if (errno == EINTR) continue;
-      return errno == EAGAIN ? Result::kBlocked : Result::kReset;
+      if (errno == EAGAIN) return Result::kBlocked;
+      NoteError(errno);
+      return Result::kReset;
     }
     *sent += static_cast<size_t>(count);
   }
   return Result::kOk;
+}
+
+bool AppSocket::AllTaken() const {
+  int unacknowledged = 0;
+  return ioctl(fd_.get(), SIOCOUTQ, &unacknowledged) != 0 || unacknowledged == 0;
+}
+
+/// A call takes the error from the socket, so nothing later repeats it: recv gives what was received, and then 0 as if the
+/// stream had ended. It has only if the error is EPIPE, which the kernel keeps for a reset that came after the end.
+void AppSocket::NoteError(int error) {
+  broken_ = true;
+  readable_ = true;
+  hang_up_ = true;
+  cut_ = cut_ || error != EPIPE;
 }
 
 void AppSocket::CloseWithReset() { groundwire::CloseWithReset(&fd_); }

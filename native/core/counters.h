@@ -63,7 +63,8 @@ namespace groundwire {
   X(kHboneStreamsRefused, "hbone_streams_refused")                                                \
   X(kReleaseFailed, "release_failed")                                                             \
   X(kUncapturedListFailed, "uncaptured_list_failed")                                              \
-  X(kUncapturedCloseFailed, "uncaptured_close_failed")
+  X(kUncapturedCloseFailed, "uncaptured_close_failed")                                            \
+  X(kResetsCutShort, "resets_cut_short")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

@@ -83,6 +83,7 @@ class EventLoop {
   void Discard(std::unique_ptr<Discardable> object) { discarded_.push_back(std::move(object)); }
   uint64_t now_us() const { return now_us_; }
   LookOn& look_on() { return look_on_; }
+  Counters* counters() { return counters_; }
 
  private:
   friend class EventHandler;

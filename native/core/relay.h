@@ -2,10 +2,12 @@
 // Carrying a connection's bytes: application to application (handoff, passthrough), or application to HBONE stream.
 #pragma once
 #include <cstdint>
+#include <optional>
 
 #include "app_socket.h"
 #include "error_code.gen.h"
 #include "hbone_session.h"
+#include "reset_wait.h"
 #include "thread_scratch.h"
 
 namespace groundwire {
@@ -18,19 +20,19 @@ struct RelayBytes {
 
 class RelayOwner {
  public:
-  /// Both directions are over, or one end was reset. Called once; the relay's sockets are closed.
+  /// Both directions are over, or one end was reset and the other has been. Called once; the relay's sockets are closed.
   virtual void OnRelayEnd(ErrorCode code) = 0;
 
  protected:
   ~RelayOwner() = default;
 };
 
-/// Two TCP sockets. A FIN on one side becomes a FIN on the other after the last byte, a reset becomes a reset; while one
-/// side does not take bytes the other is not read.
+/// Two TCP sockets. A FIN on one side becomes a FIN on the other after the last byte, and so does a reset become a reset
+/// (ResetWait says how long that may take); while one side does not take bytes the other is not read.
 class TcpRelay final {
  public:
   TcpRelay(EventLoop* loop, ThreadScratch* scratch, RelayBytes* bytes, RelayOwner* owner)
-      : loop_(loop), scratch_(scratch), bytes_(bytes), owner_(owner) {}
+      : loop_(loop), scratch_(scratch), bytes_(bytes), owner_(owner), reset_wait_(loop) {}
   /// `source` may be watched by nobody yet; `destination` is connected. Takes both.
   void Start(UniqueFd source, UniqueFd destination);
   /// Cuts both sides with a reset; the owner is not called.
@@ -45,7 +47,8 @@ class TcpRelay final {
   };
 
   void Turn();
-  bool Carry(End* from, End* to, size_t* budget);
+  void Carry(End* from, End* to, size_t* budget);
+  void CarryReset();
   void Finish(ErrorCode code);
 
   EventLoop* const loop_;
@@ -53,18 +56,19 @@ class TcpRelay final {
   RelayBytes* const bytes_;
   RelayOwner* const owner_;
   RequestTimer request_timer_;
+  ResetWait reset_wait_;
   End source_;
   End destination_;
   bool turn_scheduled_ = false;
   bool over_ = true;
 };
 
-/// A TCP socket and an HBONE stream.
+/// A TCP socket and an HBONE stream; resets as above, a stream's being RST_STREAM.
 class StreamRelay final : public EventHandler, public HboneStreamHandler {
  public:
   /// `app_is_source`: bytes from the application count as sent (outbound), otherwise as received (inbound).
   StreamRelay(EventLoop* loop, RelayBytes* bytes, bool app_is_source, RelayOwner* owner)
-      : loop_(loop), bytes_(bytes), owner_(owner), app_is_source_(app_is_source) {}
+      : loop_(loop), bytes_(bytes), owner_(owner), app_is_source_(app_is_source), reset_wait_(loop) {}
   /// The stream's handler is, or becomes, this relay.
   void Start(UniqueFd app, HboneSession* session, HboneStream* stream);
   void Abort();
@@ -80,6 +84,7 @@ class StreamRelay final : public EventHandler, public HboneStreamHandler {
   void CountSent(size_t size);
   void CountReceived(size_t size);
   void FinishIfDone();
+  void CarryReset();
   void CutApplication(ErrorCode code);
   void CutTunnel();
   void Finish(ErrorCode code);
@@ -89,11 +94,14 @@ class StreamRelay final : public EventHandler, public HboneStreamHandler {
   RelayOwner* const owner_;
   const bool app_is_source_;
   RequestTimer request_timer_;
+  ResetWait reset_wait_;
   AppSocket app_;
   HboneSession* session_ = nullptr;
   HboneStream* stream_ = nullptr;
   bool tunnel_ended_ = false;
   bool end_sent_ = false;
+  /// Why the tunnel's side broke off, while the application still takes what it had delivered.
+  std::optional<ErrorCode> tunnel_broke_;
   bool over_ = true;
 };
 

@@ -6,6 +6,16 @@
 #include "relay.h"
 
 namespace groundwire {
+namespace {
+
+/// What the peer or the network broke off has delivered what it has delivered. What this engine ends, because a proof of
+/// identity is missing or on a command, ends now.
+bool IsEndedHere(ErrorCode lost) {
+  return lost == ErrorCode::kCertificateExpired || lost == ErrorCode::kIdentityRemoved ||
+         lost == ErrorCode::kPodRemoved || lost == ErrorCode::kDrained;
+}
+
+}  // namespace
 
 void StreamRelay::Start(UniqueFd app, HboneSession* session, HboneStream* stream) {
   over_ = false;
@@ -22,20 +32,11 @@ void StreamRelay::Start(UniqueFd app, HboneSession* session, HboneStream* stream
 
 void StreamRelay::OnEvents(uint32_t events) {
   if (over_) return;
-  // A reset after the end of stream makes no read fail any more, so the event itself has to tell.
-  if ((events & EPOLLERR) != 0) {
-    CutTunnel();
-    return CutApplication(ErrorCode::kPeerReset);
-  }
   app_.NoteEvents(events);
   if ((events & EPOLLOUT) != 0 && app_.kept() > 0) {
     size_t sent = 0;
-    const AppSocket::Result result = app_.SendKept(&sent);
+    (void)app_.SendKept(&sent);
     if (stream_ != nullptr) session_->Consume(stream_, sent);
-    if (result == AppSocket::Result::kReset) {
-      CutTunnel();
-      return CutApplication(ErrorCode::kPeerReset);
-    }
   }
   if (stream_ != nullptr && app_.readable()) session_->Resume(stream_);
   FinishIfDone();
@@ -53,10 +54,8 @@ size_t StreamRelay::ReadForTunnel(uint8_t* buffer, size_t size, bool* end) {
     end_sent_ = true;
     // The stream may be over with this frame; the end of the connection is then noticed in OnStreamClosed.
   }
-  if (result == AppSocket::Result::kReset) {
-    CutTunnel();
-    CutApplication(ErrorCode::kPeerReset);
-  }
+  // All that came before is in frames by now, ahead of the RST_STREAM.
+  if (result == AppSocket::Result::kReset) CarryReset();
   return 0;
 }
 
@@ -66,10 +65,7 @@ void StreamRelay::OnTunnelData(const uint8_t* data, size_t size) {
   size_t sent = 0;
   const AppSocket::Result result = app_.Send(data, size, &sent);
   session_->Consume(stream_, sent);
-  if (result == AppSocket::Result::kReset) {
-    CutTunnel();
-    CutApplication(ErrorCode::kPeerReset);
-  }
+  if (result == AppSocket::Result::kReset) CarryReset();
 }
 
 void StreamRelay::OnTunnelEnd() {
@@ -81,9 +77,12 @@ void StreamRelay::OnTunnelEnd() {
 void StreamRelay::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
   stream_ = nullptr;
   if (over_) return;
-  if (lost != ErrorCode::kNone) return CutApplication(lost);
+  if (IsEndedHere(lost)) return CutApplication(lost);
   // NO_ERROR before the end: the peer wants no more of our bytes and has said all of its own (RFC 9113 8.1).
-  if (h2_error != 0) return CutApplication(ErrorCode::kPeerReset);
+  if (lost != ErrorCode::kNone || h2_error != 0) {
+    tunnel_broke_ = lost != ErrorCode::kNone ? lost : ErrorCode::kPeerReset;
+    return FinishIfDone();
+  }
   if (!tunnel_ended_) OnTunnelEnd();
   end_sent_ = true;
   FinishIfDone();
@@ -102,8 +101,22 @@ void StreamRelay::CountReceived(size_t size) {
 void StreamRelay::FinishIfDone() {
   if (end_sent_ && app_.finished_sending() && stream_ == nullptr) {
     app_.Close();
-    Finish(ErrorCode::kNone);
+    return Finish(ErrorCode::kNone);
   }
+  if (tunnel_broke_ || app_.broken()) CarryReset();
+}
+
+/// One side is gone: the other is reset too, once it has what came before.
+void StreamRelay::CarryReset() {
+  const bool carried = app_.broken() ? stream_ == nullptr || app_.drained() : app_.kept() == 0 && app_.AllTaken();
+  if (!carried && !reset_wait_.over()) {
+    // What the application had said goes on through the tunnel as far as its windows let it.
+    if (stream_ != nullptr) session_->Resume(stream_);
+    return reset_wait_.LookAgain([this] { CarryReset(); });
+  }
+  if (!carried) loop_->counters()->Add(Counter::kResetsCutShort);
+  CutTunnel();
+  CutApplication(tunnel_broke_.value_or(ErrorCode::kPeerReset));
 }
 
 void StreamRelay::CutTunnel() {
@@ -118,6 +131,7 @@ void StreamRelay::CutApplication(ErrorCode code) {
 
 void StreamRelay::Abort() {
   over_ = true;
+  reset_wait_.Stop();
   CutTunnel();
   app_.CloseWithReset();
 }
@@ -125,6 +139,7 @@ void StreamRelay::Abort() {
 void StreamRelay::Finish(ErrorCode code) {
   if (over_) return;
   over_ = true;
+  reset_wait_.Stop();
   owner_->OnRelayEnd(code);
 }
 

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <sys/epoll.h>
-
 #include <algorithm>
 
 #include "relay.h"
@@ -15,8 +13,6 @@ constexpr size_t kTurnBytes = 1 << 20;
 
 void TcpRelay::End::OnEvents(uint32_t events) {
   if (relay->over_) return;
-  // A reset after the end of stream makes no read fail any more, so the event itself has to tell.
-  if ((events & EPOLLERR) != 0) return relay->Finish(ErrorCode::kPeerReset);
   socket.NoteEvents(events);
   relay->Turn();
 }
@@ -37,11 +33,11 @@ void TcpRelay::Turn() {
   if (over_) return;
   size_t there = kTurnBytes;
   size_t back = kTurnBytes;
-  if (!Carry(&source_, &destination_, &there) || !Carry(&destination_, &source_, &back)) {
-    return Finish(ErrorCode::kPeerReset);
-  }
+  Carry(&source_, &destination_, &there);
+  Carry(&destination_, &source_, &back);
   if (source_.socket.finished_sending() && destination_.socket.finished_sending()) return Finish(ErrorCode::kNone);
-  if ((there > 0 && back > 0) || turn_scheduled_) return;
+  if (source_.socket.broken() || destination_.socket.broken()) CarryReset();
+  if (over_ || (there > 0 && back > 0) || turn_scheduled_) return;
   turn_scheduled_ = true;
   loop_->Defer([this] {
     turn_scheduled_ = false;
@@ -49,16 +45,15 @@ void TcpRelay::Turn() {
   });
 }
 
-/// False: an end was reset.
-bool TcpRelay::Carry(End* from, End* to, size_t* budget) {
+void TcpRelay::Carry(End* from, End* to, size_t* budget) {
   size_t sent = 0;
   AppSocket::Result result = to->socket.SendKept(&sent);
   while (result == AppSocket::Result::kOk && *budget > 0) {
-    if (to->socket.finished_sending()) return true;
+    if (to->socket.finished_sending()) return;
     size_t size = ThreadScratch::kBytes;
     result = from->socket.Receive(scratch_->arriving.get(), &size);
     if (result == AppSocket::Result::kEnd) to->socket.FinishSending();
-    if (result != AppSocket::Result::kOk) break;
+    if (result != AppSocket::Result::kOk) return;
     if (from == &source_) {
       bytes_->sent += size;
       request_timer_.Request(&loop_->look_on(), loop_->now_us(), size);
@@ -69,11 +64,21 @@ bool TcpRelay::Carry(End* from, End* to, size_t* budget) {
     *budget -= std::min(*budget, size);
     result = to->socket.Send(scratch_->arriving.get(), size, &sent);
   }
-  return result != AppSocket::Result::kReset;
+}
+
+/// One end is gone: the other is reset too, once it has what came before.
+void TcpRelay::CarryReset() {
+  AppSocket& gone = source_.socket.broken() ? source_.socket : destination_.socket;
+  AppSocket& left = source_.socket.broken() ? destination_.socket : source_.socket;
+  const bool carried = left.broken() || (gone.drained() && left.kept() == 0 && left.AllTaken());
+  if (!carried && !reset_wait_.over()) return reset_wait_.LookAgain([this] { Turn(); });
+  if (!carried) loop_->counters()->Add(Counter::kResetsCutShort);
+  Finish(ErrorCode::kPeerReset);
 }
 
 void TcpRelay::Abort() {
   over_ = true;
+  reset_wait_.Stop();
   source_.socket.CloseWithReset();
   destination_.socket.CloseWithReset();
 }
@@ -82,6 +87,7 @@ void TcpRelay::Finish(ErrorCode code) {
   if (over_) return;
   if (code == ErrorCode::kNone) {
     over_ = true;
+    reset_wait_.Stop();
     source_.socket.Close();
     destination_.socket.Close();
   } else {

@@ -222,6 +222,8 @@ TEST("life: a stale tunnel is retried once, and its connection never knows") {
   REQUIRE(TestAgent::Eventually([&] { return asked.load() != 0; }));
   proxy.Cut();
   REQUIRE(TestAgent::Eventually([&] { return mesh.agent.Counter("tunnel_streams_retried") == 1; }));
+  // Otherwise the answer would still be for the connection that was cut, too.
+  REQUIRE(mesh.Closed(kInbound).has_value());
   mesh.agent.engine->Answer({TestAgent::Allow(asked)});
   CHECK(SendAll(client, "again"));
   const UniqueFd server = AcceptOne(mesh.app);

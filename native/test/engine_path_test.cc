@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole engine over real sockets: the ways of a connection's bytes.
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
 #include <thread>
 
 #include "check.h"
@@ -17,6 +21,22 @@ std::string Pattern(size_t size) {
   std::string bytes(size, '\0');
   for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 31 + (i >> 12));
   return bytes;
+}
+
+/// Sends until nothing more is taken for a while, and says how much.
+size_t FillUp(const UniqueFd& fd, const std::string& flood) {
+  size_t taken = 0;
+  for (int idle = 0; idle < 20 && taken < flood.size();) {
+    const ssize_t count = send(fd.get(), flood.data() + taken, flood.size() - taken, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (count > 0) {
+      taken += static_cast<size_t>(count);
+      idle = 0;
+    } else {
+      ++idle;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  return taken;
 }
 
 }  // namespace
@@ -89,6 +109,44 @@ TEST("path: a reset of the client resets the application, and the other way roun
   CHECK_EQ(Peek(second.first), "reset");
 }
 
+TEST("path: what an application sent before it was reset goes through the tunnel to a slow reader, and then the reset") {
+  TestMesh mesh([](EngineOptions* options) { options->stream_window_bytes = 65536; });
+  const std::string flood = Pattern(64 << 20);
+  for (const bool forth : {true, false}) {
+    auto [client, server] = mesh.Open();
+    REQUIRE(client.valid() && server.valid());
+    UniqueFd& writer = forth ? client : server;
+    const UniqueFd& reader = forth ? server : client;
+    const size_t taken = FillUp(writer, flood);
+    int unacknowledged = 0;
+    REQUIRE(ioctl(writer.get(), SIOCOUTQ, &unacknowledged) == 0);
+    const size_t arrived = taken - static_cast<size_t>(unacknowledged);
+    CloseWithReset(&writer);
+    errno = 0;
+    const std::string got = ReceiveUpTo(reader, flood.size());
+    CHECK_EQ(errno, ECONNRESET);
+    CHECK(got.size() >= arrived);
+    CHECK(flood.compare(0, got.size(), got) == 0);
+    CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "PEER_RESET");
+    CHECK_EQ(CodeName(mesh.Closed(kInbound)), "PEER_RESET");
+  }
+  CHECK_EQ(mesh.agent.Counter("resets_cut_short"), 0u);
+}
+
+TEST("path: a reader that does not read holds a reset up for seconds, not for ever") {
+  TestMesh mesh([](EngineOptions* options) { options->stream_window_bytes = 65536; });
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  CHECK(FillUp(client, Pattern(64 << 20)) > 0);
+  CloseWithReset(&client);
+  for (const auto direction : {kOutbound, kInbound}) {
+    const auto closed = mesh.agent.Await<msg::ConnectionClosed>(
+        [direction](const msg::ConnectionClosed& e) { return e.direction == direction; }, 60000);
+    CHECK_EQ(CodeName(closed), "PEER_RESET");
+  }
+  CHECK(mesh.agent.Counter("resets_cut_short") > 0);
+}
+
 TEST("path: urgent data goes through a tunnel in its place and holds nothing up") {
   TestMesh mesh;
   auto [client, server] = mesh.Open();
@@ -114,19 +172,7 @@ TEST("path: a slow reader stops its sender within the window and nobody else") {
   auto quick = mesh.Open();
   REQUIRE(slow.first.valid() && quick.first.valid());
   const std::string flood = Pattern(64 << 20);
-  size_t taken = 0;
-  for (int idle = 0; idle < 20;) {
-    const ssize_t count = send(slow.first.get(), flood.data(), 1 << 20, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (count > 0) {
-      taken += static_cast<size_t>(count);
-      idle = 0;
-    } else {
-      ++idle;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    if (taken > flood.size()) break;
-  }
-  CHECK(taken < flood.size());  // socket buffers and one window, never all of it
+  CHECK(FillUp(slow.first, flood) < flood.size());  // socket buffers and one window, never all of it
   const std::string ping = Pattern(1 << 20);
   std::thread send_ping([&] { SendAll(quick.first, ping); });
   CHECK(ReceiveUpTo(quick.second, ping.size()) == ping);

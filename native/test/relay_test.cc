@@ -53,7 +53,7 @@ int Queued(const UniqueFd& fd, unsigned long request) {
 }
 
 /// A relay on a loop that the test turns, between a client and a server that are the test's own sockets.
-struct Carried final : RelayOwner {
+struct Carried : RelayOwner {
   UniqueFd client;
   UniqueFd server;
   UniqueFd source;       // the engine's ends, until Start
@@ -198,6 +198,100 @@ TEST("relay: urgent data keeps its place among the other bytes and holds none of
   REQUIRE(send(carried.server.get(), "Z", 1, MSG_OOB) == 1);
   shutdown(carried.server.get(), SHUT_WR);
   CHECK_EQ(Hear(&carried, carried.client, 100), "abYZ[end]");
+}
+
+TEST("relay: what came before a reset arrives before it, both ways, also of a connection that nobody carried yet") {
+  for (const bool forth : {true, false}) {
+    for (const bool started : {true, false}) {
+      Carried carried;
+      if (started) carried.Start();
+      carried.loop.RunTurn(0);
+      UniqueFd& speaker = forth ? carried.client : carried.server;
+      REQUIRE(SendAll(speaker, "last words"));
+      CloseWithReset(&speaker);
+      if (!started) carried.Start();
+      CHECK_EQ(Hear(&carried, forth ? carried.server : carried.client, 100), "last words[reset]");
+      CHECK(carried.code == ErrorCode::kPeerReset);
+      CHECK_EQ(carried.counters.Read(Counter::kResetsCutShort), 0u);
+    }
+  }
+}
+
+TEST("relay: a reset that a send is the first to find loses nothing either") {
+  Carried carried;
+  carried.Start();
+  carried.loop.RunTurn(0);
+  // In this order: the server's byte is carried first, into a socket that is already dead.
+  REQUIRE(SendAll(carried.server, "x"));
+  REQUIRE(SendAll(carried.client, "last words"));
+  CloseWithReset(&carried.client);
+  CHECK_EQ(Hear(&carried, carried.server, 100), "last words[reset]");
+  CHECK(carried.code == ErrorCode::kPeerReset);
+}
+
+TEST("relay: an end of stream before the reset arrives as one; after both ends a reset changes nothing") {
+  Carried cut;
+  cut.Start();
+  REQUIRE(SendAll(cut.client, "bye"));
+  shutdown(cut.client.get(), SHUT_WR);
+  CloseWithReset(&cut.client);
+  CHECK_EQ(Hear(&cut, cut.server, 100), "bye[end]");
+  CHECK(cut.TurnUntil([&] { return cut.code.has_value(); }));
+  CHECK(cut.code == ErrorCode::kPeerReset);
+
+  Carried whole;
+  whole.Start();
+  REQUIRE(SendAll(whole.client, "ask"));
+  shutdown(whole.client.get(), SHUT_WR);
+  CHECK_EQ(Hear(&whole, whole.server, 100), "ask[end]");
+  REQUIRE(SendAll(whole.server, "answer"));
+  shutdown(whole.server.get(), SHUT_WR);
+  CHECK(whole.TurnUntil([&] { return whole.code.has_value(); }));
+  CloseWithReset(&whole.client);
+  CHECK(whole.code == ErrorCode::kNone);
+  CHECK_EQ(Hear(&whole, whole.server, 100), "[end]");
+}
+
+namespace {
+
+/// A client that was reset with two mebibytes waiting at the relay, and a server that has taken next to nothing.
+struct Outlived : Carried {
+  const std::string flood = Pattern(2 << 20);
+  explicit Outlived(int send_buffer)
+      : Carried([](const UniqueFd& listener) { SetBuffer(listener, SO_RCVBUFFORCE, 8 << 20); }) {
+    SetBuffer(server, SO_RCVBUF, 256 << 10);
+    SetBuffer(destination, SO_SNDBUFFORCE, send_buffer);
+    SetBuffer(client, SO_SNDBUFFORCE, 8 << 20);
+    size_t sent = 0;
+    const bool waiting = TurnUntil([&] {
+      sent += SendWhatFits(client, flood, sent);
+      return Queued(source, FIONREAD) == static_cast<int>(flood.size());
+    });
+    if (!waiting) std::abort();
+    CloseWithReset(&client);
+    Start();
+    for (int i = 0; i < 10; ++i) loop.RunTurn(0);
+  }
+};
+
+}  // namespace
+
+TEST("relay: a slow reader gets what came before the reset, whether the relay or the kernel holds it") {
+  for (const int send_buffer : {256 << 10, 16 << 20}) {
+    Outlived carried(send_buffer);
+    CHECK(!carried.code);
+    CHECK(Hear(&carried, carried.server, carried.flood.size() + 100) == carried.flood + "[reset]");
+    CHECK(carried.TurnUntil([&] { return carried.code.has_value(); }));
+    CHECK(carried.code == ErrorCode::kPeerReset);
+    CHECK_EQ(carried.counters.Read(Counter::kResetsCutShort), 0u);
+  }
+}
+
+TEST("relay: an application that never reads holds a reset up for seconds, not for ever") {
+  Outlived carried(256 << 10);
+  CHECK(carried.TurnUntil([&] { return carried.code.has_value(); }));
+  CHECK(carried.code == ErrorCode::kPeerReset);
+  CHECK_EQ(carried.counters.Read(Counter::kResetsCutShort), 1u);
 }
 
 RUN_TESTS()

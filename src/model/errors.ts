@@ -33,7 +33,7 @@ function entry(
  */
 // biome-ignore format: a row an error.
 export const ERROR_TABLE = {
-  PEER_RESET: entry(1, 'connection reset by one of its ends', 'info', 0, '-', 'The application on one side reset the connection; the reset was carried through.'),
+  PEER_RESET: entry(1, 'connection reset by one of its ends', 'info', 0, '-', 'The application on one side reset the connection. The other got what came before, then the reset; `resets_cut_short` counts those that took over 5 s.'),
 
   UNKNOWN_SOURCE: entry(10, 'source workload is not known to the mesh', 'warn', 503, 'CONNECT', 'The control plane has not sent this pod yet; check `groundwire workloads` and the control plane.'),
   NO_HEALTHY_UPSTREAM: entry(11, 'service has no healthy endpoint', 'warn', 503, 'CONNECT', 'Check that the Service selects ready pods: `groundwire services`.'),

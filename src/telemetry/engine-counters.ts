@@ -140,6 +140,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     "times a pod's connections from before its capture could not be closed",
     'no policy holds for them: restart the pod',
   ],
+  resets_cut_short: [
+    'resets carried before the other side had taken all that came before: 5 s were over',
+    'an application does not read, or a link is very slow',
+  ],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',
     'the access log has gaps, metrics do not; the agent has no CPU',
