@@ -48,12 +48,22 @@
 /* Route tables and rule preferences in a pod's namespace: after `local` (0), before anything a CNI plugin is likely to add. */
 #define MESH_TABLE_CAPTURE 47571
 #define MESH_TABLE_REPLY 47572
+#define MESH_RULE_OWN_DNS 470 /* the agent's own DNS queries go on behind MESH_RULE_END */
 #define MESH_RULE_REPLY 471
 #define MESH_RULE_CAPTURE 472
 #define MESH_RULE_DNS 473
+#define MESH_RULE_END 474
 
 #define MESH_PORT_HBONE 15008
 #define MESH_PORT_DNS 53
+
+/*
+ * Source ports of the agent's own DNS queries from a pod's namespace. Not a mark: the kernel checks the source of an answer
+ * by a route lookup with its ports swapped and without a mark, and MESH_RULE_DNS must not match that one either. Above the
+ * ephemeral ports as Linux sets them, and reserved, so that no application gets one by chance (docs/adr/0014).
+ */
+#define MESH_DNS_SOURCE_PORT_FIRST 61000
+#define MESH_DNS_SOURCE_PORT_LAST 64999
 
 /* The loopback device has this index in every network namespace. */
 #define MESH_IFINDEX_LO 1
@@ -111,12 +121,13 @@ MESH_ABI_OFFSET(struct mesh_steering, listener_port, 80);
 #define MESH_SYSCTL_TCP_FWMARK_ACCEPT (1u << 0)
 #define MESH_SYSCTL_FWMARK_REFLECT4 (1u << 1)
 #define MESH_SYSCTL_FWMARK_REFLECT6 (1u << 2)
+#define MESH_SYSCTL_RESERVED_PORTS (1u << 3) /* ip_local_reserved_ports lacked the agent's DNS source ports */
 
 /* The only entry of mesh_pod_state, one map a pod: what an agent must know to take the pod over or to give it back. */
 struct mesh_pod_state {
 	struct mesh_pod pod;
 	__u64 netns_inode;
-	__u32 sysctls_changed; /* MESH_SYSCTL_*: was 0, is 1 */
+	__u32 sysctls_changed; /* MESH_SYSCTL_* */
 	__u32 _pad;
 	char uid[MESH_UID_BYTES]; /* zero-terminated */
 };

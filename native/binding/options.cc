@@ -51,16 +51,26 @@ std::optional<uint32_t> ReadCount(const Napi::Value& value) {
   return static_cast<uint32_t>(number);
 }
 
-Status ReadResolvers(const Napi::Value& value, std::vector<IpAddress>* resolvers) {
+std::optional<UpstreamResolver> ReadResolver(const Napi::Value& value) {
+  if (!value.IsObject()) return std::nullopt;
+  const auto object = value.As<Napi::Object>();
+  const Napi::Value address = object.Get("address");
+  const Napi::Value from_node = object.Get("fromNode");
+  if (!address.IsString() || !from_node.IsBoolean()) return std::nullopt;
+  const auto parsed = IpAddress::Parse(address.As<Napi::String>().Utf8Value());
+  if (!parsed) return std::nullopt;
+  return UpstreamResolver{*parsed, from_node.As<Napi::Boolean>().Value()};
+}
+
+Status ReadResolvers(const Napi::Value& value, std::vector<UpstreamResolver>* resolvers) {
   constexpr const char* kName = "upstreamResolvers";
-  if (!value.IsArray()) return Wanted(kName, "an array of IP addresses");
+  constexpr const char* kWanted = "an array of {address: IP address, fromNode: boolean}";
+  if (!value.IsArray()) return Wanted(kName, kWanted);
   const auto array = value.As<Napi::Array>();
   for (uint32_t i = 0; i < array.Length(); ++i) {
-    const Napi::Value item = array.Get(i);
-    std::optional<IpAddress> address;
-    if (item.IsString()) address = IpAddress::Parse(item.As<Napi::String>().Utf8Value());
-    if (!address) return Wanted(kName, "an array of IP addresses");
-    resolvers->push_back(*address);
+    const auto resolver = ReadResolver(array.Get(i));
+    if (!resolver) return Wanted(kName, kWanted);
+    resolvers->push_back(*resolver);
   }
   return Status::Ok();
 }

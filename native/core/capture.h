@@ -76,5 +76,7 @@ Result<int> OpenPodSocket(int netns_fd, int family);
 Result<int> OpenDeliverySocket(int netns_fd, const SocketAddress& client, const SocketAddress& application);
 /// A UDP socket in that namespace that answers from `server` (IP_TRANSPARENT), for DNS.
 Result<int> OpenDnsReplySocket(int netns_fd, const SocketAddress& server);
+/// A UDP socket of `family` in that namespace whose queries to port 53 leave the pod instead of coming back to the agent.
+Result<int> OpenDnsQuerySocket(int netns_fd, int family);
 
 }  // namespace groundwire

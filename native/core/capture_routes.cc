@@ -8,6 +8,7 @@
 #include <cstring>
 #include <vector>
 
+#include "capture_ports.h"
 #include "netns.h"
 #include "rtnetlink.h"
 
@@ -29,6 +30,8 @@ constexpr Sysctl kSysctls[] = {
     {MESH_SYSCTL_FWMARK_REFLECT4, MESH_POD_IPV4, "/proc/sys/net/ipv4/fwmark_reflect"},
     {MESH_SYSCTL_FWMARK_REFLECT6, MESH_POD_IPV6, "/proc/sys/net/ipv6/fwmark_reflect"},
 };
+
+constexpr PortRange kDnsSourcePorts = {MESH_DNS_SOURCE_PORT_FIRST, MESH_DNS_SOURCE_PORT_LAST};
 
 std::vector<int> Families(const mesh_pod& pod) {
   std::vector<int> families;
@@ -70,6 +73,35 @@ Rule DnsRule(int family) {
           .port = MESH_PORT_DNS};
 }
 
+/// A query of the agent itself: past the rules of capture, to whatever the pod's namespace has for the resolver. The same
+/// rule stands for its answer, whose source the kernel looks up as if it were a query.
+Rule OwnDnsRule(int family) {
+  return {.family = family,
+          .preference = MESH_RULE_OWN_DNS,
+          .go_to = MESH_RULE_END,
+          .protocol = IPPROTO_UDP,
+          .source_ports = kDnsSourcePorts,
+          .port = MESH_PORT_DNS};
+}
+
+Rule EndRule(int family) { return {.family = family, .preference = MESH_RULE_END}; }
+
+Status InstallDnsRules(NetlinkSocket& netlink, int family) {
+  // DNS last: from then on the agent is asked, and asks.
+  for (const Rule& rule : {EndRule(family), OwnDnsRule(family), DnsRule(family)}) {
+    if (Status added = AddRule(netlink, rule); !added.ok()) return added;
+  }
+  return Status::Ok();
+}
+
+Status RemoveDnsRules(NetlinkSocket& netlink, int family) {
+  Status first = Status::Ok();
+  for (const Rule& rule : {DnsRule(family), OwnDnsRule(family), EndRule(family)}) {
+    if (Status removed = RemoveRule(netlink, rule); first.ok()) first = std::move(removed);
+  }
+  return first;
+}
+
 Status InstallFamily(NetlinkSocket& netlink, const mesh_pod& pod, int family) {
   const LoopRoute reply = {family, MESH_TABLE_REPLY, {}};
   const LoopRoute capture = {family, MESH_TABLE_CAPTURE, SourceOf(pod, family)};
@@ -78,8 +110,8 @@ Status InstallFamily(NetlinkSocket& netlink, const mesh_pod& pod, int family) {
   if (Status added = AddLoopRoute(netlink, capture); !added.ok()) return added;
   if (Status added = AddRule(netlink, ReplyRule(family)); !added.ok()) return added;
   if (Status added = AddRule(netlink, CaptureRule(family)); !added.ok()) return added;
-  return (pod.flags & MESH_POD_DNS) != 0 ? AddRule(netlink, DnsRule(family))
-                                         : RemoveRule(netlink, DnsRule(family));
+  return (pod.flags & MESH_POD_DNS) != 0 ? InstallDnsRules(netlink, family)
+                                         : RemoveDnsRules(netlink, family);
 }
 
 Status RemoveFamily(NetlinkSocket& netlink, int family) {
@@ -87,7 +119,8 @@ Status RemoveFamily(NetlinkSocket& netlink, int family) {
   const auto keep_first = [&first](Status status) {
     if (first.ok()) first = std::move(status);
   };
-  for (const Rule& rule : {DnsRule(family), CaptureRule(family), ReplyRule(family)}) {
+  keep_first(RemoveDnsRules(netlink, family));
+  for (const Rule& rule : {CaptureRule(family), ReplyRule(family)}) {
     keep_first(RemoveRule(netlink, rule));
   }
   for (const uint32_t table : {uint32_t{MESH_TABLE_CAPTURE}, uint32_t{MESH_TABLE_REPLY}}) {
@@ -127,7 +160,7 @@ Status RemoveDnsRules(int netns_fd, const mesh_pod& pod) {
   auto netlink = NetlinkSocket::Open(netns_fd, NETLINK_ROUTE);
   if (!netlink.ok()) return netlink.status();
   for (const int family : Families(pod)) {
-    if (Status done = RemoveRule(netlink.value(), DnsRule(family)); !done.ok()) return done;
+    if (Status done = RemoveDnsRules(netlink.value(), family); !done.ok()) return done;
   }
   return Status::Ok();
 }
@@ -151,6 +184,11 @@ Result<uint32_t> FindSysctlsToChange(int netns_fd, const mesh_pod& pod) {
       if (!value.ok()) return value.status();
       if (value.value() == '0') off |= sysctl.bit;
     }
+    if ((pod.flags & MESH_POD_DNS) != 0) {
+      auto reserved = ArePortsReserved(kDnsSourcePorts);
+      if (!reserved.ok()) return reserved.status();
+      if (!reserved.value()) off |= MESH_SYSCTL_RESERVED_PORTS;
+    }
     return off;
   });
 }
@@ -161,6 +199,10 @@ Status SetSysctls(int netns_fd, uint32_t sysctls, bool on) {
     for (const Sysctl& sysctl : kSysctls) {
       if ((sysctls & sysctl.bit) == 0) continue;
       Status written = WriteSysctl(sysctl.path, on ? '1' : '0');
+      if (first.ok()) first = std::move(written);
+    }
+    if ((sysctls & MESH_SYSCTL_RESERVED_PORTS) != 0) {
+      Status written = on ? ReservePorts(kDnsSourcePorts) : FreePorts(kDnsSourcePorts);
       if (first.ok()) first = std::move(written);
     }
     return first;

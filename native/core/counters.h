@@ -64,7 +64,8 @@ namespace groundwire {
   X(kReleaseFailed, "release_failed")                                                             \
   X(kUncapturedListFailed, "uncaptured_list_failed")                                              \
   X(kUncapturedCloseFailed, "uncaptured_close_failed")                                            \
-  X(kResetsCutShort, "resets_cut_short")
+  X(kResetsCutShort, "resets_cut_short")                                                          \
+  X(kDnsForwardMismatched, "dns_forward_mismatched")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

@@ -4,60 +4,77 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
 #include "mesh_abi.h"
 #include "socket_options.h"
+#include "worker.h"
 
 namespace groundwire {
 namespace {
 
-// With two resolvers the client's usual patience of 5 s is used up evenly.
-constexpr uint64_t kResolverTimeoutMs = 2500;
-constexpr size_t kUdpMessageMax = 65535;
+// All resolvers together, evenly: less than the 5 s after which a client asks again.
+constexpr uint64_t kPatienceMs = 4500;
+constexpr uint64_t kPatiencePerResolverMinMs = 500;
+constexpr int kMismatchedMax = 16;
+
+Result<int> OpenOnNode(int family, int type) {
+  const int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return Status::Error("socket", errno);
+  return fd;
+}
 
 }  // namespace
 
-DnsForward::DnsForward(EventLoop* loop, msg::DnsTransport transport, std::vector<uint8_t> query,
-                       std::vector<IpAddress> resolvers, Done done)
-    : loop_(loop),
+DnsForward::DnsForward(Worker* worker, std::shared_ptr<const Pod> pod, msg::DnsTransport transport,
+                       std::vector<uint8_t> query, Done done)
+    : worker_(worker),
+      pod_(std::move(pod)),
       transport_(transport),
       query_(std::move(query)),
-      resolvers_(std::move(resolvers)),
       done_(std::move(done)) {}
 
 void DnsForward::Stop() {
   over_ = true;
-  loop_->Cancel(&deadline_);
+  worker_->loop()->Cancel(&deadline_);
   fd_.Reset();
 }
 
 void DnsForward::TryNext() {
-  while (next_ < resolvers_.size()) {
-    loop_->Cancel(&deadline_);
+  const std::vector<UpstreamResolver>& resolvers = worker_->options().upstream_resolvers;
+  while (next_ < resolvers.size()) {
+    worker_->loop()->Cancel(&deadline_);
     fd_.Reset();
     frames_ = {};
     sent_ = false;
-    if (!Open(resolvers_[next_++])) continue;
-    deadline_ = loop_->After(kResolverTimeoutMs, [this] { TryNext(); });
+    mismatched_ = 0;
+    if (!Open(resolvers[next_++])) continue;
+    deadline_ = worker_->loop()->After(std::max(kPatienceMs / resolvers.size(), kPatiencePerResolverMinMs),
+                                       [this] { TryNext(); });
     return;
   }
   Stop();
-  done_({});
+  done_(refusal_);
 }
 
-bool DnsForward::Open(const IpAddress& resolver) {
-  const SocketAddress server{resolver, MESH_PORT_DNS};
+bool DnsForward::Open(const UpstreamResolver& resolver) {
+  const SocketAddress server{resolver.address, MESH_PORT_DNS};
+  const int family = server.family();
   const bool udp = transport_ == msg::DnsTransport::kUdp;
-  fd_.Reset(socket(server.family(), (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd_.valid() || StartConnect(fd_.get(), server) != 0) return false;
+  PodSockets& sockets = worker_->sockets();
+  const Result<int> opened = resolver.from_node ? OpenOnNode(family, udp ? SOCK_DGRAM : SOCK_STREAM)
+                             : udp              ? sockets.OpenDnsQuerySocket(pod_->netns_fd, family)
+                                                : sockets.OpenPodSocket(pod_->netns_fd, family);
+  if (!opened.ok()) return false;
+  fd_.Reset(opened.value());
+  if (StartConnect(fd_.get(), server) != 0) return false;
   if (udp) {
     if (send(fd_.get(), query_.data(), query_.size(), MSG_NOSIGNAL) < 0) return false;
     sent_ = true;
   }
-  return loop_->Watch(fd_.get(), this).ok();
+  return worker_->loop()->Watch(fd_.get(), this).ok();
 }
 
 void DnsForward::OnEvents(uint32_t events) {
@@ -76,24 +93,41 @@ void DnsForward::SendTcp() {
 }
 
 void DnsForward::Receive() {
-  std::vector<uint8_t> buffer(kUdpMessageMax);
+  uint8_t* const buffer = worker_->scratch()->arriving.get();
+  // Ends: what is no answer is counted and bounded, and a frame is no longer than its length can say.
   for (;;) {
-    const ssize_t count = recv(fd_.get(), buffer.data(), buffer.size(), 0);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (count <= 0) return TryNext();
-    const std::span<const uint8_t> bytes(buffer.data(), static_cast<size_t>(count));
-    std::optional<std::vector<uint8_t>> answer;
+    const ssize_t count = recv(fd_.get(), buffer, ThreadScratch::kBytes, 0);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) return;
+    if (count < 0 || (count == 0 && transport_ == msg::DnsTransport::kTcp)) return TryNext();
+    const std::span<const uint8_t> bytes(buffer, static_cast<size_t>(count));
     if (transport_ == msg::DnsTransport::kUdp) {
-      answer.emplace(bytes.begin(), bytes.end());
-    } else {
-      frames_.Append(bytes);
-      answer = frames_.Next();
+      if (Take(bytes)) return;
+      continue;
     }
-    // The socket is connected, so this is the resolver's; another id is an answer that came too late.
-    if (!answer || !IsAnswerTo(query_, *answer)) continue;
-    Stop();
-    return done_(std::move(*answer));
+    frames_.Append(bytes);
+    while (const auto message = frames_.Next()) {
+      if (Take(*message)) return;
+    }
   }
+}
+
+bool DnsForward::Take(std::span<const uint8_t> message) {
+  if (!IsAnswerTo(query_, message)) {
+    worker_->counters().Add(Counter::kDnsForwardMismatched);
+    if (++mismatched_ < kMismatchedMax) return false;
+    TryNext();
+    return true;
+  }
+  std::vector<uint8_t> answer(message.begin(), message.end());
+  if (IsRefusal(answer)) {
+    if (refusal_.empty()) refusal_ = std::move(answer);
+    TryNext();
+    return true;
+  }
+  Stop();
+  done_(answer);
+  return true;
 }
 
 }  // namespace groundwire

@@ -24,9 +24,16 @@ class DnsFrames {
 };
 
 std::vector<uint8_t> WithLength(std::span<const uint8_t> message);
-/// SERVFAIL for that query, with its question; nullopt when the query is not one.
+/// SERVFAIL for that query, with its question; nullopt when the query is not one, or has not one question.
 std::optional<std::vector<uint8_t>> MakeServfail(std::span<const uint8_t> query);
-/// Whether `answer` is an answer that carries the id of `query`.
+/// Whether `answer` is an answer with the id and the question of `query`. Names compare without case; who made the case
+/// random to know his answers by it compares it himself. An answer may leave the question out when it has no records.
 bool IsAnswerTo(std::span<const uint8_t> query, std::span<const uint8_t> answer);
+/// SERVFAIL, NOTIMP or REFUSED: of no use as long as there is another resolver.
+bool IsRefusal(std::span<const uint8_t> answer);
+/// How much the client takes by UDP: 512 bytes (RFC 1035 4.2.1) or what its OPT record says (RFC 6891 6.2.3).
+size_t UdpLimitOf(std::span<const uint8_t> query);
+/// The answer without its records and with the bit that makes the client ask again over TCP.
+std::vector<uint8_t> Truncate(std::span<const uint8_t> answer);
 
 }  // namespace groundwire

@@ -300,9 +300,10 @@ void DnsRelay::TakeAnswer(const msg::DnsAnswer& answer) {
 
 void DnsRelay::Forward(uint64_t id, Query* query) {
   worker_->counters().Add(Counter::kDnsForwarded);
+  // From here on the resolvers have their time.
+  worker_->loop()->Cancel(&query->deadline);
   query->forward = std::make_unique<DnsForward>(
-      worker_->loop(), query->transport, query->message,
-      worker_->options().upstream_resolvers, [this, id](const std::vector<uint8_t>& answer) {
+      worker_, query->pod, query->transport, query->message, [this, id](const std::vector<uint8_t>& answer) {
         if (!answer.empty()) return Finish(id, answer);
         worker_->counters().Add(Counter::kDnsForwardFailed);
         FinishWithServfail(id);
@@ -330,7 +331,10 @@ void DnsRelay::Finish(uint64_t id, std::span<const uint8_t> answer) {
     worker_->loop()->Discard(std::move(query.forward));
   }
   if (answer.empty()) return;
-  if (query.transport == msg::DnsTransport::kUdp) return ReplyUdp(query, answer);
+  if (query.transport == msg::DnsTransport::kUdp) {
+    const bool fits = answer.size() <= UdpLimitOf(query.message);
+    return fits ? ReplyUdp(query, answer) : ReplyUdp(query, Truncate(answer));
+  }
   const auto client = tcp_clients_.find(query.tcp_client);
   if (client != tcp_clients_.end()) client->second->Reply(answer);
 }

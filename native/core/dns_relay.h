@@ -7,7 +7,8 @@
 //   3. DnsAnswer                                   none in 5 s: dns_timeouts, SERVFAIL
 //      with a message: that is the answer
 //      empty: to the upstream resolvers            none answers: dns_forward_failed, SERVFAIL
-//   4. the answer leaves from the address that was asked
+//   4. the answer leaves from the address that     larger than a datagram's client takes: without records, truncated,
+//      was asked                                   so that it asks over TCP
 #pragma once
 #include <cstdint>
 #include <functional>

@@ -17,6 +17,9 @@ class KernelPodSockets final : public PodSockets {
   Result<int> OpenDnsReplySocket(int netns_fd, const SocketAddress& server) override {
     return groundwire::OpenDnsReplySocket(netns_fd, server);
   }
+  Result<int> OpenDnsQuerySocket(int netns_fd, int family) override {
+    return groundwire::OpenDnsQuerySocket(netns_fd, family);
+  }
 };
 
 }  // namespace

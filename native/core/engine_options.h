@@ -8,6 +8,11 @@
 
 namespace groundwire {
 
+struct UpstreamResolver {
+  IpAddress address;
+  bool from_node = false;  // else from the namespace of the pod whose query it is
+};
+
 /// Mirrors EngineOptions of src/engine/port.ts, which carries the defaults' meaning; TypeScript validates, core trusts.
 struct EngineOptions {
   std::string pin_directory;
@@ -17,7 +22,7 @@ struct EngineOptions {
   std::string bpf_directory;
   std::string trust_domain;
   uint32_t worker_threads = 2;
-  std::vector<IpAddress> upstream_resolvers;
+  std::vector<UpstreamResolver> upstream_resolvers;
   uint32_t connect_timeout_ms = 10000;
   uint32_t tls_timeout_ms = 10000;
   uint32_t verdict_timeout_ms = 5000;

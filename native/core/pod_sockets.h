@@ -13,6 +13,7 @@ class PodSockets {
   virtual Result<int> OpenDeliverySocket(int netns_fd, const SocketAddress& client,
                                          const SocketAddress& application) = 0;
   virtual Result<int> OpenDnsReplySocket(int netns_fd, const SocketAddress& server) = 0;
+  virtual Result<int> OpenDnsQuerySocket(int netns_fd, int family) = 0;
 };
 
 }  // namespace groundwire

@@ -5,26 +5,38 @@
 #include <linux/rtnetlink.h>
 
 #include <cerrno>
+#include <string>
+#include <utility>
 
 #include "mesh_abi.h"
 
 namespace groundwire {
 namespace {
 
+uint8_t ActionOf(const Rule& rule) {
+  if (rule.table != 0) return FR_ACT_TO_TBL;
+  return rule.go_to != 0 ? FR_ACT_GOTO : FR_ACT_NOP;
+}
+
 NetlinkRequest RuleRequest(uint16_t type, uint16_t flags, const Rule& rule) {
   NetlinkRequest request(type, static_cast<uint16_t>(flags | NLM_F_ACK));
   fib_rule_hdr header = {};
   header.family = static_cast<uint8_t>(rule.family);
-  header.action = FR_ACT_TO_TBL;
+  header.action = ActionOf(rule);
   header.table = RT_TABLE_UNSPEC;
   request.AppendBody(&header, sizeof header);
   request.AppendU32(FRA_PRIORITY, rule.preference);
-  request.AppendU32(FRA_TABLE, rule.table);
+  if (rule.table != 0) request.AppendU32(FRA_TABLE, rule.table);
+  if (rule.go_to != 0) request.AppendU32(FRA_GOTO, rule.go_to);
   if (rule.mark != 0) {
     request.AppendU32(FRA_FWMARK, rule.mark);
     request.AppendU32(FRA_FWMASK, UINT32_MAX);
   }
   if (rule.protocol != 0) request.AppendU8(FRA_IP_PROTO, rule.protocol);
+  if (rule.source_ports.first != 0) {
+    const fib_rule_port_range range = {rule.source_ports.first, rule.source_ports.last};
+    request.AppendAttribute(FRA_SPORT_RANGE, &range, sizeof range);
+  }
   if (rule.port != 0) {
     const fib_rule_port_range range = {rule.port, rule.port};
     request.AppendAttribute(FRA_DPORT_RANGE, &range, sizeof range);
@@ -57,33 +69,36 @@ Status Ignoring(Status status, std::initializer_list<int> harmless) {
   return status;
 }
 
-std::string Describe(int family, uint32_t table) {
-  return std::string(family == AF_INET ? "IPv4" : "IPv6") + ", table " + std::to_string(table);
+Status Named(Status status, int family, const std::string& what) {
+  if (status.ok()) return status;
+  if (!status.detail.empty()) status.detail += ", ";
+  status.detail += std::string(family == AF_INET ? "IPv4, " : "IPv6, ") + what;
+  return status;
 }
 
-Status Named(Status status, int family, uint32_t table) {
-  if (!status.ok()) status.detail += (status.detail.empty() ? "" : ", ") + Describe(family, table);
-  return status;
+Status Named(Status status, const Rule& rule) {
+  return Named(std::move(status), rule.family, "rule " + std::to_string(rule.preference));
+}
+
+Status Named(Status status, const LoopRoute& route) {
+  return Named(std::move(status), route.family, "table " + std::to_string(route.table));
 }
 
 }  // namespace
 
 Status AddRule(NetlinkSocket& netlink, const Rule& rule) {
   auto request = RuleRequest(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, rule);
-  return Named(Ignoring(netlink.Request(request, "ip rule add"), {EEXIST}), rule.family,
-               rule.table);
+  return Named(Ignoring(netlink.Request(request, "ip rule add"), {EEXIST}), rule);
 }
 
 Status RemoveRule(NetlinkSocket& netlink, const Rule& rule) {
   auto request = RuleRequest(RTM_DELRULE, 0, rule);
-  return Named(Ignoring(netlink.Request(request, "ip rule del"), {ENOENT, EAFNOSUPPORT}),
-               rule.family, rule.table);
+  return Named(Ignoring(netlink.Request(request, "ip rule del"), {ENOENT, EAFNOSUPPORT}), rule);
 }
 
 Status AddLoopRoute(NetlinkSocket& netlink, const LoopRoute& route) {
   auto request = RouteRequest(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route);
-  return Named(netlink.Request(request, "ip route add local default dev lo"), route.family,
-               route.table);
+  return Named(netlink.Request(request, "ip route add local default dev lo"), route);
 }
 
 Status RemoveLoopRoute(NetlinkSocket& netlink, const LoopRoute& route) {
@@ -91,7 +106,7 @@ Status RemoveLoopRoute(NetlinkSocket& netlink, const LoopRoute& route) {
   // ESRCH: no such route. ENOENT: no such table.
   return Named(Ignoring(netlink.Request(request, "ip route del local default dev lo"),
                         {ESRCH, ENOENT, EAFNOSUPPORT}),
-               route.family, route.table);
+               route);
 }
 
 }  // namespace groundwire

@@ -10,14 +10,21 @@
 
 namespace groundwire {
 
-/// `ip rule add pref P [fwmark M] [ipproto I dport D] lookup T`.
+struct PortRange {
+  uint16_t first = 0;  // 0 = any port
+  uint16_t last = 0;
+};
+
+/// `ip rule add pref P [fwmark M] [ipproto I] [sport A-B] [dport D] (lookup T | goto G | nop)`.
 struct Rule {
   int family = 0;
   uint32_t preference = 0;
-  uint32_t table = 0;
+  uint32_t table = 0;    // 0 = none: go_to, or nothing but a place to go to
+  uint32_t go_to = 0;    // preference of a later rule
   uint32_t mark = 0;     // 0 = any
   uint8_t protocol = 0;  // 0 = any
-  uint16_t port = 0;     // destination; 0 = any
+  PortRange source_ports = {};
+  uint16_t port = 0;  // destination; 0 = any
 };
 
 /// `ip route add local default dev lo table T [src S]`.

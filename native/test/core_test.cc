@@ -352,4 +352,45 @@ TEST("dns: TCP frames in any cut, SERVFAIL with the question, answers by id") {
   CHECK(!IsAnswerTo(query, query));
 }
 
+TEST("dns: an answer has the question of its query, in whatever case, or neither question nor records") {
+  const std::vector<uint8_t> query = {0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3, 'w', 'e', 'b', 0, 0, 65, 0, 1};
+  std::vector<uint8_t> answer = query;
+  answer[2] = 0x81;
+  CHECK(IsAnswerTo(query, answer));
+  const auto with = [&](size_t at, uint8_t byte) {
+    std::vector<uint8_t> changed = answer;
+    changed[at] = byte;
+    return changed;
+  };
+  CHECK(IsAnswerTo(query, with(13, 'W')));
+  CHECK(!IsAnswerTo(query, with(13, 'x')));
+  // The type is a number, not a letter: 65 is HTTPS, 97 is nothing.
+  CHECK(!IsAnswerTo(query, with(18, 97)));
+  CHECK(!IsAnswerTo(query, with(2, 0xa9)));
+  CHECK(!IsAnswerTo(query, with(5, 2)));
+  // A compression loop is another name.
+  CHECK(!IsAnswerTo(query, with(12, 0xc0)));
+  for (size_t size = 0; size < answer.size(); ++size) CHECK(!IsAnswerTo(query, std::span(answer).first(size)));
+  std::vector<uint8_t> bare(answer.begin(), answer.begin() + 12);
+  bare[5] = 0;
+  CHECK(IsAnswerTo(query, bare));
+  bare[7] = 1;
+  CHECK(!IsAnswerTo(query, bare));
+}
+
+TEST("dns: what a datagram may hold is 512 bytes or what the client's OPT record says") {
+  std::vector<uint8_t> query = {0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 3, 'w', 'e', 'b', 0, 0, 1, 0, 1, 0, 0, 41, 4, 208};
+  CHECK_EQ(UdpLimitOf(query), 1232u);
+  query[24] = 0;
+  CHECK_EQ(UdpLimitOf(query), 512u);
+  for (size_t size = 0; size < query.size(); ++size) CHECK_EQ(UdpLimitOf(std::span(query).first(size)), 512u);
+  std::vector<uint8_t> truncated = Truncate(query);
+  CHECK_EQ(truncated.size(), 21u);
+  CHECK_EQ(truncated[2] & 2, 2);
+  CHECK_EQ(truncated[11], 0);
+  // With no question to keep, the header is enough.
+  CHECK_EQ(Truncate(std::span(query).first(15)).size(), 12u);
+  CHECK_EQ(Truncate(std::span(query).first(11)).size(), 0u);
+}
+
 RUN_TESTS()

@@ -10,6 +10,7 @@
 #include "check.h"
 #include "dns_message.h"
 #include "support/agent.h"
+#include "support/name_server.h"
 
 using namespace groundwire;
 
@@ -39,7 +40,7 @@ std::vector<uint8_t> AskUdp(TestAgent* agent, uint32_t pod, const std::vector<ui
   const socklen_t length = At("10.202.0.53", PortOf(agent->node.ListenersOf(pod).dns_udp)).ToSockaddr(AF_INET, &server);
   sendto(client.get(), query.data(), query.size(), 0, reinterpret_cast<const sockaddr*>(&server), length);
   if (!WaitReadable(client.get(), 8000)) return {};
-  std::vector<uint8_t> answer(512);
+  std::vector<uint8_t> answer(65535);
   sockaddr_storage from{};
   socklen_t from_length = sizeof from;
   const ssize_t size = recvfrom(client.get(), answer.data(), answer.size(), 0, reinterpret_cast<sockaddr*>(&from), &from_length);
@@ -48,6 +49,32 @@ std::vector<uint8_t> AskUdp(TestAgent* agent, uint32_t pod, const std::vector<ui
   answer.resize(static_cast<size_t>(size));
   return answer;
 }
+
+using Messages = std::vector<NameServer::Message>;
+
+/// An agent whose mesh answers nothing: pod 1's queries go to these resolvers.
+class ForwardingAgent {
+ public:
+  struct Resolver {
+    std::string address;
+    bool from_node;
+  };
+  explicit ForwardingAgent(const std::vector<Resolver>& resolvers)
+      : agent_([&](EngineOptions* options) {
+          for (const Resolver& one : resolvers) {
+            options->upstream_resolvers.push_back({*IpAddress::Parse(one.address), one.from_node});
+          }
+        }) {
+    agent_.AddPod(1, true);
+    agent_.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, {}}; });
+  }
+  TestAgent* get() { return &agent_; }
+  uint64_t Counter(const std::string& name) { return agent_.Counter(name); }
+  UniqueFd Connect() { return ConnectTo(At("10.202.0.53", PortOf(agent_.node.ListenersOf(1).dns_tcp))); }
+
+ private:
+  TestAgent agent_;
+};
 
 }  // namespace
 
@@ -123,27 +150,107 @@ TEST("dns: an empty answer is forwarded; with no resolver the client is told at 
   CHECK_EQ(agent.Counter("dns_forward_failed"), 1u);
 }
 
-TEST("dns: a forwarded query comes back with the resolver's answer") {
-  EnterPrivateNetwork();
-  const UniqueFd resolver(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_storage address;
-  const socklen_t length = At("10.202.53.53", 53).ToSockaddr(AF_INET, &address);
-  REQUIRE(bind(resolver.get(), reinterpret_cast<const sockaddr*>(&address), length) == 0);
-  std::thread serve([&resolver] {
-    std::vector<uint8_t> query(512);
-    sockaddr_storage from{};
-    socklen_t from_length = sizeof from;
-    const ssize_t size = recvfrom(resolver.get(), query.data(), query.size(), 0, reinterpret_cast<sockaddr*>(&from), &from_length);
-    query.resize(static_cast<size_t>(size));
-    const std::vector<uint8_t> answer = AnswerTo(query);
-    sendto(resolver.get(), answer.data(), answer.size(), 0, reinterpret_cast<const sockaddr*>(&from), from_length);
+TEST("dns: a query is forwarded from its pod, or from the node where the resolver is only there") {
+  const NameServer::Rule answer = [](const auto& query) { return Messages{AnswerTo(query)}; };
+  NameServer of_pods("10.202.53.53", answer);
+  NameServer of_node("10.202.53.54", answer);
+  for (NameServer* server : {&of_pods, &of_node}) {
+    const bool from_node = server == &of_node;
+    ForwardingAgent agent({{from_node ? "10.202.53.54" : "10.202.53.53", from_node}});
+    CHECK(AskUdp(agent.get(), 1, kQuery) == AnswerTo(kQuery));
+    CHECK_EQ(server->LastClient() == TestAgent::AddressOf(1), !from_node);
+    CHECK(AskTcp(agent.Connect(), kQuery) == AnswerTo(kQuery));
+    CHECK_EQ(server->LastClient() == TestAgent::AddressOf(1), !from_node);
+    CHECK_EQ(agent.Counter("dns_forwarded"), 2u);
+  }
+}
+
+TEST("dns: what answers another question is not taken, also where the right answer comes right behind it") {
+  std::vector<uint8_t> other_id = AnswerTo(kQuery);
+  other_id[0] ^= 1;
+  std::vector<uint8_t> other_name = AnswerTo(kQuery);
+  other_name[13] = 'x';
+  std::vector<uint8_t> other_type = AnswerTo(kQuery);
+  other_type[18] = 28;
+  const std::vector<uint8_t> bytes{1, 2, 3};
+  NameServer server("10.202.53.53", [&](const auto& query) {
+    return Messages{other_id, other_name, other_type, bytes, AnswerTo(query)};
   });
-  TestAgent agent([](EngineOptions* options) { options->upstream_resolvers = {*IpAddress::Parse("10.202.53.53")}; });
-  agent.AddPod(1, true);
-  agent.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, {}}; });
-  CHECK(AskUdp(&agent, 1, kQuery) == AnswerTo(kQuery));
-  serve.join();
-  CHECK_EQ(agent.Counter("dns_forwarded"), 1u);
+  ForwardingAgent agent({{"10.202.53.53", false}});
+  CHECK(AskUdp(agent.get(), 1, kQuery) == AnswerTo(kQuery));
+  CHECK_EQ(agent.Counter("dns_forward_mismatched"), 4u);
+  CHECK(AskTcp(agent.Connect(), kQuery) == AnswerTo(kQuery));
+  CHECK_EQ(agent.Counter("dns_forward_mismatched"), 8u);
+}
+
+TEST("dns: a resolver that floods with what is no answer is left for the next one") {
+  const std::vector<uint8_t> empty;
+  NameServer flooding("10.202.53.53", [&](const auto&) { return Messages(100, empty); });
+  NameServer good("10.202.53.54", [](const auto& query) { return Messages{AnswerTo(query)}; });
+  ForwardingAgent agent({{"10.202.53.53", false}, {"10.202.53.54", false}});
+  CHECK(AskUdp(agent.get(), 1, kQuery) == AnswerTo(kQuery));
+  CHECK(AskTcp(agent.Connect(), kQuery) == AnswerTo(kQuery));
+  CHECK_EQ(agent.Counter("dns_forward_mismatched"), 32u);
+}
+
+TEST("dns: a resolver that refuses is passed over; when all do, the first one's refusal is the answer") {
+  std::vector<uint8_t> servfail = AnswerTo(kQuery);
+  servfail[3] = 2;
+  std::vector<uint8_t> refused = AnswerTo(kQuery);
+  refused[3] = 5;
+  std::vector<uint8_t> no_such_name = AnswerTo(kQuery);
+  no_such_name[3] = 3;
+  NameServer failing("10.202.53.53", [&](const auto&) { return Messages{servfail}; });
+  NameServer refusing("10.202.53.54", [&](const auto&) { return Messages{refused}; });
+  NameServer good("10.202.53.55", [&](const auto&) { return Messages{no_such_name}; });
+  {
+    ForwardingAgent agent({{"10.202.53.53", false}, {"10.202.53.54", false}, {"10.202.53.55", false}});
+    CHECK(AskUdp(agent.get(), 1, kQuery) == no_such_name);
+  }
+  ForwardingAgent agent({{"10.202.53.54", false}, {"10.202.53.53", false}});
+  CHECK(AskUdp(agent.get(), 1, kQuery) == refused);
+  CHECK_EQ(agent.Counter("dns_forward_failed"), 0u);
+}
+
+TEST("dns: resolvers that never answer end in SERVFAIL, and that is no timeout of ours") {
+  NameServer silent("10.202.53.53", [](const auto&) { return Messages{}; });
+  NameServer silent_too("10.202.53.54", [](const auto&) { return Messages{}; });
+  ForwardingAgent agent({{"10.202.53.53", false}, {"10.202.53.54", false}});
+  CHECK(AskUdp(agent.get(), 1, kQuery) == *MakeServfail(kQuery));
+  CHECK_EQ(agent.Counter("dns_forward_failed"), 1u);
+  CHECK_EQ(agent.Counter("dns_timeouts"), 0u);
+}
+
+TEST("dns: an answer that a client's datagram does not hold comes truncated, and whole over TCP") {
+  std::vector<uint8_t> large = AnswerTo(kQuery);
+  large[7] = 1;
+  large.resize(1400);
+  NameServer server("10.202.53.53", [&](const auto&) { return Messages{large}; });
+  ForwardingAgent agent({{"10.202.53.53", false}});
+  std::vector<uint8_t> truncated = kQuery;
+  truncated[2] = 0x83;
+  CHECK(AskUdp(agent.get(), 1, kQuery) == truncated);
+  CHECK(AskTcp(agent.Connect(), kQuery) == large);
+  std::vector<uint8_t> with_edns = kQuery;
+  with_edns[11] = 1;
+  for (const uint8_t byte : std::initializer_list<uint8_t>{0, 0, 41, 1400 >> 8, 1400 & 0xff, 0, 0, 0, 0, 0, 0}) with_edns.push_back(byte);
+  CHECK(AskUdp(agent.get(), 1, with_edns) == large);
+}
+
+TEST("dns: queries of one id at once are told apart") {
+  NameServer server("10.202.53.53", [](const auto& query) { return Messages{AnswerTo(query)}; });
+  ForwardingAgent agent({{"10.202.53.53", false}});
+  const UniqueFd first = agent.Connect();
+  const UniqueFd second = agent.Connect();
+  std::vector<uint8_t> other = kQuery;
+  other[13] = 'n';
+  const auto frame = [](const std::vector<uint8_t>& query) {
+    const std::vector<uint8_t> bytes = WithLength(query);
+    return std::string(bytes.begin(), bytes.end());
+  };
+  REQUIRE(SendAll(first, frame(kQuery)) && SendAll(second, frame(other)));
+  CHECK(ReceiveUpTo(first, AnswerTo(kQuery).size() + 2) == frame(AnswerTo(kQuery)));
+  CHECK(ReceiveUpTo(second, AnswerTo(other).size() + 2) == frame(AnswerTo(other)));
 }
 
 TEST("dns: what is no query is dropped and counted") {

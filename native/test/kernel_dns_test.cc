@@ -144,6 +144,56 @@ TEST("dns: a resolver on loopback and other UDP are left alone") {
   CHECK(world.Grown("steer_udp_passed") > 0u);
 }
 
+/// The agent asks a resolver as the pod; what came back.
+std::string AskAsPod(int netns_fd, const std::string& resolver) {
+  const SocketAddress to = *SocketAddress::Parse(resolver);
+  const auto opened = OpenDnsQuerySocket(netns_fd, to.family());
+  if (!opened.ok()) return opened.status().ToString();
+  const UniqueFd fd(opened.value());
+  sockaddr_storage storage = {};
+  const socklen_t length = to.ToSockaddr(to.family(), &storage);
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0 ||
+      send(fd.get(), "who", 3, 0) != 3) {
+    return ErrnoName(errno);
+  }
+  pollfd ready = {fd.get(), POLLIN, 0};
+  if (poll(&ready, 1, 5000) <= 0) return "silence";
+  char text[512];
+  const ssize_t size = recv(fd.get(), text, sizeof text, 0);
+  return size < 0 ? ErrnoName(errno) : std::string(text, static_cast<size_t>(size));
+}
+
+TEST("dns: the agent's own query leaves the pod, and its answer comes in, however strict rp_filter is") {
+  Captured world;
+  REQUIRE(world.ok());
+  for (const std::string resolver : {"10.201.9.9:53", "[fd77:a::99]:53"}) {
+    for (const std::string rp_filter : {"0", "1", "2"}) {
+      Shell("a", "sysctl -qw net.ipv4.conf.eth0.rp_filter=" + rp_filter);
+      Running server = StartServer(Router(), "53", [=] { return AnswerOne(resolver); });
+      CHECK_EQ(AskAsPod(world.a->netns_fd(), resolver), "real");
+      CHECK_EQ(server.Wait(), "");
+    }
+  }
+  Shell("a", "sysctl -qw net.ipv4.conf.eth0.rp_filter=0");
+  CHECK_EQ(world.Grown("steer_dns_udp"), 0u);
+}
+
+TEST("dns: an application that takes any free port is captured, also where all ports are free") {
+  Captured world;
+  REQUIRE(world.ok());
+  const std::string before = Shell("a", "sysctl -n net.ipv4.ip_local_port_range");
+  // Only the agent's ports and one more: whoever asks for any port gets that one.
+  Shell("a", "sysctl -qw net.ipv4.ip_local_port_range='61000 65000'");
+  Running client = Start(PodA(), [] { return Ask("10.96.0.10:53", true); });
+  const auto query = Receive(world.a->listeners().dns_udp);
+  Shell("a", "sysctl -qw net.ipv4.ip_local_port_range='" + before.substr(0, before.find('\n')) + "'");
+  CHECK(query.has_value());
+  if (!query) return;
+  CHECK_EQ(query->client.port, 65000);
+  Answer(world.a->netns_fd(), *query, "me");
+  CHECK_EQ(client.Wait(), "10.96.0.10:53 says me");
+}
+
 TEST("dns: a pod that keeps its own DNS asks its server") {
   Captured world(false);
   REQUIRE(world.ok());

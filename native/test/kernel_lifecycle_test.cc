@@ -26,7 +26,9 @@ std::string Footprint() {
       text += Shell(pod, std::string("ip ") + family + " route show table all");
     }
     text += Shell(
-        pod, "sysctl net.ipv4.tcp_fwmark_accept net.ipv4.fwmark_reflect net.ipv6.fwmark_reflect");
+        pod,
+        "sysctl net.ipv4.tcp_fwmark_accept net.ipv4.fwmark_reflect net.ipv6.fwmark_reflect "
+        "net.ipv4.ip_local_reserved_ports");
     text += Shell(pod, "ss -aHtun");
   }
   const std::string root = PinDirectory().substr(0, PinDirectory().rfind("/node"));
@@ -85,6 +87,20 @@ TEST("lifecycle: a sysctl that was on before stays on") {
   { Captured world; }
   CHECK_EQ(Shell("a", "sysctl -n net.ipv4.tcp_fwmark_accept"), "1\n");
   Shell("a", "sysctl -qw net.ipv4.tcp_fwmark_accept=0");
+}
+
+TEST("lifecycle: ports that somebody reserved before stay reserved") {
+  const std::string read = "sysctl -n net.ipv4.ip_local_reserved_ports";
+  Shell("a", "sysctl -qw net.ipv4.ip_local_reserved_ports=8080,60990-60999,65000-65535");
+  {
+    Captured world;
+    CHECK_EQ(Shell("a", read), "8080,60990-65535\n");
+  }
+  CHECK_EQ(Shell("a", read), "8080,60990-60999,65000-65535\n");
+  Shell("a", "sysctl -qw net.ipv4.ip_local_reserved_ports=60000-65535");
+  { Captured world; }
+  CHECK_EQ(Shell("a", read), "60000-65535\n");
+  Shell("a", "sysctl -qw net.ipv4.ip_local_reserved_ports=");
 }
 
 TEST("lifecycle: fails closed after kill -9 of the agent, and the next one takes over") {

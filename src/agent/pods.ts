@@ -5,6 +5,7 @@ import type { ControlPlane } from '../discovery/control-plane.ts';
 import { PodRegistryClient } from '../discovery/pod-registry-client.ts';
 import type { RegistryWelcome, ReportedPod } from '../discovery/pod-report.ts';
 import type { MeshStore } from '../mesh/store.ts';
+import { isLoopback } from '../model/address.ts';
 import type { Clock } from '../model/clock.ts';
 import { AddressPool } from '../pods/address-pool.ts';
 import { CaptureSteps } from '../pods/capture-steps.ts';
@@ -107,7 +108,7 @@ function openSteps(config: PodsConfig, parts: PodsParts, registry: PodRegistryCl
 }
 
 function sandboxHost({ node, pods, mesh }: PodsConfig, { home, resolvers }: Place): SandboxHost {
-  const known = pods.clusterDns.length > 0 ? pods.clusterDns : resolvers;
+  const known = pods.clusterDns.length > 0 ? pods.clusterDns : resolvers.filter((address) => !isLoopback(address));
   return {
     node: node.name,
     podsCgroup: home.podsCgroup,

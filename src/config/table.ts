@@ -102,6 +102,12 @@ export const TABLE = {
       '',
       'upstream DNS servers (default: those of /etc/resolv.conf)',
     ),
+    resolveFrom: setting(
+      'resolve-from',
+      oneOf('pod', 'node'),
+      'pod',
+      "whose network namespace they are asked from; one on a loopback address is asked from the node's",
+    ),
     connectTimeoutMs: setting(
       'connect-timeout',
       duration('100ms', '5m'),
@@ -153,7 +159,7 @@ export const TABLE = {
       'cluster-dns',
       listOf(parseIp, 'ADDRESS'),
       '',
-      "DNS servers written into the pods' resolv.conf (default: --resolvers)",
+      "DNS servers written into the pods' resolv.conf (default: --resolvers but those on a loopback address)",
     ),
     ownsClusterDomain: setting(
       'dns-authority',

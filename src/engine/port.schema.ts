@@ -100,7 +100,7 @@ export const ANSWERS = {
     flowLabel: 'u32',
     baggage: 'string',
   },
-  /** Empty message: forward to the upstream resolvers of the node. */
+  /** Empty message: forward to the upstream resolvers. */
   DnsAnswer: { query: 'u64', message: 'bytes' },
 } as const;
 

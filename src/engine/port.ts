@@ -2,6 +2,13 @@
 
 import type { Answer, Command, Connection, Counter, EngineEvent, Flow, Tunnel } from './messages.gen.ts';
 
+/** A DNS server for queries that the mesh does not answer. */
+export interface UpstreamResolver {
+  readonly address: string;
+  /** Asked from the node's network namespace, else from the namespace of the pod whose query it is. */
+  readonly fromNode: boolean;
+}
+
 /** Where the engine keeps its kernel state and how it runs. Every path is absolute; every bound has a default in config. */
 export interface EngineOptions {
   /** Directory in bpffs, created with mode 0700; pins outlive the process. */
@@ -16,7 +23,7 @@ export interface EngineOptions {
   readonly bpfDirectory: string;
   readonly trustDomain: string;
   readonly workerThreads: number;
-  readonly upstreamResolvers: readonly string[];
+  readonly upstreamResolvers: readonly UpstreamResolver[];
   readonly connectTimeoutMs: number;
   readonly tlsTimeoutMs: number;
   readonly verdictTimeoutMs: number;

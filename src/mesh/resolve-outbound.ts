@@ -7,7 +7,7 @@
 //   4. a Service without gives its endpoints, each with its own hop;
 //   5. the hop: handoff for a captured pod of this node, HBONE where the workload speaks it, plain TCP otherwise.
 
-import { formatSocketAddress } from '../model/address.ts';
+import { formatSocketAddress, isLoopback } from '../model/address.ts';
 import type { ErrorCode } from '../model/errors.ts';
 import type { SpiffeId } from '../model/identity.ts';
 import { parseSpiffeId } from '../model/identity.ts';
@@ -245,8 +245,4 @@ function namedIdentities(service: Service): SpiffeId[] {
 
 function isAgentPort(workload: Workload): boolean {
   return workload.tunnelProtocol === 'HBONE' && !workload.nativeTunnel;
-}
-
-function isLoopback(address: string): boolean {
-  return address.startsWith('127.') || address === '::1';
 }

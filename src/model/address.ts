@@ -16,6 +16,11 @@ export function parseAddress(text: string): string | undefined {
   return formatAddress(ipv6Bytes(text));
 }
 
+/** Of a canonical address. */
+export function isLoopback(address: string): boolean {
+  return address.startsWith('127.') || address === '::1';
+}
+
 /**
  * Parses `address` or `address/length` into a range of addresses with the host bits cleared.
  *

@@ -9,6 +9,7 @@ import { SettingError } from '../config/setting-error.ts';
 import type { Config } from '../config/table.ts';
 import type { EngineOptions } from '../engine/port.ts';
 import type { NodePlaces } from './node-home.ts';
+import { upstreamResolvers } from './resolvers.ts';
 
 /** Where the build puts the compiled eBPF objects. */
 export const BPF_DIRECTORY = fileURLToPath(new URL('../../build/bpf', import.meta.url));
@@ -34,7 +35,7 @@ const WORKERS_MAX = 8;
 export function engineOptions(
   { kernel, engine, mesh }: Config<'kernel' | 'engine' | 'mesh'>,
   places: NodePlaces,
-  upstreamResolvers: readonly string[],
+  resolvers: readonly string[],
 ): EngineOptions {
   return {
     pinDirectory: places.pinDirectory,
@@ -44,7 +45,7 @@ export function engineOptions(
     bpfDirectory: findBpfDirectory(kernel),
     trustDomain: mesh.trustDomain,
     workerThreads: engine.workerThreads === 0 ? Math.min(availableParallelism(), WORKERS_MAX) : engine.workerThreads,
-    upstreamResolvers,
+    upstreamResolvers: upstreamResolvers(resolvers, engine.resolveFrom),
     connectTimeoutMs: engine.connectTimeoutMs,
     tlsTimeoutMs: engine.tlsTimeoutMs,
     verdictTimeoutMs: engine.verdictTimeoutMs,

@@ -95,6 +95,17 @@ describe('names and Services', { skip: WITHOUT_ROOT }, () => {
     assert.equal(await resolve('upstream.example'), '192.0.2.53');
   });
 
+  for (const [transport, options] of [
+    ['UDP', ''],
+    ['TCP', 'RES_OPTIONS=use-vc '],
+  ]) {
+    it(`asks the resolver as the pod, over ${transport}`, async () => {
+      const [address] = await client.addresses();
+      const answer = await client.exec(`${options}getent ahostsv4 whoami.example`);
+      assert.equal(answer.stdout.split(/\s/)[0], address);
+    });
+  }
+
   it('passes on that a name does not exist', async () => {
     assert.equal((await client.exec('getent ahostsv4 missing.example')).code, 2);
   });

@@ -46,7 +46,7 @@ export class EngineFixture implements Disposable {
       bpfDirectory: join(import.meta.dirname, '../../build/bpf'),
       trustDomain: 'cluster.local',
       workerThreads: 2,
-      upstreamResolvers: ['127.0.0.1'],
+      upstreamResolvers: [{ address: '127.0.0.1', fromNode: true }],
       connectTimeoutMs: 1000,
       tlsTimeoutMs: 1000,
       verdictTimeoutMs: 1000,

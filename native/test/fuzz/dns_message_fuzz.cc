@@ -7,6 +7,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   groundwire::DnsFrames frames;
   frames.Append({data, size});
   while (const auto message = frames.Next()) {
+    if (groundwire::UdpLimitOf(*message) < 512) std::abort();
+    if (groundwire::Truncate(*message).size() > message->size()) std::abort();
     const auto servfail = groundwire::MakeServfail(*message);
     if (servfail && !groundwire::IsAnswerTo(*message, *servfail)) std::abort();
   }

@@ -130,6 +130,9 @@ class LoopbackSockets final : public PodSockets {
   Result<int> OpenDnsReplySocket(int, const SocketAddress& server) override {
     return BoundSocket(server.ip.ToString(), server.port, SOCK_DGRAM | SOCK_NONBLOCK);
   }
+  Result<int> OpenDnsQuerySocket(int netns_fd, int) override {
+    return BoundSocket("10.202." + std::to_string(netns_fd) + ".1", 0, SOCK_DGRAM | SOCK_NONBLOCK);
+  }
 
  private:
   static Result<int> From(const SocketAddress& address) {
