@@ -54,6 +54,10 @@ std::optional<std::vector<uint8_t>> DnsFrames::Next() {
   return message;
 }
 
+bool IsQuery(std::span<const uint8_t> message) {
+  return message.size() >= kDnsHeaderBytes && (message[2] & kResponseBit) == 0;
+}
+
 std::vector<uint8_t> WithLength(std::span<const uint8_t> message) {
   std::vector<uint8_t> frame;
   frame.reserve(message.size() + 2);
@@ -64,7 +68,7 @@ std::vector<uint8_t> WithLength(std::span<const uint8_t> message) {
 }
 
 std::optional<std::vector<uint8_t>> MakeServfail(std::span<const uint8_t> query) {
-  if (query.size() < kDnsHeaderBytes || (query[2] & kResponseBit) != 0) return std::nullopt;
+  if (!IsQuery(query)) return std::nullopt;
   const size_t end = EndOfQuestion(query);
   if (end == 0 || U16At(query, kQuestions) != 1) return std::nullopt;
   std::vector<uint8_t> answer(query.begin(), query.begin() + static_cast<std::ptrdiff_t>(end));

@@ -23,6 +23,8 @@ class DnsFrames {
   std::vector<uint8_t> buffer_;
 };
 
+/// Whether it is long enough for a message of DNS, and not an answer.
+bool IsQuery(std::span<const uint8_t> message);
 std::vector<uint8_t> WithLength(std::span<const uint8_t> message);
 /// SERVFAIL for that query, with its question; nullopt when the query is not one, or has not one question.
 std::optional<std::vector<uint8_t>> MakeServfail(std::span<const uint8_t> query);

@@ -121,13 +121,19 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
     if ((events & EPOLLERR) != 0 || socket_.SendKept(&sent) == AppSocket::Result::kReset) return End();
     if (!waiting_) Receive();
   }
+    EndIfDone();
   /// The turn that it waited for has come, or room for another query.
   void Resume() {
     waiting_ = false;
     if (socket_.open()) Receive();
   }
+    EndIfDone();
   void Reply(std::span<const uint8_t> message) {
+  /// The end of one of its queries; `message` is empty when there is nothing to say.
     const std::vector<uint8_t> frame = WithLength(message);
+    --pending_;
+    if (!socket_.open()) return;
+    if (message.empty()) return EndIfDone();
     size_t sent = 0;
     // A client that does not read its answers is not worth keeping.
     if (socket_.Send(frame.data(), frame.size(), &sent) == AppSocket::Result::kReset || socket_.kept() > kKeptMax) {
@@ -135,6 +141,7 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
     }
     RestartIdle();
   }
+    EndIfDone();
   void Stop() { socket_.CloseWithReset(); }
   const Pod& pod() const { return *pod_; }
 
@@ -158,12 +165,8 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
     std::array<uint8_t, kDatagramMax> bytes;
     size_t size = bytes.size();
     const AppSocket::Result result = socket_.Receive(bytes.data(), &size);
-    if (result == AppSocket::Result::kBlocked) return false;
-    if (result != AppSocket::Result::kOk) {
-      End();
-      return false;
-    }
-    RestartIdle();
+    if (result == AppSocket::Result::kReset) End();
+    if (result != AppSocket::Result::kOk) return false;
     frames_.Append({bytes.data(), size});
     return true;
   }
@@ -175,7 +178,13 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
     query.server = server_;
     query.message = std::move(message);
     query.tcp_client = id_;
-    relay_->Ask(std::move(query));
+    // A whole message, not each byte of one, keeps the connection.
+    RestartIdle();
+    if (relay_->Ask(std::move(query))) ++pending_;
+  }
+  /// A client that has said all is owed the answers; then the connection ends.
+  void EndIfDone() {
+    if (socket_.open() && socket_.drained() && !waiting_ && pending_ == 0 && socket_.kept() == 0) End();
   }
   void Wait() {
     waiting_ = true;
@@ -200,6 +209,7 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
   DnsFrames frames_;
   bool waiting_ = false;  // it is in the relay's list
   EventLoop::TimerId idle_{};
+  uint32_t pending_ = 0;  // queries under way
 };
 
 DnsRelay::DnsRelay(Worker* worker) : worker_(worker) {}
@@ -274,10 +284,16 @@ void DnsRelay::ResumeWaiting() {
   });
 }
 
-void DnsRelay::Ask(Query query) {
-  if (query.message.size() < kDnsHeaderBytes) return worker_->counters().Add(Counter::kDnsMalformed);
+bool DnsRelay::Ask(Query query) {
+  if (!IsQuery(query.message)) {
+    worker_->counters().Add(Counter::kDnsMalformed);
+    return false;
+  }
   worker_->counters().Add(Counter::kDnsQueries);
-  if (!HasRoom(query.pod->id)) return worker_->counters().Add(Counter::kDnsQueueFull);
+  if (!HasRoom(query.pod->id)) {
+    worker_->counters().Add(Counter::kDnsQueueFull);
+    return false;
+  }
   ++queries_of_pod_[query.pod->id];
   const uint64_t id = worker_->NextConnectionId();
   msg::DnsQuery event{id,           query.pod->id, query.transport, query.source,
@@ -289,6 +305,7 @@ void DnsRelay::Ask(Query query) {
   queries_.emplace(id, std::move(query));
   worker_->events().Push(std::move(event));
 }
+  return true;
 
 void DnsRelay::TakeAnswer(const msg::DnsAnswer& answer) {
   const auto found = queries_.find(answer.query);
@@ -330,7 +347,6 @@ void DnsRelay::Finish(uint64_t id, std::span<const uint8_t> answer) {
     query.forward->Stop();
     worker_->loop()->Discard(std::move(query.forward));
   }
-  if (answer.empty()) return;
   if (query.transport == msg::DnsTransport::kUdp) {
     const bool fits = answer.size() <= UdpLimitOf(query.message);
     return fits ? ReplyUdp(query, answer) : ReplyUdp(query, Truncate(answer));
@@ -347,6 +363,7 @@ void DnsRelay::ReplyUdp(const Query& query, std::span<const uint8_t> answer) {
   const socklen_t length = query.source.ToSockaddr(query.server.family(), &storage);
   const ssize_t sent = sendto(fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL,
                               reinterpret_cast<const sockaddr*>(&storage), length);
+    if (answer.empty()) return;
   if (sent < 0) worker_->counters().Add(Counter::kDnsReplyFailed);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a DNS query of a captured pod.
 //
-//   1. datagram, or message on a TCP connection    too short: dns_malformed, dropped; too many TCP connections: dns_tcp_limit, reset
+//   1. datagram, or message on a TCP connection    no query: dns_malformed, dropped; too many TCP connections: dns_tcp_limit, reset
 //   2. DnsQuery to TypeScript                      bound of the pod reached: TCP waits unread; datagrams are dropped,
 //                                                  dns_queue_full (the client retries)
 //   3. DnsAnswer                                   none in 5 s: dns_timeouts, SERVFAIL
@@ -55,7 +55,8 @@ class DnsRelay {
     std::unique_ptr<DnsForward> forward;
   };
 
-  void Ask(Query query);
+  /// Whether it was taken; if not, it is counted and nobody answers.
+  bool Ask(Query query);
   /// Whether the pod may have one more query under way.
   bool HasRoom(uint32_t pod) const;
   /// At the end of the turn, the TCP clients that wait go on.

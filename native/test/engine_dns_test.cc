@@ -260,7 +260,44 @@ TEST("dns: what is no query is dropped and counted") {
   sockaddr_storage server;
   const socklen_t length = At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_udp)).ToSockaddr(AF_INET, &server);
   sendto(client.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&server), length);
-  CHECK(TestAgent::Eventually([&] { return agent.Counter("dns_malformed") == 1; }));
+  // Nobody asked for an answer.
+  const std::vector<uint8_t> answer = AnswerTo(kQuery);
+  sendto(client.get(), answer.data(), answer.size(), 0, reinterpret_cast<const sockaddr*>(&server), length);
+  CHECK(TestAgent::Eventually([&] { return agent.Counter("dns_malformed") == 2; }));
+  CHECK_EQ(agent.Counter("dns_queries"), 0u);
 }
 
 RUN_TESTS()
+TEST("dns: TCP messages of no bytes, of 65,535 bytes, and byte by byte") {
+  TestAgent agent;
+  agent.AddPod(1, true);
+  agent.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, AnswerTo(kQuery)}; });
+  const UniqueFd client = ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp)));
+  const auto frame = [](const std::vector<uint8_t>& message) {
+    const std::vector<uint8_t> bytes = WithLength(message);
+    return std::string(bytes.begin(), bytes.end());
+  };
+  std::vector<uint8_t> largest = kQuery;
+  largest.resize(65535);
+  REQUIRE(SendAll(client, frame({}) + frame({}) + frame(largest) + frame({})));
+  for (const char byte : frame(kQuery)) REQUIRE(SendAll(client, std::string(1, byte)));
+  const std::string answer = frame(AnswerTo(kQuery));
+  CHECK_EQ(ReceiveUpTo(client, 2 * answer.size()), answer + answer);
+  CHECK_EQ(agent.Counter("dns_malformed"), 3u);
+  CHECK_EQ(agent.Counter("dns_queries"), 2u);
+}
+
+TEST("dns: a TCP client that has said all gets every answer, then the end") {
+  TestAgent agent;
+  agent.AddPod(1, true);
+  agent.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, AnswerTo(q.message)}; });
+  const UniqueFd client = ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp)));
+  const std::vector<uint8_t> frame = WithLength(kQuery);
+  std::string frames;
+  for (int i = 0; i < 100; ++i) frames.append(frame.begin(), frame.end());
+  REQUIRE(SendAll(client, frames));
+  shutdown(client.get(), SHUT_WR);
+  CHECK_EQ(ReceiveUpTo(client, 1 << 20).size(), 100 * (AnswerTo(kQuery).size() + 2));
+}
+
+
