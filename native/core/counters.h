@@ -65,7 +65,8 @@ namespace groundwire {
   X(kUncapturedListFailed, "uncaptured_list_failed")                                              \
   X(kUncapturedCloseFailed, "uncaptured_close_failed")                                            \
   X(kResetsCutShort, "resets_cut_short")                                                          \
-  X(kDnsForwardMismatched, "dns_forward_mismatched")
+  X(kDnsForwardMismatched, "dns_forward_mismatched")                                              \
+  X(kDnsRowsFull, "dns_rows_full")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

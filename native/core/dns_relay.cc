@@ -17,6 +17,7 @@ namespace groundwire {
 namespace {
 
 constexpr uint32_t kQueriesPerPodMax = 512;
+constexpr size_t kUpstreamRowsMax = 10000;
 constexpr size_t kTcpClientsMax = 1024;
 constexpr uint32_t kTcpClientsPerPodMax = 64;
 constexpr uint64_t kQueryTimeoutMs = 5000;
@@ -120,28 +121,28 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
     size_t sent = 0;
     if ((events & EPOLLERR) != 0 || socket_.SendKept(&sent) == AppSocket::Result::kReset) return End();
     if (!waiting_) Receive();
-  }
     EndIfDone();
+  }
   /// The turn that it waited for has come, or room for another query.
   void Resume() {
     waiting_ = false;
     if (socket_.open()) Receive();
-  }
     EndIfDone();
-  void Reply(std::span<const uint8_t> message) {
+  }
   /// The end of one of its queries; `message` is empty when there is nothing to say.
-    const std::vector<uint8_t> frame = WithLength(message);
+  void Reply(std::span<const uint8_t> message) {
     --pending_;
     if (!socket_.open()) return;
     if (message.empty()) return EndIfDone();
+    const std::vector<uint8_t> frame = WithLength(message);
     size_t sent = 0;
     // A client that does not read its answers is not worth keeping.
     if (socket_.Send(frame.data(), frame.size(), &sent) == AppSocket::Result::kReset || socket_.kept() > kKeptMax) {
       return End();
     }
     RestartIdle();
-  }
     EndIfDone();
+  }
   void Stop() { socket_.CloseWithReset(); }
   const Pod& pod() const { return *pod_; }
 
@@ -208,11 +209,11 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
   AppSocket socket_;
   DnsFrames frames_;
   bool waiting_ = false;  // it is in the relay's list
-  EventLoop::TimerId idle_{};
   uint32_t pending_ = 0;  // queries under way
+  EventLoop::TimerId idle_{};
 };
 
-DnsRelay::DnsRelay(Worker* worker) : worker_(worker) {}
+DnsRelay::DnsRelay(Worker* worker) : worker_(worker), upstreams_(kUpstreamRowsMax) {}
 
 DnsRelay::~DnsRelay() = default;
 
@@ -304,13 +305,16 @@ bool DnsRelay::Ask(Query query) {
   });
   queries_.emplace(id, std::move(query));
   worker_->events().Push(std::move(event));
-}
   return true;
+}
 
 void DnsRelay::TakeAnswer(const msg::DnsAnswer& answer) {
   const auto found = queries_.find(answer.query);
   if (found == queries_.end() || found->second.forward) return;
-  if (answer.message.empty()) return Forward(answer.query, &found->second);
+  if (answer.message.empty()) {
+    found->second.label = answer.label;
+    return Forward(answer.query, &found->second);
+  }
   worker_->counters().Add(Counter::kDnsAnswered);
   Finish(answer.query, answer.message);
 }
@@ -319,13 +323,24 @@ void DnsRelay::Forward(uint64_t id, Query* query) {
   worker_->counters().Add(Counter::kDnsForwarded);
   // From here on the resolvers have their time.
   worker_->loop()->Cancel(&query->deadline);
+  query->forwarded_us = worker_->loop()->now_us();
   query->forward = std::make_unique<DnsForward>(
-      worker_, query->pod, query->transport, query->message, [this, id](const std::vector<uint8_t>& answer) {
-        if (!answer.empty()) return Finish(id, answer);
-        worker_->counters().Add(Counter::kDnsForwardFailed);
-        FinishWithServfail(id);
-      });
+      worker_, query->pod, query->transport, query->message,
+      [this, id](const std::vector<uint8_t>& answer) { FinishForward(id, answer); });
   query->forward->Start();
+}
+
+void DnsRelay::FinishForward(uint64_t id, std::span<const uint8_t> answer) {
+  const auto found = queries_.find(id);
+  if (found == queries_.end()) return;
+  const Query& query = found->second;
+  const bool has_row = answer.empty()
+                           ? upstreams_.CountFailure(query.label)
+                           : upstreams_.CountAnswer(query.label, worker_->loop()->now_us() - query.forwarded_us);
+  if (!has_row) worker_->counters().Add(Counter::kDnsRowsFull);
+  if (!answer.empty()) return Finish(id, answer);
+  worker_->counters().Add(Counter::kDnsForwardFailed);
+  FinishWithServfail(id);
 }
 
 void DnsRelay::FinishWithServfail(uint64_t id) {
@@ -348,6 +363,7 @@ void DnsRelay::Finish(uint64_t id, std::span<const uint8_t> answer) {
     worker_->loop()->Discard(std::move(query.forward));
   }
   if (query.transport == msg::DnsTransport::kUdp) {
+    if (answer.empty()) return;
     const bool fits = answer.size() <= UdpLimitOf(query.message);
     return fits ? ReplyUdp(query, answer) : ReplyUdp(query, Truncate(answer));
   }
@@ -363,7 +379,6 @@ void DnsRelay::ReplyUdp(const Query& query, std::span<const uint8_t> answer) {
   const socklen_t length = query.source.ToSockaddr(query.server.family(), &storage);
   const ssize_t sent = sendto(fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL,
                               reinterpret_cast<const sockaddr*>(&storage), length);
-    if (answer.empty()) return;
   if (sent < 0) worker_->counters().Add(Counter::kDnsReplyFailed);
 }
 

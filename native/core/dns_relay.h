@@ -19,6 +19,7 @@
 
 #include "dns_forward.h"
 #include "dns_message.h"
+#include "dns_upstream_table.h"
 #include "event_loop.h"
 #include "messages.gen.h"
 #include "pod.h"
@@ -39,6 +40,7 @@ class DnsRelay {
   void RemovePod(uint32_t pod);
   void AcceptTcp(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source);
   void TakeAnswer(const msg::DnsAnswer& answer);
+  const DnsUpstreamTable& upstreams() const { return upstreams_; }
   void CloseAll();
 
  private:
@@ -53,6 +55,8 @@ class DnsRelay {
     uint64_t tcp_client = 0;
     EventLoop::TimerId deadline{};
     std::unique_ptr<DnsForward> forward;
+    uint32_t label = 0;
+    uint64_t forwarded_us = 0;
   };
 
   /// Whether it was taken; if not, it is counted and nobody answers.
@@ -62,6 +66,7 @@ class DnsRelay {
   /// At the end of the turn, the TCP clients that wait go on.
   void ResumeWaiting();
   void Forward(uint64_t id, Query* query);
+  void FinishForward(uint64_t id, std::span<const uint8_t> answer);
   /// Takes the query off the books and, unless `answer` is empty, sends it.
   void Finish(uint64_t id, std::span<const uint8_t> answer);
   void FinishWithServfail(uint64_t id);
@@ -70,6 +75,7 @@ class DnsRelay {
 
   Worker* const worker_;
   uint64_t sequence_ = 0;
+  DnsUpstreamTable upstreams_;
   std::unordered_map<uint64_t, Query> queries_;
   std::unordered_map<uint32_t, uint32_t> queries_of_pod_;
   std::unordered_map<uint32_t, std::unique_ptr<UdpListener>> listeners_;

@@ -203,14 +203,18 @@ size_t Engine::DrainEvents(std::vector<uint8_t>* packed, size_t max, uint64_t* d
 void Engine::ReadSnapshot(uint8_t parts, std::vector<uint8_t>* packed) {
   msg::BatchWriter batch(packed);
   if (impl_->closed.load()) return;
-  FlowTable flows(SIZE_MAX);
-  constexpr uint8_t kWorkerParts = msg::kPartConnections | msg::kPartTunnels | msg::kPartFlows;
+  SnapshotSums sums;
+  constexpr uint8_t kWorkerParts =
+      msg::kPartConnections | msg::kPartTunnels | msg::kPartFlows | msg::kPartDnsUpstreams;
   if ((parts & kWorkerParts) != 0) {
-    OnEachWorker(impl_->workers, [&](Worker* worker) { worker->AppendSnapshot(parts, &batch, &flows); });
+    OnEachWorker(impl_->workers, [&](Worker* worker) { worker->AppendSnapshot(parts, &batch, &sums); });
   }
-  for (const auto& [key, row] : flows.rows()) {
+  for (const auto& [key, row] : sums.flows.rows()) {
     batch.Add(msg::Flow{key.direction, key.flow_label, key.peer_label, static_cast<uint16_t>(key.code), row.opened,
                         row.closed, row.failed, row.bytes_sent, row.bytes_received});
+  }
+  for (const auto& [label, row] : sums.dns_upstreams.rows()) {
+    batch.Add(msg::DnsUpstream{label, row.failed, row.duration_us, {row.answered.begin(), row.answered.end()}});
   }
   if ((parts & msg::kPartCounters) != 0) impl_->AppendCounters(&batch);
 }

@@ -254,12 +254,14 @@ void Encode(ByteWriter& writer, const InboundAnswer& message) {
 
 bool Decode(ByteReader& reader, DnsAnswer* message) {
   return reader.Read(&message->query) &&
-         reader.Read(&message->message);
+         reader.Read(&message->message) &&
+         reader.Read(&message->label);
 }
 
 void Encode(ByteWriter& writer, const DnsAnswer& message) {
   writer.Write(message.query);
   writer.Write(message.message);
+  writer.Write(message.label);
 }
 
 bool Decode(ByteReader& reader, OutboundQuestion* message) {
@@ -484,6 +486,22 @@ void Encode(ByteWriter& writer, const Flow& message) {
   writer.Write(message.bytes_received);
 }
 
+bool Decode(ByteReader& reader, DnsUpstream* message) {
+  return reader.Read(&message->label) &&
+         reader.Read(&message->failed) &&
+         reader.Read(&message->duration_us) &&
+         ReadList(reader, 8, &message->answered,
+                  [&](auto* item) { return reader.Read(item); });
+}
+
+void Encode(ByteWriter& writer, const DnsUpstream& message) {
+  writer.Write(message.label);
+  writer.Write(message.failed);
+  writer.Write(message.duration_us);
+  writer.WriteCount(message.answered.size());
+  for (const auto& item : message.answered) writer.Write(item);
+}
+
 bool Decode(ByteReader& reader, Counter* message) {
   return reader.Read(&message->name) &&
          reader.Read(&message->value);
@@ -585,6 +603,8 @@ bool Decode(ByteReader& reader, Snapshot* message) {
       return Decode(reader, &message->emplace<Tunnel>());
     case Flow::kKind:
       return Decode(reader, &message->emplace<Flow>());
+    case DnsUpstream::kKind:
+      return Decode(reader, &message->emplace<DnsUpstream>());
     case Counter::kKind:
       return Decode(reader, &message->emplace<Counter>());
     default:

@@ -16,7 +16,7 @@
 namespace groundwire::msg {
 
 /// Both sides carry it: an addon built from another schema is refused.
-inline constexpr std::string_view kSchemaHash = "670c2f0534808efe";
+inline constexpr std::string_view kSchemaHash = "4a8436061218f3f6";
 
 enum class HopKind : uint8_t { kHbone = 0, kHandoff = 1, kPassthrough = 2 };
 std::string_view NameOf(HopKind value);
@@ -153,6 +153,7 @@ struct DnsAnswer {
   static constexpr uint8_t kKind = 2;
   uint64_t query = 0;
   std::vector<uint8_t> message{};
+  uint32_t label = 0;
   bool operator==(const DnsAnswer&) const = default;
 };
 
@@ -286,8 +287,17 @@ struct Flow {
   bool operator==(const Flow&) const = default;
 };
 
-struct Counter {
+struct DnsUpstream {
   static constexpr uint8_t kKind = 3;
+  uint32_t label = 0;
+  uint64_t failed = 0;
+  uint64_t duration_us = 0;
+  std::vector<uint64_t> answered{};
+  bool operator==(const DnsUpstream&) const = default;
+};
+
+struct Counter {
+  static constexpr uint8_t kKind = 4;
   std::string name{};
   uint64_t value = 0;
   bool operator==(const Counter&) const = default;
@@ -299,13 +309,14 @@ using Answer = std::variant<OutboundAnswer, InboundAnswer, DnsAnswer>;
 
 using Event = std::variant<OutboundQuestion, InboundQuestion, DnsQuery, ConnectionClosed, BatchDone, UncapturedConnections, PodReleased>;
 
-using Snapshot = std::variant<Connection, Tunnel, Flow, Counter>;
+using Snapshot = std::variant<Connection, Tunnel, Flow, DnsUpstream, Counter>;
 
 /// Bits of the mask of Engine::ReadSnapshot.
 constexpr uint8_t kPartConnections = 1;
 constexpr uint8_t kPartTunnels = 2;
 constexpr uint8_t kPartFlows = 4;
-constexpr uint8_t kPartCounters = 8;
+constexpr uint8_t kPartDnsUpstreams = 8;
+constexpr uint8_t kPartCounters = 16;
 
 // Decode returns false on anything that is not exactly a message (short input, a value out of range, an impossible
 // count); what it filled in by then is of no use. DecodeBatch also wants every byte used.
@@ -357,6 +368,8 @@ bool Decode(ByteReader& reader, Tunnel* message);
 void Encode(ByteWriter& writer, const Tunnel& message);
 bool Decode(ByteReader& reader, Flow* message);
 void Encode(ByteWriter& writer, const Flow& message);
+bool Decode(ByteReader& reader, DnsUpstream* message);
+void Encode(ByteWriter& writer, const DnsUpstream& message);
 bool Decode(ByteReader& reader, Counter* message);
 void Encode(ByteWriter& writer, const Counter& message);
 bool Decode(ByteReader& reader, Command* message);

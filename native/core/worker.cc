@@ -162,7 +162,7 @@ void Worker::EndConnections(const std::function<bool(const Connection&)>& which,
   CloseConnections(ids, code);
 }
 
-void Worker::AppendSnapshot(uint8_t parts, msg::BatchWriter* batch, FlowTable* flows) {
+void Worker::AppendSnapshot(uint8_t parts, msg::BatchWriter* batch, SnapshotSums* sums) {
   if ((parts & msg::kPartConnections) != 0) {
     for (const auto& [id, connection] : connections_) batch->Add(connection->Describe());
   }
@@ -174,8 +174,9 @@ void Worker::AppendSnapshot(uint8_t parts, msg::BatchWriter* batch, FlowTable* f
   }
   if ((parts & msg::kPartFlows) != 0) {
     for (const auto& [id, connection] : connections_) connection->AccountBytes();
-    flows_.AddTo(flows);
+    flows_.AddTo(&sums->flows);
   }
+  if ((parts & msg::kPartDnsUpstreams) != 0) dns_.upstreams().AddTo(&sums->dns_upstreams);
 }
 
 FlowRow& Worker::FlowRowOf(const FlowKey& key) {

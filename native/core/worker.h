@@ -26,6 +26,11 @@
 
 namespace groundwire {
 
+struct SnapshotSums {
+  FlowTable flows{SIZE_MAX};
+  DnsUpstreamTable dns_upstreams{SIZE_MAX};
+};
+
 /// Created and joined by the engine. Post is for any thread; everything else runs on the worker's own.
 class Worker final : public VerdictReceiver {
  public:
@@ -49,7 +54,8 @@ class Worker final : public VerdictReceiver {
   void InvalidateVerdicts(const std::unordered_set<uint64_t>& verdicts);
   void CloseConnections(const std::vector<uint64_t>& ids, ErrorCode code);
   void Drain(uint32_t deadline_ms);
-  void AppendSnapshot(uint8_t parts, msg::BatchWriter* batch, FlowTable* flows);
+  /// What belongs to no other worker goes to the batch, what adds up to the sums.
+  void AppendSnapshot(uint8_t parts, msg::BatchWriter* batch, SnapshotSums* sums);
 
   // What connections use.
   EventLoop* loop() { return &loop_; }

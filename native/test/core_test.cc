@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "dns_message.h"
+#include "dns_upstream_table.h"
 #include "event_loop.h"
 #include "event_queue.h"
 #include "flow_table.h"
@@ -391,6 +392,32 @@ TEST("dns: what a datagram may hold is 512 bytes or what the client's OPT record
   // With no question to keep, the header is enough.
   CHECK_EQ(Truncate(std::span(query).first(15)).size(), 12u);
   CHECK_EQ(Truncate(std::span(query).first(11)).size(), 0u);
+}
+
+TEST("dns: forwarded queries are counted by label and by how long the answer took") {
+  DnsUpstreamTable table(2);
+  CHECK(table.CountAnswer(1, 0));
+  CHECK(table.CountAnswer(1, 500));
+  CHECK(table.CountAnswer(1, 501));
+  CHECK(table.CountAnswer(1, 4096000));
+  CHECK(table.CountAnswer(1, 4096001));
+  CHECK(table.CountAnswer(1, UINT32_MAX));
+  CHECK(table.CountFailure(2));
+  // No room for a third label: what is known of it is that it was.
+  CHECK(!table.CountFailure(3));
+  CHECK(!table.CountAnswer(3, 1));
+  DnsUpstreamTable sum(SIZE_MAX);
+  table.AddTo(&sum);
+  table.AddTo(&sum);
+  const DnsUpstreamRow& row = sum.rows().at(1);
+  CHECK_EQ(row.answered[0], 4u);
+  CHECK_EQ(row.answered[1], 2u);
+  CHECK_EQ(row.answered[DnsUpstreamRow::kBuckets - 2], 2u);
+  CHECK_EQ(row.answered[DnsUpstreamRow::kBuckets - 1], 4u);
+  CHECK_EQ(row.duration_us, 2 * (500u + 501u + 4096000u + 4096001u + uint64_t{UINT32_MAX}));
+  CHECK_EQ(sum.rows().at(2).failed, 2u);
+  CHECK_EQ(sum.rows().at(0).failed, 2u);
+  CHECK_EQ(sum.rows().at(0).answered[0], 2u);
 }
 
 RUN_TESTS()

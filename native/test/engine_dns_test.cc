@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -66,7 +67,16 @@ class ForwardingAgent {
           }
         }) {
     agent_.AddPod(1, true);
-    agent_.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, {}}; });
+    agent_.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, {}, 7}; });
+  }
+  /// "LABEL: N answered, N failed" for each row.
+  std::string Upstreams() {
+    std::string text;
+    for (const msg::DnsUpstream& row : agent_.Snapshot<msg::DnsUpstream>(msg::kPartDnsUpstreams)) {
+      const uint64_t answered = std::accumulate(row.answered.begin(), row.answered.end(), uint64_t{0});
+      text += std::to_string(row.label) + ": " + std::to_string(answered) + " answered, " + std::to_string(row.failed) + " failed\n";
+    }
+    return text;
   }
   TestAgent* get() { return &agent_; }
   uint64_t Counter(const std::string& name) { return agent_.Counter(name); }
@@ -162,6 +172,7 @@ TEST("dns: a query is forwarded from its pod, or from the node where the resolve
     CHECK(AskTcp(agent.Connect(), kQuery) == AnswerTo(kQuery));
     CHECK_EQ(server->LastClient() == TestAgent::AddressOf(1), !from_node);
     CHECK_EQ(agent.Counter("dns_forwarded"), 2u);
+    CHECK_EQ(agent.Upstreams(), "7: 2 answered, 0 failed\n");
   }
 }
 
@@ -219,6 +230,7 @@ TEST("dns: resolvers that never answer end in SERVFAIL, and that is no timeout o
   CHECK(AskUdp(agent.get(), 1, kQuery) == *MakeServfail(kQuery));
   CHECK_EQ(agent.Counter("dns_forward_failed"), 1u);
   CHECK_EQ(agent.Counter("dns_timeouts"), 0u);
+  CHECK_EQ(agent.Upstreams(), "7: 0 answered, 1 failed\n");
 }
 
 TEST("dns: an answer that a client's datagram does not hold comes truncated, and whole over TCP") {
@@ -253,21 +265,6 @@ TEST("dns: queries of one id at once are told apart") {
   CHECK(ReceiveUpTo(second, AnswerTo(other).size() + 2) == frame(AnswerTo(other)));
 }
 
-TEST("dns: what is no query is dropped and counted") {
-  TestAgent agent;
-  agent.AddPod(1, true);
-  const UniqueFd client(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_storage server;
-  const socklen_t length = At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_udp)).ToSockaddr(AF_INET, &server);
-  sendto(client.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&server), length);
-  // Nobody asked for an answer.
-  const std::vector<uint8_t> answer = AnswerTo(kQuery);
-  sendto(client.get(), answer.data(), answer.size(), 0, reinterpret_cast<const sockaddr*>(&server), length);
-  CHECK(TestAgent::Eventually([&] { return agent.Counter("dns_malformed") == 2; }));
-  CHECK_EQ(agent.Counter("dns_queries"), 0u);
-}
-
-RUN_TESTS()
 TEST("dns: TCP messages of no bytes, of 65,535 bytes, and byte by byte") {
   TestAgent agent;
   agent.AddPod(1, true);
@@ -300,4 +297,19 @@ TEST("dns: a TCP client that has said all gets every answer, then the end") {
   CHECK_EQ(ReceiveUpTo(client, 1 << 20).size(), 100 * (AnswerTo(kQuery).size() + 2));
 }
 
+TEST("dns: what is no query is dropped and counted") {
+  TestAgent agent;
+  agent.AddPod(1, true);
 
+  const UniqueFd client(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage server;
+  const socklen_t length = At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_udp)).ToSockaddr(AF_INET, &server);
+  sendto(client.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&server), length);
+  // Nobody asked for an answer.
+  const std::vector<uint8_t> answer = AnswerTo(kQuery);
+  sendto(client.get(), answer.data(), answer.size(), 0, reinterpret_cast<const sockaddr*>(&server), length);
+  CHECK(TestAgent::Eventually([&] { return agent.Counter("dns_malformed") == 2; }));
+  CHECK_EQ(agent.Counter("dns_queries"), 0u);
+}
+
+RUN_TESTS()

@@ -93,9 +93,9 @@ function dialogueCounts(metrics: Metrics): DialogueCounts {
     countDns: (client, { transport, message }, outcome) => {
       if (outcome === 'drop') {
         metrics.countDnsMalformed();
-        return;
+        return 0;
       }
-      metrics.countDnsRequest(
+      return metrics.countDnsRequest(
         {
           request_query_type: readDnsQuestion(message)?.type ?? 'unknown',
           request_protocol: transport,

@@ -60,6 +60,7 @@ function metricsReader(
 ): MetricsReader {
   return {
     flows: () => sources().engine.readSnapshot(['flows']).flows,
+    dnsUpstreams: () => sources().engine.readSnapshot(['dnsUpstreams']).dnsUpstreams,
     counters: () => sources().engine.readSnapshot(['counters']).counters,
     certificates: () =>
       sources()

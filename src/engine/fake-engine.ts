@@ -45,7 +45,7 @@ export class FakeEngine implements EnginePort {
   /** Label by source address, as SetPeers left it. */
   readonly peers = new Map<string, number>();
   /** What `readSnapshot` answers; a test replaces it. */
-  snapshot: EngineSnapshot = { connections: [], tunnels: [], flows: [], counters: [] };
+  snapshot: EngineSnapshot = { connections: [], tunnels: [], flows: [], dnsUpstreams: [], counters: [] };
   drained = false;
 
   readonly #batches = new PendingBatches();
@@ -79,7 +79,7 @@ export class FakeEngine implements EnginePort {
 
   readSnapshot(parts: readonly SnapshotPart[]): EngineSnapshot {
     this.#checkOpen('readSnapshot');
-    const empty: EngineSnapshot = { connections: [], tunnels: [], flows: [], counters: [] };
+    const empty: EngineSnapshot = { connections: [], tunnels: [], flows: [], dnsUpstreams: [], counters: [] };
     return parts.reduce((rows, part) => ({ ...rows, [part]: this.snapshot[part] }), empty);
   }
 

@@ -5,7 +5,7 @@ import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 
 /** Both sides carry it: an addon built from another schema is refused. */
-export const SCHEMA_HASH = '670c2f0534808efe';
+export const SCHEMA_HASH = '4a8436061218f3f6';
 
 export const HOP_KINDS = ['hbone', 'handoff', 'passthrough'] as const;
 export type HopKind = (typeof HOP_KINDS)[number];
@@ -127,6 +127,7 @@ export interface DnsAnswer {
   readonly kind: 'DnsAnswer';
   readonly query: bigint;
   readonly message: Uint8Array;
+  readonly label: number;
 }
 
 export interface OutboundQuestion {
@@ -246,6 +247,13 @@ export interface Flow {
   readonly bytesReceived: bigint;
 }
 
+export interface DnsUpstream {
+  readonly label: number;
+  readonly failed: bigint;
+  readonly durationUs: bigint;
+  readonly answered: readonly bigint[];
+}
+
 export interface Counter {
   readonly name: string;
   readonly value: bigint;
@@ -337,6 +345,7 @@ function writeInboundAnswer(w: ByteWriter, m: InboundAnswer): void {
 function writeDnsAnswer(w: ByteWriter, m: DnsAnswer): void {
   w.u64(m.query, 'DnsAnswer.query');
   w.bytes(m.message, 'DnsAnswer.message');
+  w.u32(m.label, 'DnsAnswer.label');
 }
 
 function readTcpPair(r: ByteReader): TcpPair {
@@ -483,6 +492,15 @@ function readFlow(r: ByteReader): Flow {
   };
 }
 
+function readDnsUpstream(r: ByteReader): DnsUpstream {
+  return {
+    label: r.u32('DnsUpstream.label'),
+    failed: r.u64('DnsUpstream.failed'),
+    durationUs: r.u64('DnsUpstream.durationUs'),
+    answered: r.list(8, 'DnsUpstream.answered', () => r.u64('DnsUpstream.answered')),
+  };
+}
+
 function readCounter(r: ByteReader): Counter {
   return {
     name: r.string('Counter.name'),
@@ -583,15 +601,16 @@ export interface SnapshotRows {
   readonly connections: Connection[];
   readonly tunnels: Tunnel[];
   readonly flows: Flow[];
+  readonly dnsUpstreams: DnsUpstream[];
   readonly counters: Counter[];
 }
 
 /** Bits of the mask that asks the engine for parts of a snapshot. */
-export const SnapshotPartBit = { connections: 1, tunnels: 2, flows: 4, counters: 8 } as const satisfies Record<keyof SnapshotRows, number>;
+export const SnapshotPartBit = { connections: 1, tunnels: 2, flows: 4, dnsUpstreams: 8, counters: 16 } as const satisfies Record<keyof SnapshotRows, number>;
 
 export function decodeSnapshot(bytes: Uint8Array): SnapshotRows {
   const r = new ByteReader(bytes, 'snapshot');
-  const rows: SnapshotRows = { connections: [], tunnels: [], flows: [], counters: [] };
+  const rows: SnapshotRows = { connections: [], tunnels: [], flows: [], dnsUpstreams: [], counters: [] };
   r.list(1, 'Snapshot batch', () => {
     const kind = r.u8('Snapshot kind');
     switch (kind) {
@@ -605,6 +624,9 @@ export function decodeSnapshot(bytes: Uint8Array): SnapshotRows {
         rows.flows.push(readFlow(r));
         break;
       case 3:
+        rows.dnsUpstreams.push(readDnsUpstream(r));
+        break;
+      case 4:
         rows.counters.push(readCounter(r));
         break;
       default:

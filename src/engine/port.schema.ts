@@ -100,8 +100,8 @@ export const ANSWERS = {
     flowLabel: 'u32',
     baggage: 'string',
   },
-  /** Empty message: forward to the upstream resolvers. */
-  DnsAnswer: { query: 'u64', message: 'bytes' },
+  /** Empty message: forward to the upstream resolvers, and count by `label`, see telemetry. */
+  DnsAnswer: { query: 'u64', message: 'bytes', label: 'u32' },
 } as const;
 
 /** Engine → TypeScript, delivered in batches. */
@@ -202,6 +202,11 @@ export const SNAPSHOTS = {
     bytesSent: 'u64',
     bytesReceived: 'u64',
   },
+  /**
+   * Forwarded DNS queries, cumulative; one row a label of DnsAnswer. `answered`: by how long the answer took, item i at most
+   * 500 µs · 2^i, the last item longer than the one before it; `durationUs`: those times added up.
+   */
+  DnsUpstream: { label: 'u32', failed: 'u64', durationUs: 'u64', answered: ['u64'] },
   /** Named counters and gauges of the engine and of the kernel programs. */
   Counter: { name: 'string', value: 'u64' },
 } as const;

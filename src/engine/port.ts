@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Answer, Command, Connection, Counter, EngineEvent, Flow, Tunnel } from './messages.gen.ts';
+import type { Answer, Command, Connection, Counter, DnsUpstream, EngineEvent, Flow, Tunnel } from './messages.gen.ts';
 
 /** A DNS server for queries that the mesh does not answer. */
 export interface UpstreamResolver {
@@ -53,6 +53,7 @@ export interface EngineSnapshot {
   readonly connections: readonly Connection[];
   readonly tunnels: readonly Tunnel[];
   readonly flows: readonly Flow[];
+  readonly dnsUpstreams: readonly DnsUpstream[];
   readonly counters: readonly Counter[];
 }
 

@@ -3,14 +3,14 @@
 const HEADER_BYTES = 12;
 const NAME_BYTES_MAX = 255;
 // RFC 1035 §3.2.2, RFC 3596 §2.1; the rest is counted as one, so that a client cannot make labels up.
-const TYPES: Readonly<Record<number, string>> = { 1: 'A', 28: 'AAAA' };
+const TYPES: Readonly<Record<number, string>> = { 1: 'a', 28: 'aaaa' };
 const NAME_ERROR = 3;
 
 /** The first question of a DNS query. */
 export interface DnsQuestion {
   /** Lower case, without the last dot. */
   readonly name: string;
-  /** `A`, `AAAA` or `other`. */
+  /** `a`, `aaaa` or `other`: as Istio's metrics have it. */
   readonly type: string;
   /** Where the question ends in the message. */
   readonly end: number;

@@ -26,11 +26,12 @@ import { VerdictRecall } from './verdict-recall.ts';
 export interface DialogueCounts {
   countDecision(direction: 'outbound' | 'inbound', code: number): void;
   countDryRunMatches(matches: number): void;
+  /** Returns the label by which the engine counts what becomes of a forwarded query. */
   countDns(
     client: Workload | undefined,
     query: Pick<DnsQuery, 'transport' | 'message'>,
     outcome: 'answer' | 'forward' | 'drop',
-  ): void;
+  ): number;
 }
 
 export interface EngineDialogueParts {
@@ -92,20 +93,21 @@ export class EngineDialogue {
     const { view, directory, counts, clusterDomain, random } = this.#parts;
     const uid = directory.findWorkloadUid(query.pod);
     const client = uid === undefined ? undefined : view.findWorkload(uid);
-    const answer = (message: Uint8Array): DnsAnswer[] => [{ kind: 'DnsAnswer', query: query.query, message }];
+    const answer = (message: Uint8Array, label: number): DnsAnswer[] => [
+      { kind: 'DnsAnswer', query: query.query, message, label },
+    ];
     if (client === undefined) {
       // Names of the mesh are seen from a namespace; who is not known yet is served as if it were not captured.
-      counts.countDns(undefined, query, 'forward');
-      return answer(FORWARD);
+      return answer(FORWARD, counts.countDns(undefined, query, 'forward'));
     }
     const decision = resolveName(view, client, query.message, { clusterDomain, transport: query.transport, random });
     const denial = decision.kind === 'forward' ? this.#denyUnknown(query.message) : undefined;
-    counts.countDns(client, query, denial === undefined ? decision.kind : 'answer');
+    const label = counts.countDns(client, query, denial === undefined ? decision.kind : 'answer');
     switch (decision.kind) {
       case 'answer':
-        return answer(decision.message);
+        return answer(decision.message, label);
       case 'forward':
-        return answer(denial ?? FORWARD);
+        return answer(denial ?? FORWARD, label);
       case 'drop':
         return [];
     }

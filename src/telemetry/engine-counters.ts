@@ -91,10 +91,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   dns_answered: ['DNS queries answered from the mesh', ''],
   dns_forwarded: ['DNS queries forwarded to --resolvers', ''],
   dns_forward_failed: [
-    'DNS queries that no resolver could be given',
-    'look at --resolvers, and at the network of the node',
+    'forwarded DNS queries that no resolver answered: SERVFAIL',
+    "look at --resolvers and --resolve-from, and at the pod's network policy and routes",
   ],
-  dns_timeouts: ['DNS queries without an answer in time', 'the resolvers are slow or gone'],
+  dns_timeouts: ['DNS queries that were not decided in time: SERVFAIL', 'the agent has no CPU'],
   dns_queue_full: [
     'DNS queries dropped: too many of the pod, or of all, wait',
     'the resolvers are slow, or the pod floods',
@@ -143,6 +143,14 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   resets_cut_short: [
     'resets carried before the other side had taken all that came before: 5 s were over',
     'an application does not read, or a link is very slow',
+  ],
+  dns_forward_mismatched: [
+    'messages from a resolver that answer another question: dropped',
+    'somebody forges answers, or the resolver is broken',
+  ],
+  dns_rows_full: [
+    'forwarded DNS queries counted as unknown: too many sets of labels',
+    'only labels of istio_dns_upstream_* are lost',
   ],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',

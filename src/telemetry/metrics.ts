@@ -2,6 +2,8 @@
 
 import type { Registry } from 'prom-client';
 import { Counter, Gauge } from 'prom-client';
+import { DNS_LABELS, type DnsLabel, type DnsLabelSet, DnsLabelTable } from './dns-labels.ts';
+import { type DnsUpstreamRow, declareDnsUpstreams } from './dns-upstreams.ts';
 import { findError } from './error-codes.ts';
 import type { FlowLabel, FlowLabelTable } from './flow-labels.ts';
 import { FLOW_LABELS } from './flow-labels.ts';
@@ -30,6 +32,7 @@ export interface Fill {
 /** Where the values come from that are read at the moment of a scrape. */
 export interface MetricsReader {
   flows(): readonly FlowRow[];
+  dnsUpstreams(): readonly DnsUpstreamRow[];
   /** Of the engine and the kernel programs; a name that ends in `_total` only ever grows. */
   counters(): readonly { readonly name: string; readonly value: bigint }[];
   certificates(): readonly { readonly identity: string; readonly notAfterMs: number }[];
@@ -48,13 +51,6 @@ export interface MetricsReader {
 
 // What the engine and the kernel report as it stands; everything else of theirs only grows.
 const LEVEL = /_(live|entries|max)$/;
-const DNS_LABELS = [
-  'request_query_type',
-  'request_protocol',
-  'source_canonical_service',
-  'source_canonical_revision',
-] as const;
-type DnsLabels = Readonly<Record<(typeof DNS_LABELS)[number], string>>;
 
 /**
  * Every metric of the agent, declared in one place.
@@ -63,8 +59,9 @@ type DnsLabels = Readonly<Record<(typeof DNS_LABELS)[number], string>>;
  * `collect()`, at the scrape; the methods count what only passes by. Labels come from closed sets.
  */
 export class Metrics {
-  readonly #dnsRequests: Counter<(typeof DNS_LABELS)[number]>;
-  readonly #dnsUpstreamRequests: Counter<(typeof DNS_LABELS)[number]>;
+  readonly #dnsLabels = new DnsLabelTable();
+  readonly #dnsRequests: Counter<DnsLabel>;
+  readonly #dnsUpstreamRequests: Counter<DnsLabel>;
   readonly #dnsMalformed: Counter;
   readonly #xdsTerminations: Counter<'reason'>;
   readonly #xdsMessages: Counter<'url'>;
@@ -76,11 +73,12 @@ export class Metrics {
     const registers = [registry];
     declareBuild(registry, build);
     declareFlows(registry, labels, reader);
-    declareReadings(registry, reader);
+    declareReadings(registry, { ...reader, fills: () => [...reader.fills(), this.#dnsFill()] });
     const counter = <T extends string>(name: string, help: string, labelNames: readonly T[]) =>
       new Counter<T>({ name, help, labelNames: [...labelNames], registers });
     this.#dnsRequests = counter('istio_dns_requests_total', 'DNS queries of pods.', DNS_LABELS);
     this.#dnsUpstreamRequests = counter('istio_dns_upstream_requests_total', 'DNS queries forwarded.', DNS_LABELS);
+    declareDnsUpstreams(registry, this.#dnsLabels, () => reader.dnsUpstreams());
     this.#dnsMalformed = counter('groundwire_dns_malformed_total', 'DNS queries that are not DNS.', []);
     this.#xdsTerminations = counter('istio_xds_connection_terminations_total', 'Ended xDS streams.', ['reason']);
     this.#xdsMessages = counter('istio_xds_message_total', 'xDS responses received.', ['url']);
@@ -89,9 +87,13 @@ export class Metrics {
     this.#dryRunMatches = counter('groundwire_dry_run_matches_total', 'Decisions that a dry-run policy matched.', []);
   }
 
-  countDnsRequest(labels: DnsLabels, forwarded: boolean): void {
-    this.#dnsRequests.inc(labels);
-    if (forwarded) this.#dnsUpstreamRequests.inc(labels);
+  /** Returns the number by which the engine counts what becomes of the query. */
+  countDnsRequest(labels: DnsLabelSet, forwarded: boolean): number {
+    const label = this.#dnsLabels.intern(labels);
+    const interned = this.#dnsLabels.find(label);
+    this.#dnsRequests.inc(interned);
+    if (forwarded) this.#dnsUpstreamRequests.inc(interned);
+    return label;
   }
 
   countDnsMalformed(): void {
@@ -114,6 +116,11 @@ export class Metrics {
 
   countDryRunMatches(matches: number): void {
     this.#dryRunMatches.inc(matches);
+  }
+
+  #dnsFill(): Fill {
+    const { size, max, overflowTotal } = this.#dnsLabels;
+    return { name: 'dns_labels', size, max, droppedTotal: overflowTotal };
   }
 }
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type Background, start, until } from '../../src/tour/shell.ts';
+import { type Background, must, start, until } from '../../src/tour/shell.ts';
 import { onNode } from '../../src/tour/two-nodes.ts';
 import type { PodShell } from '../../src/tour/two-node-mesh.ts';
 import {
@@ -105,6 +105,16 @@ describe('names and Services', { skip: WITHOUT_ROOT }, () => {
       assert.equal(answer.stdout.split(/\s/)[0], address);
     });
   }
+
+  it('tells how long the resolver took, by who asked what', async () => {
+    const text = await must(onNode(test.mesh.nodes.a, ['curl', '-sS', 'http://127.0.0.1:15020/metrics']));
+    for (const transport of ['udp', 'tcp']) {
+      const labels = `request_query_type="a",request_protocol="${transport}",source_canonical_service="client"`;
+      const count = `istio_dns_upstream_request_duration_seconds_count{${labels}`;
+      const line = text.split('\n').find((candidate) => candidate.startsWith(count));
+      assert.match(line ?? '', / [1-9]\d*$/, text);
+    }
+  });
 
   it('passes on that a name does not exist', async () => {
     assert.equal((await client.exec('getent ahostsv4 missing.example')).code, 2);

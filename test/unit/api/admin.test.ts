@@ -67,6 +67,7 @@ function makeRoutes() {
   });
   const engine = new FakeEngine();
   engine.snapshot = {
+    dnsUpstreams: [],
     connections: [
       {
         id: 5n,

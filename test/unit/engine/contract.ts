@@ -24,9 +24,9 @@ const badPort = { kind: 'CloseConnections', ids: [], code: 65536 } as const;
 /** Every call but `close`, as it is made while the engine is open. */
 const CALLS: Readonly<Record<string, (engine: EnginePort) => unknown>> = {
   apply: (engine) => engine.apply([peers(1)]),
-  answer: (engine) => engine.answer([{ kind: 'DnsAnswer', query: 1n, message: new Uint8Array(0) }]),
+  answer: (engine) => engine.answer([{ kind: 'DnsAnswer', query: 1n, message: new Uint8Array(0), label: 0 }]),
   onEvents: (engine) => engine.onEvents(() => {}),
-  readSnapshot: (engine) => engine.readSnapshot(['connections', 'tunnels', 'flows', 'counters']),
+  readSnapshot: (engine) => engine.readSnapshot(['connections', 'tunnels', 'flows', 'dnsUpstreams', 'counters']),
 };
 
 /** Declares the suite; `open` makes an engine that nothing else uses. */
@@ -88,12 +88,18 @@ export function testEnginePort(name: string, open: () => EnginePort): void {
   });
 
   check('an answer to a question that nobody asked is ignored', async (engine) => {
-    engine.answer([{ kind: 'DnsAnswer', query: 12345n, message: Uint8Array.of(1, 2, 3) }]);
+    engine.answer([{ kind: 'DnsAnswer', query: 12345n, message: Uint8Array.of(1, 2, 3), label: 0 }]);
     await engine.apply([peers(1)]);
   });
 
   check('a snapshot holds only the parts that were asked for', async (engine) => {
-    assert.deepEqual(engine.readSnapshot([]), { connections: [], tunnels: [], flows: [], counters: [] });
+    assert.deepEqual(engine.readSnapshot([]), {
+      connections: [],
+      tunnels: [],
+      flows: [],
+      dnsUpstreams: [],
+      counters: [],
+    });
     assert.deepEqual(engine.readSnapshot(['connections', 'tunnels']).counters, []);
   });
 

@@ -35,18 +35,26 @@ test('messages: rows of a snapshot come back in their parts', () => {
     connections: fc.array(messageOf(SNAPSHOTS.Connection), { maxLength: 3 }),
     tunnels: fc.array(messageOf(SNAPSHOTS.Tunnel), { maxLength: 3 }),
     flows: fc.array(messageOf(SNAPSHOTS.Flow), { maxLength: 3 }),
+    dnsUpstreams: fc.array(messageOf(SNAPSHOTS.DnsUpstream), { maxLength: 3 }),
     counters: fc.array(messageOf(SNAPSHOTS.Counter), { maxLength: 3 }),
   });
   const packed = (kind: string, messages: readonly Message[]): Message[] => messages.map((row) => ({ kind, ...row }));
   fc.assert(
-    fc.property(rows, ({ connections, tunnels, flows, counters }) => {
+    fc.property(rows, ({ connections, tunnels, flows, dnsUpstreams, counters }) => {
       const batch = [
         ...packed('Flow', flows),
         ...packed('Connection', connections),
         ...packed('Counter', counters),
+        ...packed('DnsUpstream', dnsUpstreams),
         ...packed('Tunnel', tunnels),
       ];
-      assert.deepEqual(decodeSnapshot(packBatch(SNAPSHOTS, batch)), { connections, tunnels, flows, counters });
+      assert.deepEqual(decodeSnapshot(packBatch(SNAPSHOTS, batch)), {
+        connections,
+        tunnels,
+        flows,
+        dnsUpstreams,
+        counters,
+      });
     }),
   );
 });

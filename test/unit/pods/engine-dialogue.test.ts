@@ -271,6 +271,11 @@ test('DNS: names of the mesh are answered, others are forwarded, garbage is not 
     answers.map((answer) => answer.query),
     [1n, 2n, 4n, 5n],
   );
+  assert.deepEqual(
+    answers.map((answer) => answer.label),
+    [1, 2, 4, 5],
+    'what was counted for each query',
+  );
   const [found] = decode(Buffer.from(answers[0]?.message ?? [])).answers ?? [];
   assert.ok(found?.type === 'A');
   assert.equal(found.data, '10.96.0.7');

@@ -6,6 +6,8 @@ import { Registry } from 'prom-client';
 import { ERROR_TABLE } from '#src/model/errors.ts';
 import type { ConnectionRecord } from '#src/telemetry/access-log.ts';
 import { logConnection } from '#src/telemetry/access-log.ts';
+import { DnsLabelTable } from '#src/telemetry/dns-labels.ts';
+import type { DnsUpstreamRow } from '#src/telemetry/dns-upstreams.ts';
 import { FLOW_LABELS, FlowLabelTable } from '#src/telemetry/flow-labels.ts';
 import { Logger } from '#src/telemetry/logger.ts';
 import type { FlowRow, MetricsReader } from '#src/telemetry/metrics.ts';
@@ -68,11 +70,12 @@ test('FlowLabelTable: a set outlives its workloads by the grace period, and numb
   assert.ok(table.internFlow(facts) > label);
 });
 
-function setUp(flows: readonly FlowRow[], labels: FlowLabelTable) {
+function setUp(flows: readonly FlowRow[], labels: FlowLabelTable, dnsUpstreams: readonly DnsUpstreamRow[] = []) {
   const registry = new Registry();
   let reads = 0;
   const reader: MetricsReader = {
     flows: () => (reads++, flows),
+    dnsUpstreams: () => dnsUpstreams,
     counters: () => [
       { name: 'outbound_accepted', value: 5n },
       { name: 'connections_live', value: 2n },
@@ -175,7 +178,7 @@ test('Metrics: what is read at the scrape and what is counted on the way', async
   metrics.countXdsMessage('type.googleapis.com/istio.workload.Address', 100);
   metrics.countDnsRequest(
     {
-      request_query_type: 'A',
+      request_query_type: 'a',
       request_protocol: 'udp',
       source_canonical_service: 'c',
       source_canonical_revision: 'v1',
@@ -198,7 +201,60 @@ test('Metrics: what is read at the scrape and what is counted on the way', async
   ]) {
     values[name] = (await find(name)).map(({ value }) => value);
   }
-  assert.deepEqual(Object.values(values), [[5], [2], [5], [0.25], [3], [1], [1], [100], [1], [1], [8]]);
+  assert.deepEqual(Object.values(values), [[5], [2], [5], [0.25, 0.0001], [3, 0], [1], [1], [100], [1], [1], [8]]);
+});
+
+test('Metrics: what upstream resolvers did, by the labels of the query, as a histogram', async () => {
+  const labels = {
+    request_query_type: 'aaaa',
+    request_protocol: 'tcp',
+    source_canonical_service: 'client',
+    source_canonical_revision: 'v1',
+  };
+  const answered = [1n, 0n, 2n, 0n, 0n, 0n, 0n, 0n, 0n, 0n, 0n, 0n, 0n, 0n, 1n];
+  const rows = [
+    { label: 1, failed: 5n, durationUs: 6_003_100n, answered },
+    { label: 0, failed: 1n, durationUs: 0n, answered: answered.map(() => 0n) },
+  ];
+  const { metrics, registry, find } = setUp([], new FlowLabelTable(), rows);
+  assert.equal(metrics.countDnsRequest(labels, true), 1);
+  const unknown = { ...labels };
+  for (const name of Object.keys(unknown) as (keyof typeof unknown)[]) unknown[name] = 'unknown';
+  assert.deepEqual(await find('istio_dns_upstream_failures_total'), [
+    { labels, value: 5 },
+    { labels: unknown, value: 1 },
+  ]);
+  const name = 'istio_dns_upstream_request_duration_seconds';
+  const lines = (await registry.getSingleMetricAsString(name)).split('\n');
+  const set =
+    'request_query_type="aaaa",request_protocol="tcp",source_canonical_service="client",source_canonical_revision="v1"';
+  assert.equal(lines[1], `# TYPE ${name} histogram`);
+  assert.equal(lines.length, 2 + answered.length + 2);
+  assert.equal(lines[2], `${name}_bucket{${set},le="0.0005"} 1`);
+  assert.equal(lines[3], `${name}_bucket{${set},le="0.001"} 1`);
+  assert.equal(lines[4], `${name}_bucket{${set},le="0.002"} 3`);
+  assert.equal(lines[15], `${name}_bucket{${set},le="4.096"} 3`);
+  assert.deepEqual(lines.slice(16), [
+    `${name}_bucket{${set},le="+Inf"} 4`,
+    `${name}_sum{${set}} 6.0031`,
+    `${name}_count{${set}} 4`,
+  ]);
+  assert.match(await registry.metrics(), new RegExp(`${name}_count`));
+});
+
+test('DnsLabelTable: when full, new sets count as unknown and the overflow is counted', () => {
+  const table = new DnsLabelTable(1);
+  const set = (source_canonical_service: string) => ({
+    request_query_type: 'a',
+    request_protocol: 'udp',
+    source_canonical_service,
+    source_canonical_revision: 'v1',
+  });
+  assert.equal(table.intern(set('one')), 1);
+  assert.equal(table.intern(set('two')), 0);
+  assert.equal(table.intern(set('one')), 1);
+  assert.deepEqual([table.size, table.max, table.overflowTotal], [1, 1, 1]);
+  assert.equal(table.find(0).source_canonical_service, 'unknown');
 });
 
 const record: ConnectionRecord = {
