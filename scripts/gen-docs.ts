@@ -16,7 +16,8 @@ export function renderErrorDocs(): GeneratedFile {
 
 Each connection that failed or was refused has one of these codes: in the access log as \`error.code\`, in the metrics as
 \`response_flags\`, in \`groundwire connections\`. *HBONE* is the status that the peer's CONNECT gets; where there is none, the
-connection is reset.
+connection is reset. Where a tunnel failed, the access log's \`error\` ends in what is known beyond the code: which certificate
+expired when, whose trust domain it has, what the peer said.
 
 | code | what happened | level | HBONE | response flag | what to do |
 |---|---|---|---|---|---|

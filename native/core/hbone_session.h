@@ -81,6 +81,8 @@ class HboneSession final : public EventHandler, public Discardable {
   /// Ends everything now; streams are told `code`. Safe from any callback.
   void Close(ErrorCode code, const std::string& detail);
 
+  /// Why it was closed, for people; "" before.
+  const std::string& close_detail() const { return close_detail_; }
   State state() const { return state_; }
   Role role() const { return role_; }
   bool draining() const { return draining_; }

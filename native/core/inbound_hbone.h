@@ -75,7 +75,7 @@ class InboundTunnels {
   void CloseIdentity(const std::string& identity, ErrorCode code);
   void DrainAll();
   void CloseAll(ErrorCode code);
-  void RecordRefusal(const InboundTunnel& tunnel, ErrorCode code);
+  void RecordRefusal(const InboundTunnel& tunnel, ErrorCode code, const std::string& detail);
   void AppendSnapshot(std::vector<msg::Tunnel>* tunnels) const;
 
  private:

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "clock.h"
+#include "detail_text.h"
 #include "inbound_hbone.h"
 #include "socket_options.h"
 #include "tls_stream.h"
@@ -72,13 +73,13 @@ void InboundTunnel::OnRequest(HboneSession*, HboneStream* stream, HboneRequest r
   worker_->Adopt(std::make_unique<InboundHboneConnection>(worker_, *this, stream))->Start(request);
 }
 
-void InboundTunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::string&) {
+void InboundTunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::string& detail) {
   lease_.Stop();
   worker_->loop()->Cancel(&idle_);
   if (established_ms_ == 0) tunnels_->EndHandshake(pod_->id);
   if (established_ms_ == 0 && code != ErrorCode::kDrained) {
     worker_->counters().Add(Counter::kTlsHandshakesFailed);
-    tunnels_->RecordRefusal(*this, code);
+    tunnels_->RecordRefusal(*this, code, detail);
   }
   tunnels_->Remove(this);
 }
@@ -104,26 +105,27 @@ void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd, 
   auto identity = worker_->shared()->identities.Find(pod->identity);
   auto tunnel = std::make_unique<InboundTunnel>(worker_, this, pod, source);
   if (!identity) {
-    RecordRefusal(*tunnel, ErrorCode::kIdentityUnavailable);
+    RecordRefusal(*tunnel, ErrorCode::kIdentityUnavailable, "no certificate of the pod's identity is valid");
     return CloseWithReset(&fd);
   }
   const auto handshaking = handshaking_.find(pod->id);
   if (tunnels_.size() >= kTunnelsMax ||
       (handshaking != handshaking_.end() && handshaking->second >= kHandshakingPerPodMax)) {
     worker_->counters().Add(Counter::kLimitTunnels);
-    RecordRefusal(*tunnel, ErrorCode::kLimitConnections);
+    RecordRefusal(*tunnel, ErrorCode::kLimitConnections,
+                  tunnels_.size() >= kTunnelsMax ? "too many tunnels" : "too many unfinished handshakes with this pod");
     return CloseWithReset(&fd);
   }
-  if (tunnel->Start(std::move(fd), std::move(identity)).ok()) {
+  if (const Status started = tunnel->Start(std::move(fd), std::move(identity)); started.ok()) {
     ++handshaking_[pod->id];
     tunnels_.push_back(std::move(tunnel));
   } else {
-    RecordRefusal(*tunnel, ErrorCode::kOutOfFiles);
+    RecordRefusal(*tunnel, ErrorCode::kOutOfFiles, started.ToString());
   }
 }
 
 /// A tunnel that never came to be carried no connection, yet its failure belongs into the access log.
-void InboundTunnels::RecordRefusal(const InboundTunnel& tunnel, ErrorCode code) {
+void InboundTunnels::RecordRefusal(const InboundTunnel& tunnel, ErrorCode code, const std::string& detail) {
   msg::ConnectionClosed record;
   record.id = worker_->NextConnectionId();
   record.direction = msg::Direction::kInbound;
@@ -136,6 +138,7 @@ void InboundTunnels::RecordRefusal(const InboundTunnel& tunnel, ErrorCode code) 
   record.destination_identity = tunnel.pod()->identity;
   record.peer_label = worker_->PeerLabelOf(tunnel.source().ip);
   record.started_ms = WallMs();
+  record.detail = DetailText(detail);
   ++worker_->FlowRowOf({record.direction, 0, record.peer_label, code}).failed;
   worker_->events().Push(std::move(record));
 }

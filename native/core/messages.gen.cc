@@ -336,7 +336,8 @@ bool Decode(ByteReader& reader, ConnectionClosed* message) {
          reader.Read(&message->bytes_received) &&
          reader.Read(&message->duration_us) &&
          reader.Read(&message->started_ms) &&
-         reader.Read(&message->traceparent);
+         reader.Read(&message->traceparent) &&
+         reader.Read(&message->detail);
 }
 
 void Encode(ByteWriter& writer, const ConnectionClosed& message) {
@@ -362,6 +363,7 @@ void Encode(ByteWriter& writer, const ConnectionClosed& message) {
   writer.Write(message.duration_us);
   writer.Write(message.started_ms);
   writer.Write(message.traceparent);
+  writer.Write(message.detail);
 }
 
 bool Decode(ByteReader& reader, BatchDone* message) {

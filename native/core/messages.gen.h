@@ -16,7 +16,7 @@
 namespace groundwire::msg {
 
 /// Both sides carry it: an addon built from another schema is refused.
-inline constexpr std::string_view kSchemaHash = "4a8436061218f3f6";
+inline constexpr std::string_view kSchemaHash = "6f91f5d6faee191b";
 
 enum class HopKind : uint8_t { kHbone = 0, kHandoff = 1, kPassthrough = 2 };
 std::string_view NameOf(HopKind value);
@@ -212,6 +212,7 @@ struct ConnectionClosed {
   uint64_t duration_us = 0;
   uint64_t started_ms = 0;
   std::string traceparent{};
+  std::string detail{};
   bool operator==(const ConnectionClosed&) const = default;
 };
 

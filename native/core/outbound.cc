@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "detail_text.h"
 #include "hbone_request.h"
 #include "random.h"
 #include "socket_options.h"
@@ -127,7 +128,10 @@ void OutboundConnection::OnTunnel(HboneSession* session, const std::string& peer
                                               [this] { Refuse(ErrorCode::kHboneResponseTimeout); });
 }
 
-void OutboundConnection::OnNoTunnel(ErrorCode code, const std::string&) { Refuse(code); }
+void OutboundConnection::OnNoTunnel(ErrorCode code, const std::string& detail) {
+  record_.detail = DetailText(detail);
+  Refuse(code);
+}
 
 void OutboundConnection::OnResponse(uint16_t status) {
   worker_->loop()->Cancel(&response_deadline_);
@@ -155,6 +159,8 @@ void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
     worker_->counters().Add(Counter::kTunnelStreamsRetried);
     return RequestTunnel();
   }
+  // A server that refuses our certificate says so after the handshake, when the stream is open already.
+  if (lost != ErrorCode::kNone) record_.detail = DetailText(session_->close_detail());
   Refuse(lost != ErrorCode::kNone ? lost : ErrorCode::kHboneRefused);
 }
 

@@ -91,15 +91,58 @@ Result<std::shared_ptr<Credentials>> ParseCredentials(const msg::SetIdentity& co
   return credentials;
 }
 
-uint64_t NotAfterMs(const X509* certificate) {
+uint64_t TimeMs(const ASN1_TIME* text) {
   std::tm time{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &time) != 1) return 0;
+  if (ASN1_TIME_to_tm(text, &time) != 1) return 0;
   return static_cast<uint64_t>(std::max<time_t>(timegm(&time), 0)) * 1000;
 }
+
+uint64_t NotAfterMs(const X509* certificate) { return TimeMs(X509_get0_notAfter(certificate)); }
 
 int PeerCheckIndex() {
   static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
   return index;
+}
+
+std::string FormatTime(uint64_t wall_ms) {
+  const auto seconds = static_cast<time_t>(wall_ms / 1000);
+  std::tm time{};
+  char text[32] = {};
+  if (gmtime_r(&seconds, &time) != nullptr) (void)std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &time);
+  return text;
+}
+
+/// Whose certificate it says it is; what a chain that does not hold says is only a claim.
+std::string NameOfCertificate(X509* certificate) {
+  const auto identity = FindPeerIdentity(certificate, {});
+  return identity ? "certificate of " + *identity : "certificate without a SPIFFE id";
+}
+
+/// Why the chain does not hold, with what a person needs to find the certificate.
+std::string ChainProblem(X509_STORE_CTX* context) {
+  X509* certificate = X509_STORE_CTX_get_current_cert(context);
+  const int error = X509_STORE_CTX_get_error(context);
+  const bool own = X509_STORE_CTX_get_error_depth(context) == 0;
+  const std::string name = (own ? "" : "issuer of the ") + NameOfCertificate(X509_STORE_CTX_get0_cert(context));
+  if (certificate != nullptr && error == X509_V_ERR_CERT_HAS_EXPIRED)
+    return name + " expired at " + FormatTime(NotAfterMs(certificate));
+  if (certificate != nullptr && error == X509_V_ERR_CERT_NOT_YET_VALID)
+    return name + " is valid from " + FormatTime(TimeMs(X509_get0_notBefore(certificate)));
+  return name + ": " + X509_verify_cert_error_string(error);
+}
+
+/// Why a certificate that holds is not the one that is wanted.
+std::string IdentityProblem(X509* certificate, const PeerCheck& check) {
+  if (check.refusal == ErrorCode::kTlsTrustDomain) {
+    const auto identity = FindPeerIdentity(certificate, {});
+    return "certificate of trust domain " + SpiffeId::Parse(*identity)->trust_domain + ", ours is " +
+           std::string(check.trust_domain);
+  }
+  std::string problem = NameOfCertificate(certificate);
+  if (check.expected.empty()) return problem;
+  problem += ", expected " + check.expected.front();
+  if (check.expected.size() > 1) problem += " or one of " + std::to_string(check.expected.size() - 1) + " more";
+  return problem;
 }
 
 /// Runs for each certificate of the peer's chain. Refusing here, not after the handshake, sends the peer an alert.
@@ -110,7 +153,7 @@ int VerifyPeer(int chain_ok, X509_STORE_CTX* context) {
   // Without a check nobody is acceptable: a handshake that forgot to say whom it wants must fail.
   if (check == nullptr) return 0;
   if (chain_ok != 1) {
-    check->detail = X509_verify_cert_error_string(X509_STORE_CTX_get_error(context));
+    check->detail = ChainProblem(context);
     return 0;
   }
   X509* certificate = X509_STORE_CTX_get_current_cert(context);
@@ -129,7 +172,7 @@ int VerifyPeer(int chain_ok, X509_STORE_CTX* context) {
     check->peer = *identity;
     return 1;
   }
-  check->detail = identity ? *identity : "no acceptable URI SAN";
+  check->detail = IdentityProblem(certificate, *check);
   X509_STORE_CTX_set_error(context, X509_V_ERR_APPLICATION_VERIFICATION);
   return 0;
 }

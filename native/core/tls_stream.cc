@@ -40,6 +40,19 @@ BIO_METHOD* RecordMethod() {
   return method;
 }
 
+/// OpenSSL's words for an error, without its numbers; ours for what is met most.
+std::string ReasonOf(unsigned long error) {
+  const char* const reason = ERR_reason_error_string(error);
+  if (reason == nullptr) {
+    char text[256] = {};
+    ERR_error_string_n(error, text, sizeof text);
+    return text;
+  }
+  if (ERR_GET_LIB(error) != ERR_LIB_SSL) return reason;
+  if (ERR_GET_REASON(error) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) return "peer sent no certificate";
+  return ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET ? std::string("the peer says: ") + reason : reason;
+}
+
 }  // namespace
 
 TlsStream::TlsStream(int fd, Role role, std::shared_ptr<const TlsIdentity> identity, PeerCheck check,
@@ -96,11 +109,9 @@ StreamState TlsStream::Fail(int ssl_result) {
   const int socket_error = errno;
   error_ = check_.refusal != ErrorCode::kNone ? check_.refusal : ErrorCode::kTlsHandshakeFailed;
   if (check_.detail.empty()) {
-    char text[256] = {};
     const unsigned long error = ERR_peek_last_error();
     if (error != 0) {
-      ERR_error_string_n(error, text, sizeof text);
-      check_.detail = text;
+      check_.detail = ReasonOf(error);
     } else {
       check_.detail = socket_error != 0 ? std::strerror(socket_error) : "peer closed the connection";
     }

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "check.h"
+#include "detail_text.h"
 #include "dns_message.h"
 #include "dns_upstream_table.h"
 #include "event_loop.h"
@@ -326,6 +327,19 @@ TEST("proof table: the newest proof counts, an older one does not take it back")
   proofs.Record(key, {1000, 0, 500});
   CHECK_EQ(proofs.Find(key).until_ms, 2000u);
   CHECK_EQ(proofs.Find({2, key.peer, {}}).until_ms, 0u);
+}
+
+TEST("detail text: printable, escaped and bounded, whatever a peer's words hold") {
+  CHECK_EQ(DetailText("certificate of a, expected b"), "certificate of a, expected b");
+  CHECK_EQ(DetailText(std::string_view("a\n\x1b[31m\0\x7f\\", 9)), "a\\x0a\\x1b[31m\\x00\\x7f");
+  CHECK_EQ(DetailText("\xc3\xa9\\"), "\\xc3\\xa9\\x5c");
+  CHECK_EQ(DetailText(std::string(kDetailBytesMax, 'a')), std::string(kDetailBytesMax, 'a'));
+  CHECK_EQ(DetailText(std::string(kDetailBytesMax + 1, 'a')), std::string(kDetailBytesMax - 3, 'a') + "...");
+  // An escape is whole or not there.
+  for (size_t lead = 0; lead < 8; ++lead) {
+    const std::string cut = DetailText(std::string(lead, 'a') + std::string(300, '\n'));
+    CHECK(cut.size() <= kDetailBytesMax && cut.ends_with("\\x0a..."));
+  }
 }
 
 TEST("dns: TCP frames in any cut, SERVFAIL with the question, answers by id") {

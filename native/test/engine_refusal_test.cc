@@ -155,7 +155,12 @@ TEST("refusal: a peer of another identity than expected") {
         return TestAgent::Hbone(q.question, mesh.hbone, mesh.app_address.ToString(), {IdentityOf("other")});
       },
       nullptr);
-  CHECK_EQ(OutcomeOf(&mesh), "TLS_UNEXPECTED_IDENTITY");
+  const UniqueFd client = mesh.Dial();
+  CHECK_EQ(Peek(client), "reset");
+  const auto out = mesh.Closed(kOutbound);
+  REQUIRE(out.has_value());
+  CHECK_EQ(CodeName(out), "TLS_UNEXPECTED_IDENTITY");
+  CHECK_EQ(out->detail, "certificate of " + IdentityOf("pod2") + ", expected " + IdentityOf("other"));
 }
 
 TEST("refusal: a peer signed by a stranger") {
@@ -165,8 +170,15 @@ TEST("refusal: a peer signed by a stranger") {
   msg::SetIdentity identity = stranger.Sign(IdentityOf("pod2"));
   identity.trust_roots_pem = mesh.agent.authority().root_pem();
   REQUIRE(mesh.agent.Apply({identity}).failed_index == -1);
-  CHECK_EQ(OutcomeOf(&mesh), "TLS_HANDSHAKE_FAILED");
-  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "TLS_HANDSHAKE_FAILED");
+  const UniqueFd client = mesh.Dial();
+  CHECK_EQ(Peek(client), "reset");
+  const auto out = mesh.Closed(kOutbound);
+  const auto in = mesh.Closed(kInbound);
+  REQUIRE(out && in);
+  CHECK_EQ(CodeName(out), "TLS_HANDSHAKE_FAILED");
+  CHECK(out->detail.starts_with("certificate of " + IdentityOf("pod2") + ": "));
+  CHECK_EQ(CodeName(in), "TLS_HANDSHAKE_FAILED");
+  CHECK(in->detail.starts_with("the peer says: "));
 }
 
 TEST("refusal: a client of another trust domain is told from a broken one") {
@@ -180,7 +192,14 @@ TEST("refusal: a client of another trust domain is told from a broken one") {
   const UniqueFd client =
       ConnectTo(At("10.202.77.7", PortOf(mesh.agent.node.ListenersOf(3).outbound)), "10.202.3.1");
   CHECK_EQ(Peek(client), "reset");
-  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "TLS_TRUST_DOMAIN");
+  const auto in = mesh.Closed(kInbound);
+  REQUIRE(in.has_value());
+  CHECK_EQ(CodeName(in), "TLS_TRUST_DOMAIN");
+  CHECK_EQ(in->detail, "certificate of trust domain elsewhere.example, ours is cluster.local");
+  // The dialling side learns of it after its handshake, by an alert.
+  const auto out = mesh.Closed(kOutbound);
+  REQUIRE(out.has_value());
+  CHECK(out->detail.starts_with("the peer says: "));
 }
 
 TEST("refusal: without a certificate nothing is dialled") {
@@ -196,7 +215,10 @@ TEST("refusal: a plaintext client on the HBONE port is ended, counted and told")
   char rest[256];
   while (recv(client.get(), rest, sizeof rest, 0) > 0) {
   }
-  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "TLS_HANDSHAKE_FAILED");
+  const auto in = mesh.Closed(kInbound);
+  REQUIRE(in.has_value());
+  CHECK_EQ(CodeName(in), "TLS_HANDSHAKE_FAILED");
+  CHECK(!in->detail.empty());
   CHECK_EQ(mesh.agent.Counter("tls_handshakes_failed"), 1u);
   auto [after, server] = mesh.Open();  // loses nothing that worked before
   CHECK(after.valid());

@@ -80,6 +80,7 @@ TEST("tls: a client refuses another identity than the expected") {
   const Pair pair(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb)), {kWeb});
   CHECK(pair.client_state == StreamState::kError);
   CHECK_EQ(NameOf(pair.client->error()), "TLS_UNEXPECTED_IDENTITY");
+  CHECK_EQ(pair.client->error_detail(), "certificate of " + kDb + ", expected " + kWeb);
 }
 
 TEST("tls: a client accepts any of several expected identities, also when it is not the first name") {
@@ -95,16 +96,17 @@ TEST("tls: a server refuses another trust domain") {
   const Pair pair(Make(authority.Sign(foreign)), Make(authority.Sign(kDb)), {kDb});
   CHECK(pair.server_state == StreamState::kError);
   CHECK_EQ(NameOf(pair.server->error()), "TLS_TRUST_DOMAIN");
+  CHECK_EQ(pair.server->error_detail(), "certificate of trust domain elsewhere, ours is cluster.local");
 }
 
 TEST("tls: an expired certificate is refused on either side") {
   const TestAuthority authority("root");
   const Pair stale_client(Make(authority.Sign(kWeb, {{kWeb}, {}, -7200, -3600})), Make(authority.Sign(kDb)), {kDb});
   CHECK(stale_client.server_state == StreamState::kError);
-  CHECK_EQ(stale_client.server->error_detail(), "certificate has expired");
+  CHECK(stale_client.server->error_detail().starts_with("certificate of " + kWeb + " expired at 20"));
   const Pair stale_server(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb, {{kDb}, {}, -7200, -3600})), {kDb});
   CHECK(stale_server.client_state == StreamState::kError);
-  CHECK_EQ(stale_server.client->error_detail(), "certificate has expired");
+  CHECK(stale_server.client->error_detail().starts_with("certificate of " + kDb + " expired at 20"));
 }
 
 TEST("tls: a certificate of another root is refused") {
@@ -112,6 +114,15 @@ TEST("tls: a certificate of another root is refused") {
   const TestAuthority stranger("stranger");
   const Pair pair(Make(stranger.Sign(kWeb)), Make(authority.Sign(kDb)), {kDb});
   CHECK(pair.client_state == StreamState::kError);
+  CHECK_EQ(pair.client->error_detail(),
+           "issuer of the certificate of " + kDb + ": self-signed certificate in certificate chain");
+}
+
+TEST("tls: a certificate of tomorrow is refused with the time from which it holds") {
+  const TestAuthority authority("root");
+  const Pair pair(Make(authority.Sign(kWeb, {{kWeb}, {}, 3600, 7200})), Make(authority.Sign(kDb)), {kDb});
+  CHECK(pair.server_state == StreamState::kError);
+  CHECK(pair.server->error_detail().starts_with("certificate of " + kWeb + " is valid from 20"));
 }
 
 TEST("tls: an identity without the certificate's name, or with half of a key, is refused when it is set") {
@@ -236,6 +247,7 @@ TEST("tls: a client without a certificate is refused") {
   }
   CHECK(state == StreamState::kError);
   CHECK_EQ(NameOf(server.error()), "TLS_HANDSHAKE_FAILED");
+  CHECK_EQ(server.error_detail(), "peer sent no certificate");
   SSL_free(anonymous);
 }
 

@@ -5,7 +5,7 @@ import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 
 /** Both sides carry it: an addon built from another schema is refused. */
-export const SCHEMA_HASH = '4a8436061218f3f6';
+export const SCHEMA_HASH = '6f91f5d6faee191b';
 
 export const HOP_KINDS = ['hbone', 'handoff', 'passthrough'] as const;
 export type HopKind = (typeof HOP_KINDS)[number];
@@ -182,6 +182,7 @@ export interface ConnectionClosed {
   readonly durationUs: bigint;
   readonly startedMs: bigint;
   readonly traceparent: string;
+  readonly detail: string;
 }
 
 export interface BatchDone {
@@ -414,6 +415,7 @@ function readConnectionClosed(r: ByteReader): ConnectionClosed {
     durationUs: r.u64('ConnectionClosed.durationUs'),
     startedMs: r.u64('ConnectionClosed.startedMs'),
     traceparent: r.string('ConnectionClosed.traceparent'),
+    detail: r.string('ConnectionClosed.detail'),
   };
 }
 

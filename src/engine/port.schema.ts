@@ -151,6 +151,8 @@ export const EVENTS = {
     durationUs: 'u64',
     startedMs: 'u64',
     traceparent: 'string',
+    /** What `code` alone does not say of a tunnel that failed: printable ASCII, at most 200 bytes, partly the peer's words. */
+    detail: 'string',
   },
   /** A batch of commands has been executed. failedIndex -1: all of them. */
   BatchDone: { batch: 'u64', failedIndex: 'i32', op: 'string', errno: 'i32', detail: 'string' },

@@ -29,6 +29,8 @@ export interface ConnectionRecord {
   readonly bytesReceived: bigint;
   readonly durationUs: bigint;
   readonly traceparent: string;
+  /** What the code alone does not say; bounded and escaped by the engine. */
+  readonly detail: string;
 }
 
 export interface AccessLogParts {
@@ -43,7 +45,8 @@ export interface AccessLogParts {
 /**
  * Writes the one access-log line of a connection.
  *
- * Field names are ztunnel's; `error.code`, `policy` and `hint` say more where it failed. Bytes: sent = client to server.
+ * Field names are ztunnel's; `error` ends in what the engine knows beyond the code, and `error.code`, `policy` and `hint`
+ * say more where it failed. Bytes: sent = client to server.
  */
 export function logConnection(parts: AccessLogParts, record: ConnectionRecord): void {
   const error = findError(record.code);
@@ -76,7 +79,7 @@ function connectionFields(parts: AccessLogParts, record: ConnectionRecord): LogF
     [FIELDS.bytesSent]: Number(record.bytesSent),
     [FIELDS.bytesReceived]: Number(record.bytesReceived),
     [FIELDS.duration]: `${Number(record.durationUs / 1000n)}ms`,
-    [FIELDS.error]: error?.message,
+    [FIELDS.error]: error && (record.detail === '' ? error.message : `${error.message}: ${record.detail}`),
     [FIELDS.errorCode]: error?.code,
     [FIELDS.hboneStatus]: record.hboneStatus > 0 && record.hboneStatus !== 200 ? record.hboneStatus : undefined,
     [FIELDS.policy]: error && parts.findPolicy(record.verdict),

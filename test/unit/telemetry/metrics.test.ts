@@ -277,6 +277,7 @@ const record: ConnectionRecord = {
   bytesReceived: 2n,
   durationUs: 3999n,
   traceparent: '',
+  detail: '',
 };
 function access(fields: Partial<ConnectionRecord>): Record<string, unknown>[] {
   const labels = new FlowLabelTable();
@@ -312,6 +313,14 @@ test('logConnection: one line with ztunnel’s names', () => {
       message: 'connection complete',
     },
   ]);
+});
+
+test('logConnection: a failed handshake says what the engine knows beyond the code', () => {
+  const detail = 'certificate of trust domain elsewhere, ours is cluster.local';
+  const [line] = access({ opened: false, code: ERROR_TABLE.TLS_TRUST_DOMAIN.number, detail });
+  assert.equal(line?.['error'], `${ERROR_TABLE.TLS_TRUST_DOMAIN.message}: ${detail}`);
+  assert.equal(line?.['error.code'], 'TLS_TRUST_DOMAIN');
+  assert.equal(access({ detail })[0]?.['error'], undefined, 'what did not fail has no error');
 });
 
 test('logConnection: a refusal names code, policy and what to do', () => {
