@@ -96,6 +96,7 @@ export async function openPeerPaths(
     const near = background(onNode(nodes.a, peer.clientSide), `${peer.row.replaceAll(' ', '-')}-client`);
     const far = background(onNode(nodes.b, peer.serverSide), `${peer.row.replaceAll(' ', '-')}-server`);
     await waitForPort(client.netns, nodes.a.address, peer.clientPort);
+    await waitForPort(nodes.a.netns, nodes.b.address, peer.tlsPort);
     await assertCipher(nodes, peer.tlsPort, directory);
     const proxies = [near, far].map((process) => process.child.pid).filter((pid) => pid !== undefined);
     paths.push({ row: peer.row, inClient, address: nodes.a.address, port: peer.clientPort, proxies });
