@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The load generator of the benchmark and of the tests: real sockets, bounded in time, one line of JSON as its result.
+// The load generator of the benchmark and of the tests: real sockets, bounded in time, one line of
+// JSON as its result.
 //
 //   load serve ADDRESS PORT                       PORT swallows blocks, PORT+1 echoes; until killed
 //   load throughput ADDRESS PORT STREAMS SECONDS  Gbit/s that the server has acknowledged
@@ -40,8 +41,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A block's first byte says whether another follows; so the server knows the end without a half-close, which not every
-// proxy carries through TLS.
+// A block's first byte says whether another follows; so the server knows the end without a
+// half-close, which not every proxy carries through TLS.
 constexpr size_t kBlockBytes = 128 * 1024;
 constexpr uint8_t kMore = 1;
 constexpr uint8_t kLast = 2;
@@ -125,7 +126,8 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// ---- serve -----------------------------------------------------------------------------------------------------------
+// ---- serve
+// -----------------------------------------------------------------------------------------------------------
 
 struct ServedConnection {
   bool echo = false;
@@ -140,7 +142,8 @@ int Listen(const char* address, int port) {
   const int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&endpoint.storage), endpoint.length) != 0) Die("bind");
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&endpoint.storage), endpoint.length) != 0)
+    Die("bind");
   if (listen(fd, 4096) != 0) Die("listen");
   return fd;
 }
@@ -211,7 +214,8 @@ int Serve(const char* address, int port) {
   return 0;
 }
 
-// ---- clients ---------------------------------------------------------------------------------------------------------
+// ---- clients
+// ---------------------------------------------------------------------------------------------------------
 
 int Throughput(const Endpoint& to, int streams, double seconds) {
   std::vector<int> fds;
@@ -244,13 +248,14 @@ int Throughput(const Endpoint& to, int streams, double seconds) {
   for (auto& thread : threads) thread.join();
   const double elapsed = SecondsSince(start);
   const auto bytes = static_cast<double>(acknowledged.load());
-  std::printf("{\"gbitPerSecond\":%.4f,\"bytes\":%.0f,\"seconds\":%.4f,\"failed\":%d}\n", bytes * 8 / elapsed / 1e9, bytes,
-              elapsed, failed.load());
+  std::printf("{\"gbitPerSecond\":%.4f,\"bytes\":%.0f,\"seconds\":%.4f,\"failed\":%d}\n",
+              bytes * 8 / elapsed / 1e9, bytes, elapsed, failed.load());
   return failed == 0 ? 0 : 1;
 }
 
 double Percentile(const std::vector<double>& sorted, double fraction) {
-  return sorted[std::min(sorted.size() - 1, static_cast<size_t>(fraction * static_cast<double>(sorted.size())))];
+  return sorted[std::min(sorted.size() - 1,
+                         static_cast<size_t>(fraction * static_cast<double>(sorted.size())))];
 }
 
 int Latency(const Endpoint& to, double rate, double seconds) {
@@ -259,24 +264,29 @@ int Latency(const Endpoint& to, double rate, double seconds) {
   std::array<uint8_t, kMessageBytes> message{};
   // The first trips make the path (tunnel, verdict, caches); they are not what is asked for.
   for (int i = 0; i < 50; ++i) {
-    if (!SendAll(fd, message.data(), message.size()) || !ReceiveAll(fd, message.data(), message.size())) Die("round trip");
+    if (!SendAll(fd, message.data(), message.size()) ||
+        !ReceiveAll(fd, message.data(), message.size()))
+      Die("round trip");
   }
   std::vector<double> microseconds;
   const auto start = Clock::now();
-  const auto interval = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(1.0 / rate));
+  const auto interval =
+      std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(1.0 / rate));
   auto next = start;
   while (SecondsSince(start) < seconds) {
     next = std::max(next + interval, Clock::now());
     std::this_thread::sleep_until(next);
     const auto sent = Clock::now();
-    if (!SendAll(fd, message.data(), message.size()) || !ReceiveAll(fd, message.data(), message.size())) Die("round trip");
+    if (!SendAll(fd, message.data(), message.size()) ||
+        !ReceiveAll(fd, message.data(), message.size()))
+      Die("round trip");
     microseconds.push_back(SecondsSince(sent) * 1e6);
   }
   close(fd);
   if (microseconds.empty()) return 1;
   std::sort(microseconds.begin(), microseconds.end());
-  std::printf("{\"p50\":%.2f,\"p99\":%.2f,\"count\":%zu}\n", Percentile(microseconds, 0.5), Percentile(microseconds, 0.99),
-              microseconds.size());
+  std::printf("{\"p50\":%.2f,\"p99\":%.2f,\"count\":%zu}\n", Percentile(microseconds, 0.5),
+              Percentile(microseconds, 0.99), microseconds.size());
   return 0;
 }
 
@@ -301,7 +311,8 @@ int Connects(const Endpoint& to, int thread_count, double seconds) {
     });
   }
   for (auto& thread : threads) thread.join();
-  std::printf("{\"connectsPerSecond\":%.1f,\"failed\":%llu}\n", static_cast<double>(done.load()) / SecondsSince(start),
+  std::printf("{\"connectsPerSecond\":%.1f,\"failed\":%llu}\n",
+              static_cast<double>(done.load()) / SecondsSince(start),
               static_cast<unsigned long long>(failed.load()));
   return done > 0 ? 0 : 1;
 }
@@ -344,17 +355,23 @@ int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
   if (mode == "serve" && argc == 4) return Serve(argv[2], std::atoi(argv[3]));
   if (mode == "throughput" && argc == 6) {
-    return Throughput(ParseEndpoint(argv[2], std::atoi(argv[3])), std::atoi(argv[4]), std::atof(argv[5]));
+    return Throughput(ParseEndpoint(argv[2], std::atoi(argv[3])), std::atoi(argv[4]),
+                      std::atof(argv[5]));
   }
   if (mode == "latency" && argc == 6) {
-    return Latency(ParseEndpoint(argv[2], std::atoi(argv[3])), std::atof(argv[4]), std::atof(argv[5]));
+    return Latency(ParseEndpoint(argv[2], std::atoi(argv[3])), std::atof(argv[4]),
+                   std::atof(argv[5]));
   }
   if (mode == "connects" && argc == 6) {
-    return Connects(ParseEndpoint(argv[2], std::atoi(argv[3])), std::atoi(argv[4]), std::atof(argv[5]));
+    return Connects(ParseEndpoint(argv[2], std::atoi(argv[3])), std::atoi(argv[4]),
+                    std::atof(argv[5]));
   }
-  if (mode == "idle" && argc == 5) return Idle(ParseEndpoint(argv[2], std::atoi(argv[3])), std::atoi(argv[4]));
-  std::fprintf(stderr, "usage: load serve ADDRESS PORT | throughput ADDRESS PORT STREAMS SECONDS |\n"
-                       "       latency ADDRESS PORT RATE SECONDS | connects ADDRESS PORT THREADS SECONDS |\n"
-                       "       idle ADDRESS PORT COUNT\n");
+  if (mode == "idle" && argc == 5)
+    return Idle(ParseEndpoint(argv[2], std::atoi(argv[3])), std::atoi(argv[4]));
+  std::fprintf(
+      stderr,
+      "usage: load serve ADDRESS PORT | throughput ADDRESS PORT STREAMS SECONDS |\n"
+      "       latency ADDRESS PORT RATE SECONDS | connects ADDRESS PORT THREADS SECONDS |\n"
+      "       idle ADDRESS PORT COUNT\n");
   return 64;
 }

@@ -121,7 +121,7 @@ MESH_ABI_OFFSET(struct mesh_steering, listener_port, 80);
 #define MESH_SYSCTL_TCP_FWMARK_ACCEPT (1u << 0)
 #define MESH_SYSCTL_FWMARK_REFLECT4 (1u << 1)
 #define MESH_SYSCTL_FWMARK_REFLECT6 (1u << 2)
-#define MESH_SYSCTL_RESERVED_PORTS (1u << 3) /* ip_local_reserved_ports lacked the agent's DNS source ports */
+#define MESH_SYSCTL_RESERVED_PORTS (1u << 3) /* reserved ports lacked the DNS source ports */
 
 /* The only entry of mesh_pod_state, one map a pod: what an agent must know to take the pod over or to give it back. */
 struct mesh_pod_state {

@@ -29,7 +29,11 @@ const command = { root, timeoutMs: 600_000 };
 
 /** Each stage by its name, in the order of a whole run: what is quick and says most comes first. */
 const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
-  format: () => runCheck('format', ['biome', 'format', 'src', 'test', 'bench', 'scripts'], command),
+  format: async () =>
+    addTallies([
+      await runCheck('format', ['biome', 'format', 'src', 'test', 'bench', 'scripts'], command),
+      await runCheck('format of C++ and eBPF C', ['scripts/format-native', '--check'], command),
+    ]),
   lint: () => runCheck('lint', ['oxlint', '--type-aware', 'src', 'test', 'bench', 'scripts'], command),
   types: () => runCheck('types', ['tsc', '-p', '.'], command),
   gen: () => runCheck('generated files are what gen makes', ['node', 'scripts/gen.ts', '--check'], command),

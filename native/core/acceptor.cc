@@ -28,7 +28,11 @@ bool IsExhaustion(int error) {
 }  // namespace
 
 Acceptor::Acceptor(Worker* worker, std::shared_ptr<const Pod> pod, Kind kind, int listener)
-    : worker_(worker), pod_(std::move(pod)), kind_(kind), listener_(listener), pause_ms_(kPauseMinMs) {}
+    : worker_(worker),
+      pod_(std::move(pod)),
+      kind_(kind),
+      listener_(listener),
+      pause_ms_(kPauseMinMs) {}
 
 Status Acceptor::Start() {
   const Status watched = worker_->loop()->WatchListener(listener_, this);
@@ -45,14 +49,16 @@ void Acceptor::OnEvents(uint32_t) {
   for (int i = 0; i < kAcceptsPerEvent && watching_; ++i) {
     sockaddr_storage storage{};
     socklen_t length = sizeof storage;
-    UniqueFd fd(accept4(listener_, reinterpret_cast<sockaddr*>(&storage), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    UniqueFd fd(accept4(listener_, reinterpret_cast<sockaddr*>(&storage), &length,
+                        SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd.valid()) {
       if (errno == EAGAIN) return;
       if (IsExhaustion(errno)) {
         worker_->counters().Add(Counter::kAcceptOutOfFiles);
         return Pause();
       }
-      // The connection failed before it was accepted (ECONNABORTED and the network errors of accept(2)): next one.
+      // The connection failed before it was accepted (ECONNABORTED and the network errors of
+      // accept(2)): next one.
       worker_->counters().Add(Counter::kAcceptFailed);
       continue;
     }
@@ -77,7 +83,8 @@ void Acceptor::Hand(UniqueFd fd, const SocketAddress& source) {
   }
 }
 
-/// The backlog keeps what arrives meanwhile. Without the pause a level-triggered listener would spin.
+/// The backlog keeps what arrives meanwhile. Without the pause a level-triggered listener would
+/// spin.
 void Acceptor::Pause() {
   worker_->counters().Add(Counter::kAcceptPaused);
   Stop();

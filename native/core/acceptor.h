@@ -11,7 +11,8 @@ namespace groundwire {
 
 class Worker;
 
-/// Accepts from one listener of a pod on one worker; the listener is shared by all workers, one is woken a connection.
+/// Accepts from one listener of a pod on one worker; the listener is shared by all workers, one is
+/// woken a connection.
 class Acceptor final : public EventHandler, public Discardable {
  public:
   enum class Kind : uint8_t { kOutbound, kInboundPlaintext, kInboundHbone, kDnsTcp };

@@ -73,8 +73,10 @@ std::optional<SocketAddress> SocketAddress::Parse(std::string_view text) {
   // Without brackets the last group of an IPv6 address would be taken for the port.
   if (!ip || bracketed != (host.find(':') != std::string_view::npos)) return std::nullopt;
   uint16_t port = 0;
-  const auto [end, error] = std::from_chars(port_text.data(), port_text.data() + port_text.size(), port);
-  if (error != std::errc() || end != port_text.data() + port_text.size() || port == 0) return std::nullopt;
+  const auto [end, error] =
+      std::from_chars(port_text.data(), port_text.data() + port_text.size(), port);
+  if (error != std::errc() || end != port_text.data() + port_text.size() || port == 0)
+    return std::nullopt;
   return SocketAddress{*ip, port};
 }
 
@@ -110,8 +112,9 @@ socklen_t SocketAddress::ToSockaddr(int family, sockaddr_storage* storage) const
 }
 
 size_t HashOf(const SocketAddress& address) {
-  const std::string_view raw(reinterpret_cast<const char*>(address.ip.bytes.data()), address.ip.bytes.size());
-  return std::hash<std::string_view>{}(raw) * 31 + address.port;
+  const std::string_view raw(reinterpret_cast<const char*>(address.ip.bytes.data()),
+                             address.ip.bytes.size());
+  return std::hash<std::string_view>{}(raw)*31 + address.port;
 }
 
 }  // namespace groundwire

@@ -31,7 +31,8 @@ struct SocketAddress {
   std::string ToString() const;  // 10.0.0.1:80, [fd00::1]:80
   static std::optional<SocketAddress> Parse(std::string_view text);
   static SocketAddress FromSockaddr(const sockaddr_storage& storage);
-  /// As the family of the address asks; as v4-mapped in6 when `family` is AF_INET6. Returns the length.
+  /// As the family of the address asks; as v4-mapped in6 when `family` is AF_INET6. Returns the
+  /// length.
   socklen_t ToSockaddr(int family, sockaddr_storage* storage) const;
   int family() const { return ip.is_v4() ? AF_INET : AF_INET6; }
   auto operator<=>(const SocketAddress&) const = default;

@@ -19,7 +19,8 @@ void AnswerDesk::Take(std::vector<msg::Answer> answers) {
   uint64_t stale = 0;
   const auto resolve = [&](uint64_t question, Verdict verdict) {
     auto key = shared_->questions.Take(question);
-    // A question that timed out, or an answer of the other kind: TypeScript's verdict is kept nowhere then.
+    // A question that timed out, or an answer of the other kind: TypeScript's verdict is kept
+    // nowhere then.
     if (!key || key->index() != verdict.index()) {
       ++stale;
       return;

@@ -28,8 +28,9 @@ AppSocket::Result AppSocket::Receive(uint8_t* buffer, size_t* size) {
     count = recv(fd_.get(), buffer, *size, 0);
   } while (count < 0 && errno == EINTR);
   if (count > 0) {
-    // A short read has emptied the socket and the next bytes make an edge; the end of stream after a hang-up does not,
-    // and neither does what lies behind the mark of urgent data, where recv stops.
+    // A short read has emptied the socket and the next bytes make an edge; the end of stream after
+    // a hang-up does not, and neither does what lies behind the mark of urgent data, where recv
+    // stops.
     readable_ = hang_up_ || urgent_ || static_cast<size_t>(count) == *size;
     *size = static_cast<size_t>(count);
     return Result::kOk;
@@ -53,7 +54,8 @@ AppSocket::Result AppSocket::Send(const uint8_t* data, size_t size, size_t* sent
     if (result != Result::kBlocked) return result;
   }
   if (kept_offset_ >= kept()) {
-    // A reader that never catches up never empties this: what it took is dropped once it outweighs what is moved.
+    // A reader that never catches up never empties this: what it took is dropped once it outweighs
+    // what is moved.
     kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(kept_offset_));
     kept_offset_ = 0;
   }
@@ -105,8 +107,9 @@ bool AppSocket::AllTaken() const {
   return ioctl(fd_.get(), SIOCOUTQ, &unacknowledged) != 0 || unacknowledged == 0;
 }
 
-/// A call takes the error from the socket, so nothing later repeats it: recv gives what was received, and then 0 as if the
-/// stream had ended. It has only if the error is EPIPE, which the kernel keeps for a reset that came after the end.
+/// A call takes the error from the socket, so nothing later repeats it: recv gives what was
+/// received, and then 0 as if the stream had ended. It has only if the error is EPIPE, which the
+/// kernel keeps for a reset that came after the end.
 void AppSocket::NoteError(int error) {
   broken_ = true;
   readable_ = true;

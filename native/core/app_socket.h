@@ -9,8 +9,9 @@
 
 namespace groundwire {
 
-/// An application's TCP socket under edge-triggered epoll: remembers what the last edge said, so that no call is made
-/// that is known to find nothing. Owns what the application did not take yet; nothing else is buffered for it.
+/// An application's TCP socket under edge-triggered epoll: remembers what the last edge said, so
+/// that no call is made that is known to find nothing. Owns what the application did not take yet;
+/// nothing else is buffered for it.
 class AppSocket {
  public:
   enum class Result : uint8_t { kOk, kBlocked, kEnd, kReset };
@@ -21,7 +22,8 @@ class AppSocket {
   int fd() const { return fd_.get(); }
   bool open() const { return fd_.valid(); }
   void NoteEvents(uint32_t events);
-  /// One recv. kOk: `*size` bytes came. kEnd and kReset come after the last byte, also of a broken socket.
+  /// One recv. kOk: `*size` bytes came. kEnd and kReset come after the last byte, also of a broken
+  /// socket.
   Result Receive(uint8_t* buffer, size_t* size);
   /// Sends what it can and keeps the rest. kOk: all of it has left; kBlocked: some is kept.
   Result Send(const uint8_t* data, size_t size, size_t* sent);
@@ -38,7 +40,8 @@ class AppSocket {
   bool broken() const { return broken_; }
   /// Nothing more will be received: the end of stream or the reset has been reached.
   bool drained() const { return drained_; }
-  /// The other end's kernel has acknowledged all that Send took. A system call; for the end of a connection only.
+  /// The other end's kernel has acknowledged all that Send took. A system call; for the end of a
+  /// connection only.
   bool AllTaken() const;
   bool finished_sending() const { return fin_sent_; }
   void Close() { fd_.Reset(); }

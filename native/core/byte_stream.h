@@ -24,7 +24,8 @@ class ByteStream {
   /// Goes on with the handshake. kOk: done; kBlocked: again after an event; kError: see error().
   virtual StreamState Handshake() = 0;
   virtual ReadResult Read(uint8_t* buffer, size_t size) = 0;
-  /// Takes all of it, or fails. What the socket does not take at Flush is kept, so do not write while `blocked`.
+  /// Takes all of it, or fails. What the socket does not take at Flush is kept, so do not write
+  /// while `blocked`.
   virtual StreamState Write(const uint8_t* data, size_t size) = 0;
   /// Sends what was written. kBlocked: some is left, again after an event.
   virtual StreamState Flush() = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel side of capture: eBPF objects, per-pod listeners, rules and sockets in a pod's network namespace.
-// Owned by the engine's control thread; only the socket functions at the end are called by workers.
+// The kernel side of capture: eBPF objects, per-pod listeners, rules and sockets in a pod's network
+// namespace. Owned by the engine's control thread; only the socket functions at the end are called
+// by workers.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -14,14 +15,15 @@
 namespace groundwire {
 
 struct NodeCaptureOptions {
-  std::string pin_directory;   // in bpffs; created 0700, locked with flock while open
-  std::string pods_cgroup;     // cgroup v2 ancestor of all pods
-  std::string agent_cgroup;    // cgroup v2 whose sockets are the agent's own
-  std::string probe_cgroup;    // kubelet's cgroup; "" = none
-  std::string bpf_directory;   // compiled objects
+  std::string pin_directory;  // in bpffs; created 0700, locked with flock while open
+  std::string pods_cgroup;    // cgroup v2 ancestor of all pods
+  std::string agent_cgroup;   // cgroup v2 whose sockets are the agent's own
+  std::string probe_cgroup;   // kubelet's cgroup; "" = none
+  std::string bpf_directory;  // compiled objects
 };
 
-/// Bound, listening, non-blocking, close-on-exec; owned by the receiver. dns_* are -1 when DNS is not captured.
+/// Bound, listening, non-blocking, close-on-exec; owned by the receiver. dns_* are -1 when DNS is
+/// not captured.
 struct PodListeners {
   int outbound = -1;
   int inbound_plaintext = -1;
@@ -43,13 +45,15 @@ struct TcpPair {
   SocketAddress remote;
 };
 
-/// A pod's kernel state. Destroying it closes handles and keeps the pins (fail closed); Release removes everything.
+/// A pod's kernel state. Destroying it closes handles and keeps the pins (fail closed); Release
+/// removes everything.
 class PodCapture {
  public:
   virtual ~PodCapture() = default;
   virtual int netns_fd() const = 0;
   virtual const PodListeners& listeners() const = 0;
-  /// Established connections that were there before capture began (sock_diag), without the agent's own.
+  /// Established connections that were there before capture began (sock_diag), without the agent's
+  /// own.
   virtual Result<std::vector<TcpPair>> FindUncaptured() = 0;
   virtual Status CloseUncaptured(const std::vector<TcpPair>& connections) = 0;
   /// New connections are no longer steered; rules stay so that live ones can end.
@@ -60,23 +64,29 @@ class PodCapture {
 
 class NodeCapture {
  public:
-  /// Loads and attaches (or takes over from pins) the node-wide programs. The verifier's log is in the error's detail.
+  /// Loads and attaches (or takes over from pins) the node-wide programs. The verifier's log is in
+  /// the error's detail.
   static Result<std::unique_ptr<NodeCapture>> Open(const NodeCaptureOptions& options);
   virtual ~NodeCapture() = default;
-  /// In the pod's namespace: listeners, steering program, rules, then the gate of the connect hook. All or nothing.
+  /// In the pod's namespace: listeners, steering program, rules, then the gate of the connect hook.
+  /// All or nothing.
   virtual Result<std::unique_ptr<PodCapture>> CapturePod(const PodCaptureOptions& options) = 0;
   /// (name, sum over CPUs) of every counter in mesh_abi.h, and how full each map is.
   virtual Result<std::vector<std::pair<std::string, uint64_t>>> ReadCounters() = 0;
 };
 
-/// A non-blocking TCP socket of `family` made in that namespace: for dialling a tunnel or a passthrough destination as the pod.
+/// A non-blocking TCP socket of `family` made in that namespace: for dialling a tunnel or a
+/// passthrough destination as the pod.
 Result<int> OpenPodSocket(int netns_fd, int family);
-/// The same with IP_TRANSPARENT and MESH_MARK_REPLY, bound to the client's address: for delivering to the application.
-/// When the client's address is the pod's own (it called itself), the plain pod socket is returned.
-Result<int> OpenDeliverySocket(int netns_fd, const SocketAddress& client, const SocketAddress& application);
+/// The same with IP_TRANSPARENT and MESH_MARK_REPLY, bound to the client's address: for delivering
+/// to the application. When the client's address is the pod's own (it called itself), the plain pod
+/// socket is returned.
+Result<int> OpenDeliverySocket(int netns_fd, const SocketAddress& client,
+                               const SocketAddress& application);
 /// A UDP socket in that namespace that answers from `server` (IP_TRANSPARENT), for DNS.
 Result<int> OpenDnsReplySocket(int netns_fd, const SocketAddress& server);
-/// A UDP socket of `family` in that namespace whose queries to port 53 leave the pod instead of coming back to the agent.
+/// A UDP socket of `family` in that namespace whose queries to port 53 leave the pod instead of
+/// coming back to the agent.
 Result<int> OpenDnsQuerySocket(int netns_fd, int family);
 
 }  // namespace groundwire

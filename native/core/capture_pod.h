@@ -13,8 +13,8 @@ Result<std::unique_ptr<PodCapture>> CapturePodIn(const std::shared_ptr<NodeState
                                                  const PodCaptureOptions& options);
 
 /// Removes the pins and map entries of pods whose namespace is gone, of captures and releases that
-/// were never finished (with what they left in a namespace that lives), and gate entries that belong
-/// to no pin. Returns how many were swept.
+/// were never finished (with what they left in a namespace that lives), and gate entries that
+/// belong to no pin. Returns how many were swept.
 size_t SweepPods(const NodeState& node);
 
 }  // namespace groundwire

@@ -81,7 +81,8 @@ Status Change(PortRange range, bool reserved) {
   Set(&ports.value(), range, reserved);
   const std::string text = Format(ports.value());
   UniqueFd fd(open(kPath, O_WRONLY | O_CLOEXEC));
-  if (!fd.valid() || write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+  if (!fd.valid() ||
+      write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     return Status::Error("write sysctl", errno, kPath);
   }
   return Status::Ok();

@@ -73,8 +73,9 @@ Rule DnsRule(int family) {
           .port = MESH_PORT_DNS};
 }
 
-/// A query of the agent itself: past the rules of capture, to whatever the pod's namespace has for the resolver. The same
-/// rule stands for its answer, whose source the kernel looks up as if it were a query.
+/// A query of the agent itself: past the rules of capture, to whatever the pod's namespace has for
+/// the resolver. The same rule stands for its answer, whose source the kernel looks up as if it
+/// were a query.
 Rule OwnDnsRule(int family) {
   return {.family = family,
           .preference = MESH_RULE_OWN_DNS,

@@ -18,7 +18,8 @@
 namespace groundwire {
 namespace {
 
-constexpr int kDnsSourcePortAttempts = 16;  // with half of the ports in use, one query in 65,536 finds none
+constexpr int kDnsSourcePortAttempts =
+    16;  // with half of the ports in use, one query in 65,536 finds none
 
 Status SetOption(int fd, int level, int option, int value, const char* op) {
   if (setsockopt(fd, level, option, &value, sizeof value) != 0) return Status::Error(op, errno);
@@ -61,16 +62,20 @@ Status MakeDnsReply(int fd, int family, const SocketAddress& server) {
   return BindTo(fd, family, server);
 }
 
-/// One of the ports of MESH_RULE_OWN_DNS, by chance: what an answer must know besides the id of the query.
+/// One of the ports of MESH_RULE_OWN_DNS, by chance: what an answer must know besides the id of the
+/// query.
 Status BindToDnsSourcePort(int fd, int family) {
   constexpr uint64_t kPorts = MESH_DNS_SOURCE_PORT_LAST - MESH_DNS_SOURCE_PORT_FIRST + 1;
   Status bound = Status::Ok();
   for (int attempt = 0; attempt < kDnsSourcePortAttempts; ++attempt) {
-    // Not RandomU64: what it gave before can be seen in trace ids, and what comes next follows from it.
+    // Not RandomU64: what it gave before can be seen in trace ids, and what comes next follows from
+    // it.
     uint64_t chance = 0;
-    if (getrandom(&chance, sizeof chance, 0) != sizeof chance) return Status::Error("getrandom", errno);
+    if (getrandom(&chance, sizeof chance, 0) != sizeof chance)
+      return Status::Error("getrandom", errno);
     const IpAddress any = family == AF_INET ? *IpAddress::Parse("0.0.0.0") : IpAddress{};
-    bound = BindTo(fd, family, {any, static_cast<uint16_t>(MESH_DNS_SOURCE_PORT_FIRST + chance % kPorts)});
+    bound = BindTo(fd, family,
+                   {any, static_cast<uint16_t>(MESH_DNS_SOURCE_PORT_FIRST + chance % kPorts)});
     if (bound.ok() || bound.errno_value != EADDRINUSE) break;
   }
   return bound;
@@ -116,7 +121,8 @@ Result<int> OpenDnsQuerySocket(int netns_fd, int family) {
   if (!fd.ok()) return fd.status();
   // Both families may have a query from the same port.
   if (family == AF_INET6) {
-    if (Status set = SetOption(fd.value().get(), SOL_IPV6, IPV6_V6ONLY, 1, "setsockopt IPV6_V6ONLY");
+    if (Status set =
+            SetOption(fd.value().get(), SOL_IPV6, IPV6_V6ONLY, 1, "setsockopt IPV6_V6ONLY");
         !set.ok()) {
       return set;
     }

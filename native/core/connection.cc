@@ -28,7 +28,8 @@ template <typename Update>
 void Connection::UpdateRows(ErrorCode code, Update update) {
   update(worker_->FlowRowOf({record_.direction, record_.flow_label, record_.peer_label, code}));
   if (inbound_row_) {
-    update(worker_->FlowRowOf({msg::Direction::kInbound, inbound_flow_label_, inbound_peer_label_, code}));
+    update(worker_->FlowRowOf(
+        {msg::Direction::kInbound, inbound_flow_label_, inbound_peer_label_, code}));
   }
 }
 

@@ -16,11 +16,13 @@ namespace groundwire {
 
 class Worker;
 
-/// One application connection from acceptance to its end, on one worker. Every end, in whatever state, passes Finish once:
-/// it updates the flow row, emits the one ConnectionClosed event and takes the connection off the worker's books.
+/// One application connection from acceptance to its end, on one worker. Every end, in whatever
+/// state, passes Finish once: it updates the flow row, emits the one ConnectionClosed event and
+/// takes the connection off the worker's books.
 class Connection : public Discardable, public RelayOwner {
  public:
-  Connection(Worker* worker, msg::Direction direction, std::shared_ptr<const Pod> pod, const SocketAddress& source);
+  Connection(Worker* worker, msg::Direction direction, std::shared_ptr<const Pod> pod,
+             const SocketAddress& source);
   ~Connection() override = default;
 
   uint64_t id() const { return record_.id; }
@@ -28,7 +30,9 @@ class Connection : public Discardable, public RelayOwner {
   const std::string& source_identity() const { return record_.source_identity; }
   const std::string& destination_identity() const { return record_.destination_identity; }
   virtual bool LivesBy(uint32_t pod) const { return pod_->id == pod; }
-  bool protected_by_identity() const { return record_.hop != msg::HopKind::kPassthrough && record_.security != msg::Security::kNone; }
+  bool protected_by_identity() const {
+    return record_.hop != msg::HopKind::kPassthrough && record_.security != msg::Security::kNone;
+  }
 
   /// Ends it from outside: late denial, drain, removal. Cuts with a reset.
   void End(ErrorCode code);
@@ -47,8 +51,9 @@ class Connection : public Discardable, public RelayOwner {
  protected:
   /// Closes whatever the present state holds; the peer sees a reset.
   virtual void Abort() = 0;
-  /// Whether a verdict that was asked again ends this connection, which is then counted. That an endpoint or a workload
-  /// is no longer listed does not end it: it may be draining, and its own end will tell.
+  /// Whether a verdict that was asked again ends this connection, which is then counted. That an
+  /// endpoint or a workload is no longer listed does not end it: it may be draining, and its own
+  /// end will tell.
   bool IsDeniedNow(ErrorCode code) const;
   void MarkOpened();
   void Finish(ErrorCode code);

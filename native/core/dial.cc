@@ -11,13 +11,16 @@ void Dial::Start(Result<int> socket, const SocketAddress& destination, Reach rea
                  uint32_t timeout_ms) {
   if (!socket.ok()) {
     const int error = socket.status().errno_value;
-    return owner_->OnDialled(error == 0 ? ErrorCode::kConnectUnreachable : CodeOfConnectError(error), UniqueFd());
+    return owner_->OnDialled(
+        error == 0 ? ErrorCode::kConnectUnreachable : CodeOfConnectError(error), UniqueFd());
   }
   fd_.Reset(socket.value());
   // Of a pod on this node the kernel knows when it is gone.
   reach == Reach::kPod ? SetLocalSocketOptions(fd_.get()) : SetApplicationSocketOptions(fd_.get());
-  if (const int error = StartConnect(fd_.get(), destination); error != 0) return Finish(CodeOfConnectError(error));
-  // A destination on this machine has answered before connect returned: no need to wait for an event.
+  if (const int error = StartConnect(fd_.get(), destination); error != 0)
+    return Finish(CodeOfConnectError(error));
+  // A destination on this machine has answered before connect returned: no need to wait for an
+  // event.
   if (IsConnected(fd_.get())) return Finish(ErrorCode::kNone);
   if (!loop_->Watch(fd_.get(), this).ok()) return Finish(ErrorCode::kOutOfFiles);
   deadline_ = loop_->After(timeout_ms, [this] { Finish(ErrorCode::kConnectTimeout); });

@@ -51,8 +51,8 @@ void DnsForward::TryNext() {
     sent_ = false;
     mismatched_ = 0;
     if (!Open(resolvers[next_++])) continue;
-    deadline_ = worker_->loop()->After(std::max(kPatienceMs / resolvers.size(), kPatiencePerResolverMinMs),
-                                       [this] { TryNext(); });
+    deadline_ = worker_->loop()->After(
+        std::max(kPatienceMs / resolvers.size(), kPatiencePerResolverMinMs), [this] { TryNext(); });
     return;
   }
   Stop();
@@ -85,7 +85,8 @@ void DnsForward::OnEvents(uint32_t events) {
 }
 
 void DnsForward::SendTcp() {
-  // At most 64 KiB into an empty socket buffer; a resolver that cannot take that at once is given up.
+  // At most 64 KiB into an empty socket buffer; a resolver that cannot take that at once is given
+  // up.
   const std::vector<uint8_t> frame = WithLength(query_);
   sent_ = true;
   const ssize_t count = send(fd_.get(), frame.data(), frame.size(), MSG_NOSIGNAL);
@@ -94,7 +95,8 @@ void DnsForward::SendTcp() {
 
 void DnsForward::Receive() {
   uint8_t* const buffer = worker_->scratch()->arriving.get();
-  // Ends: what is no answer is counted and bounded, and a frame is no longer than its length can say.
+  // Ends: what is no answer is counted and bounded, and a frame is no longer than its length can
+  // say.
   for (;;) {
     const ssize_t count = recv(fd_.get(), buffer, ThreadScratch::kBytes, 0);
     if (count < 0 && errno == EINTR) continue;

@@ -16,8 +16,9 @@ namespace groundwire {
 class Worker;
 struct UpstreamResolver;
 
-/// One query on its way to the upstream resolvers, one after the other, over the transport it came by: from the pod's
-/// namespace, where its routes and its network policy hold, or from the node's (docs/adr/0014).
+/// One query on its way to the upstream resolvers, one after the other, over the transport it came
+/// by: from the pod's namespace, where its routes and its network policy hold, or from the node's
+/// (docs/adr/0014).
 ///
 ///   an answer to it                           that is the answer
 ///   SERVFAIL, NOTIMP, REFUSED                 the next one; when there is none, the first such answer

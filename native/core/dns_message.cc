@@ -26,7 +26,9 @@ uint16_t U16At(std::span<const uint8_t> message, size_t at) {
   return static_cast<uint16_t>(message[at] << 8 | message[at + 1]);
 }
 
-uint8_t LowerCase(uint8_t c) { return c >= 'A' && c <= 'Z' ? static_cast<uint8_t>(c - 'A' + 'a') : c; }
+uint8_t LowerCase(uint8_t c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<uint8_t>(c - 'A' + 'a') : c;
+}
 
 /// Where the first question ends; 0: it does not.
 size_t EndOfQuestion(std::span<const uint8_t> message) {
@@ -72,7 +74,8 @@ std::optional<std::vector<uint8_t>> MakeServfail(std::span<const uint8_t> query)
   const size_t end = EndOfQuestion(query);
   if (end == 0 || U16At(query, kQuestions) != 1) return std::nullopt;
   std::vector<uint8_t> answer(query.begin(), query.begin() + static_cast<std::ptrdiff_t>(end));
-  answer[2] = static_cast<uint8_t>(kResponseBit | (answer[2] & (kOpcodeBits | kRecursionDesiredBit)));
+  answer[2] =
+      static_cast<uint8_t>(kResponseBit | (answer[2] & (kOpcodeBits | kRecursionDesiredBit)));
   answer[3] = kServfail;
   answer[4] = 0;
   answer[5] = 1;  // One question, and no records: what followed was cut off.
@@ -83,14 +86,16 @@ std::optional<std::vector<uint8_t>> MakeServfail(std::span<const uint8_t> query)
 bool IsAnswerTo(std::span<const uint8_t> query, std::span<const uint8_t> answer) {
   if (query.size() < kDnsHeaderBytes || answer.size() < kDnsHeaderBytes) return false;
   if (answer[0] != query[0] || answer[1] != query[1]) return false;
-  if ((answer[2] & (kResponseBit | kOpcodeBits)) != (kResponseBit | (query[2] & kOpcodeBits))) return false;
+  if ((answer[2] & (kResponseBit | kOpcodeBits)) != (kResponseBit | (query[2] & kOpcodeBits)))
+    return false;
   if (U16At(answer, kQuestions) == 0) return U16At(answer, kAnswers) == 0;
   const size_t end = EndOfQuestion(query);
   if (end == 0 || U16At(query, kQuestions) != 1) return false;
   if (U16At(answer, kQuestions) != 1 || answer.size() < end) return false;
   const size_t end_of_name = end - kTypeAndClassBytes;
   for (size_t i = kDnsHeaderBytes; i < end; ++i) {
-    const bool same = i < end_of_name ? LowerCase(answer[i]) == LowerCase(query[i]) : answer[i] == query[i];
+    const bool same =
+        i < end_of_name ? LowerCase(answer[i]) == LowerCase(query[i]) : answer[i] == query[i];
     if (!same) return false;
   }
   return true;
@@ -103,9 +108,12 @@ bool IsRefusal(std::span<const uint8_t> answer) {
 }
 
 size_t UdpLimitOf(std::span<const uint8_t> query) {
-  if (query.size() < kDnsHeaderBytes || U16At(query, kAnswers) != 0 || U16At(query, kAnswers + 2) != 0) return kUdpBytesMin;
+  if (query.size() < kDnsHeaderBytes || U16At(query, kAnswers) != 0 ||
+      U16At(query, kAnswers + 2) != 0)
+    return kUdpBytesMin;
   const size_t end = EndOfQuestion(query);
-  // Behind the question: OPT with the root as its name (one byte), its type, and the size where others have their class.
+  // Behind the question: OPT with the root as its name (one byte), its type, and the size where
+  // others have their class.
   if (end == 0 || U16At(query, kAdditionals) == 0 || query.size() < end + 5) return kUdpBytesMin;
   if (query[end] != 0 || U16At(query, end + 1) != kOpt) return kUdpBytesMin;
   return std::max<size_t>(U16At(query, end + 3), kUdpBytesMin);
@@ -114,7 +122,9 @@ size_t UdpLimitOf(std::span<const uint8_t> query) {
 std::vector<uint8_t> Truncate(std::span<const uint8_t> answer) {
   if (answer.size() < kDnsHeaderBytes) return {};
   const size_t end = U16At(answer, kQuestions) == 1 ? EndOfQuestion(answer) : 0;
-  std::vector<uint8_t> header(answer.begin(), answer.begin() + static_cast<std::ptrdiff_t>(end == 0 ? kDnsHeaderBytes : end));
+  std::vector<uint8_t> header(
+      answer.begin(),
+      answer.begin() + static_cast<std::ptrdiff_t>(end == 0 ? kDnsHeaderBytes : end));
   header[2] = static_cast<uint8_t>(header[2] | kTruncatedBit);
   for (size_t i = kQuestions; i < kDnsHeaderBytes; ++i) header[i] = 0;
   header[kQuestions + 1] = end == 0 ? 0 : 1;

@@ -23,12 +23,13 @@ constexpr uint32_t kTcpClientsPerPodMax = 64;
 constexpr uint64_t kQueryTimeoutMs = 5000;
 constexpr uint64_t kTcpIdleMs = 30000;
 constexpr int kDatagramsPerEvent = 64;
-constexpr int kTcpStepsPerTurn = 64;  // a read or a message is one
+constexpr int kTcpStepsPerTurn = 64;   // a read or a message is one
 constexpr size_t kDatagramMax = 4096;  // EDNS sizes in use stay below this
 
 /// The address that was asked (IP_PKTINFO, IPV6_RECVPKTINFO of the listener).
 bool FindAskedAddress(msghdr* message, SocketAddress* asked) {
-  for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr; header = CMSG_NXTHDR(message, header)) {
+  for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr;
+       header = CMSG_NXTHDR(message, header)) {
     sockaddr_storage storage{};
     if (header->cmsg_level == SOL_IPV6 && header->cmsg_type == IPV6_PKTINFO) {
       in6_pktinfo info{};
@@ -56,7 +57,8 @@ bool FindAskedAddress(msghdr* message, SocketAddress* asked) {
 
 class DnsRelay::UdpListener final : public EventHandler, public Discardable {
  public:
-  UdpListener(DnsRelay* relay, std::shared_ptr<const Pod> pod) : relay_(relay), pod_(std::move(pod)) {}
+  UdpListener(DnsRelay* relay, std::shared_ptr<const Pod> pod)
+      : relay_(relay), pod_(std::move(pod)) {}
   ~UdpListener() override { Stop(); }
   bool Start() {
     watching_ = relay_->worker_->loop()->WatchListener(pod_->dns_udp.get(), this).ok();
@@ -105,11 +107,18 @@ class DnsRelay::UdpListener final : public EventHandler, public Discardable {
   bool watching_ = false;
 };
 
-/// One TCP connection of a resolver library: queries in any number, answers in the order in which they come.
+/// One TCP connection of a resolver library: queries in any number, answers in the order in which
+/// they come.
 class DnsRelay::TcpClient final : public EventHandler, public Discardable {
  public:
-  TcpClient(DnsRelay* relay, uint64_t id, std::shared_ptr<const Pod> pod, UniqueFd fd, const SocketAddress& source)
-      : relay_(relay), id_(id), pod_(std::move(pod)), source_(source), server_(LocalAddress(fd.get())), socket_(std::move(fd)) {}
+  TcpClient(DnsRelay* relay, uint64_t id, std::shared_ptr<const Pod> pod, UniqueFd fd,
+            const SocketAddress& source)
+      : relay_(relay),
+        id_(id),
+        pod_(std::move(pod)),
+        source_(source),
+        server_(LocalAddress(fd.get())),
+        socket_(std::move(fd)) {}
   ~TcpClient() override { relay_->worker_->loop()->Cancel(&idle_); }
   bool Start() {
     RestartIdle();
@@ -119,7 +128,8 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
     if (!socket_.open()) return;
     socket_.NoteEvents(events);
     size_t sent = 0;
-    if ((events & EPOLLERR) != 0 || socket_.SendKept(&sent) == AppSocket::Result::kReset) return End();
+    if ((events & EPOLLERR) != 0 || socket_.SendKept(&sent) == AppSocket::Result::kReset)
+      return End();
     if (!waiting_) Receive();
     EndIfDone();
   }
@@ -137,7 +147,8 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
     const std::vector<uint8_t> frame = WithLength(message);
     size_t sent = 0;
     // A client that does not read its answers is not worth keeping.
-    if (socket_.Send(frame.data(), frame.size(), &sent) == AppSocket::Result::kReset || socket_.kept() > kKeptMax) {
+    if (socket_.Send(frame.data(), frame.size(), &sent) == AppSocket::Result::kReset ||
+        socket_.kept() > kKeptMax) {
       return End();
     }
     RestartIdle();
@@ -149,7 +160,8 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
  private:
   static constexpr size_t kKeptMax = 256 * 1024;
 
-  /// So much a turn that one client cannot keep the worker from the others; what is left stays with the kernel.
+  /// So much a turn that one client cannot keep the worker from the others; what is left stays with
+  /// the kernel.
   void Receive() {
     for (int step = 0; step < kTcpStepsPerTurn; ++step) {
       if (!relay_->HasRoom(pod_->id)) return Wait();
@@ -185,7 +197,8 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
   }
   /// A client that has said all is owed the answers; then the connection ends.
   void EndIfDone() {
-    if (socket_.open() && socket_.drained() && !waiting_ && pending_ == 0 && socket_.kept() == 0) End();
+    if (socket_.open() && socket_.drained() && !waiting_ && pending_ == 0 && socket_.kept() == 0)
+      End();
   }
   void Wait() {
     waiting_ = true;
@@ -252,9 +265,11 @@ void DnsRelay::CloseAll() {
   waiting_.clear();
 }
 
-void DnsRelay::AcceptTcp(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source) {
+void DnsRelay::AcceptTcp(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
+                         const SocketAddress& source) {
   const auto of_pod = tcp_clients_of_pod_.find(pod->id);
-  const bool pod_full = of_pod != tcp_clients_of_pod_.end() && of_pod->second >= kTcpClientsPerPodMax;
+  const bool pod_full =
+      of_pod != tcp_clients_of_pod_.end() && of_pod->second >= kTcpClientsPerPodMax;
   if (pod_full || tcp_clients_.size() >= kTcpClientsMax) {
     worker_->counters().Add(Counter::kDnsTcpLimit);
     return CloseWithReset(&fd);
@@ -280,7 +295,8 @@ void DnsRelay::ResumeWaiting() {
     resuming_ = false;
     const std::vector<uint64_t> waited = std::exchange(waiting_, {});
     for (const uint64_t id : waited) {
-      if (const auto client = tcp_clients_.find(id); client != tcp_clients_.end()) client->second->Resume();
+      if (const auto client = tcp_clients_.find(id); client != tcp_clients_.end())
+        client->second->Resume();
     }
   });
 }
@@ -297,8 +313,8 @@ bool DnsRelay::Ask(Query query) {
   }
   ++queries_of_pod_[query.pod->id];
   const uint64_t id = worker_->NextConnectionId();
-  msg::DnsQuery event{id,           query.pod->id, query.transport, query.source,
-                      query.server, query.message};
+  msg::DnsQuery event{id,           query.pod->id, query.transport,
+                      query.source, query.server,  query.message};
   query.deadline = worker_->loop()->After(kQueryTimeoutMs, [this, id] {
     worker_->counters().Add(Counter::kDnsTimeouts);
     FinishWithServfail(id);
@@ -334,9 +350,10 @@ void DnsRelay::FinishForward(uint64_t id, std::span<const uint8_t> answer) {
   const auto found = queries_.find(id);
   if (found == queries_.end()) return;
   const Query& query = found->second;
-  const bool has_row = answer.empty()
-                           ? upstreams_.CountFailure(query.label)
-                           : upstreams_.CountAnswer(query.label, worker_->loop()->now_us() - query.forwarded_us);
+  const bool has_row =
+      answer.empty()
+          ? upstreams_.CountFailure(query.label)
+          : upstreams_.CountAnswer(query.label, worker_->loop()->now_us() - query.forwarded_us);
   if (!has_row) worker_->counters().Add(Counter::kDnsRowsFull);
   if (!answer.empty()) return Finish(id, answer);
   worker_->counters().Add(Counter::kDnsForwardFailed);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What became of forwarded queries, by labels; metrics are read from here and never depend on events.
+// What became of forwarded queries, by labels; metrics are read from here and never depend on
+// events.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -9,7 +10,8 @@
 namespace groundwire {
 
 struct DnsUpstreamRow {
-  /// Answers that took at most 500 us * 2^i; the last one holds those that took longer than the one before says.
+  /// Answers that took at most 500 us * 2^i; the last one holds those that took longer than the one
+  /// before says.
   static constexpr size_t kBuckets = 15;
 
   uint64_t failed = 0;
@@ -21,7 +23,8 @@ struct DnsUpstreamRow {
 class DnsUpstreamTable {
  public:
   explicit DnsUpstreamTable(size_t rows_max) : rows_max_(rows_max) {}
-  /// Both say whether the label has a row: with the table full a new label is counted as label 0, so that sums stay true.
+  /// Both say whether the label has a row: with the table full a new label is counted as label 0,
+  /// so that sums stay true.
   bool CountAnswer(uint32_t label, uint64_t duration_us);
   bool CountFailure(uint32_t label);
   void AddTo(DnsUpstreamTable* sum) const;

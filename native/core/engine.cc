@@ -25,7 +25,9 @@ namespace groundwire {
 struct Engine::Impl {
   Impl(const EngineOptions& options, EventSink* sink, std::unique_ptr<NodeCapture> node_capture,
        std::unique_ptr<PodSockets> sockets)
-      : shared(options, sink, std::move(sockets)), capture(std::move(node_capture)), pods(&shared, &workers) {}
+      : shared(options, sink, std::move(sockets)),
+        capture(std::move(node_capture)),
+        pods(&shared, &workers) {}
 
   Status Start();
   void Execute(uint64_t batch, const std::vector<msg::Command>& commands);
@@ -99,7 +101,8 @@ void Engine::Impl::Execute(uint64_t batch, const std::vector<msg::Command>& comm
   done.batch = batch;
   done.failed_index = -1;
   for (size_t i = 0; i < commands.size(); ++i) {
-    const Status status = std::visit([this](const auto& command) { return Execute(command); }, commands[i]);
+    const Status status =
+        std::visit([this](const auto& command) { return Execute(command); }, commands[i]);
     if (status.ok()) continue;
     done.failed_index = static_cast<int32_t>(i);
     done.op = status.op;
@@ -112,19 +115,25 @@ void Engine::Impl::Execute(uint64_t batch, const std::vector<msg::Command>& comm
 
 Status Engine::Impl::Execute(const msg::SetIdentity& command) {
   if (const Status set = shared.identities.Set(command); !set.ok()) return set;
-  PostToWorkers(workers, [name = command.identity](Worker* worker) { worker->OnIdentityReplaced(name); });
+  PostToWorkers(workers,
+                [name = command.identity](Worker* worker) { worker->OnIdentityReplaced(name); });
   return Status::Ok();
 }
 
 Status Engine::Impl::Execute(const msg::RemoveIdentity& command) {
   shared.identities.Remove(command.identity);
-  PostToWorkers(workers, [name = command.identity](Worker* worker) { worker->OnIdentityRemoved(name); });
+  PostToWorkers(workers,
+                [name = command.identity](Worker* worker) { worker->OnIdentityRemoved(name); });
   return Status::Ok();
 }
 
-Status Engine::Impl::Execute(const msg::CapturePod& command) { return pods.Capture(command, capture.get()); }
+Status Engine::Impl::Execute(const msg::CapturePod& command) {
+  return pods.Capture(command, capture.get());
+}
 
-Status Engine::Impl::Execute(const msg::ReleasePod& command) { return pods.Release(command, &control); }
+Status Engine::Impl::Execute(const msg::ReleasePod& command) {
+  return pods.Release(command, &control);
+}
 
 Status Engine::Impl::Execute(const msg::SetPeers& command) {
   PostToWorkers(workers, [peers = command.peers](Worker* worker) { worker->SetPeers(peers); });
@@ -139,13 +148,16 @@ Status Engine::Impl::Execute(const msg::InvalidateVerdicts& command) {
 
 Status Engine::Impl::Execute(const msg::CloseConnections& command) {
   const auto code = ErrorCodeFrom(command.code);
-  if (!code) return Status::Error("close connections", 0, "unknown code " + std::to_string(command.code));
-  PostToWorkers(workers, [ids = command.ids, code](Worker* worker) { worker->CloseConnections(ids, *code); });
+  if (!code)
+    return Status::Error("close connections", 0, "unknown code " + std::to_string(command.code));
+  PostToWorkers(
+      workers, [ids = command.ids, code](Worker* worker) { worker->CloseConnections(ids, *code); });
   return Status::Ok();
 }
 
 Status Engine::Impl::Execute(const msg::Drain& command) {
-  PostToWorkers(workers, [deadline = command.deadline_ms](Worker* worker) { worker->Drain(deadline); });
+  PostToWorkers(workers,
+                [deadline = command.deadline_ms](Worker* worker) { worker->Drain(deadline); });
   return Status::Ok();
 }
 
@@ -153,14 +165,15 @@ void Engine::Impl::AppendCounters(msg::BatchWriter* batch) {
   for (size_t i = 0; i < kCounterCount; ++i) {
     msg::Counter counter;
     counter.name = NameOf(static_cast<Counter>(i));
-    for (const auto& worker : workers) counter.value += worker->counters().Read(static_cast<Counter>(i));
+    for (const auto& worker : workers)
+      counter.value += worker->counters().Read(static_cast<Counter>(i));
     batch->Add(counter);
   }
   batch->Add(msg::Counter{"events_dropped", shared.events.dropped_total()});
   const int64_t live = shared.connections.load(std::memory_order_relaxed);
   batch->Add(msg::Counter{"connections_live", static_cast<uint64_t>(std::max<int64_t>(live, 0))});
-  // A read of the kernel's counters belongs to the control thread; a scrape gets what the one before it asked for, and
-  // never waits behind a batch that is being executed.
+  // A read of the kernel's counters belongs to the control thread; a scrape gets what the one
+  // before it asked for, and never waits behind a batch that is being executed.
   control.Post([this] {
     auto read = capture->ReadCounters();
     if (!read.ok()) return;
@@ -187,8 +200,9 @@ Result<std::unique_ptr<Engine>> Engine::OpenWith(const EngineOptions& options, E
 
 void Engine::Apply(uint64_t batch, std::vector<msg::Command> commands) {
   if (impl_->closed.load()) return;
-  impl_->control.Post(
-      [impl = impl_.get(), batch, commands = std::move(commands)] { impl->Execute(batch, commands); });
+  impl_->control.Post([impl = impl_.get(), batch, commands = std::move(commands)] {
+    impl->Execute(batch, commands);
+  });
 }
 
 void Engine::Answer(std::vector<msg::Answer> answers) {
@@ -207,14 +221,17 @@ void Engine::ReadSnapshot(uint8_t parts, std::vector<uint8_t>* packed) {
   constexpr uint8_t kWorkerParts =
       msg::kPartConnections | msg::kPartTunnels | msg::kPartFlows | msg::kPartDnsUpstreams;
   if ((parts & kWorkerParts) != 0) {
-    OnEachWorker(impl_->workers, [&](Worker* worker) { worker->AppendSnapshot(parts, &batch, &sums); });
+    OnEachWorker(impl_->workers,
+                 [&](Worker* worker) { worker->AppendSnapshot(parts, &batch, &sums); });
   }
   for (const auto& [key, row] : sums.flows.rows()) {
-    batch.Add(msg::Flow{key.direction, key.flow_label, key.peer_label, static_cast<uint16_t>(key.code), row.opened,
-                        row.closed, row.failed, row.bytes_sent, row.bytes_received});
+    batch.Add(msg::Flow{key.direction, key.flow_label, key.peer_label,
+                        static_cast<uint16_t>(key.code), row.opened, row.closed, row.failed,
+                        row.bytes_sent, row.bytes_received});
   }
   for (const auto& [label, row] : sums.dns_upstreams.rows()) {
-    batch.Add(msg::DnsUpstream{label, row.failed, row.duration_us, {row.answered.begin(), row.answered.end()}});
+    batch.Add(msg::DnsUpstream{
+        label, row.failed, row.duration_us, {row.answered.begin(), row.answered.end()}});
   }
   if ((parts & msg::kPartCounters) != 0) impl_->AppendCounters(&batch);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The data plane as its one caller sees it. Behind it: a control thread that executes commands, N workers that carry.
+// The data plane as its one caller sees it. Behind it: a control thread that executes commands, N
+// workers that carry.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -15,8 +16,9 @@
 
 namespace groundwire {
 
-/// Thread-safe as a whole; meant to be called from one thread (the agent's JavaScript thread). Nothing here waits for
-/// the network; ReadSnapshot waits for each worker's current turn, Close for the threads to end.
+/// Thread-safe as a whole; meant to be called from one thread (the agent's JavaScript thread).
+/// Nothing here waits for the network; ReadSnapshot waits for each worker's current turn, Close for
+/// the threads to end.
 class Engine {
  public:
   /// Opens the kernel side, then starts the threads. `sink` must outlive the engine.
@@ -32,13 +34,14 @@ class Engine {
   /// Queued to the control thread in order; ends in one BatchDone event, which is never dropped.
   void Apply(uint64_t batch, std::vector<msg::Command> commands);
   void Answer(std::vector<msg::Answer> answers);
-  /// Moves at most `max` waiting events into `packed` (a batch: u32 count, then u8 kind and message each; appended).
-  /// `*dropped` is the number that found no room since the last call. Returns the number packed.
+  /// Moves at most `max` waiting events into `packed` (a batch: u32 count, then u8 kind and message
+  /// each; appended). `*dropped` is the number that found no room since the last call. Returns the
+  /// number packed.
   size_t DrainEvents(std::vector<uint8_t>* packed, size_t max, uint64_t* dropped);
   /// `parts`: bits of msg::kPart*. Appends one batch of msg::Snapshot.
   void ReadSnapshot(uint8_t parts, std::vector<uint8_t>* packed);
-  /// Ends every connection, closes every socket and joins the threads; pins stay, so capture stays fail-closed.
-  /// Idempotent; every later call does nothing.
+  /// Ends every connection, closes every socket and joins the threads; pins stay, so capture stays
+  /// fail-closed. Idempotent; every later call does nothing.
   void Close();
 
  private:

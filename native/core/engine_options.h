@@ -13,7 +13,8 @@ struct UpstreamResolver {
   bool from_node = false;  // else from the namespace of the pod whose query it is
 };
 
-/// Mirrors EngineOptions of src/engine/port.ts, which carries the defaults' meaning; TypeScript validates, core trusts.
+/// Mirrors EngineOptions of src/engine/port.ts, which carries the defaults' meaning; TypeScript
+/// validates, core trusts.
 struct EngineOptions {
   std::string pin_directory;
   std::string pods_cgroup;

@@ -13,7 +13,8 @@ constexpr size_t kEventsMax = 65536;
 HboneOptions MakeHboneOptions(const EngineOptions& options) {
   HboneOptions hbone;
   hbone.stream_window_bytes = options.stream_window_bytes;
-  hbone.connection_window_bytes = std::max(options.connection_window_bytes, options.stream_window_bytes);
+  hbone.connection_window_bytes =
+      std::max(options.connection_window_bytes, options.stream_window_bytes);
   hbone.streams_used_max = options.streams_per_tunnel_max;
   hbone.connect_timeout_ms = options.connect_timeout_ms;
   hbone.tls_timeout_ms = options.tls_timeout_ms;

@@ -16,7 +16,8 @@ namespace groundwire {
 
 /// What the engine's threads have in common; each part guards itself.
 struct EngineShared {
-  EngineShared(const EngineOptions& engine_options, EventSink* sink, std::unique_ptr<PodSockets> pod_sockets);
+  EngineShared(const EngineOptions& engine_options, EventSink* sink,
+               std::unique_ptr<PodSockets> pod_sockets);
 
   const EngineOptions options;
   const HboneOptions hbone;

@@ -101,7 +101,8 @@ Status EventLoop::Register(int fd, uint32_t events, EventHandler* handler) {
   }
   const uint32_t index = free_slots_.back();
   Slot& slot = slots_[index];
-  if (const Status added = AddToEpoll(epoll_.get(), fd, events, WordOf(index, slot.generation)); !added.ok()) {
+  if (const Status added = AddToEpoll(epoll_.get(), fd, events, WordOf(index, slot.generation));
+      !added.ok()) {
     return added;
   }
   free_slots_.pop_back();
@@ -166,7 +167,8 @@ int EventLoop::WaitMs(int wait_max_ms) const {
   const uint64_t now = MonotonicUs();
   if (due <= now) return 0;
   // Rounded up: waking a fraction of a millisecond early would spin until the timer is due.
-  return static_cast<int>(std::min<uint64_t>((due - now + 999) / 1000, static_cast<uint64_t>(wait_max_ms)));
+  return static_cast<int>(
+      std::min<uint64_t>((due - now + 999) / 1000, static_cast<uint64_t>(wait_max_ms)));
 }
 
 void EventLoop::RunPosted() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread's loop: sockets (edge-triggered epoll), timers, work posted by other threads, work put off to the end of the turn.
+// One thread's loop: sockets (edge-triggered epoll), timers, work posted by other threads, work put
+// off to the end of the turn.
 #pragma once
 #include <sys/epoll.h>
 
@@ -21,8 +22,9 @@ namespace groundwire {
 
 class EventLoop;
 
-/// Told of a socket's edges, of one socket at a time. An event may arrive after the handler closed its socket: check
-/// before use. Once it is destroyed, or watches another socket, no event of the first one reaches it.
+/// Told of a socket's edges, of one socket at a time. An event may arrive after the handler closed
+/// its socket: check before use. Once it is destroyed, or watches another socket, no event of the
+/// first one reaches it.
 class EventHandler {
  public:
   EventHandler() = default;
@@ -39,14 +41,15 @@ class EventHandler {
   uint32_t slot_ = 0;
 };
 
-/// Anything that must outlive the turn in which it was ended, because an event of that turn may still point at it.
+/// Anything that must outlive the turn in which it was ended, because an event of that turn may
+/// still point at it.
 class Discardable {
  public:
   virtual ~Discardable() = default;
 };
 
-/// A turn: wait, deliver events, run posted work, run due timers, run work put off, delete what the turn before discarded.
-/// All methods but Post and Stop belong to the loop's thread.
+/// A turn: wait, deliver events, run posted work, run due timers, run work put off, delete what the
+/// turn before discarded. All methods but Post and Stop belong to the loop's thread.
 class EventLoop {
  public:
   using Task = std::function<void()>;
@@ -68,7 +71,8 @@ class EventLoop {
   /// Any thread. Tasks run in order of posting.
   void Post(Task task);
 
-  /// Registers a socket once for all of its life: edge-triggered, readable, urgent, writable, hang-up.
+  /// Registers a socket once for all of its life: edge-triggered, readable, urgent, writable,
+  /// hang-up.
   Status Watch(int fd, EventHandler* handler);
   /// Registers a listener shared by several loops: level-triggered, one loop woken a connection.
   Status WatchListener(int fd, EventHandler* handler);
@@ -77,9 +81,11 @@ class EventLoop {
   TimerId After(uint64_t delay_ms, Task task);
   /// Sets `*timer` to none. Harmless when it ran already.
   void Cancel(TimerId* timer);
-  /// Runs at the end of this turn; put off again from there, it runs in the next turn, which then does not sleep.
+  /// Runs at the end of this turn; put off again from there, it runs in the next turn, which then
+  /// does not sleep.
   void Defer(Task task) { deferred_.push_back(std::move(task)); }
-  /// Deletes at the end of the next turn: by then no event, and no work put off before this call, can point at it.
+  /// Deletes at the end of the next turn: by then no event, and no work put off before this call,
+  /// can point at it.
   void Discard(std::unique_ptr<Discardable> object) { discarded_.push_back(std::move(object)); }
   uint64_t now_us() const { return now_us_; }
   LookOn& look_on() { return look_on_; }
@@ -88,8 +94,9 @@ class EventLoop {
  private:
   friend class EventHandler;
 
-  /// What epoll's word names: a handler by place and generation, never by address. Closing a descriptor does not end its
-  /// registration while a child between fork and exec still holds a copy of it, so an event may outlive its handler.
+  /// What epoll's word names: a handler by place and generation, never by address. Closing a
+  /// descriptor does not end its registration while a child between fork and exec still holds a
+  /// copy of it, so an event may outlive its handler.
   struct Slot {
     EventHandler* handler = nullptr;
     uint32_t generation = 0;

@@ -8,7 +8,8 @@ namespace groundwire {
 namespace {
 
 bool MustArrive(const msg::Event& event) {
-  return std::holds_alternative<msg::BatchDone>(event) || std::holds_alternative<msg::PodReleased>(event);
+  return std::holds_alternative<msg::BatchDone>(event) ||
+         std::holds_alternative<msg::PodReleased>(event);
 }
 
 }  // namespace

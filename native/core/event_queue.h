@@ -11,15 +11,17 @@
 
 namespace groundwire {
 
-/// Told, from any engine thread, that events wait. Called once until the next Drain; must not call back or block.
+/// Told, from any engine thread, that events wait. Called once until the next Drain; must not call
+/// back or block.
 class EventSink {
  public:
   virtual ~EventSink() = default;
   virtual void Wake() = 0;
 };
 
-/// Bounded. What answers a command (BatchDone, PodReleased) is never dropped: it is bounded by the commands. The rest is
-/// dropped when full and counted; a dropped question ends as VERDICT_TIMEOUT, a dropped record is still in the flow rows.
+/// Bounded. What answers a command (BatchDone, PodReleased) is never dropped: it is bounded by the
+/// commands. The rest is dropped when full and counted; a dropped question ends as VERDICT_TIMEOUT,
+/// a dropped record is still in the flow rows.
 class EventQueue {
  public:
   EventQueue(EventSink* sink, size_t max) : sink_(sink), max_(max) {}

@@ -34,7 +34,8 @@ struct FlowRow {
 class FlowTable {
  public:
   explicit FlowTable(size_t rows_max) : rows_max_(rows_max) {}
-  /// The row of `key`. With the table full a new key gets the row of label 0, so that sums stay true.
+  /// The row of `key`. With the table full a new key gets the row of label 0, so that sums stay
+  /// true.
   FlowRow& At(const FlowKey& key, bool* full);
   void AddTo(FlowTable* sum) const;
   const std::unordered_map<FlowKey, FlowRow, FlowKeyHash>& rows() const { return rows_; }

@@ -11,7 +11,8 @@ namespace {
 constexpr size_t kHostnameMax = 253;
 
 bool IsHostnameCharacter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+         c == '-' || c == '_';
 }
 
 }  // namespace
@@ -29,13 +30,15 @@ std::optional<HboneAuthority> HboneAuthority::Parse(std::string_view text) {
   const std::string_view port = text.substr(colon + 1);
   if (!std::all_of(host.begin(), host.end(), IsHostnameCharacter)) return std::nullopt;
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), authority.port);
-  if (error != std::errc() || end != port.data() + port.size() || authority.port == 0) return std::nullopt;
+  if (error != std::errc() || end != port.data() + port.size() || authority.port == 0)
+    return std::nullopt;
   authority.hostname = host;
   return authority;
 }
 
-std::vector<HboneHeader> MakeConnectHeaders(const std::string& authority, const std::string& baggage,
-                                            const SocketAddress& client, const std::string& service_hostname,
+std::vector<HboneHeader> MakeConnectHeaders(const std::string& authority,
+                                            const std::string& baggage, const SocketAddress& client,
+                                            const std::string& service_hostname,
                                             const std::string& traceparent) {
   std::vector<HboneHeader> headers;
   headers.reserve(5);

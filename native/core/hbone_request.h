@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CONNECT request: what we write (reference: ztunnel src/proxy/outbound.rs @62d8265) and what we accept.
+// The CONNECT request: what we write (reference: ztunnel src/proxy/outbound.rs @62d8265) and what
+// we accept.
 #pragma once
 #include <optional>
 #include <string>
@@ -22,8 +23,9 @@ struct HboneAuthority {
   static std::optional<HboneAuthority> Parse(std::string_view text);
 };
 
-std::vector<HboneHeader> MakeConnectHeaders(const std::string& authority, const std::string& baggage,
-                                            const SocketAddress& client, const std::string& service_hostname,
+std::vector<HboneHeader> MakeConnectHeaders(const std::string& authority,
+                                            const std::string& baggage, const SocketAddress& client,
+                                            const std::string& service_hostname,
                                             const std::string& traceparent);
 
 }  // namespace groundwire

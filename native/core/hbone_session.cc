@@ -18,7 +18,8 @@ constexpr uint32_t kMaxFrameBytes = 1 << 20;
 constexpr size_t kClientHeaderListBytes = 16 * 1024;
 // A turn of one session ends after this many reads, so that one busy tunnel cannot hold the loop.
 constexpr int kReadsPerTurn = 16;
-// Frames that wait for a peer who sends but does not read; several for each stream that may be open at once.
+// Frames that wait for a peer who sends but does not read; several for each stream that may be open
+// at once.
 constexpr size_t kQueuedFramesMax = 2000;
 constexpr uint32_t kDrainNoticeMs = 1000;
 
@@ -59,9 +60,11 @@ HboneSession::~HboneSession() {
 
 Status HboneSession::Start() {
   if (state_ == State::kConnecting) {
-    StartDeadline(options_.connect_timeout_ms, ErrorCode::kConnectTimeout, "no answer to the TCP connect");
+    StartDeadline(options_.connect_timeout_ms, ErrorCode::kConnectTimeout,
+                  "no answer to the TCP connect");
   } else {
-    StartDeadline(options_.tls_timeout_ms, ErrorCode::kTlsTimeout, "TLS handshake not finished in time");
+    StartDeadline(options_.tls_timeout_ms, ErrorCode::kTlsTimeout,
+                  "TLS handshake not finished in time");
   }
   return loop_->Watch(fd_.get(), this);
 }
@@ -81,7 +84,8 @@ void HboneSession::OnEvents(uint32_t events) {
     const int error = TakeSocketError(fd_.get());
     if (error != 0) return Close(CodeOfConnectError(error), std::strerror(error));
     state_ = State::kHandshaking;
-    StartDeadline(options_.tls_timeout_ms, ErrorCode::kTlsTimeout, "TLS handshake not finished in time");
+    StartDeadline(options_.tls_timeout_ms, ErrorCode::kTlsTimeout,
+                  "TLS handshake not finished in time");
   }
   if (state_ == State::kHandshaking) {
     if ((events & EPOLLOUT) != 0) (void)stream_->Flush();
@@ -96,7 +100,8 @@ void HboneSession::ContinueHandshake() {
   if (handshake == StreamState::kBlocked) return;
   if (handshake != StreamState::kOk) return Close(stream_->error(), stream_->error_detail());
   loop_->Cancel(&deadline_);
-  if (const Status opened = OpenHttp2(); !opened.ok()) return Close(ErrorCode::kOutOfFiles, opened.ToString());
+  if (const Status opened = OpenHttp2(); !opened.ok())
+    return Close(ErrorCode::kOutOfFiles, opened.ToString());
   state_ = State::kOpen;
   tick_ = loop_->After(options_.ping_interval_ms, [this] { Tick(); });
   owner_->OnEstablished(this);
@@ -109,8 +114,9 @@ Status HboneSession::OpenHttp2() {
   static nghttp2_session_callbacks* const callbacks = HboneCallbacks::Make();
   nghttp2_option* option = HboneCallbacks::MakeOptions(options_);
   if (callbacks == nullptr || option == nullptr) return Status::Error("nghttp2 callbacks", 0);
-  const int made = role_ == Role::kClient ? nghttp2_session_client_new2(&http2_, callbacks, this, option)
-                                          : nghttp2_session_server_new2(&http2_, callbacks, this, option);
+  const int made = role_ == Role::kClient
+                       ? nghttp2_session_client_new2(&http2_, callbacks, this, option)
+                       : nghttp2_session_server_new2(&http2_, callbacks, this, option);
   nghttp2_option_del(option);
   if (made != 0) return Status::Error("nghttp2_session_new", 0, nghttp2_strerror(made));
 
@@ -120,16 +126,18 @@ Status HboneSession::OpenHttp2() {
       {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, kMaxFrameBytes},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
        static_cast<uint32_t>(client ? kClientHeaderListBytes : kServerHeaderListBytes)},
-      // Each role has one setting of its own: a client refuses pushes, a server says how many streams it serves.
+      // Each role has one setting of its own: a client refuses pushes, a server says how many
+      // streams it serves.
       {client ? NGHTTP2_SETTINGS_ENABLE_PUSH : NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
        client ? 0U : options_.streams_served_max},
   }};
   int result = nghttp2_submit_settings(http2_, NGHTTP2_FLAG_NONE, settings.data(), settings.size());
   if (result == 0) {
-    result = nghttp2_session_set_local_window_size(http2_, NGHTTP2_FLAG_NONE, 0,
-                                                   static_cast<int32_t>(options_.connection_window_bytes));
+    result = nghttp2_session_set_local_window_size(
+        http2_, NGHTTP2_FLAG_NONE, 0, static_cast<int32_t>(options_.connection_window_bytes));
   }
-  return result == 0 ? Status::Ok() : Status::Error("nghttp2 settings", 0, nghttp2_strerror(result));
+  return result == 0 ? Status::Ok()
+                     : Status::Error("nghttp2 settings", 0, nghttp2_strerror(result));
 }
 
 void HboneSession::ReceiveTurn() {
@@ -142,7 +150,8 @@ void HboneSession::ReceiveTurn() {
       return Close(ErrorCode::kHboneGoaway, "peer closed the connection");
     }
     if (read.state == StreamState::kError) {
-      return Close(bytes_received_ == 0 ? stream_->error() : ErrorCode::kPeerReset, stream_->error_detail());
+      return Close(bytes_received_ == 0 ? stream_->error() : ErrorCode::kPeerReset,
+                   stream_->error_detail());
     }
     bytes_received_ += read.size;
     inside_http2_ = true;
@@ -201,7 +210,8 @@ void HboneSession::SendTurn() {
   inside_http2_ = false;
   // The note first: Close takes only one, and without FinishClose the session would end for nobody.
   if (close_noted_) return FinishClose();
-  if (stream_->error() != ErrorCode::kNone) return Close(ErrorCode::kPeerReset, stream_->error_detail());
+  if (stream_->error() != ErrorCode::kNone)
+    return Close(ErrorCode::kPeerReset, stream_->error_detail());
   if (!waiting_for_socket_.empty() && !stream_->blocked()) ScheduleSend();
   EndIfDrained();
 }
@@ -235,13 +245,15 @@ void HboneSession::ResumeAfterFlush() {
   }
 }
 
-HboneStream* HboneSession::Connect(const std::vector<HboneHeader>& headers, HboneStreamHandler* handler) {
+HboneStream* HboneSession::Connect(const std::vector<HboneHeader>& headers,
+                                   HboneStreamHandler* handler) {
   if (state_ != State::kOpen || draining_ || streams_.size() >= streams_max()) return nullptr;
   auto stream = std::make_unique<HboneStream>();
   stream->handler = handler;
   const nghttp2_data_provider provider = HboneCallbacks::ProviderOf(stream.get());
   const std::vector<nghttp2_nv> list = HeadersOf(headers);
-  const int32_t id = nghttp2_submit_request(http2_, nullptr, list.data(), list.size(), &provider, nullptr);
+  const int32_t id =
+      nghttp2_submit_request(http2_, nullptr, list.data(), list.size(), &provider, nullptr);
   if (id < 0) {
     // No stream ids are left, or a GOAWAY came: nothing more can begin here.
     draining_ = true;
@@ -266,7 +278,9 @@ void HboneSession::Respond(HboneStream* stream, const std::vector<HboneHeader>& 
   ScheduleSend();
 }
 
-void HboneSession::SetHandler(HboneStream* stream, HboneStreamHandler* handler) { stream->handler = handler; }
+void HboneSession::SetHandler(HboneStream* stream, HboneStreamHandler* handler) {
+  stream->handler = handler;
+}
 
 void HboneSession::Refuse(HboneStream* stream, uint16_t status) {
   if (state_ == State::kClosed) return;
@@ -303,7 +317,8 @@ void HboneSession::Reset(HboneStream* stream, uint32_t h2_error) {
 
 size_t HboneSession::streams_max() const {
   if (http2_ == nullptr) return options_.streams_used_max;
-  const uint32_t peer = nghttp2_session_get_remote_settings(http2_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+  const uint32_t peer =
+      nghttp2_session_get_remote_settings(http2_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
   return std::min(peer, options_.streams_used_max);
 }
 
@@ -343,12 +358,14 @@ void HboneSession::Tick() {
 }
 
 void HboneSession::Drain() {
-  if (state_ != State::kOpen) return Close(ErrorCode::kDrained, "drained before it was established");
+  if (state_ != State::kOpen)
+    return Close(ErrorCode::kDrained, "drained before it was established");
   if (draining_) return;
   draining_ = true;
   if (role_ == Role::kServer) {
     (void)nghttp2_submit_shutdown_notice(http2_);
-    // After the notice has surely arrived, the GOAWAY that names the last stream which will be served.
+    // After the notice has surely arrived, the GOAWAY that names the last stream which will be
+    // served.
     loop_->Cancel(&tick_);
     tick_ = loop_->After(kDrainNoticeMs, [this] { FinishNotice(); });
   }
@@ -356,14 +373,16 @@ void HboneSession::Drain() {
 }
 
 void HboneSession::FinishNotice() {
-  (void)nghttp2_submit_goaway(http2_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(http2_),
-                              NGHTTP2_NO_ERROR, nullptr, 0);
+  (void)nghttp2_submit_goaway(http2_, NGHTTP2_FLAG_NONE,
+                              nghttp2_session_get_last_proc_stream_id(http2_), NGHTTP2_NO_ERROR,
+                              nullptr, 0);
   tick_ = loop_->After(options_.ping_interval_ms, [this] { Tick(); });
   ScheduleSend();
 }
 
 void HboneSession::EndIfDrained() {
-  const bool over = nghttp2_session_want_read(http2_) == 0 && nghttp2_session_want_write(http2_) == 0;
+  const bool over =
+      nghttp2_session_want_read(http2_) == 0 && nghttp2_session_want_write(http2_) == 0;
   const bool drained = draining_ && role_ == Role::kClient && streams_.empty();
   if (over || drained) Close(ErrorCode::kHboneGoaway, "drained");
 }
@@ -381,7 +400,8 @@ void HboneSession::FinishClose() {
   state_ = State::kClosed;
   loop_->Cancel(&deadline_);
   loop_->Cancel(&tick_);
-  // From here on nghttp2's callbacks find no stream, and handlers that look for another tunnel do not find this one.
+  // From here on nghttp2's callbacks find no stream, and handlers that look for another tunnel do
+  // not find this one.
   const auto streams = std::move(streams_);
   streams_.clear();
   std::vector<HboneStreamHandler*> handlers;
@@ -396,7 +416,8 @@ void HboneSession::FinishClose() {
 
 void HboneSession::SendGoaway() {
   const bool protocol = close_code_ == ErrorCode::kHboneProtocol;
-  (void)nghttp2_session_terminate_session(http2_, protocol ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_NO_ERROR);
+  (void)nghttp2_session_terminate_session(http2_,
+                                          protocol ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_NO_ERROR);
   const uint8_t* data = nullptr;
   ssize_t size = 0;
   while (!stream_->blocked() && (size = nghttp2_session_mem_send(http2_, &data)) > 0) {

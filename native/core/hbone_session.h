@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One HBONE connection: TCP, then TLS, then HTTP/2 with a CONNECT stream for each application connection; either end of it.
-// Wire: RFC 9113 section 8.5; settings, headers and statuses as ztunnel (src/proxy/h2 @62d8265).
+// One HBONE connection: TCP, then TLS, then HTTP/2 with a CONNECT stream for each application
+// connection; either end of it. Wire: RFC 9113 section 8.5; settings, headers and statuses as
+// ztunnel (src/proxy/h2 @62d8265).
 #pragma once
 #include <nghttp2/nghttp2.h>
 
@@ -41,7 +42,8 @@ class HboneSessionOwner {
   /// A stream ended or the peer changed its limit: there may be room, or nothing left to wait for.
   virtual void OnCapacity(HboneSession* session) = 0;
   /// The last call. The owner hands the session to EventLoop::Discard.
-  virtual void OnSessionClosed(HboneSession* session, ErrorCode code, const std::string& detail) = 0;
+  virtual void OnSessionClosed(HboneSession* session, ErrorCode code,
+                               const std::string& detail) = 0;
 
  protected:
   ~HboneSessionOwner() = default;
@@ -54,18 +56,21 @@ class HboneSession final : public EventHandler, public Discardable {
   enum class State : uint8_t { kConnecting, kHandshaking, kOpen, kClosed };
 
   /// `stream` runs over `fd`; `fd` may still be connecting when `role` is client.
-  HboneSession(Role role, UniqueFd fd, std::unique_ptr<ByteStream> stream, const HboneOptions& options,
-               EventLoop* loop, ThreadScratch* scratch, Counters* counters, HboneSessionOwner* owner);
+  HboneSession(Role role, UniqueFd fd, std::unique_ptr<ByteStream> stream,
+               const HboneOptions& options, EventLoop* loop, ThreadScratch* scratch,
+               Counters* counters, HboneSessionOwner* owner);
   ~HboneSession() override;
 
-  /// Registers the socket and starts the first deadline. On failure the session is unusable and the owner is not called.
+  /// Registers the socket and starts the first deadline. On failure the session is unusable and the
+  /// owner is not called.
   Status Start();
   void OnEvents(uint32_t events) override;
 
   /// Client. nullptr: no stream can be opened here any more.
   HboneStream* Connect(const std::vector<HboneHeader>& headers, HboneStreamHandler* handler);
   /// Server: 200, the stream is open and belongs to `handler`.
-  void Respond(HboneStream* stream, const std::vector<HboneHeader>& headers, HboneStreamHandler* handler);
+  void Respond(HboneStream* stream, const std::vector<HboneHeader>& headers,
+               HboneStreamHandler* handler);
   /// Server: who learns that a stream ended before it was answered.
   void SetHandler(HboneStream* stream, HboneStreamHandler* handler);
   /// Server: a final status with END_STREAM; the stream is gone for the caller.
@@ -76,7 +81,8 @@ class HboneSession final : public EventHandler, public Discardable {
   /// RST_STREAM; the handler is not called again.
   void Reset(HboneStream* stream, uint32_t h2_error);
 
-  /// No new streams; ends when the last one has ended. A server says so in two steps (RFC 9113 6.8).
+  /// No new streams; ends when the last one has ended. A server says so in two steps (RFC 9113
+  /// 6.8).
   void Drain();
   /// Ends everything now; streams are told `code`. Safe from any callback.
   void Close(ErrorCode code, const std::string& detail);
@@ -92,7 +98,8 @@ class HboneSession final : public EventHandler, public Discardable {
   uint64_t streams_total() const { return streams_total_; }
   /// Streams that may be open here at once: our bound, or the peer's.
   size_t streams_max() const;
-  /// Bytes of HTTP/2 taken from the peer: nothing yet means that no peer was there to spoil a retry for.
+  /// Bytes of HTTP/2 taken from the peer: nothing yet means that no peer was there to spoil a retry
+  /// for.
   uint64_t bytes_received() const { return bytes_received_; }
 
  private:
@@ -136,7 +143,8 @@ class HboneSession final : public EventHandler, public Discardable {
   HboneSessionOwner* const owner_;
   nghttp2_session* http2_ = nullptr;
   std::unordered_map<int32_t, std::unique_ptr<HboneStream>> streams_;
-  /// Streams whose application bytes wait for the socket or for the next turn, not for the application.
+  /// Streams whose application bytes wait for the socket or for the next turn, not for the
+  /// application.
   std::vector<int32_t> waiting_for_socket_;
   size_t frames_size_ = 0;  // used part of scratch_->frames, within one SendTurn
   size_t turn_bytes_ = 0;

@@ -18,7 +18,8 @@ constexpr size_t kTraceparentSize = 55;
 
 }  // namespace
 
-InboundHboneConnection::InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel, HboneStream* stream)
+InboundHboneConnection::InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel,
+                                               HboneStream* stream)
     : Connection(worker, msg::Direction::kInbound, tunnel.pod(), tunnel.source()),
       session_(tunnel.session()),
       stream_(stream) {
@@ -35,9 +36,11 @@ void InboundHboneConnection::Start(const HboneRequest& request) {
   // Headers may be 64 KiB; records of them would let a peer fill the queue of events.
   record_.hbone_authority = request.authority.substr(0, kAuthorityMax);
   if (request.traceparent.size() == kTraceparentSize) record_.traceparent = request.traceparent;
-  if (const ErrorCode refusal = ReadRequest(request); refusal != ErrorCode::kNone) return Refuse(refusal);
+  if (const ErrorCode refusal = ReadRequest(request); refusal != ErrorCode::kNone)
+    return Refuse(refusal);
   if (const InboundVerdict verdict = worker_->verdicts().Find(Key())) return OnVerdict(verdict);
-  const ErrorCode code = worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
+  const ErrorCode code =
+      worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
   if (code != ErrorCode::kNone) Refuse(code);
 }
 
@@ -47,7 +50,8 @@ ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
     return ErrorCode::kLimitConnections;
   }
   std::optional<HboneAuthority> authority;
-  if (request.authority.size() <= kAuthorityMax) authority = HboneAuthority::Parse(request.authority);
+  if (request.authority.size() <= kAuthorityMax)
+    authority = HboneAuthority::Parse(request.authority);
   if (request.method != "CONNECT" || !authority) {
     worker_->counters().Add(Counter::kHboneBadRequests);
     return ErrorCode::kHboneBadRequest;
@@ -67,7 +71,7 @@ ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
 }
 
 InboundKey InboundHboneConnection::Key() const {
-  return {pod_->id,         msg::Security::kMutualTls, record_.source_identity,
+  return {pod_->id,          msg::Security::kMutualTls, record_.source_identity,
           record_.source.ip, record_.original_dst.port, hostname_authority_};
 }
 
@@ -93,12 +97,13 @@ void InboundHboneConnection::OnVerdict(const InboundVerdict& verdict) {
   }
   record_.flow_label = verdict->flow_label;
   if (code != ErrorCode::kNone) return Refuse(code);
-  const SocketAddress application{record_.original_dst.ip,
-                                  DeliverPortOf(*verdict, record_.original_dst.port, hostname_authority_)};
+  const SocketAddress application{
+      record_.original_dst.ip,
+      DeliverPortOf(*verdict, record_.original_dst.port, hostname_authority_)};
   record_.next_hop = application;
   dial_ = std::make_unique<Dial>(worker_->loop(), this);
-  dial_->Start(worker_->sockets().OpenDeliverySocket(pod_->netns_fd, record_.source, application), application,
-               Dial::Reach::kPod, worker_->options().connect_timeout_ms);
+  dial_->Start(worker_->sockets().OpenDeliverySocket(pod_->netns_fd, record_.source, application),
+               application, Dial::Reach::kPod, worker_->options().connect_timeout_ms);
 }
 
 void InboundHboneConnection::OnNoVerdict(ErrorCode code) { Refuse(code); }

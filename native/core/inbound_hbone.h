@@ -32,7 +32,8 @@ struct TlsIdentity;
 /// Steps 1 and 2: one accepted tunnel, for as long as its peer's identity is proven.
 class InboundTunnel final : public HboneSessionOwner, public Discardable {
  public:
-  InboundTunnel(Worker* worker, InboundTunnels* tunnels, std::shared_ptr<const Pod> pod, const SocketAddress& source);
+  InboundTunnel(Worker* worker, InboundTunnels* tunnels, std::shared_ptr<const Pod> pod,
+                const SocketAddress& source);
   ~InboundTunnel() override;
   Status Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity);
 
@@ -88,7 +89,9 @@ class InboundTunnels {
 };
 
 /// Steps 3 to 7.
-class InboundHboneConnection final : public Connection, public DialOwner, public HboneStreamHandler {
+class InboundHboneConnection final : public Connection,
+                                     public DialOwner,
+                                     public HboneStreamHandler {
  public:
   InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel, HboneStream* stream);
   void Start(const HboneRequest& request);
@@ -102,7 +105,9 @@ class InboundHboneConnection final : public Connection, public DialOwner, public
   // Until the 200: what the peer sends ahead is kept, bounded by the stream's window.
   size_t ReadForTunnel(uint8_t*, size_t, bool*) override { return 0; }
   void OnResponse(uint16_t) override {}
-  void OnTunnelData(const uint8_t* data, size_t size) override { ahead_.insert(ahead_.end(), data, data + size); }
+  void OnTunnelData(const uint8_t* data, size_t size) override {
+    ahead_.insert(ahead_.end(), data, data + size);
+  }
   void OnTunnelEnd() override { ahead_ended_ = true; }
   void OnStreamClosed(uint32_t h2_error, ErrorCode lost) override;
 

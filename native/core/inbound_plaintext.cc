@@ -16,15 +16,18 @@ void AcceptInboundPlaintext(Worker* worker, const std::shared_ptr<const Pod>& po
     worker->counters().Add(Counter::kLimitConnections);
     refusal = ErrorCode::kLimitConnections;
   }
-  auto connection =
-      std::make_unique<InboundPlaintextConnection>(worker, pod, std::move(fd), source, original_dst);
+  auto connection = std::make_unique<InboundPlaintextConnection>(worker, pod, std::move(fd), source,
+                                                                 original_dst);
   worker->Adopt(std::move(connection))->Start(refusal);
 }
 
-InboundPlaintextConnection::InboundPlaintextConnection(Worker* worker, std::shared_ptr<const Pod> pod,
-                                                       UniqueFd downstream, const SocketAddress& source,
+InboundPlaintextConnection::InboundPlaintextConnection(Worker* worker,
+                                                       std::shared_ptr<const Pod> pod,
+                                                       UniqueFd downstream,
+                                                       const SocketAddress& source,
                                                        const SocketAddress& original_dst)
-    : Connection(worker, msg::Direction::kInbound, std::move(pod), source), downstream_(std::move(downstream)) {
+    : Connection(worker, msg::Direction::kInbound, std::move(pod), source),
+      downstream_(std::move(downstream)) {
   record_.original_dst = original_dst;
   record_.hop = msg::HopKind::kPassthrough;
   record_.security = msg::Security::kNone;
@@ -35,7 +38,8 @@ InboundPlaintextConnection::InboundPlaintextConnection(Worker* worker, std::shar
 void InboundPlaintextConnection::Start(ErrorCode refusal) {
   if (refusal != ErrorCode::kNone) return End(refusal);
   if (const InboundVerdict verdict = worker_->verdicts().Find(Key())) return OnVerdict(verdict);
-  const ErrorCode code = worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
+  const ErrorCode code =
+      worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
   if (code != ErrorCode::kNone) End(code);
 }
 
@@ -56,7 +60,8 @@ void InboundPlaintextConnection::OnVerdict(const InboundVerdict& verdict) {
   if (!first) return IsDeniedNow(code) ? End(ErrorCode::kPolicyLateDenied) : void();
   record_.flow_label = verdict->flow_label;
   if (code != ErrorCode::kNone) return End(code);
-  const SocketAddress application{record_.original_dst.ip, DeliverPortOf(*verdict, record_.original_dst.port, "")};
+  const SocketAddress application{record_.original_dst.ip,
+                                  DeliverPortOf(*verdict, record_.original_dst.port, "")};
   record_.next_hop = application;
   // The pod's own listener would take it for another connection from outside, for ever.
   if (pod_->IsListenerPort(application.port)) {
@@ -64,8 +69,8 @@ void InboundPlaintextConnection::OnVerdict(const InboundVerdict& verdict) {
     return End(ErrorCode::kIllegalDestination);
   }
   dial_ = std::make_unique<Dial>(worker_->loop(), this);
-  dial_->Start(worker_->sockets().OpenDeliverySocket(pod_->netns_fd, record_.source, application), application,
-               Dial::Reach::kPod, worker_->options().connect_timeout_ms);
+  dial_->Start(worker_->sockets().OpenDeliverySocket(pod_->netns_fd, record_.source, application),
+               application, Dial::Reach::kPod, worker_->options().connect_timeout_ms);
 }
 
 void InboundPlaintextConnection::OnNoVerdict(ErrorCode code) { End(code); }

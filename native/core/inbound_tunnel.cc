@@ -12,24 +12,27 @@
 namespace groundwire {
 namespace {
 
-// For each worker. Before TLS anybody may connect, so what has proven nothing yet gets little room, pod by pod.
+// For each worker. Before TLS anybody may connect, so what has proven nothing yet gets little room,
+// pod by pod.
 constexpr size_t kTunnelsMax = 8192;
 constexpr size_t kHandshakingPerPodMax = 256;
 
 }  // namespace
 
-InboundTunnel::InboundTunnel(Worker* worker, InboundTunnels* tunnels, std::shared_ptr<const Pod> pod,
-                             const SocketAddress& source)
+InboundTunnel::InboundTunnel(Worker* worker, InboundTunnels* tunnels,
+                             std::shared_ptr<const Pod> pod, const SocketAddress& source)
     : worker_(worker),
       tunnels_(tunnels),
       pod_(std::move(pod)),
       source_(source),
-      // The dialling side stops opening streams on a stale tunnel; here only the end of the proof matters.
+      // The dialling side stops opening streams on a stale tunnel; here only the end of the proof
+      // matters.
       lease_(
           worker->loop(), &worker->shared()->proofs, [] {},
           [this] {
             worker_->counters().Add(Counter::kTunnelsExpired);
-            session_->Close(ErrorCode::kCertificateExpired, "no newer proof of the peer's identity");
+            session_->Close(ErrorCode::kCertificateExpired,
+                            "no newer proof of the peer's identity");
           }) {}
 
 InboundTunnel::~InboundTunnel() { worker_->loop()->Cancel(&idle_); }
@@ -39,12 +42,12 @@ Status InboundTunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> iden
   check.trust_domain = worker_->options().trust_domain;
   local_ = LocalAddress(fd.get());
   const int socket = fd.get();
-  auto stream = std::make_unique<TlsStream>(socket, TlsStream::Role::kServer, std::move(identity), std::move(check),
-                                            worker_->scratch());
+  auto stream = std::make_unique<TlsStream>(socket, TlsStream::Role::kServer, std::move(identity),
+                                            std::move(check), worker_->scratch());
   tls_ = stream.get();
-  session_ = std::make_unique<HboneSession>(HboneSession::Role::kServer, std::move(fd), std::move(stream),
-                                            worker_->shared()->hbone, worker_->loop(), worker_->scratch(),
-                                            &worker_->counters(), this);
+  session_ = std::make_unique<HboneSession>(
+      HboneSession::Role::kServer, std::move(fd), std::move(stream), worker_->shared()->hbone,
+      worker_->loop(), worker_->scratch(), &worker_->counters(), this);
   return session_->Start();
 }
 
@@ -53,14 +56,16 @@ void InboundTunnel::OnEstablished(HboneSession*) {
   tunnels_->EndHandshake(pod_->id);
   worker_->counters().Add(Counter::kTlsHandshakes);
   worker_->counters().Add(Counter::kTunnelsAccepted);
-  lease_.Start({pod_->id, tls_->peer(), {source_.ip, 0}}, tls_->identity().not_after_ms, tls_->peer_not_after_ms(),
-               tls_->identity().generation);
+  lease_.Start({pod_->id, tls_->peer(), {source_.ip, 0}}, tls_->identity().not_after_ms,
+               tls_->peer_not_after_ms(), tls_->identity().generation);
   OnCapacity(session_.get());
 }
 
 void InboundTunnel::OnCapacity(HboneSession*) {
   worker_->loop()->Cancel(&idle_);
-  if (session_->streams() > 0 || session_->draining() || session_->state() != HboneSession::State::kOpen) return;
+  if (session_->streams() > 0 || session_->draining() ||
+      session_->state() != HboneSession::State::kOpen)
+    return;
   // The dialling side goes first; this ends the tunnels of a peer that never would.
   idle_ = worker_->loop()->After(uint64_t{2} * worker_->options().tunnel_idle_ms, [this] {
     if (session_->streams() > 0 || session_->draining()) return;
@@ -101,11 +106,13 @@ msg::Tunnel InboundTunnel::Describe() const {
   return tunnel;
 }
 
-void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source) {
+void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
+                            const SocketAddress& source) {
   auto identity = worker_->shared()->identities.Find(pod->identity);
   auto tunnel = std::make_unique<InboundTunnel>(worker_, this, pod, source);
   if (!identity) {
-    RecordRefusal(*tunnel, ErrorCode::kIdentityUnavailable, "no certificate of the pod's identity is valid");
+    RecordRefusal(*tunnel, ErrorCode::kIdentityUnavailable,
+                  "no certificate of the pod's identity is valid");
     return CloseWithReset(&fd);
   }
   const auto handshaking = handshaking_.find(pod->id);
@@ -113,7 +120,8 @@ void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd, 
       (handshaking != handshaking_.end() && handshaking->second >= kHandshakingPerPodMax)) {
     worker_->counters().Add(Counter::kLimitTunnels);
     RecordRefusal(*tunnel, ErrorCode::kLimitConnections,
-                  tunnels_.size() >= kTunnelsMax ? "too many tunnels" : "too many unfinished handshakes with this pod");
+                  tunnels_.size() >= kTunnelsMax ? "too many tunnels"
+                                                 : "too many unfinished handshakes with this pod");
     return CloseWithReset(&fd);
   }
   if (const Status started = tunnel->Start(std::move(fd), std::move(identity)); started.ok()) {
@@ -124,8 +132,10 @@ void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd, 
   }
 }
 
-/// A tunnel that never came to be carried no connection, yet its failure belongs into the access log.
-void InboundTunnels::RecordRefusal(const InboundTunnel& tunnel, ErrorCode code, const std::string& detail) {
+/// A tunnel that never came to be carried no connection, yet its failure belongs into the access
+/// log.
+void InboundTunnels::RecordRefusal(const InboundTunnel& tunnel, ErrorCode code,
+                                   const std::string& detail) {
   msg::ConnectionClosed record;
   record.id = worker_->NextConnectionId();
   record.direction = msg::Direction::kInbound;
@@ -149,8 +159,9 @@ void InboundTunnels::EndHandshake(uint32_t pod) {
 }
 
 void InboundTunnels::Remove(InboundTunnel* tunnel) {
-  const auto owned = std::find_if(tunnels_.begin(), tunnels_.end(),
-                                  [tunnel](const auto& candidate) { return candidate.get() == tunnel; });
+  const auto owned =
+      std::find_if(tunnels_.begin(), tunnels_.end(),
+                   [tunnel](const auto& candidate) { return candidate.get() == tunnel; });
   worker_->loop()->Discard(std::move(*owned));
   tunnels_.erase(owned);
 }
@@ -181,7 +192,8 @@ void InboundTunnels::CloseIdentity(const std::string& identity, ErrorCode code) 
 }
 
 void InboundTunnels::DrainAll() {
-  ForEach([](const InboundTunnel&) { return true; }, [](HboneSession* session) { session->Drain(); });
+  ForEach([](const InboundTunnel&) { return true; },
+          [](HboneSession* session) { session->Drain(); });
 }
 
 void InboundTunnels::CloseAll(ErrorCode code) {
@@ -191,7 +203,8 @@ void InboundTunnels::CloseAll(ErrorCode code) {
 
 void InboundTunnels::AppendSnapshot(std::vector<msg::Tunnel>* tunnels) const {
   for (const auto& tunnel : tunnels_) {
-    if (tunnel->session()->state() == HboneSession::State::kOpen) tunnels->push_back(tunnel->Describe());
+    if (tunnel->session()->state() == HboneSession::State::kOpen)
+      tunnels->push_back(tunnel->Describe());
   }
 }
 

@@ -8,11 +8,11 @@ namespace groundwire {
 
 /// Decides how long a loop looks on instead of sleeping once it has forwarded a request.
 ///
-/// Most of a short round trip is wake-ups: six of them through two agents. An answer that is likely to come soon is
-/// waited for awake. The moment follows a running estimate of the answers' delay; there is none after an answer was
-/// forwarded, none for bulk data, none where answers take longer than the bound, and none while others want the
-/// processor, so an idle mesh and a busy machine pay nothing.
-/// Measured in docs/adr/0013.
+/// Most of a short round trip is wake-ups: six of them through two agents. An answer that is likely
+/// to come soon is waited for awake. The moment follows a running estimate of the answers' delay;
+/// there is none after an answer was forwarded, none for bulk data, none where answers take longer
+/// than the bound, and none while others want the processor, so an idle mesh and a busy machine pay
+/// nothing. Measured in docs/adr/0013.
 class LookOn {
  public:
   /// `max_us` bounds a moment; 1 is as good as never.

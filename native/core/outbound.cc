@@ -15,8 +15,9 @@ namespace {
 
 const msg::RouteChoice* PickByWeight(const std::vector<msg::RouteChoice>& choices) {
   if (choices.size() == 1) return &choices.front();
-  const uint64_t total = std::accumulate(choices.begin(), choices.end(), uint64_t{0},
-                                         [](uint64_t sum, const msg::RouteChoice& c) { return sum + c.weight; });
+  const uint64_t total =
+      std::accumulate(choices.begin(), choices.end(), uint64_t{0},
+                      [](uint64_t sum, const msg::RouteChoice& c) { return sum + c.weight; });
   if (total == 0) return choices.empty() ? nullptr : &choices[RandomU64() % choices.size()];
   uint64_t ticket = RandomU64() % total;
   for (const msg::RouteChoice& choice : choices) {
@@ -34,26 +35,30 @@ bool IsIllegal(const Pod& pod, const SocketAddress& destination) {
 
 }  // namespace
 
-void AcceptOutbound(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source) {
+void AcceptOutbound(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
+                    const SocketAddress& source) {
   const SocketAddress original_dst = LocalAddress(fd.get());
   ErrorCode refusal = ErrorCode::kNone;
   if (!worker->HasRoomForConnection()) {
     worker->counters().Add(Counter::kLimitConnections);
     refusal = ErrorCode::kLimitConnections;
   } else if (!pod->HasAddress(source.ip)) {
-    // A pod may bind an address that is not its own (IP_TRANSPARENT). Verdicts go by the address, so it must be true.
+    // A pod may bind an address that is not its own (IP_TRANSPARENT). Verdicts go by the address,
+    // so it must be true.
     worker->counters().Add(Counter::kForgedSource);
     refusal = ErrorCode::kUnknownSource;
   } else if (IsIllegal(*pod, original_dst)) {
     worker->counters().Add(Counter::kIllegalDestination);
     refusal = ErrorCode::kIllegalDestination;
   }
-  auto connection = std::make_unique<OutboundConnection>(worker, pod, std::move(fd), source, original_dst);
+  auto connection =
+      std::make_unique<OutboundConnection>(worker, pod, std::move(fd), source, original_dst);
   worker->Adopt(std::move(connection))->Start(refusal);
 }
 
 OutboundConnection::OutboundConnection(Worker* worker, std::shared_ptr<const Pod> pod, UniqueFd app,
-                                       const SocketAddress& source, const SocketAddress& original_dst)
+                                       const SocketAddress& source,
+                                       const SocketAddress& original_dst)
     : Connection(worker, msg::Direction::kOutbound, std::move(pod), source), app_(std::move(app)) {
   record_.original_dst = original_dst;
   record_.source_identity = pod_->identity;
@@ -66,7 +71,8 @@ OutboundConnection::~OutboundConnection() { worker_->loop()->Cancel(&response_de
 void OutboundConnection::Start(ErrorCode refusal) {
   if (refusal != ErrorCode::kNone) return Refuse(refusal);
   if (const OutboundVerdict verdict = worker_->verdicts().Find(Key())) return OnVerdict(verdict);
-  const ErrorCode code = worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
+  const ErrorCode code =
+      worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
   if (code != ErrorCode::kNone) Refuse(code);
 }
 
@@ -79,7 +85,8 @@ void OutboundConnection::OnVerdict(const OutboundVerdict& verdict) {
   const auto code = static_cast<ErrorCode>(verdict->code);
   const bool first = verdict_ == nullptr;
   verdict_ = verdict;
-  // A refusal names the verdict that refused; of a handoff that may be the destination's, see OnVerdict below.
+  // A refusal names the verdict that refused; of a handoff that may be the destination's, see
+  // OnVerdict below.
   record_.verdict = verdict->verdict;
   if (!first) return IsDeniedNow(code) ? End(ErrorCode::kPolicyLateDenied) : void();
   record_.flow_label = verdict->flow_label;
@@ -117,9 +124,10 @@ void OutboundConnection::OnTunnel(HboneSession* session, const std::string& peer
   session_ = session;
   reused_tunnel_ = reused;
   record_.destination_identity = peer;
-  stream_ = session->Connect(MakeConnectHeaders(choice_->hbone_authority, chosen_from_->baggage, record_.source,
-                                                chosen_from_->service_hostname, record_.traceparent),
-                             this);
+  stream_ = session->Connect(
+      MakeConnectHeaders(choice_->hbone_authority, chosen_from_->baggage, record_.source,
+                         chosen_from_->service_hostname, record_.traceparent),
+      this);
   if (stream_ == nullptr) return RequestTunnel();
   state_ = State::kResponse;
   worker_->counters().Add(Counter::kTunnelStreams);
@@ -149,9 +157,9 @@ void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
   stream_ = nullptr;
   if (finished()) return;
   worker_->loop()->Cancel(&response_deadline_);
-  // Nothing was sent on the stream yet, so trying once more repeats nothing. A refused stream was not looked at
-  // (RFC 9113 8.7), and a reused tunnel may have been stale; a fresh tunnel's failure, and any other reset, are the
-  // peer's answer.
+  // Nothing was sent on the stream yet, so trying once more repeats nothing. A refused stream was
+  // not looked at (RFC 9113 8.7), and a reused tunnel may have been stale; a fresh tunnel's
+  // failure, and any other reset, are the peer's answer.
   const bool refused = lost == ErrorCode::kNone && h2_error == NGHTTP2_REFUSED_STREAM;
   const bool stale = lost != ErrorCode::kNone && reused_tunnel_;
   if ((refused || stale) && !retried_) {
@@ -159,18 +167,25 @@ void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
     worker_->counters().Add(Counter::kTunnelStreamsRetried);
     return RequestTunnel();
   }
-  // A server that refuses our certificate says so after the handshake, when the stream is open already.
+  // A server that refuses our certificate says so after the handshake, when the stream is open
+  // already.
   if (lost != ErrorCode::kNone) record_.detail = DetailText(session_->close_detail());
   Refuse(lost != ErrorCode::kNone ? lost : ErrorCode::kHboneRefused);
 }
 
 InboundKey OutboundConnection::DestinationKey() const {
-  return {destination_->id,  msg::Security::kHandoff,    pod_->identity,
-          record_.source.ip, choice_->next_hop.port, ""};
+  return {destination_->id,  msg::Security::kHandoff, pod_->identity,
+          record_.source.ip, choice_->next_hop.port,  ""};
 }
 
 msg::InboundQuestion OutboundConnection::DestinationQuestion(uint64_t id) const {
-  return {id, destination_->id, msg::Security::kHandoff, pod_->identity, record_.source, choice_->next_hop, ""};
+  return {id,
+          destination_->id,
+          msg::Security::kHandoff,
+          pod_->identity,
+          record_.source,
+          choice_->next_hop,
+          ""};
 }
 
 void OutboundConnection::AskDestination() {
@@ -182,9 +197,10 @@ void OutboundConnection::AskDestination() {
   }
   record_.destination_identity = destination_->identity;
   state_ = State::kInboundVerdict;
-  if (const InboundVerdict verdict = worker_->verdicts().Find(DestinationKey())) return OnVerdict(verdict);
-  const ErrorCode code =
-      worker_->verdicts().Ask(DestinationKey(), id(), [this](uint64_t q) { return DestinationQuestion(q); });
+  if (const InboundVerdict verdict = worker_->verdicts().Find(DestinationKey()))
+    return OnVerdict(verdict);
+  const ErrorCode code = worker_->verdicts().Ask(
+      DestinationKey(), id(), [this](uint64_t q) { return DestinationQuestion(q); });
   if (code != ErrorCode::kNone) Refuse(code);
 }
 
@@ -210,17 +226,19 @@ void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {
 
 void OutboundConnection::Deliver(const InboundVerdict& verdict) {
   state_ = State::kDial;
-  const SocketAddress application{choice_->next_hop.ip, DeliverPortOf(*verdict, choice_->next_hop.port, "")};
+  const SocketAddress application{choice_->next_hop.ip,
+                                  DeliverPortOf(*verdict, choice_->next_hop.port, "")};
   dial_ = std::make_unique<Dial>(worker_->loop(), this);
-  dial_->Start(worker_->sockets().OpenDeliverySocket(destination_->netns_fd, record_.source, application), application,
-               Dial::Reach::kPod, worker_->options().connect_timeout_ms);
+  dial_->Start(
+      worker_->sockets().OpenDeliverySocket(destination_->netns_fd, record_.source, application),
+      application, Dial::Reach::kPod, worker_->options().connect_timeout_ms);
 }
 
 void OutboundConnection::Passthrough() {
   state_ = State::kDial;
   dial_ = std::make_unique<Dial>(worker_->loop(), this);
-  dial_->Start(worker_->sockets().OpenPodSocket(pod_->netns_fd, choice_->next_hop.family()), choice_->next_hop,
-               Dial::Reach::kAnywhere, worker_->options().connect_timeout_ms);
+  dial_->Start(worker_->sockets().OpenPodSocket(pod_->netns_fd, choice_->next_hop.family()),
+               choice_->next_hop, Dial::Reach::kAnywhere, worker_->options().connect_timeout_ms);
 }
 
 void OutboundConnection::OnDialled(ErrorCode code, UniqueFd fd) {
@@ -241,7 +259,8 @@ void OutboundConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {
     worker_->verdicts().Recheck(Key(), id(), [this](uint64_t q) { return Question(q); });
   }
   if (destination_verdict_ && verdicts.contains(destination_verdict_->verdict)) {
-    worker_->verdicts().Recheck(DestinationKey(), id(), [this](uint64_t q) { return DestinationQuestion(q); });
+    worker_->verdicts().Recheck(DestinationKey(), id(),
+                                [this](uint64_t q) { return DestinationQuestion(q); });
   }
 }
 
@@ -262,7 +281,8 @@ void OutboundConnection::Abort() {
   if (dial_) dial_->Cancel();
   if (auto* tcp = std::get_if<std::unique_ptr<TcpRelay>>(&relay_)) (*tcp)->Abort();
   if (auto* stream = std::get_if<std::unique_ptr<StreamRelay>>(&relay_)) (*stream)->Abort();
-  // The application's connect succeeded when it was captured; a reset is the nearest thing to a refusal left.
+  // The application's connect succeeded when it was captured; a reset is the nearest thing to a
+  // refusal left.
   CloseWithReset(&app_);
 }
 

@@ -29,15 +29,16 @@
 namespace groundwire {
 
 /// Steps 1 and 2. Takes the accepted socket.
-void AcceptOutbound(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source);
+void AcceptOutbound(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
+                    const SocketAddress& source);
 
 class OutboundConnection final : public Connection,
                                  public TunnelUser,
                                  public DialOwner,
                                  public HboneStreamHandler {
  public:
-  OutboundConnection(Worker* worker, std::shared_ptr<const Pod> pod, UniqueFd app, const SocketAddress& source,
-                     const SocketAddress& original_dst);
+  OutboundConnection(Worker* worker, std::shared_ptr<const Pod> pod, UniqueFd app,
+                     const SocketAddress& source, const SocketAddress& original_dst);
   ~OutboundConnection() override;
 
   /// From step 3 on; `refusal` ends it here.
@@ -64,7 +65,8 @@ class OutboundConnection final : public Connection,
   void Abort() override;
 
  private:
-  /// kVerdict → kTunnel → kResponse → kRelay, or kVerdict → kInboundVerdict → kDial → kRelay, or kVerdict → kDial → kRelay.
+  /// kVerdict → kTunnel → kResponse → kRelay, or kVerdict → kInboundVerdict → kDial → kRelay, or
+  /// kVerdict → kDial → kRelay.
   enum class State : uint8_t { kVerdict, kInboundVerdict, kTunnel, kResponse, kDial, kRelay };
 
   OutboundKey Key() const { return {pod_->id, record_.original_dst}; }

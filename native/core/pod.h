@@ -11,8 +11,9 @@
 
 namespace groundwire {
 
-/// A captured pod of this node, shared by the control thread and every worker. Immutable but for `capture`, which
-/// belongs to the control thread; the namespace stays open as long as a connection of the pod lives.
+/// A captured pod of this node, shared by the control thread and every worker. Immutable but for
+/// `capture`, which belongs to the control thread; the namespace stays open as long as a connection
+/// of the pod lives.
 struct Pod {
   uint32_t id = 0;
   std::string uid;

@@ -4,8 +4,9 @@
 
 namespace groundwire {
 
-/// The sockets a worker opens in a pod's namespace. An interface so that core runs in tests without namespaces; the real
-/// one forwards to the functions at the end of capture.h. Called by every worker: implementations keep no state.
+/// The sockets a worker opens in a pod's namespace. An interface so that core runs in tests without
+/// namespaces; the real one forwards to the functions at the end of capture.h. Called by every
+/// worker: implementations keep no state.
 class PodSockets {
  public:
   virtual ~PodSockets() = default;

@@ -26,7 +26,8 @@ std::shared_ptr<Pod> MakePod(const msg::CapturePod& command, std::unique_ptr<Pod
   pod->inbound_hbone.Reset(listeners.inbound_hbone);
   pod->dns_udp.Reset(listeners.dns_udp);
   pod->dns_tcp.Reset(listeners.dns_tcp);
-  for (const UniqueFd* listener : {&pod->outbound, &pod->inbound_plaintext, &pod->inbound_hbone, &pod->dns_tcp}) {
+  for (const UniqueFd* listener :
+       {&pod->outbound, &pod->inbound_plaintext, &pod->inbound_hbone, &pod->dns_tcp}) {
     if (!listener->valid()) continue;
     SetApplicationSocketOptions(listener->get());
     pod->listener_ports.push_back(LocalAddress(listener->get()).port);
@@ -40,14 +41,17 @@ std::shared_ptr<Pod> MakePod(const msg::CapturePod& command, std::unique_ptr<Pod
 Status PodStore::Capture(const msg::CapturePod& command, NodeCapture* node) {
   if (command.pod == 0) return Status::Error("capture pod", 0, "pod 0");
   if (pods_.contains(command.pod)) {
-    return Status::Error("capture pod", 0, "pod " + std::to_string(command.pod) + " is captured already");
+    return Status::Error("capture pod", 0,
+                         "pod " + std::to_string(command.pod) + " is captured already");
   }
-  auto capture = node->CapturePod({command.pod, command.uid, command.netns_path, command.addresses, command.dns});
+  auto capture = node->CapturePod(
+      {command.pod, command.uid, command.netns_path, command.addresses, command.dns});
   if (!capture.ok()) return capture.status();
   const std::shared_ptr<Pod> pod = MakePod(command, std::move(capture.value()));
   pods_[command.pod].pod = pod;
   for (const auto& worker : *workers_) {
-    worker->Post([to = worker.get(), shared = std::shared_ptr<const Pod>(pod)] { to->AddPod(shared); });
+    worker->Post(
+        [to = worker.get(), shared = std::shared_ptr<const Pod>(pod)] { to->AddPod(shared); });
   }
   ReportUncaptured(*pod, command.existing == msg::ExistingConnections::kClose);
   return Status::Ok();
@@ -76,7 +80,8 @@ void PodStore::Count(Counter counter) {
 Status PodStore::Release(const msg::ReleasePod& command, EventLoop* control) {
   const auto found = pods_.find(command.pod);
   if (found == pods_.end()) {
-    return Status::Error("release pod", 0, "pod " + std::to_string(command.pod) + " is not captured");
+    return Status::Error("release pod", 0,
+                         "pod " + std::to_string(command.pod) + " is not captured");
   }
   Entry& entry = found->second;
   if (entry.releasing) return Status::Ok();
@@ -88,7 +93,9 @@ Status PodStore::Release(const msg::ReleasePod& command, EventLoop* control) {
     const auto done = [this, control, pod = command.pod] {
       control->Post([this, pod, control] { OnDrained(pod, control); });
     };
-    worker->Post([to = worker.get(), command, done] { to->DrainPod(command.pod, command.drain_deadline_ms, done); });
+    worker->Post([to = worker.get(), command, done] {
+      to->DrainPod(command.pod, command.drain_deadline_ms, done);
+    });
   }
   return stopped;
 }
@@ -103,7 +110,8 @@ void PodStore::FinishRelease(uint32_t pod, EventLoop* control) {
   if (found == pods_.end()) return;
   Entry& entry = found->second;
   if (!entry.pod->capture->Release().ok()) {
-    // Rules that stayed would lead the pod's traffic nowhere: it is not released before they are gone.
+    // Rules that stayed would lead the pod's traffic nowhere: it is not released before they are
+    // gone.
     Count(Counter::kReleaseFailed);
     control->After(entry.retry_ms, [this, pod, control] { FinishRelease(pod, control); });
     entry.retry_ms = std::min(entry.retry_ms * 2, kRetryMaxMs);

@@ -17,16 +17,18 @@ namespace groundwire {
 
 class Worker;
 
-/// The captured pods, on the control thread: from CapturePod until the last trace in the pod's namespace is removed.
+/// The captured pods, on the control thread: from CapturePod until the last trace in the pod's
+/// namespace is removed.
 class PodStore {
  public:
   PodStore(EngineShared* shared, const std::vector<std::unique_ptr<Worker>>* workers)
       : shared_(shared), workers_(workers) {}
 
-  /// All or nothing; afterwards every worker accepts for the pod. Reports connections older than the capture.
+  /// All or nothing; afterwards every worker accepts for the pod. Reports connections older than
+  /// the capture.
   Status Capture(const msg::CapturePod& command, NodeCapture* node);
-  /// Stops steering, drains on every worker, then removes the kernel's part and says PodReleased. What cannot be
-  /// removed is tried again until it can: release_failed.
+  /// Stops steering, drains on every worker, then removes the kernel's part and says PodReleased.
+  /// What cannot be removed is tried again until it can: release_failed.
   Status Release(const msg::ReleasePod& command, EventLoop* control);
   /// After the workers have ended: closes handles, leaves pins.
   void Close() { pods_.clear(); }

@@ -12,7 +12,8 @@ void ProofTable::Record(const Key& key, const Proof& proof) {
   Proof& known = proofs_[key];
   if (proof.until_ms >= known.until_ms) known = proof;
   if (proofs_.size() < prune_at_) return;
-  // Expired proofs say nothing; dropping them when the table has doubled keeps the cost a constant a proof.
+  // Expired proofs say nothing; dropping them when the table has doubled keeps the cost a constant
+  // a proof.
   const uint64_t now = WallMs();
   std::erase_if(proofs_, [now](const auto& entry) { return entry.second.until_ms <= now; });
   prune_at_ = std::max<size_t>(1024, proofs_.size() * 2);

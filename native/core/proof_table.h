@@ -11,8 +11,9 @@
 
 namespace groundwire {
 
-/// Until when a peer's identity is proven: the newest handshake's word for every tunnel between the same two. A live tunnel
-/// outlasts its own certificates by this, never by anything else (docs/adr: proof-of-identity lease). Any thread.
+/// Until when a peer's identity is proven: the newest handshake's word for every tunnel between the
+/// same two. A live tunnel outlasts its own certificates by this, never by anything else (docs/adr:
+/// proof-of-identity lease). Any thread.
 class ProofTable {
  public:
   struct Proof {

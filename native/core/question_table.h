@@ -12,9 +12,9 @@ namespace groundwire {
 
 using VerdictKey = std::variant<OutboundKey, InboundKey>;
 
-/// Questions on their way: what an answer, which names only its question, is the answer to. Shared, because an answer goes
-/// to every worker's cache in the order in which TypeScript gave it: going through the asking worker first, it could
-/// overtake its own invalidation in another worker.
+/// Questions on their way: what an answer, which names only its question, is the answer to. Shared,
+/// because an answer goes to every worker's cache in the order in which TypeScript gave it: going
+/// through the asking worker first, it could overtake its own invalidation in another worker.
 class QuestionTable {
  public:
   /// The id carries the worker in its lowest byte.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Carrying a connection's bytes: application to application (handoff, passthrough), or application to HBONE stream.
+// Carrying a connection's bytes: application to application (handoff, passthrough), or application
+// to HBONE stream.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -12,7 +13,8 @@
 
 namespace groundwire {
 
-/// Bytes carried, counted when taken from a socket or the tunnel. sent: from the connection's source to its destination.
+/// Bytes carried, counted when taken from a socket or the tunnel. sent: from the connection's
+/// source to its destination.
 struct RelayBytes {
   uint64_t sent = 0;
   uint64_t received = 0;
@@ -20,15 +22,17 @@ struct RelayBytes {
 
 class RelayOwner {
  public:
-  /// Both directions are over, or one end was reset and the other has been. Called once; the relay's sockets are closed.
+  /// Both directions are over, or one end was reset and the other has been. Called once; the
+  /// relay's sockets are closed.
   virtual void OnRelayEnd(ErrorCode code) = 0;
 
  protected:
   ~RelayOwner() = default;
 };
 
-/// Two TCP sockets. A FIN on one side becomes a FIN on the other after the last byte, and so does a reset become a reset
-/// (ResetWait says how long that may take); while one side does not take bytes the other is not read.
+/// Two TCP sockets. A FIN on one side becomes a FIN on the other after the last byte, and so does a
+/// reset become a reset (ResetWait says how long that may take); while one side does not take bytes
+/// the other is not read.
 class TcpRelay final {
  public:
   TcpRelay(EventLoop* loop, ThreadScratch* scratch, RelayBytes* bytes, RelayOwner* owner)
@@ -66,9 +70,14 @@ class TcpRelay final {
 /// A TCP socket and an HBONE stream; resets as above, a stream's being RST_STREAM.
 class StreamRelay final : public EventHandler, public HboneStreamHandler {
  public:
-  /// `app_is_source`: bytes from the application count as sent (outbound), otherwise as received (inbound).
+  /// `app_is_source`: bytes from the application count as sent (outbound), otherwise as received
+  /// (inbound).
   StreamRelay(EventLoop* loop, RelayBytes* bytes, bool app_is_source, RelayOwner* owner)
-      : loop_(loop), bytes_(bytes), owner_(owner), app_is_source_(app_is_source), reset_wait_(loop) {}
+      : loop_(loop),
+        bytes_(bytes),
+        owner_(owner),
+        app_is_source_(app_is_source),
+        reset_wait_(loop) {}
   /// The stream's handler is, or becomes, this relay.
   void Start(UniqueFd app, HboneSession* session, HboneStream* stream);
   void Abort();

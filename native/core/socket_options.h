@@ -7,13 +7,16 @@
 
 namespace groundwire {
 
-/// TCP_NODELAY, and urgent data in its place among the other bytes: carried as ordinary ones, because a tunnel has no
-/// such mark. Enough for a peer on this machine, whose end the kernel always tells.
+/// TCP_NODELAY, and urgent data in its place among the other bytes: carried as ordinary ones,
+/// because a tunnel has no such mark. Enough for a peer on this machine, whose end the kernel
+/// always tells.
 void SetLocalSocketOptions(int fd);
-/// The same, and keepalive (180 s idle, 180 s interval, 9 probes, as ztunnel's defaults). Sockets accepted from a listener
-/// inherit them, so a listener is set once and an accepted socket costs no call.
+/// The same, and keepalive (180 s idle, 180 s interval, 9 probes, as ztunnel's defaults). Sockets
+/// accepted from a listener inherit them, so a listener is set once and an accepted socket costs no
+/// call.
 void SetApplicationSocketOptions(int fd);
-/// Starts a non-blocking connect of a socket of `destination`'s family. 0 when under way or done, otherwise errno.
+/// Starts a non-blocking connect of a socket of `destination`'s family. 0 when under way or done,
+/// otherwise errno.
 int StartConnect(int fd, const SocketAddress& destination);
 bool IsConnected(int fd);
 /// The pending error of a socket (SO_ERROR), cleared by reading it.
@@ -22,7 +25,8 @@ int TakeSocketError(int fd);
 ErrorCode CodeOfConnectError(int error);
 SocketAddress LocalAddress(int fd);
 SocketAddress PeerAddress(int fd);
-/// Closes with a reset instead of a FIN, so that the other end learns that the stream was cut, not finished.
+/// Closes with a reset instead of a FIN, so that the other end learns that the stream was cut, not
+/// finished.
 void CloseWithReset(UniqueFd* fd);
 
 }  // namespace groundwire

@@ -12,7 +12,8 @@ constexpr std::string_view kScheme = "spiffe://";
 constexpr size_t kLengthMax = 2048;
 
 bool IsSegmentCharacter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+         c == '-' || c == '_';
 }
 
 }  // namespace
@@ -29,7 +30,8 @@ std::optional<SpiffeId> SpiffeId::Parse(std::string_view uri) {
     const size_t slash = uri.find('/');
     if ((slash == std::string_view::npos) != (i + 1 == segments.size())) return std::nullopt;
     segments[i] = uri.substr(0, slash);
-    if (segments[i].empty() || !std::all_of(segments[i].begin(), segments[i].end(), IsSegmentCharacter)) {
+    if (segments[i].empty() ||
+        !std::all_of(segments[i].begin(), segments[i].end(), IsSegmentCharacter)) {
       return std::nullopt;
     }
     if (slash != std::string_view::npos) uri.remove_prefix(slash + 1);

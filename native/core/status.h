@@ -8,8 +8,9 @@
 
 namespace groundwire {
 
-/// What failed: `op` is the call as an operator would name it ("setns", "bpf_link_create sk_lookup"), `errno_value` the
-/// kernel's reason or 0, `detail` more text (a verifier log, a path). An empty op means success.
+/// What failed: `op` is the call as an operator would name it ("setns", "bpf_link_create
+/// sk_lookup"), `errno_value` the kernel's reason or 0, `detail` more text (a verifier log, a
+/// path). An empty op means success.
 struct [[nodiscard]] Status {
   std::string op;
   int errno_value = 0;
@@ -29,7 +30,8 @@ struct [[nodiscard]] Status {
   }
 };
 
-/// A value or the Status that explains its absence. std::expected is empty under clang 14 with libstdc++ 12.
+/// A value or the Status that explains its absence. std::expected is empty under clang 14 with
+/// libstdc++ 12.
 template <typename T>
 class [[nodiscard]] Result {
  public:

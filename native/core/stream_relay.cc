@@ -8,8 +8,8 @@
 namespace groundwire {
 namespace {
 
-/// What the peer or the network broke off has delivered what it has delivered. What this engine ends, because a proof of
-/// identity is missing or on a command, ends now.
+/// What the peer or the network broke off has delivered what it has delivered. What this engine
+/// ends, because a proof of identity is missing or on a command, ends now.
 bool IsEndedHere(ErrorCode lost) {
   return lost == ErrorCode::kCertificateExpired || lost == ErrorCode::kIdentityRemoved ||
          lost == ErrorCode::kPodRemoved || lost == ErrorCode::kDrained;
@@ -52,7 +52,8 @@ size_t StreamRelay::ReadForTunnel(uint8_t* buffer, size_t size, bool* end) {
   if (result == AppSocket::Result::kEnd) {
     *end = true;
     end_sent_ = true;
-    // The stream may be over with this frame; the end of the connection is then noticed in OnStreamClosed.
+    // The stream may be over with this frame; the end of the connection is then noticed in
+    // OnStreamClosed.
   }
   // All that came before is in frames by now, ahead of the RST_STREAM.
   if (result == AppSocket::Result::kReset) CarryReset();
@@ -78,7 +79,8 @@ void StreamRelay::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
   stream_ = nullptr;
   if (over_) return;
   if (IsEndedHere(lost)) return CutApplication(lost);
-  // NO_ERROR before the end: the peer wants no more of our bytes and has said all of its own (RFC 9113 8.1).
+  // NO_ERROR before the end: the peer wants no more of our bytes and has said all of its own (RFC
+  // 9113 8.1).
   if (lost != ErrorCode::kNone || h2_error != 0) {
     tunnel_broke_ = lost != ErrorCode::kNone ? lost : ErrorCode::kPeerReset;
     return FinishIfDone();
@@ -108,7 +110,8 @@ void StreamRelay::FinishIfDone() {
 
 /// One side is gone: the other is reset too, once it has what came before.
 void StreamRelay::CarryReset() {
-  const bool carried = app_.broken() ? stream_ == nullptr || app_.drained() : app_.kept() == 0 && app_.AllTaken();
+  const bool carried =
+      app_.broken() ? stream_ == nullptr || app_.drained() : app_.kept() == 0 && app_.AllTaken();
   if (!carried && !reset_wait_.over()) {
     // What the application had said goes on through the tunnel as far as its windows let it.
     if (stream_ != nullptr) session_->Resume(stream_);

@@ -35,7 +35,8 @@ void TcpRelay::Turn() {
   size_t back = kTurnBytes;
   Carry(&source_, &destination_, &there);
   Carry(&destination_, &source_, &back);
-  if (source_.socket.finished_sending() && destination_.socket.finished_sending()) return Finish(ErrorCode::kNone);
+  if (source_.socket.finished_sending() && destination_.socket.finished_sending())
+    return Finish(ErrorCode::kNone);
   if (source_.socket.broken() || destination_.socket.broken()) CarryReset();
   if (over_ || (there > 0 && back > 0) || turn_scheduled_) return;
   turn_scheduled_ = true;

@@ -6,12 +6,13 @@
 
 namespace groundwire {
 
-/// A worker's working memory, shared by all of its connections, so that an idle connection owns no buffer. Each part is in
-/// use only within one call: nothing here survives the return to the loop.
+/// A worker's working memory, shared by all of its connections, so that an idle connection owns no
+/// buffer. Each part is in use only within one call: nothing here survives the return to the loop.
 struct ThreadScratch {
   // Half of a common 512 KiB L2 for all three together.
   static constexpr size_t kBytes = 64 * 1024;
-  /// TLS adds 22 bytes to a record of up to 16 KiB; a whole `frames` fits with room for a few small records.
+  /// TLS adds 22 bytes to a record of up to 16 KiB; a whole `frames` fits with room for a few small
+  /// records.
   static constexpr size_t kCipherBytes = kBytes + 4096;
 
   /// Plaintext arriving: from a tunnel (decrypted) or from an application in a direct relay.

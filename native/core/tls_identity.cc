@@ -16,7 +16,8 @@ namespace {
 // AES-128 first: the cheaper of the two on every machine measured.
 constexpr char kCipherSuites[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384";
 constexpr char kGroups[] = "X25519:P-256:P-384";
-// Known to OpenSSL from 3.5 on, which Node 24 carries; a library without it refuses the list and gets the one above.
+// Known to OpenSSL from 3.5 on, which Node 24 carries; a library without it refuses the list and
+// gets the one above.
 constexpr char kGroupsWithHybrid[] = "X25519MLKEM768:X25519:P-256:P-384";
 constexpr unsigned char kAlpnH2[] = {2, 'h', '2'};
 // One read call for several 16 KiB records.
@@ -108,7 +109,8 @@ std::string FormatTime(uint64_t wall_ms) {
   const auto seconds = static_cast<time_t>(wall_ms / 1000);
   std::tm time{};
   char text[32] = {};
-  if (gmtime_r(&seconds, &time) != nullptr) (void)std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &time);
+  if (gmtime_r(&seconds, &time) != nullptr)
+    (void)std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &time);
   return text;
 }
 
@@ -123,7 +125,8 @@ std::string ChainProblem(X509_STORE_CTX* context) {
   X509* certificate = X509_STORE_CTX_get_current_cert(context);
   const int error = X509_STORE_CTX_get_error(context);
   const bool own = X509_STORE_CTX_get_error_depth(context) == 0;
-  const std::string name = (own ? "" : "issuer of the ") + NameOfCertificate(X509_STORE_CTX_get0_cert(context));
+  const std::string name =
+      (own ? "" : "issuer of the ") + NameOfCertificate(X509_STORE_CTX_get0_cert(context));
   if (certificate != nullptr && error == X509_V_ERR_CERT_HAS_EXPIRED)
     return name + " expired at " + FormatTime(NotAfterMs(certificate));
   if (certificate != nullptr && error == X509_V_ERR_CERT_NOT_YET_VALID)
@@ -135,20 +138,22 @@ std::string ChainProblem(X509_STORE_CTX* context) {
 std::string IdentityProblem(X509* certificate, const PeerCheck& check) {
   if (check.refusal == ErrorCode::kTlsTrustDomain) {
     const auto identity = FindPeerIdentity(certificate, {});
-    return "certificate of trust domain " + SpiffeId::Parse(*identity)->trust_domain + ", ours is " +
-           std::string(check.trust_domain);
+    return "certificate of trust domain " + SpiffeId::Parse(*identity)->trust_domain +
+           ", ours is " + std::string(check.trust_domain);
   }
   std::string problem = NameOfCertificate(certificate);
   if (check.expected.empty()) return problem;
   problem += ", expected " + check.expected.front();
-  if (check.expected.size() > 1) problem += " or one of " + std::to_string(check.expected.size() - 1) + " more";
+  if (check.expected.size() > 1)
+    problem += " or one of " + std::to_string(check.expected.size() - 1) + " more";
   return problem;
 }
 
-/// Runs for each certificate of the peer's chain. Refusing here, not after the handshake, sends the peer an alert.
+/// Runs for each certificate of the peer's chain. Refusing here, not after the handshake, sends the
+/// peer an alert.
 int VerifyPeer(int chain_ok, X509_STORE_CTX* context) {
-  const auto* ssl =
-      static_cast<const SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  const auto* ssl = static_cast<const SSL*>(
+      X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
   auto* check = static_cast<PeerCheck*>(SSL_get_ex_data(ssl, PeerCheckIndex()));
   // Without a check nobody is acceptable: a handshake that forgot to say whom it wants must fail.
   if (check == nullptr) return 0;
@@ -166,7 +171,8 @@ int VerifyPeer(int chain_ok, X509_STORE_CTX* context) {
   const auto identity = FindPeerIdentity(certificate, check->expected);
   if (!identity) {
     check->refusal = ErrorCode::kTlsUnexpectedIdentity;
-  } else if (check->expected.empty() && SpiffeId::Parse(*identity)->trust_domain != check->trust_domain) {
+  } else if (check->expected.empty() &&
+             SpiffeId::Parse(*identity)->trust_domain != check->trust_domain) {
     check->refusal = ErrorCode::kTlsTrustDomain;
   } else {
     check->peer = *identity;
@@ -177,11 +183,11 @@ int VerifyPeer(int chain_ok, X509_STORE_CTX* context) {
   return 0;
 }
 
-int SelectAlpn(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* offered,
-               unsigned int offered_length, void*) {
+int SelectAlpn(SSL*, const unsigned char** out, unsigned char* out_length,
+               const unsigned char* offered, unsigned int offered_length, void*) {
   unsigned char* selected = nullptr;
-  if (SSL_select_next_proto(&selected, out_length, kAlpnH2, sizeof kAlpnH2, offered, offered_length) !=
-      OPENSSL_NPN_NEGOTIATED) {
+  if (SSL_select_next_proto(&selected, out_length, kAlpnH2, sizeof kAlpnH2, offered,
+                            offered_length) != OPENSSL_NPN_NEGOTIATED) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
   *out = selected;
@@ -192,11 +198,12 @@ Result<SslContext*> Fill(SslContext* context, const Credentials& credentials) {
   SSL_CTX* ctx = context->get();
   SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
   SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION);
-  // No resumption: a tunnel is kept and shared, so handshakes are rare, and each one proves the peer's identity anew,
-  // which is what the lease of a live tunnel is built on (docs/adr).
+  // No resumption: a tunnel is kept and shared, so handshakes are rare, and each one proves the
+  // peer's identity anew, which is what the lease of a live tunnel is built on (docs/adr).
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(ctx, 0);
-  SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_options(ctx,
+                      SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                             SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_read_ahead(ctx, 1);
@@ -212,9 +219,11 @@ Result<SslContext*> Fill(SslContext* context, const Credentials& credentials) {
   }
   // A root of the bundle may itself be an intermediate of somebody else's hierarchy.
   X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
-  if (SSL_CTX_use_certificate(ctx, credentials.chain.front().get()) != 1) return TlsError("use certificate");
+  if (SSL_CTX_use_certificate(ctx, credentials.chain.front().get()) != 1)
+    return TlsError("use certificate");
   for (size_t i = 1; i < credentials.chain.size(); ++i) {
-    if (SSL_CTX_add1_chain_cert(ctx, credentials.chain[i].get()) != 1) return TlsError("add chain certificate");
+    if (SSL_CTX_add1_chain_cert(ctx, credentials.chain[i].get()) != 1)
+      return TlsError("add chain certificate");
   }
   if (SSL_CTX_use_PrivateKey(ctx, credentials.key.get()) != 1) return TlsError("use private key");
   if (SSL_CTX_check_private_key(ctx) != 1) return TlsError("check private key");
@@ -224,9 +233,10 @@ Result<SslContext*> Fill(SslContext* context, const Credentials& credentials) {
 
 }  // namespace
 
-std::optional<std::string> FindPeerIdentity(X509* certificate, std::span<const std::string> expected) {
-  const std::unique_ptr<GENERAL_NAMES, NamesFree> names(
-      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+std::optional<std::string> FindPeerIdentity(X509* certificate,
+                                            std::span<const std::string> expected) {
+  const std::unique_ptr<GENERAL_NAMES, NamesFree> names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   if (!names) return std::nullopt;
   for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
@@ -235,21 +245,24 @@ std::optional<std::string> FindPeerIdentity(X509* certificate, std::span<const s
     std::string text(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)),
                      static_cast<size_t>(ASN1_STRING_length(uri)));
     if (!SpiffeId::Parse(text)) continue;
-    if (expected.empty() || std::find(expected.begin(), expected.end(), text) != expected.end()) return text;
+    if (expected.empty() || std::find(expected.begin(), expected.end(), text) != expected.end())
+      return text;
   }
   return std::nullopt;
 }
 
 void AttachPeerCheck(SSL* ssl, PeerCheck* check) { SSL_set_ex_data(ssl, PeerCheckIndex(), check); }
 
-Result<std::shared_ptr<const TlsIdentity>> MakeTlsIdentity(const msg::SetIdentity& command, uint64_t generation) {
+Result<std::shared_ptr<const TlsIdentity>> MakeTlsIdentity(const msg::SetIdentity& command,
+                                                           uint64_t generation) {
   auto credentials = ParseCredentials(command);
   if (!credentials.ok()) return credentials.status();
   auto identity = std::make_shared<TlsIdentity>();
   identity->name = command.identity;
   identity->generation = generation;
   identity->not_after_ms = NotAfterMs(credentials.value()->chain.front().get());
-  if (command.not_after_ms != 0) identity->not_after_ms = std::min(identity->not_after_ms, command.not_after_ms);
+  if (command.not_after_ms != 0)
+    identity->not_after_ms = std::min(identity->not_after_ms, command.not_after_ms);
   identity->server.reset(SSL_CTX_new(TLS_server_method()));
   identity->client.reset(SSL_CTX_new(TLS_client_method()));
   if (!identity->server || !identity->client) return TlsError("SSL_CTX_new");
@@ -258,7 +271,8 @@ Result<std::shared_ptr<const TlsIdentity>> MakeTlsIdentity(const msg::SetIdentit
     if (!filled.ok()) return filled.status();
   }
   SSL_CTX_set_alpn_select_cb(identity->server.get(), SelectAlpn, nullptr);
-  if (SSL_CTX_set_alpn_protos(identity->client.get(), kAlpnH2, sizeof kAlpnH2) != 0) return TlsError("set ALPN");
+  if (SSL_CTX_set_alpn_protos(identity->client.get(), kAlpnH2, sizeof kAlpnH2) != 0)
+    return TlsError("set ALPN");
   return std::shared_ptr<const TlsIdentity>(std::move(identity));
 }
 
@@ -268,7 +282,8 @@ Status IdentityStore::Set(const msg::SetIdentity& command) {
     const std::lock_guard lock(mutex_);
     generation = ++generation_;
   }
-  // Outside of the lock: parsing keys and building contexts takes a millisecond that no handshake should wait for.
+  // Outside of the lock: parsing keys and building contexts takes a millisecond that no handshake
+  // should wait for.
   auto identity = MakeTlsIdentity(command, generation);
   if (!identity.ok()) return identity.status();
   const std::lock_guard lock(mutex_);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An identity as TLS knows it: certificate, key and trust roots in two contexts, one to accept and one to dial with.
+// An identity as TLS knows it: certificate, key and trust roots in two contexts, one to accept and
+// one to dial with.
 #pragma once
 #include <openssl/ssl.h>
 
@@ -35,10 +36,13 @@ struct TlsIdentity {
   SslContext client;
 };
 
-/// Builds both contexts: TLS 1.3 only, AES-GCM, ALPN h2, peer certificate mandatory, neither SNI nor resumption.
-Result<std::shared_ptr<const TlsIdentity>> MakeTlsIdentity(const msg::SetIdentity& command, uint64_t generation);
+/// Builds both contexts: TLS 1.3 only, AES-GCM, ALPN h2, peer certificate mandatory, neither SNI
+/// nor resumption.
+Result<std::shared_ptr<const TlsIdentity>> MakeTlsIdentity(const msg::SetIdentity& command,
+                                                           uint64_t generation);
 
-/// Whom a handshake accepts, and what came of it. Lives as long as the SSL object that points at it.
+/// Whom a handshake accepts, and what came of it. Lives as long as the SSL object that points at
+/// it.
 struct PeerCheck {
   /// Server: the peer must be of this trust domain.
   std::string_view trust_domain;
@@ -56,8 +60,10 @@ struct PeerCheck {
 /// Points the SSL object's verification at `check`.
 void AttachPeerCheck(SSL* ssl, PeerCheck* check);
 
-/// First URI SAN that is a SPIFFE id of the mesh's form, or, with `expected`, the first that is listed there.
-std::optional<std::string> FindPeerIdentity(X509* certificate, std::span<const std::string> expected);
+/// First URI SAN that is a SPIFFE id of the mesh's form, or, with `expected`, the first that is
+/// listed there.
+std::optional<std::string> FindPeerIdentity(X509* certificate,
+                                            std::span<const std::string> expected);
 
 /// The identities of this node; any thread.
 class IdentityStore {

@@ -13,7 +13,9 @@ namespace {
 
 TlsStream* StreamOf(BIO* bio) { return static_cast<TlsStream*>(BIO_get_data(bio)); }
 
-int BioWrite(BIO* bio, const char* data, int size) { return StreamOf(bio)->TakeRecords(data, size); }
+int BioWrite(BIO* bio, const char* data, int size) {
+  return StreamOf(bio)->TakeRecords(data, size);
+}
 
 int BioRead(BIO* bio, char* buffer, int size) {
   BIO_clear_retry_flags(bio);
@@ -23,15 +25,17 @@ int BioRead(BIO* bio, char* buffer, int size) {
 }
 
 long BioControl(BIO*, int command, long, void*) {
-  // Flush belongs to the session, which knows when its turn ends; everything else is not for a socket of ours.
+  // Flush belongs to the session, which knows when its turn ends; everything else is not for a
+  // socket of ours.
   return command == BIO_CTRL_FLUSH ? 1 : 0;
 }
 
-/// OpenSSL's record layer reads and writes through this, instead of through a socket BIO, so that several records
-/// leave in one call. Made once a process and never freed.
+/// OpenSSL's record layer reads and writes through this, instead of through a socket BIO, so that
+/// several records leave in one call. Made once a process and never freed.
 BIO_METHOD* RecordMethod() {
   static BIO_METHOD* const method = [] {
-    BIO_METHOD* made = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "groundwire records");
+    BIO_METHOD* made =
+        BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "groundwire records");
     BIO_meth_set_write(made, BioWrite);
     BIO_meth_set_read(made, BioRead);
     BIO_meth_set_ctrl(made, BioControl);
@@ -49,14 +53,16 @@ std::string ReasonOf(unsigned long error) {
     return text;
   }
   if (ERR_GET_LIB(error) != ERR_LIB_SSL) return reason;
-  if (ERR_GET_REASON(error) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) return "peer sent no certificate";
-  return ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET ? std::string("the peer says: ") + reason : reason;
+  if (ERR_GET_REASON(error) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
+    return "peer sent no certificate";
+  return ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET ? std::string("the peer says: ") + reason
+                                                       : reason;
 }
 
 }  // namespace
 
-TlsStream::TlsStream(int fd, Role role, std::shared_ptr<const TlsIdentity> identity, PeerCheck check,
-                     ThreadScratch* scratch)
+TlsStream::TlsStream(int fd, Role role, std::shared_ptr<const TlsIdentity> identity,
+                     PeerCheck check, ThreadScratch* scratch)
     : fd_(fd), identity_(std::move(identity)), check_(std::move(check)), scratch_(scratch) {
   ssl_ = SSL_new(role == Role::kServer ? identity_->server.get() : identity_->client.get());
   BIO* bio = BIO_new(RecordMethod());
@@ -113,7 +119,8 @@ StreamState TlsStream::Fail(int ssl_result) {
     if (error != 0) {
       check_.detail = ReasonOf(error);
     } else {
-      check_.detail = socket_error != 0 ? std::strerror(socket_error) : "peer closed the connection";
+      check_.detail =
+          socket_error != 0 ? std::strerror(socket_error) : "peer closed the connection";
     }
   }
   ERR_clear_error();
@@ -149,8 +156,8 @@ int TlsStream::ReadSocket(char* buffer, int size) {
   // An end of stream sets no errno, and Fail must not report somebody else's.
   errno = 0;
   const ssize_t count = recv(fd_, buffer, static_cast<size_t>(size), 0);
-  // A short read has emptied the socket: the next bytes make a new edge, so the call that would say EAGAIN is saved.
-  // Not after a hang-up, whose end of stream comes without an edge of its own.
+  // A short read has emptied the socket: the next bytes make a new edge, so the call that would say
+  // EAGAIN is saved. Not after a hang-up, whose end of stream comes without an edge of its own.
   read_blocked_ = count < 0 ? errno == EAGAIN : count < size && !hang_up_;
   return static_cast<int>(count);
 }
@@ -160,7 +167,8 @@ StreamState TlsStream::Write(const uint8_t* data, size_t size) {
   while (written < size) {
     size_t count = 0;
     ERR_clear_error();
-    // The write right after it sends the KeyUpdate; partial writes are on, so each write is one record.
+    // The write right after it sends the KeyUpdate; partial writes are on, so each write is one
+    // record.
     if (records_++ >= records_per_key_) {
       records_ = 1;
       (void)SSL_key_update(ssl_, SSL_KEY_UPDATE_REQUESTED);
@@ -201,7 +209,8 @@ StreamState TlsStream::FailSend() {
 
 StreamState TlsStream::SendUnsent() {
   while (unsent_offset_ < unsent_.size()) {
-    const ssize_t count = send(fd_, unsent_.data() + unsent_offset_, unsent_.size() - unsent_offset_, MSG_NOSIGNAL);
+    const ssize_t count =
+        send(fd_, unsent_.data() + unsent_offset_, unsent_.size() - unsent_offset_, MSG_NOSIGNAL);
     if (count < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN) return StreamState::kBlocked;

@@ -12,13 +12,15 @@
 
 namespace groundwire {
 
-/// TLS on a non-blocking socket it does not own. Records are encrypted into the thread's scratch and leave in one send;
-/// what the socket does not take is kept (at most one scratch), so an idle or keeping-up stream owns no buffer.
+/// TLS on a non-blocking socket it does not own. Records are encrypted into the thread's scratch
+/// and leave in one send; what the socket does not take is kept (at most one scratch), so an idle
+/// or keeping-up stream owns no buffer.
 class TlsStream final : public ByteStream {
  public:
   enum class Role { kClient, kServer };
   /// `check` says whom to accept; its spans must outlive the stream.
-  TlsStream(int fd, Role role, std::shared_ptr<const TlsIdentity> identity, PeerCheck check, ThreadScratch* scratch);
+  TlsStream(int fd, Role role, std::shared_ptr<const TlsIdentity> identity, PeerCheck check,
+            ThreadScratch* scratch);
   ~TlsStream() override;
   TlsStream(const TlsStream&) = delete;
   TlsStream& operator=(const TlsStream&) = delete;
@@ -36,7 +38,8 @@ class TlsStream final : public ByteStream {
   ErrorCode error() const override { return error_; }
   const std::string& error_detail() const override { return check_.detail; }
 
-  /// Records written with one key before the next is agreed on, far below what AES-GCM allows (RFC 8446 5.5).
+  /// Records written with one key before the next is agreed on, far below what AES-GCM allows (RFC
+  /// 8446 5.5).
   void set_records_per_key(uint64_t records) { records_per_key_ = records; }
   const TlsIdentity& identity() const { return *identity_; }
   const std::string& peer() const { return check_.peer; }

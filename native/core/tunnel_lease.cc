@@ -9,8 +9,8 @@
 namespace groundwire {
 namespace {
 
-// Timers run on the monotonic clock while certificates end on the wall clock: look again at least this often, so that a
-// clock that was set cannot stretch a lease for long.
+// Timers run on the monotonic clock while certificates end on the wall clock: look again at least
+// this often, so that a clock that was set cannot stretch a lease for long.
 constexpr uint64_t kLookMs = 60000;
 
 uint64_t UntilMs(uint64_t wall_ms) {

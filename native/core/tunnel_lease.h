@@ -8,19 +8,23 @@
 
 namespace groundwire {
 
-/// How long one tunnel may be used: for new streams while both of its certificates are fresh, for live streams while the
-/// peer's identity is proven, by this handshake or by a newer one between the same two.
+/// How long one tunnel may be used: for new streams while both of its certificates are fresh, for
+/// live streams while the peer's identity is proven, by this handshake or by a newer one between
+/// the same two.
 class TunnelLease {
  public:
-  /// `on_stale`: no new streams from now on. `on_end`: the tunnel must end now. Either may be called from a timer.
-  TunnelLease(EventLoop* loop, ProofTable* proofs, std::function<void()> on_stale, std::function<void()> on_end)
+  /// `on_stale`: no new streams from now on. `on_end`: the tunnel must end now. Either may be
+  /// called from a timer.
+  TunnelLease(EventLoop* loop, ProofTable* proofs, std::function<void()> on_stale,
+              std::function<void()> on_end)
       : loop_(loop), proofs_(proofs), on_stale_(std::move(on_stale)), on_end_(std::move(on_end)) {}
   ~TunnelLease() { Stop(); }
   TunnelLease(const TunnelLease&) = delete;
   TunnelLease& operator=(const TunnelLease&) = delete;
 
   /// After the handshake; records the proof.
-  void Start(ProofTable::Key key, uint64_t own_not_after_ms, uint64_t peer_not_after_ms, uint64_t generation);
+  void Start(ProofTable::Key key, uint64_t own_not_after_ms, uint64_t peer_not_after_ms,
+             uint64_t generation);
   void Stop();
   uint64_t fresh_until_ms() const { return proof_.fresh_until_ms; }
   uint64_t until_ms() const { return proof_.until_ms; }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tunnels a worker dialled: shared by connections of one pod to one peer, several a pair, each as long as its proof.
+// The tunnels a worker dialled: shared by connections of one pod to one peer, several a pair, each
+// as long as its proof.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -59,7 +60,8 @@ class TunnelPool {
   void CloseIdentity(const std::string& identity, ErrorCode code);
   void ClosePod(uint32_t pod, ErrorCode code);
   void CloseAll(ErrorCode code);
-  /// No new tunnels are needed for the pod any more: those without streams end now, the others with their last one.
+  /// No new tunnels are needed for the pod any more: those without streams end now, the others with
+  /// their last one.
   void DrainPod(uint32_t pod);
   void DrainAll();
   void AppendSnapshot(std::vector<msg::Tunnel>* tunnels) const;

@@ -12,10 +12,11 @@ constexpr uint8_t kMaskCount = 16;
 
 size_t Mix(size_t hash, size_t value) { return (hash ^ value) * 0x9e3779b97f4a7c15ULL; }
 
-/// A hostname authority names a service, whose port may lead elsewhere; it is told apart even when the evaluator did not
-/// look, or an answer for the pod's address would be taken for it.
+/// A hostname authority names a service, whose port may lead elsewhere; it is told apart even when
+/// the evaluator did not look, or an answer for the pod's address would be taken for it.
 uint8_t MaskOf(const msg::InboundAnswer& answer) {
-  return static_cast<uint8_t>((answer.consulted | msg::BitOf(msg::ConsultedField::kAuthority)) & (kMaskCount - 1));
+  return static_cast<uint8_t>((answer.consulted | msg::BitOf(msg::ConsultedField::kAuthority)) &
+                              (kMaskCount - 1));
 }
 
 bool Consulted(uint8_t mask, msg::ConsultedField field) { return (mask & msg::BitOf(field)) != 0; }
@@ -33,8 +34,10 @@ InboundKey InboundKey::Masked(uint8_t consulted) const {
   return masked;
 }
 
-uint16_t DeliverPortOf(const msg::InboundAnswer& answer, uint16_t destination_port, const std::string& authority) {
-  const bool answered = Consulted(answer.consulted, msg::ConsultedField::kDestinationPort) || !authority.empty();
+uint16_t DeliverPortOf(const msg::InboundAnswer& answer, uint16_t destination_port,
+                       const std::string& authority) {
+  const bool answered =
+      Consulted(answer.consulted, msg::ConsultedField::kDestinationPort) || !authority.empty();
   return answered && answer.deliver_port != 0 ? answer.deliver_port : destination_port;
 }
 
@@ -59,8 +62,8 @@ InboundVerdict VerdictCache::Find(const InboundKey& key) const {
   if (masks == masks_.end()) return nullptr;
   for (uint8_t mask = 0; mask < kMaskCount; ++mask) {
     if ((masks->second >> mask & 1) == 0) continue;
-    // An answer that consulted few fields holds whatever the others are; but the same blank key under another mask
-    // would be another answer, so the mask is compared too.
+    // An answer that consulted few fields holds whatever the others are; but the same blank key
+    // under another mask would be another answer, so the mask is compared too.
     const InboundVerdict* found = inbound_.Find(key.Masked(mask));
     if (found != nullptr && MaskOf(**found) == mask) return *found;
   }
@@ -78,7 +81,9 @@ size_t VerdictCache::Put(const InboundKey& key, InboundVerdict verdict) {
 }
 
 size_t VerdictCache::Invalidate(const std::unordered_set<uint64_t>& verdicts) {
-  const auto named = [&verdicts](const auto&, const auto& verdict) { return verdicts.contains(verdict->verdict); };
+  const auto named = [&verdicts](const auto&, const auto& verdict) {
+    return verdicts.contains(verdict->verdict);
+  };
   return outbound_.EraseIf(named) + inbound_.EraseIf(named);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers of TypeScript, kept for every connection they fit. One cache a worker, so a lookup takes no lock.
+// Answers of TypeScript, kept for every connection they fit. One cache a worker, so a lookup takes
+// no lock.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +25,8 @@ struct OutboundKey {
   bool operator==(const OutboundKey&) const = default;
 };
 
-/// What an inbound decision may depend on. In the cache, the fields that were not consulted are blank.
+/// What an inbound decision may depend on. In the cache, the fields that were not consulted are
+/// blank.
 struct InboundKey {
   uint32_t pod = 0;
   msg::Security security{};
@@ -42,11 +44,14 @@ struct VerdictKeyHash {
   size_t operator()(const InboundKey& key) const;
 };
 
-/// Where an allowed connection is delivered. An answer that did not look at the port holds for all of them, so then it is
-/// the connection's own; a hostname authority names a service, whose target port only the answer knows.
-uint16_t DeliverPortOf(const msg::InboundAnswer& answer, uint16_t destination_port, const std::string& authority);
+/// Where an allowed connection is delivered. An answer that did not look at the port holds for all
+/// of them, so then it is the connection's own; a hostname authority names a service, whose target
+/// port only the answer knows.
+uint16_t DeliverPortOf(const msg::InboundAnswer& answer, uint16_t destination_port,
+                       const std::string& authority);
 
-/// A map that forgets its oldest entry when full. Oldest, not least used: a decision in use costs one question to get back.
+/// A map that forgets its oldest entry when full. Oldest, not least used: a decision in use costs
+/// one question to get back.
 template <typename Key, typename Value>
 class BoundedMap {
  public:

@@ -46,7 +46,8 @@ ErrorCode VerdictDesk::AskOnce(const VerdictKey& key, uint64_t connection, bool 
 }
 
 void VerdictDesk::Tell(const VerdictKey& key, Waiting* waiting) {
-  waiting->deadline = loop_->After(shared_->options.verdict_timeout_ms, [this, key] { OnDeadline(key); });
+  waiting->deadline =
+      loop_->After(shared_->options.verdict_timeout_ms, [this, key] { OnDeadline(key); });
   shared_->events.Push(waiting->asked);
 }
 
@@ -67,7 +68,8 @@ void VerdictDesk::OnDeadline(const VerdictKey& key) {
   counters_->Add(Counter::kVerdictTimeouts);
   const std::vector<uint64_t> refused = std::move(waiting.new_connections);
   waiting.new_connections.clear();
-  std::erase_if(waiting.live_connections, [this](uint64_t connection) { return !receiver_->Lives(connection); });
+  std::erase_if(waiting.live_connections,
+                [this](uint64_t connection) { return !receiver_->Lives(connection); });
   if (waiting.live_connections.empty()) {
     (void)shared_->questions.Take(waiting.question);
   } else {
@@ -75,7 +77,8 @@ void VerdictDesk::OnDeadline(const VerdictKey& key) {
     counters_->Add(Counter::kVerdictReaskRetried);
     Tell(key, &waiting_.emplace(key, std::move(waiting)).first->second);
   }
-  for (const uint64_t connection : refused) receiver_->OnNoVerdict(connection, ErrorCode::kVerdictTimeout);
+  for (const uint64_t connection : refused)
+    receiver_->OnNoVerdict(connection, ErrorCode::kVerdictTimeout);
 }
 
 template <typename Key, typename Verdict>
@@ -85,15 +88,19 @@ void VerdictDesk::Take(uint64_t question, const Key& key, const Verdict& verdict
   const auto found = waiting_.find(key);
   if (found == waiting_.end() || found->second.question != question) return;
   const Waiting waiting = Remove(key);
-  for (const uint64_t connection : waiting.live_connections) receiver_->OnVerdict(connection, verdict);
-  for (const uint64_t connection : waiting.new_connections) receiver_->OnVerdict(connection, verdict);
+  for (const uint64_t connection : waiting.live_connections)
+    receiver_->OnVerdict(connection, verdict);
+  for (const uint64_t connection : waiting.new_connections)
+    receiver_->OnVerdict(connection, verdict);
 }
 
-void VerdictDesk::TakeAnswer(uint64_t question, const OutboundKey& key, const OutboundVerdict& verdict) {
+void VerdictDesk::TakeAnswer(uint64_t question, const OutboundKey& key,
+                             const OutboundVerdict& verdict) {
   Take(question, key, verdict);
 }
 
-void VerdictDesk::TakeAnswer(uint64_t question, const InboundKey& key, const InboundVerdict& verdict) {
+void VerdictDesk::TakeAnswer(uint64_t question, const InboundKey& key,
+                             const InboundVerdict& verdict) {
   Take(question, key, verdict);
 }
 

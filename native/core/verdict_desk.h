@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where connections get their verdicts: from the cache, or by asking TypeScript and waiting, bounded.
+// Where connections get their verdicts: from the cache, or by asking TypeScript and waiting,
+// bounded.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -30,7 +31,8 @@ class VerdictReceiver {
 /// One a worker.
 class VerdictDesk {
  public:
-  VerdictDesk(uint8_t worker, EngineShared* shared, EventLoop* loop, Counters* counters, VerdictReceiver* receiver);
+  VerdictDesk(uint8_t worker, EngineShared* shared, EventLoop* loop, Counters* counters,
+              VerdictReceiver* receiver);
 
   template <typename Key>
   auto Find(const Key& key) {
@@ -38,15 +40,17 @@ class VerdictDesk {
     counters_->Add(verdict ? Counter::kVerdictHits : Counter::kVerdictMisses);
     return verdict;
   }
-  /// A new connection waits. Connections alike share one question. VERDICT_QUEUE_FULL when the pod's bound is reached.
-  /// `question` makes the event for an id; it is called only when nobody asked the same before.
+  /// A new connection waits. Connections alike share one question. VERDICT_QUEUE_FULL when the
+  /// pod's bound is reached. `question` makes the event for an id; it is called only when nobody
+  /// asked the same before.
   template <typename Question>
   ErrorCode Ask(const VerdictKey& key, uint64_t connection, Question question) {
     return AskOnce(key, connection, false, [&](uint64_t id) -> msg::Event { return question(id); });
   }
-  /// A live connection whose verdict was invalidated: not counted against the bound. It goes on meanwhile, and the
-  /// question is told again every verdict timeout until it is answered or the connection ended: nothing else would ever
-  /// name the verdict it lost, so an answer that is late or a question that was dropped must not be the end of it.
+  /// A live connection whose verdict was invalidated: not counted against the bound. It goes on
+  /// meanwhile, and the question is told again every verdict timeout until it is answered or the
+  /// connection ended: nothing else would ever name the verdict it lost, so an answer that is late
+  /// or a question that was dropped must not be the end of it.
   template <typename Question>
   void Recheck(const VerdictKey& key, uint64_t connection, Question question) {
     counters_->Add(Counter::kVerdictReasked);

@@ -6,7 +6,8 @@
 namespace groundwire {
 namespace {
 
-// A row is some 100 bytes; labels are interned sets of names, so this is far beyond a large mesh's pairs of workloads.
+// A row is some 100 bytes; labels are interned sets of names, so this is far beyond a large mesh's
+// pairs of workloads.
 constexpr size_t kFlowRowsMax = 65536;
 constexpr size_t kPeersMax = 1 << 20;
 
@@ -51,10 +52,11 @@ void Worker::CloseEverything() {
 void Worker::AddPod(const std::shared_ptr<const Pod>& pod) {
   CapturedPod captured;
   captured.pod = pod;
-  const std::pair<Acceptor::Kind, int> listeners[] = {{Acceptor::Kind::kOutbound, pod->outbound.get()},
-                                                      {Acceptor::Kind::kInboundPlaintext, pod->inbound_plaintext.get()},
-                                                      {Acceptor::Kind::kInboundHbone, pod->inbound_hbone.get()},
-                                                      {Acceptor::Kind::kDnsTcp, pod->dns_tcp.get()}};
+  const std::pair<Acceptor::Kind, int> listeners[] = {
+      {Acceptor::Kind::kOutbound, pod->outbound.get()},
+      {Acceptor::Kind::kInboundPlaintext, pod->inbound_plaintext.get()},
+      {Acceptor::Kind::kInboundHbone, pod->inbound_hbone.get()},
+      {Acceptor::Kind::kDnsTcp, pod->dns_tcp.get()}};
   for (const auto& [kind, listener] : listeners) {
     // An engine that drains takes no new connections, of pods that come late neither.
     if (listener < 0 || draining_) continue;
@@ -80,7 +82,8 @@ void Worker::DrainPod(uint32_t pod, uint32_t deadline_ms, std::function<void()> 
   pool_.DrainPod(pod);
   captured.released = std::move(done);
   releasing_.insert(pod);
-  captured.deadline = loop_.After(deadline_ms, [this, pod] { FinishDrain(pod, ErrorCode::kDrained); });
+  captured.deadline =
+      loop_.After(deadline_ms, [this, pod] { FinishDrain(pod, ErrorCode::kDrained); });
   FinishDrainIfEmpty(pod);
 }
 
@@ -110,7 +113,8 @@ void Worker::OnIdentityRemoved(const std::string& identity) {
   EndConnections(
       [&](const Connection& connection) {
         return connection.protected_by_identity() &&
-               (connection.source_identity() == identity || connection.destination_identity() == identity);
+               (connection.source_identity() == identity ||
+                connection.destination_identity() == identity);
       },
       ErrorCode::kIdentityRemoved);
 }

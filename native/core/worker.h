@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread of the engine: its loop, the connections it accepted, their tunnels and verdicts. Nothing on the byte path is
-// shared with another worker.
+// One thread of the engine: its loop, the connections it accepted, their tunnels and verdicts.
+// Nothing on the byte path is shared with another worker.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -31,7 +31,8 @@ struct SnapshotSums {
   DnsUpstreamTable dns_upstreams{SIZE_MAX};
 };
 
-/// Created and joined by the engine. Post is for any thread; everything else runs on the worker's own.
+/// Created and joined by the engine. Post is for any thread; everything else runs on the worker's
+/// own.
 class Worker final : public VerdictReceiver {
  public:
   Worker(uint8_t index, EngineShared* shared);
@@ -46,7 +47,8 @@ class Worker final : public VerdictReceiver {
 
   // Commands of the control thread.
   void AddPod(const std::shared_ptr<const Pod>& pod);
-  /// No new connections of the pod; `done` once the live ones have ended, at the latest at the deadline.
+  /// No new connections of the pod; `done` once the live ones have ended, at the latest at the
+  /// deadline.
   void DrainPod(uint32_t pod, uint32_t deadline_ms, std::function<void()> done);
   void OnIdentityReplaced(const std::string& identity) { pool_.OnIdentityReplaced(identity); }
   void OnIdentityRemoved(const std::string& identity);

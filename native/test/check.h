@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole test framework: a table of named claims, checks that tell file, line and values, a non-zero exit on failure.
+// The whole test framework: a table of named claims, checks that tell file, line and values, a
+// non-zero exit on failure.
 //
 //   TEST("relay: a half close is carried through") { CHECK(ok); CHECK_EQ(bytes, 3u); }
 //
@@ -54,23 +55,24 @@ inline int RunAll(std::string_view filter) {
 
 #define CHECK_JOIN2(a, b) a##b
 #define CHECK_JOIN(a, b) CHECK_JOIN2(a, b)
-#define TEST(claim)                                                                              \
-  static void CHECK_JOIN(test_, __LINE__)();                                                     \
-  static const check::Register CHECK_JOIN(register_, __LINE__)(claim, CHECK_JOIN(test_, __LINE__)); \
+#define TEST(claim)                                                                          \
+  static void CHECK_JOIN(test_, __LINE__)();                                                 \
+  static const check::Register CHECK_JOIN(register_, __LINE__)(claim,                        \
+                                                               CHECK_JOIN(test_, __LINE__)); \
   static void CHECK_JOIN(test_, __LINE__)()
-#define CHECK(condition) \
-  do {                   \
+#define CHECK(condition)                                           \
+  do {                                                             \
     if (!(condition)) check::Fail(__FILE__, __LINE__, #condition); \
   } while (false)
 #define CHECK_EQ(actual, expected) \
   check::Equal(__FILE__, __LINE__, #actual " == " #expected, (actual), (expected))
 /// Fails and leaves the test: for what the rest of it stands on.
-#define REQUIRE(condition)                                \
-  do {                                                    \
-    if (!(condition)) {                                   \
-      check::Fail(__FILE__, __LINE__, #condition);        \
-      return;                                             \
-    }                                                     \
+#define REQUIRE(condition)                         \
+  do {                                             \
+    if (!(condition)) {                            \
+      check::Fail(__FILE__, __LINE__, #condition); \
+      return;                                      \
+    }                                              \
   } while (false)
 #define RUN_TESTS() \
   int main(int argc, char** argv) { return check::RunAll(argc > 1 ? argv[1] : ""); }

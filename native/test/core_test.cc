@@ -53,9 +53,11 @@ TEST("spiffe id: the five segments, and nothing else") {
   CHECK_EQ(id->name_space, "shop");
   CHECK_EQ(id->service_account, "web");
   CHECK_EQ(id->ToString(), "spiffe://cluster.local/ns/shop/sa/web");
-  for (const char* wrong : {"", "spiffe://", "spiffe:///ns/a/sa/b", "spiffe://td/ns/a/sa/", "spiffe://td/ns/a/sa/b/c",
-                            "spiffe://td/ns/a/sa", "spiffe://td/n/a/sa/b", "http://td/ns/a/sa/b", "spiffe://td/ns/a/sa/b?q",
-                            "spiffe://td/ns//sa/b", "spiffe://td/ns/a b/sa/c", "spiffe://td/ns/a/sa/b\n"}) {
+  for (const char* wrong :
+       {"", "spiffe://", "spiffe:///ns/a/sa/b", "spiffe://td/ns/a/sa/", "spiffe://td/ns/a/sa/b/c",
+        "spiffe://td/ns/a/sa", "spiffe://td/n/a/sa/b", "http://td/ns/a/sa/b",
+        "spiffe://td/ns/a/sa/b?q", "spiffe://td/ns//sa/b", "spiffe://td/ns/a b/sa/c",
+        "spiffe://td/ns/a/sa/b\n"}) {
     CHECK(!SpiffeId::Parse(wrong).has_value());
   }
   CHECK(!SpiffeId::Parse("spiffe://td/ns/a/sa/" + std::string(3000, 'x')).has_value());
@@ -70,8 +72,9 @@ TEST("authority: IP literals and hostnames with a port, and nothing else") {
   CHECK(!name->address.has_value());
   CHECK_EQ(name->hostname, "web.shop.svc.cluster.local");
   CHECK_EQ(name->port, 80);
-  for (const char* wrong : {"", ":", "10.0.0.1", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:65536", "fd00::1:80", "[fd00::1]",
-                            "web:", ":80", "a b:80", "web:80x", "user@web:80", "web/x:80"}) {
+  for (const char* wrong :
+       {"", ":", "10.0.0.1", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:65536", "fd00::1:80", "[fd00::1]",
+        "web:", ":80", "a b:80", "web:80x", "user@web:80", "web/x:80"}) {
     CHECK(!HboneAuthority::Parse(wrong).has_value());
   }
 }
@@ -96,7 +99,8 @@ TEST("verdict cache: one answer serves every connection alike in the consulted f
   cache.Put(Key("a", "10.0.0.1", 80), Verdict(1, kIdentity));
   CHECK(cache.Find(Key("a", "10.0.0.2", 81)) != nullptr);
   CHECK(cache.Find(Key("b", "10.0.0.1", 80)) == nullptr);
-  cache.Put(Key("b", "10.0.0.1", 80), Verdict(2, static_cast<uint8_t>(kIdentity | kSource | kPort)));
+  cache.Put(Key("b", "10.0.0.1", 80),
+            Verdict(2, static_cast<uint8_t>(kIdentity | kSource | kPort)));
   CHECK(cache.Find(Key("b", "10.0.0.1", 80)) != nullptr);
   CHECK(cache.Find(Key("b", "10.0.0.2", 80)) == nullptr);
   CHECK(cache.Find(Key("b", "10.0.0.1", 81)) == nullptr);
@@ -136,7 +140,8 @@ TEST("verdict cache: invalidation forgets exactly what it names; the bound evict
 TEST("verdict cache: agrees with asking every time (10,000 random connections)") {
   // The slow reference: a rule a mask, answered anew for each connection.
   VerdictCache cache(100000);
-  std::map<std::string, uint8_t> masks = {{"a", 0}, {"b", kSource}, {"c", static_cast<uint8_t>(kPort | kIdentity)}};
+  std::map<std::string, uint8_t> masks = {
+      {"a", 0}, {"b", kSource}, {"c", static_cast<uint8_t>(kPort | kIdentity)}};
   const auto evaluate = [&](const InboundKey& key) {
     // Every evaluation looks at the identity first, as policies do.
     const auto mask = static_cast<uint8_t>(masks[key.identity] | kIdentity);
@@ -149,7 +154,8 @@ TEST("verdict cache: agrees with asking every time (10,000 random connections)")
   for (int i = 0; i < 10000; ++i) {
     state = state * 6364136223846793005ULL + 1442695040888963407ULL;
     const InboundKey key = Key(std::string(1, static_cast<char>('a' + (state >> 33) % 3)),
-                               "10.0.0." + std::to_string((state >> 40) % 20), static_cast<uint16_t>((state >> 50) % 20));
+                               "10.0.0." + std::to_string((state >> 40) % 20),
+                               static_cast<uint16_t>((state >> 50) % 20));
     const auto [id, mask] = evaluate(key);
     const InboundVerdict found = cache.Find(key);
     if (found && found->verdict != id) ++wrong;
@@ -226,7 +232,9 @@ TEST("event loop: timers run in order, cancelled ones never; work put off runs o
   CHECK_EQ(order, "abc");
 }
 
-TEST("event loop: no event of a closed socket reaches a handler, though a child still holds a copy of the descriptor") {
+TEST(
+    "event loop: no event of a closed socket reaches a handler, though a child still holds a copy "
+    "of the descriptor") {
   Counters counters;
   EventLoop loop(&counters);
   REQUIRE(loop.Open().ok());
@@ -285,7 +293,9 @@ TEST("event loop: what is discarded outlives the work that was put off before") 
   CHECK(gone);
 }
 
-TEST("look-on: follows the answers' delay, and none for bulk, slow answers or a machine that is busy") {
+TEST(
+    "look-on: follows the answers' delay, and none for bulk, slow answers or a machine that is "
+    "busy") {
   LookOn look_on(200);
   RequestTimer timer;
   timer.Request(&look_on, 1000, 64);
@@ -334,7 +344,8 @@ TEST("detail text: printable, escaped and bounded, whatever a peer's words hold"
   CHECK_EQ(DetailText(std::string_view("a\n\x1b[31m\0\x7f\\", 9)), "a\\x0a\\x1b[31m\\x00\\x7f");
   CHECK_EQ(DetailText("\xc3\xa9\\"), "\\xc3\\xa9\\x5c");
   CHECK_EQ(DetailText(std::string(kDetailBytesMax, 'a')), std::string(kDetailBytesMax, 'a'));
-  CHECK_EQ(DetailText(std::string(kDetailBytesMax + 1, 'a')), std::string(kDetailBytesMax - 3, 'a') + "...");
+  CHECK_EQ(DetailText(std::string(kDetailBytesMax + 1, 'a')),
+           std::string(kDetailBytesMax - 3, 'a') + "...");
   // An escape is whole or not there.
   for (size_t lead = 0; lead < 8; ++lead) {
     const std::string cut = DetailText(std::string(lead, 'a') + std::string(300, '\n'));
@@ -343,7 +354,8 @@ TEST("detail text: printable, escaped and bounded, whatever a peer's words hold"
 }
 
 TEST("dns: TCP frames in any cut, SERVFAIL with the question, answers by id") {
-  const std::vector<uint8_t> query = {0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 3, 'w', 'e', 'b', 0, 0, 1, 0, 1, 0, 0, 41};
+  const std::vector<uint8_t> query = {0x12, 0x34, 1,   0,   0, 1, 0, 0, 0, 0, 0, 1,
+                                      3,    'w',  'e', 'b', 0, 0, 1, 0, 1, 0, 0, 41};
   DnsFrames frames;
   std::vector<uint8_t> wire = WithLength(query);
   const std::vector<uint8_t> second = WithLength(query);
@@ -367,8 +379,11 @@ TEST("dns: TCP frames in any cut, SERVFAIL with the question, answers by id") {
   CHECK(!IsAnswerTo(query, query));
 }
 
-TEST("dns: an answer has the question of its query, in whatever case, or neither question nor records") {
-  const std::vector<uint8_t> query = {0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3, 'w', 'e', 'b', 0, 0, 65, 0, 1};
+TEST(
+    "dns: an answer has the question of its query, in whatever case, or neither question nor "
+    "records") {
+  const std::vector<uint8_t> query = {0x12, 0x34, 1,   0,   0,   1, 0, 0,  0, 0, 0,
+                                      0,    3,    'w', 'e', 'b', 0, 0, 65, 0, 1};
   std::vector<uint8_t> answer = query;
   answer[2] = 0x81;
   CHECK(IsAnswerTo(query, answer));
@@ -385,7 +400,8 @@ TEST("dns: an answer has the question of its query, in whatever case, or neither
   CHECK(!IsAnswerTo(query, with(5, 2)));
   // A compression loop is another name.
   CHECK(!IsAnswerTo(query, with(12, 0xc0)));
-  for (size_t size = 0; size < answer.size(); ++size) CHECK(!IsAnswerTo(query, std::span(answer).first(size)));
+  for (size_t size = 0; size < answer.size(); ++size)
+    CHECK(!IsAnswerTo(query, std::span(answer).first(size)));
   std::vector<uint8_t> bare(answer.begin(), answer.begin() + 12);
   bare[5] = 0;
   CHECK(IsAnswerTo(query, bare));
@@ -394,11 +410,13 @@ TEST("dns: an answer has the question of its query, in whatever case, or neither
 }
 
 TEST("dns: what a datagram may hold is 512 bytes or what the client's OPT record says") {
-  std::vector<uint8_t> query = {0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 3, 'w', 'e', 'b', 0, 0, 1, 0, 1, 0, 0, 41, 4, 208};
+  std::vector<uint8_t> query = {0x12, 0x34, 1,   0, 0, 1, 0, 0, 0, 0, 0,  1, 3,
+                                'w',  'e',  'b', 0, 0, 1, 0, 1, 0, 0, 41, 4, 208};
   CHECK_EQ(UdpLimitOf(query), 1232u);
   query[24] = 0;
   CHECK_EQ(UdpLimitOf(query), 512u);
-  for (size_t size = 0; size < query.size(); ++size) CHECK_EQ(UdpLimitOf(std::span(query).first(size)), 512u);
+  for (size_t size = 0; size < query.size(); ++size)
+    CHECK_EQ(UdpLimitOf(std::span(query).first(size)), 512u);
   std::vector<uint8_t> truncated = Truncate(query);
   CHECK_EQ(truncated.size(), 21u);
   CHECK_EQ(truncated[2] & 2, 2);

@@ -17,7 +17,8 @@ using namespace groundwire;
 
 namespace {
 
-const std::vector<uint8_t> kQuery = {0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3, 'w', 'e', 'b', 0, 0, 1, 0, 1};
+const std::vector<uint8_t> kQuery = {0x12, 0x34, 1,   0,   0,   1, 0, 0, 0, 0, 0,
+                                     0,    3,    'w', 'e', 'b', 0, 0, 1, 0, 1};
 
 std::vector<uint8_t> AnswerTo(std::vector<uint8_t> query) {
   query[2] = static_cast<uint8_t>(query[2] | 0x80);
@@ -30,21 +31,25 @@ std::vector<uint8_t> AskTcp(const UniqueFd& client, const std::vector<uint8_t>& 
   if (!SendAll(client, std::string(frame.begin(), frame.end()))) return {};
   const std::string length = ReceiveUpTo(client, 2);
   if (length.size() != 2) return {};
-  const std::string answer =
-      ReceiveUpTo(client, static_cast<size_t>(static_cast<uint8_t>(length[0]) << 8 | static_cast<uint8_t>(length[1])));
+  const std::string answer = ReceiveUpTo(
+      client,
+      static_cast<size_t>(static_cast<uint8_t>(length[0]) << 8 | static_cast<uint8_t>(length[1])));
   return {answer.begin(), answer.end()};
 }
 
 std::vector<uint8_t> AskUdp(TestAgent* agent, uint32_t pod, const std::vector<uint8_t>& query) {
   const UniqueFd client(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   sockaddr_storage server;
-  const socklen_t length = At("10.202.0.53", PortOf(agent->node.ListenersOf(pod).dns_udp)).ToSockaddr(AF_INET, &server);
-  sendto(client.get(), query.data(), query.size(), 0, reinterpret_cast<const sockaddr*>(&server), length);
+  const socklen_t length =
+      At("10.202.0.53", PortOf(agent->node.ListenersOf(pod).dns_udp)).ToSockaddr(AF_INET, &server);
+  sendto(client.get(), query.data(), query.size(), 0, reinterpret_cast<const sockaddr*>(&server),
+         length);
   if (!WaitReadable(client.get(), 8000)) return {};
   std::vector<uint8_t> answer(65535);
   sockaddr_storage from{};
   socklen_t from_length = sizeof from;
-  const ssize_t size = recvfrom(client.get(), answer.data(), answer.size(), 0, reinterpret_cast<sockaddr*>(&from), &from_length);
+  const ssize_t size = recvfrom(client.get(), answer.data(), answer.size(), 0,
+                                reinterpret_cast<sockaddr*>(&from), &from_length);
   // From the address that was asked, or a resolver library would throw it away.
   if (SocketAddress::FromSockaddr(from).ToString() != "10.202.0.53:53") return {};
   answer.resize(static_cast<size_t>(size));
@@ -73,14 +78,18 @@ class ForwardingAgent {
   std::string Upstreams() {
     std::string text;
     for (const msg::DnsUpstream& row : agent_.Snapshot<msg::DnsUpstream>(msg::kPartDnsUpstreams)) {
-      const uint64_t answered = std::accumulate(row.answered.begin(), row.answered.end(), uint64_t{0});
-      text += std::to_string(row.label) + ": " + std::to_string(answered) + " answered, " + std::to_string(row.failed) + " failed\n";
+      const uint64_t answered =
+          std::accumulate(row.answered.begin(), row.answered.end(), uint64_t{0});
+      text += std::to_string(row.label) + ": " + std::to_string(answered) + " answered, " +
+              std::to_string(row.failed) + " failed\n";
     }
     return text;
   }
   TestAgent* get() { return &agent_; }
   uint64_t Counter(const std::string& name) { return agent_.Counter(name); }
-  UniqueFd Connect() { return ConnectTo(At("10.202.0.53", PortOf(agent_.node.ListenersOf(1).dns_tcp))); }
+  UniqueFd Connect() {
+    return ConnectTo(At("10.202.0.53", PortOf(agent_.node.ListenersOf(1).dns_tcp)));
+  }
 
  private:
   TestAgent agent_;
@@ -91,7 +100,9 @@ class ForwardingAgent {
 TEST("dns: an answer leaves from the address that was asked") {
   TestAgent agent;
   agent.AddPod(1, true);
-  agent.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, AnswerTo(q.message)}; });
+  agent.SetDnsRule([](const msg::DnsQuery& q) {
+    return msg::DnsAnswer{q.query, AnswerTo(q.message)};
+  });
   CHECK(AskUdp(&agent, 1, kQuery) == AnswerTo(kQuery));
   const auto query = agent.Await<msg::DnsQuery>();
   REQUIRE(query.has_value());
@@ -102,7 +113,9 @@ TEST("dns: an answer leaves from the address that was asked") {
 TEST("dns: several queries on one TCP connection") {
   TestAgent agent;
   agent.AddPod(1, true);
-  agent.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, AnswerTo(q.message)}; });
+  agent.SetDnsRule([](const msg::DnsQuery& q) {
+    return msg::DnsAnswer{q.query, AnswerTo(q.message)};
+  });
   const UniqueFd client = ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp)));
   for (int i = 0; i < 3; ++i) CHECK(AskTcp(client, kQuery) == AnswerTo(kQuery));
 }
@@ -126,7 +139,8 @@ TEST("dns: a client that sends without an end leaves the worker to others, and g
   CHECK(AskUdp(&agent, 2, kQuery) == AnswerTo(kQuery));
   CHECK_EQ(agent.Counter("dns_queries"), 513u);
   answering = true;
-  // The first 512 end with SERVFAIL when their time is over; then the other 488 are read and answered.
+  // The first 512 end with SERVFAIL when their time is over; then the other 488 are read and
+  // answered.
   CHECK(TestAgent::Eventually([&] { return agent.Counter("dns_answered") == 489; }));
   CHECK_EQ(agent.Counter("dns_timeouts"), 512u);
   CHECK_EQ(agent.Counter("dns_queue_full"), 0u);
@@ -139,17 +153,21 @@ TEST("dns: one pod's TCP connections are bounded, another pod's are not touched"
   TestAgent agent([](EngineOptions* options) { options->worker_threads = 1; });
   agent.AddPod(1, true);
   agent.AddPod(2, true);
-  agent.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, AnswerTo(q.message)}; });
+  agent.SetDnsRule([](const msg::DnsQuery& q) {
+    return msg::DnsAnswer{q.query, AnswerTo(q.message)};
+  });
   const SocketAddress server = At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp));
   std::vector<UniqueFd> clients;
   for (int i = 0; i < 64; ++i) clients.push_back(ConnectTo(server));
   for (const UniqueFd& client : clients) CHECK(AskTcp(client, kQuery) == AnswerTo(kQuery));
   CHECK_EQ(Peek(ConnectTo(server)), "reset");
   CHECK_EQ(agent.Counter("dns_tcp_limit"), 1u);
-  CHECK(AskTcp(ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(2).dns_tcp))), kQuery) == AnswerTo(kQuery));
+  CHECK(AskTcp(ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(2).dns_tcp))), kQuery) ==
+        AnswerTo(kQuery));
   // One that ends makes room for one.
   clients.pop_back();
-  CHECK(TestAgent::Eventually([&] { return AskTcp(ConnectTo(server), kQuery) == AnswerTo(kQuery); }));
+  CHECK(
+      TestAgent::Eventually([&] { return AskTcp(ConnectTo(server), kQuery) == AnswerTo(kQuery); }));
 }
 
 TEST("dns: an empty answer is forwarded; with no resolver the client is told at once") {
@@ -176,7 +194,9 @@ TEST("dns: a query is forwarded from its pod, or from the node where the resolve
   }
 }
 
-TEST("dns: what answers another question is not taken, also where the right answer comes right behind it") {
+TEST(
+    "dns: what answers another question is not taken, also where the right answer comes right "
+    "behind it") {
   std::vector<uint8_t> other_id = AnswerTo(kQuery);
   other_id[0] ^= 1;
   std::vector<uint8_t> other_name = AnswerTo(kQuery);
@@ -204,7 +224,9 @@ TEST("dns: a resolver that floods with what is no answer is left for the next on
   CHECK_EQ(agent.Counter("dns_forward_mismatched"), 32u);
 }
 
-TEST("dns: a resolver that refuses is passed over; when all do, the first one's refusal is the answer") {
+TEST(
+    "dns: a resolver that refuses is passed over; when all do, the first one's refusal is the "
+    "answer") {
   std::vector<uint8_t> servfail = AnswerTo(kQuery);
   servfail[3] = 2;
   std::vector<uint8_t> refused = AnswerTo(kQuery);
@@ -215,7 +237,8 @@ TEST("dns: a resolver that refuses is passed over; when all do, the first one's 
   NameServer refusing("10.202.53.54", [&](const auto&) { return Messages{refused}; });
   NameServer good("10.202.53.55", [&](const auto&) { return Messages{no_such_name}; });
   {
-    ForwardingAgent agent({{"10.202.53.53", false}, {"10.202.53.54", false}, {"10.202.53.55", false}});
+    ForwardingAgent agent(
+        {{"10.202.53.53", false}, {"10.202.53.54", false}, {"10.202.53.55", false}});
     CHECK(AskUdp(agent.get(), 1, kQuery) == no_such_name);
   }
   ForwardingAgent agent({{"10.202.53.54", false}, {"10.202.53.53", false}});
@@ -245,7 +268,9 @@ TEST("dns: an answer that a client's datagram does not hold comes truncated, and
   CHECK(AskTcp(agent.Connect(), kQuery) == large);
   std::vector<uint8_t> with_edns = kQuery;
   with_edns[11] = 1;
-  for (const uint8_t byte : std::initializer_list<uint8_t>{0, 0, 41, 1400 >> 8, 1400 & 0xff, 0, 0, 0, 0, 0, 0}) with_edns.push_back(byte);
+  for (const uint8_t byte :
+       std::initializer_list<uint8_t>{0, 0, 41, 1400 >> 8, 1400 & 0xff, 0, 0, 0, 0, 0, 0})
+    with_edns.push_back(byte);
   CHECK(AskUdp(agent.get(), 1, with_edns) == large);
 }
 
@@ -268,7 +293,9 @@ TEST("dns: queries of one id at once are told apart") {
 TEST("dns: TCP messages of no bytes, of 65,535 bytes, and byte by byte") {
   TestAgent agent;
   agent.AddPod(1, true);
-  agent.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, AnswerTo(kQuery)}; });
+  agent.SetDnsRule([](const msg::DnsQuery& q) {
+    return msg::DnsAnswer{q.query, AnswerTo(kQuery)};
+  });
   const UniqueFd client = ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp)));
   const auto frame = [](const std::vector<uint8_t>& message) {
     const std::vector<uint8_t> bytes = WithLength(message);
@@ -287,7 +314,9 @@ TEST("dns: TCP messages of no bytes, of 65,535 bytes, and byte by byte") {
 TEST("dns: a TCP client that has said all gets every answer, then the end") {
   TestAgent agent;
   agent.AddPod(1, true);
-  agent.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, AnswerTo(q.message)}; });
+  agent.SetDnsRule([](const msg::DnsQuery& q) {
+    return msg::DnsAnswer{q.query, AnswerTo(q.message)};
+  });
   const UniqueFd client = ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp)));
   const std::vector<uint8_t> frame = WithLength(kQuery);
   std::string frames;
@@ -303,11 +332,13 @@ TEST("dns: what is no query is dropped and counted") {
 
   const UniqueFd client(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   sockaddr_storage server;
-  const socklen_t length = At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_udp)).ToSockaddr(AF_INET, &server);
+  const socklen_t length =
+      At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_udp)).ToSockaddr(AF_INET, &server);
   sendto(client.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&server), length);
   // Nobody asked for an answer.
   const std::vector<uint8_t> answer = AnswerTo(kQuery);
-  sendto(client.get(), answer.data(), answer.size(), 0, reinterpret_cast<const sockaddr*>(&server), length);
+  sendto(client.get(), answer.data(), answer.size(), 0, reinterpret_cast<const sockaddr*>(&server),
+         length);
   CHECK(TestAgent::Eventually([&] { return agent.Counter("dns_malformed") == 2; }));
   CHECK_EQ(agent.Counter("dns_queries"), 0u);
 }

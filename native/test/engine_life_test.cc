@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole engine over real sockets: what changes while connections live. Policy, certificates, pods, the engine itself.
+// The whole engine over real sockets: what changes while connections live. Policy, certificates,
+// pods, the engine itself.
 #include <atomic>
 #include <thread>
 
@@ -16,7 +17,8 @@ constexpr auto kOutbound = msg::Direction::kOutbound;
 constexpr auto kInbound = msg::Direction::kInbound;
 
 bool Echoes(const UniqueFd& client, const UniqueFd& server) {
-  return SendAll(client, "?") && ReceiveUpTo(server, 1) == "?" && SendAll(server, "!") && ReceiveUpTo(client, 1) == "!";
+  return SendAll(client, "?") && ReceiveUpTo(server, 1) == "?" && SendAll(server, "!") &&
+         ReceiveUpTo(client, 1) == "!";
 }
 
 msg::SetIdentity ShortLived(TestMesh* mesh, uint32_t pod, int64_t seconds) {
@@ -35,7 +37,9 @@ TEST("life: an invalidated verdict that turns to deny ends the live connection o
     if (live.direction == kInbound) verdict = live.verdict;
   }
   mesh.agent.SetRules([&](const msg::OutboundQuestion& q) { return mesh.ToPod2(q.question); },
-                      [](const msg::InboundQuestion& q) { return TestAgent::Deny(q.question, ErrorCode::kPolicyDenied); });
+                      [](const msg::InboundQuestion& q) {
+                        return TestAgent::Deny(q.question, ErrorCode::kPolicyDenied);
+                      });
   REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{{verdict}}}).failed_index == -1);
   CHECK_EQ(Peek(server), "reset");
   CHECK_EQ(Peek(client), "reset");
@@ -43,16 +47,20 @@ TEST("life: an invalidated verdict that turns to deny ends the live connection o
   CHECK_EQ(mesh.agent.Counter("connections_late_denied"), 1u);
 }
 
-TEST("life: a re-asked connection without an answer goes on, is asked again, and ends at a late deny") {
+TEST(
+    "life: a re-asked connection without an answer goes on, is asked again, and ends at a late "
+    "deny") {
   std::atomic<uint64_t> asked{0};
   TestMesh mesh([](EngineOptions* options) { options->verdict_timeout_ms = 100; });
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
-  mesh.agent.SetRules(nullptr, [&](const msg::InboundQuestion& q) -> std::optional<msg::InboundAnswer> {
-    asked = q.question;
-    return std::nullopt;
-  });
-  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index == -1);
+  mesh.agent.SetRules(nullptr,
+                      [&](const msg::InboundQuestion& q) -> std::optional<msg::InboundAnswer> {
+                        asked = q.question;
+                        return std::nullopt;
+                      });
+  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
+          -1);
   CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("verdict_reask_retried") >= 4; }));
   CHECK(mesh.agent.Counter("verdict_timeouts") >= 4);
   CHECK(Echoes(client, server));
@@ -76,7 +84,8 @@ TEST("life: a re-asked connection that is still allowed goes on, though its answ
                         asked = q.question;
                         return std::nullopt;
                       });
-  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index == -1);
+  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
+          -1);
   CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("verdict_reask_retried") >= 1; }));
   mesh.agent.engine->Answer({TestAgent::Allow(asked)});
   std::this_thread::sleep_for(std::chrono::milliseconds(250));
@@ -104,7 +113,8 @@ TEST("life: a transfer outlives several certificates by newer proofs") {
   // Half a life is the slack that a busy machine has for a handshake under a sanitizer.
   constexpr uint32_t kLifetimeS = 8;
   constexpr uint64_t kRenewUs = 2'000'000;
-  REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, kLifetimeS), ShortLived(&mesh, 2, kLifetimeS)}).failed_index == -1);
+  REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, kLifetimeS), ShortLived(&mesh, 2, kLifetimeS)})
+              .failed_index == -1);
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
   const uint64_t end = MonotonicUs() + 2 * kLifetimeS * 1'000'000;
@@ -114,7 +124,8 @@ TEST("life: a transfer outlives several certificates by newer proofs") {
     echoed = Echoes(client, server);
     if (MonotonicUs() > renew) {
       renew += kRenewUs;
-      REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, kLifetimeS), ShortLived(&mesh, 2, kLifetimeS)}).failed_index == -1);
+      REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, kLifetimeS), ShortLived(&mesh, 2, kLifetimeS)})
+                  .failed_index == -1);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
@@ -129,9 +140,10 @@ TEST("life: without a newer proof a tunnel ends with its certificate") {
   REQUIRE(client.valid() && server.valid());
   CHECK_EQ(Peek(client), "reset");
   // Both ends watch the clock; whichever is first ends it, and the other sees that.
-  const auto expired = mesh.agent.Await<msg::ConnectionClosed>([](const msg::ConnectionClosed& closed) {
-    return closed.code == static_cast<uint16_t>(ErrorCode::kCertificateExpired);
-  });
+  const auto expired =
+      mesh.agent.Await<msg::ConnectionClosed>([](const msg::ConnectionClosed& closed) {
+        return closed.code == static_cast<uint16_t>(ErrorCode::kCertificateExpired);
+      });
   CHECK(expired.has_value());
 }
 
@@ -141,13 +153,17 @@ TEST("life: removing an identity ends its tunnels and their connections") {
   REQUIRE(client.valid() && server.valid());
   REQUIRE(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod2")}}).failed_index == -1);
   CHECK_EQ(Peek(client), "reset");
-  // One engine is both ends here, each on a worker of its own; whichever is told first ends it, and the other sees that.
+  // One engine is both ends here, each on a worker of its own; whichever is told first ends it, and
+  // the other sees that.
   const std::string ends = CodeName(mesh.Closed(kOutbound)) + " " + CodeName(mesh.Closed(kInbound));
   CHECK(ends.find("IDENTITY_REMOVED") != std::string::npos);
-  CHECK(TestAgent::Eventually([&] { return mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels).empty(); }));
+  CHECK(TestAgent::Eventually(
+      [&] { return mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels).empty(); }));
 }
 
-TEST("life: a released pod stops steering at once, drains, and is gone when its last connection ended") {
+TEST(
+    "life: a released pod stops steering at once, drains, and is gone when its last connection "
+    "ended") {
   TestMesh mesh;
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
@@ -161,10 +177,15 @@ TEST("life: a released pod stops steering at once, drains, and is gone when its 
   CHECK_EQ(mesh.agent.node.LastCallOf(1), "released");
 }
 
-TEST("life: the released destination of a handoff takes nothing new, and is gone when its last connection ended") {
+TEST(
+    "life: the released destination of a handoff takes nothing new, and is gone when its last "
+    "connection ended") {
   TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
-  mesh.agent.SetRules([&](const msg::OutboundQuestion& q) { return mesh.Direct(q.question, msg::HopKind::kHandoff); },
-                      [](const msg::InboundQuestion& q) { return TestAgent::Allow(q.question); });
+  mesh.agent.SetRules(
+      [&](const msg::OutboundQuestion& q) {
+        return mesh.Direct(q.question, msg::HopKind::kHandoff);
+      },
+      [](const msg::InboundQuestion& q) { return TestAgent::Allow(q.question); });
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
   REQUIRE(mesh.agent.Apply({msg::ReleasePod{2, 60000}}).failed_index == -1);
@@ -217,7 +238,8 @@ TEST("life: a stale tunnel is retried once, and its connection never knows") {
                         asked = q.question;
                         return std::nullopt;
                       });
-  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index == -1);
+  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
+          -1);
   const UniqueFd client = mesh.Dial();
   REQUIRE(TestAgent::Eventually([&] { return asked.load() != 0; }));
   proxy.Cut();

@@ -27,7 +27,8 @@ std::string Pattern(size_t size) {
 size_t FillUp(const UniqueFd& fd, const std::string& flood) {
   size_t taken = 0;
   for (int idle = 0; idle < 20 && taken < flood.size();) {
-    const ssize_t count = send(fd.get(), flood.data() + taken, flood.size() - taken, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t count =
+        send(fd.get(), flood.data() + taken, flood.size() - taken, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count > 0) {
       taken += static_cast<size_t>(count);
       idle = 0;
@@ -45,7 +46,8 @@ TEST("path: bytes go from a captured pod through a tunnel to the application and
   TestMesh mesh;
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
-  CHECK_EQ(PeerAddress(server.get()).ip.ToString(), "10.202.1.1");  // The client's address arrives unchanged.
+  CHECK_EQ(PeerAddress(server.get()).ip.ToString(),
+           "10.202.1.1");  // The client's address arrives unchanged.
   const auto live = mesh.agent.Snapshot<msg::Connection>(msg::kPartConnections);
   CHECK_EQ(live.size(), 2u);
   const auto tunnels = mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels);
@@ -109,7 +111,9 @@ TEST("path: a reset of the client resets the application, and the other way roun
   CHECK_EQ(Peek(second.first), "reset");
 }
 
-TEST("path: what an application sent before it was reset goes through the tunnel to a slow reader, and then the reset") {
+TEST(
+    "path: what an application sent before it was reset goes through the tunnel to a slow reader, "
+    "and then the reset") {
   TestMesh mesh([](EngineOptions* options) { options->stream_window_bytes = 65536; });
   const std::string flood = Pattern(64 << 20);
   for (const bool forth : {true, false}) {
@@ -172,7 +176,8 @@ TEST("path: a slow reader stops its sender within the window and nobody else") {
   auto quick = mesh.Open();
   REQUIRE(slow.first.valid() && quick.first.valid());
   const std::string flood = Pattern(64 << 20);
-  CHECK(FillUp(slow.first, flood) < flood.size());  // socket buffers and one window, never all of it
+  CHECK(FillUp(slow.first, flood) <
+        flood.size());  // socket buffers and one window, never all of it
   const std::string ping = Pattern(1 << 20);
   std::thread send_ping([&] { SendAll(quick.first, ping); });
   CHECK(ReceiveUpTo(quick.second, ping.size()) == ping);
@@ -207,7 +212,10 @@ TEST("path: three hundred connections at once spread over tunnels below the peer
 TEST("path: passthrough dials the next hop without the mesh") {
   TestMesh mesh;
   mesh.agent.SetRules(
-      [&](const msg::OutboundQuestion& q) { return mesh.Direct(q.question, msg::HopKind::kPassthrough); }, nullptr);
+      [&](const msg::OutboundQuestion& q) {
+        return mesh.Direct(q.question, msg::HopKind::kPassthrough);
+      },
+      nullptr);
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
   client.Reset();
@@ -223,9 +231,12 @@ TEST("path: passthrough dials the next hop without the mesh") {
 TEST("path: handoff asks for the destination's verdict and delivers with the client's address") {
   TestMesh mesh;
   mesh.agent.SetRules(
-      [&](const msg::OutboundQuestion& q) { return mesh.Direct(q.question, msg::HopKind::kHandoff); },
+      [&](const msg::OutboundQuestion& q) {
+        return mesh.Direct(q.question, msg::HopKind::kHandoff);
+      },
       [](const msg::InboundQuestion& q) -> std::optional<msg::InboundAnswer> {
-        if (q.security != msg::Security::kHandoff || q.identity != IdentityOf("pod1") || q.pod != 2) return std::nullopt;
+        if (q.security != msg::Security::kHandoff || q.identity != IdentityOf("pod1") || q.pod != 2)
+          return std::nullopt;
         return TestAgent::Allow(q.question);
       });
   auto [client, server] = mesh.Open();
@@ -243,19 +254,22 @@ TEST("path: handoff asks for the destination's verdict and delivers with the cli
   CHECK_EQ(mesh.agent.Counter("tunnels_dialled"), 0u);
   bool inbound_row = false;
   for (const msg::Flow& flow : mesh.agent.Snapshot<msg::Flow>(msg::kPartFlows)) {
-    inbound_row = inbound_row || (flow.direction == kInbound && flow.flow_label == 21 && flow.opened == 1);
+    inbound_row =
+        inbound_row || (flow.direction == kInbound && flow.flow_label == 21 && flow.opened == 1);
   }
   CHECK(inbound_row);
 }
 
 TEST("path: plaintext from outside of the mesh is delivered when its verdict allows") {
   TestMesh mesh;
-  mesh.agent.SetRules(nullptr, [&](const msg::InboundQuestion& q) -> std::optional<msg::InboundAnswer> {
-    if (q.security != msg::Security::kNone || !q.identity.empty()) return std::nullopt;
-    msg::InboundAnswer answer = TestAgent::Allow(q.question, msg::BitOf(msg::ConsultedField::kDestinationPort));
-    answer.deliver_port = mesh.app_address.port;
-    return answer;
-  });
+  mesh.agent.SetRules(
+      nullptr, [&](const msg::InboundQuestion& q) -> std::optional<msg::InboundAnswer> {
+        if (q.security != msg::Security::kNone || !q.identity.empty()) return std::nullopt;
+        msg::InboundAnswer answer =
+            TestAgent::Allow(q.question, msg::BitOf(msg::ConsultedField::kDestinationPort));
+        answer.deliver_port = mesh.app_address.port;
+        return answer;
+      });
   const uint16_t port = PortOf(mesh.agent.node.ListenersOf(2).inbound_plaintext);
   const UniqueFd client = ConnectTo(At("10.202.2.1", port), "10.202.9.9");
   CHECK(SendAll(client, "hello"));

@@ -26,7 +26,9 @@ std::string OutcomeOf(TestMesh* mesh) {
 TEST("refusal: an outbound refusal resets the client and is told once") {
   TestMesh mesh;
   mesh.agent.SetRules(
-      [](const msg::OutboundQuestion& q) { return TestAgent::Refusal(q.question, ErrorCode::kNoHealthyUpstream); },
+      [](const msg::OutboundQuestion& q) {
+        return TestAgent::Refusal(q.question, ErrorCode::kNoHealthyUpstream);
+      },
       nullptr);
   CHECK_EQ(OutcomeOf(&mesh), "NO_HEALTHY_UPSTREAM");
   CHECK(!mesh.agent.Await<msg::ConnectionClosed>([](const auto&) { return true; }, 50).has_value());
@@ -35,7 +37,9 @@ TEST("refusal: an outbound refusal resets the client and is told once") {
 TEST("refusal: a denied peer gets 401, and both ends say why") {
   TestMesh mesh;
   mesh.agent.SetRules([&](const msg::OutboundQuestion& q) { return mesh.ToPod2(q.question); },
-                      [](const msg::InboundQuestion& q) { return TestAgent::Deny(q.question, ErrorCode::kPolicyDenied); });
+                      [](const msg::InboundQuestion& q) {
+                        return TestAgent::Deny(q.question, ErrorCode::kPolicyDenied);
+                      });
   const UniqueFd client = mesh.Dial();
   CHECK_EQ(Peek(client), "reset");
   const auto out = mesh.Closed(kOutbound);
@@ -112,7 +116,9 @@ TEST("refusal: beyond the bound on connections") {
   CHECK_EQ(OutcomeOf(&mesh), "LIMIT_CONNECTIONS");
 }
 
-TEST("refusal: a source address that is not the pod's own is forged, and no verdict is asked for it") {
+TEST(
+    "refusal: a source address that is not the pod's own is forged, and no verdict is asked for "
+    "it") {
   TestMesh mesh;
   const UniqueFd client = ConnectTo(mesh.OutboundAddress(), "10.202.2.1");
   CHECK_EQ(Peek(client), "reset");
@@ -152,7 +158,8 @@ TEST("refusal: a peer of another identity than expected") {
   TestMesh mesh;
   mesh.agent.SetRules(
       [&](const msg::OutboundQuestion& q) {
-        return TestAgent::Hbone(q.question, mesh.hbone, mesh.app_address.ToString(), {IdentityOf("other")});
+        return TestAgent::Hbone(q.question, mesh.hbone, mesh.app_address.ToString(),
+                                {IdentityOf("other")});
       },
       nullptr);
   const UniqueFd client = mesh.Dial();
@@ -160,7 +167,8 @@ TEST("refusal: a peer of another identity than expected") {
   const auto out = mesh.Closed(kOutbound);
   REQUIRE(out.has_value());
   CHECK_EQ(CodeName(out), "TLS_UNEXPECTED_IDENTITY");
-  CHECK_EQ(out->detail, "certificate of " + IdentityOf("pod2") + ", expected " + IdentityOf("other"));
+  CHECK_EQ(out->detail,
+           "certificate of " + IdentityOf("pod2") + ", expected " + IdentityOf("other"));
 }
 
 TEST("refusal: a peer signed by a stranger") {
@@ -231,7 +239,9 @@ TEST("refusal: a client that says nothing on the HBONE port is ended in time") {
   CHECK(Peek(client) != "nothing");
 }
 
-TEST("refusal: clients that never finish a handshake leave room for other pods and for those that do") {
+TEST(
+    "refusal: clients that never finish a handshake leave room for other pods and for those that "
+    "do") {
   TestMesh mesh([](EngineOptions* options) {
     options->worker_threads = 1;
     options->tls_timeout_ms = 60000;
@@ -242,7 +252,8 @@ TEST("refusal: clients that never finish a handshake leave room for other pods a
   CHECK_EQ(Peek(beyond), "reset");
   CHECK_EQ(CodeName(mesh.Closed(kInbound)), "LIMIT_CONNECTIONS");
   CHECK_EQ(mesh.agent.Counter("limit_tunnels"), 1u);
-  const UniqueFd elsewhere = ConnectTo(At("10.202.1.1", PortOf(mesh.agent.node.ListenersOf(1).inbound_hbone)));
+  const UniqueFd elsewhere =
+      ConnectTo(At("10.202.1.1", PortOf(mesh.agent.node.ListenersOf(1).inbound_hbone)));
   CHECK_EQ(Peek(elsewhere), "nothing");
   silent.clear();
   for (int i = 0; i < 256; ++i) CHECK_EQ(CodeName(mesh.Closed(kInbound)), "TLS_HANDSHAKE_FAILED");
@@ -258,7 +269,8 @@ TEST("refusal: a tunnel that a peer keeps without a stream is ended") {
   const auto identity = MakeTlsIdentity(mesh.agent.authority().Sign(IdentityOf("pod1")), 1);
   REQUIRE(identity.ok());
   const UniqueFd socket = ConnectTo(mesh.hbone);
-  const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(identity.value()->client.get()), SSL_free);
+  const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(identity.value()->client.get()),
+                                                      SSL_free);
   AttachPeerCheck(ssl.get(), &check);
   SSL_set_fd(ssl.get(), socket.get());
   REQUIRE(SSL_connect(ssl.get()) == 1);

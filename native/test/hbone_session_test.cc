@@ -14,12 +14,15 @@ namespace {
 
 /// A session over one end of a socket pair; the test holds the other.
 struct Harness final : HboneSessionOwner, HboneStreamHandler {
-  explicit Harness(HboneSession::Role role, HboneOptions session_options = {}) : options(session_options) {
+  explicit Harness(HboneSession::Role role, HboneOptions session_options = {})
+      : options(session_options) {
     int ends[2] = {};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0 || !loop.Open().ok()) std::abort();
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0 || !loop.Open().ok())
+      std::abort();
     peer.Reset(ends[1]);
-    session = std::make_unique<HboneSession>(role, UniqueFd(ends[0]), std::make_unique<PlainStream>(ends[0]), options,
-                                             &loop, &scratch, &counters, this);
+    session = std::make_unique<HboneSession>(role, UniqueFd(ends[0]),
+                                             std::make_unique<PlainStream>(ends[0]), options, &loop,
+                                             &scratch, &counters, this);
     if (!session->Start().ok()) std::abort();
     Turn();
   }
@@ -28,7 +31,8 @@ struct Harness final : HboneSessionOwner, HboneStreamHandler {
   }
   void Say(const std::string& bytes) {
     for (size_t sent = 0; sent < bytes.size();) {
-      const ssize_t count = send(peer.get(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+      const ssize_t count =
+          send(peer.get(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
       if (count > 0) sent += static_cast<size_t>(count);
       Turn(2);
       if (count < 0 && errno != EAGAIN) return;
@@ -117,7 +121,8 @@ std::map<int, uint32_t> Settings(const std::string& payload) {
   std::map<int, uint32_t> settings;
   const auto at = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(payload[i])); };
   for (size_t i = 0; i + 6 <= payload.size(); i += 6) {
-    settings[static_cast<int>(at(i) << 8 | at(i + 1))] = at(i + 2) << 24 | at(i + 3) << 16 | at(i + 4) << 8 | at(i + 5);
+    settings[static_cast<int>(at(i) << 8 | at(i + 1))] =
+        at(i + 2) << 24 | at(i + 3) << 16 | at(i + 4) << 8 | at(i + 5);
   }
   return settings;
 }
@@ -145,7 +150,8 @@ TEST("session: a server says its settings and opens its connection window") {
 
 TEST("session: a client refuses pushes and sends the CONNECT's headers in order") {
   Harness client(kClient);
-  client.stream = client.session->Connect({{":method", "CONNECT"}, {":authority", "10.0.0.1:80"}, {"baggage", "a=b"}}, &client);
+  client.stream = client.session->Connect(
+      {{":method", "CONNECT"}, {":authority", "10.0.0.1:80"}, {"baggage", "a=b"}}, &client);
   REQUIRE(client.stream != nullptr);
   const http2::Seen* settings = client.Find(http2::kSettings);
   REQUIRE(settings != nullptr);
@@ -157,7 +163,8 @@ TEST("session: a client refuses pushes and sends the CONNECT's headers in order"
 
 TEST("session: a CONNECT carries bytes and ends both ways") {
   Harness server(kServer);
-  server.Say(Harness::Hello() + http2::Connect(1, "10.0.0.1:80", http2::Header("traceparent", "00-x")));
+  server.Say(Harness::Hello() +
+             http2::Connect(1, "10.0.0.1:80", http2::Header("traceparent", "00-x")));
   CHECK_EQ(server.request.method, "CONNECT");
   CHECK_EQ(server.request.authority, "10.0.0.1:80");
   CHECK_EQ(server.request.traceparent, "00-x");
@@ -208,7 +215,8 @@ TEST("session: a frame of one mebibyte is taken") {
   options.stream_window_bytes = 2 << 20;
   Harness server(kServer, options);
   // Our settings hold from their acknowledgement on.
-  server.Say(Harness::Hello() + http2::Frame(http2::kSettings, http2::kAck, 0, "") + http2::Connect(1, "10.0.0.1:80"));
+  server.Say(Harness::Hello() + http2::Frame(http2::kSettings, http2::kAck, 0, "") +
+             http2::Connect(1, "10.0.0.1:80"));
   server.Say(http2::Frame(http2::kData, 0, 1, std::string(1 << 20, 'x')));
   CHECK_EQ(server.received.size(), size_t{1} << 20);
 }
@@ -238,7 +246,8 @@ TEST("session: more than the stream's window is a protocol error of the peer") {
   options.stream_window_bytes = 1000;
   Harness server(kServer, options);
   server.consume = false;
-  server.Say(Harness::Hello() + http2::Frame(http2::kSettings, http2::kAck, 0, "") + http2::Connect(1, "10.0.0.1:80"));
+  server.Say(Harness::Hello() + http2::Frame(http2::kSettings, http2::kAck, 0, "") +
+             http2::Connect(1, "10.0.0.1:80"));
   server.Say(http2::Frame(http2::kData, 0, 1, std::string(1001, 'x')));
   CHECK(server.closed || server.stream_closed);
 }
@@ -262,7 +271,8 @@ TEST("session: a peer that breaks HTTP/2 is told so and counted") {
 
 TEST("session: a CONNECT without :authority is counted, and harms nobody else") {
   Harness server(kServer);
-  server.Say(Harness::Hello() + http2::Frame(http2::kHeaders, http2::kEndHeaders, 1, http2::Header(":method", "CONNECT")));
+  server.Say(Harness::Hello() + http2::Frame(http2::kHeaders, http2::kEndHeaders, 1,
+                                             http2::Header(":method", "CONNECT")));
   CHECK_EQ(server.requests, 0);
   CHECK_EQ(server.counters.Read(Counter::kHboneBadRequests), 1u);
   CHECK(server.Find(http2::kRstStream) != nullptr);
@@ -275,7 +285,8 @@ TEST("session: a close that meets a lost connection is a close") {
   Harness server(kServer);
   server.Say(Harness::Hello() + http2::Connect(1, "10.0.0.1:80"));
   (void)server.Hear();
-  REQUIRE(shutdown(server.peer.get(), SHUT_RD) == 0);  // sending fails from here on, and nothing says so before
+  REQUIRE(shutdown(server.peer.get(), SHUT_RD) ==
+          0);  // sending fails from here on, and nothing says so before
   server.to_send = "x";
   server.close_on_read = true;
   server.session->Resume(server.stream);
@@ -290,7 +301,8 @@ TEST("session: too many streams reset before they were answered end it") {
   // All at once: what is counted is forgotten with each interval of PING.
   std::string flood = Harness::Hello();
   for (uint32_t i = 0; i < 1100; ++i) {
-    flood += http2::Connect(2 * i + 1, "10.0.0.1:80") + http2::Frame(http2::kRstStream, 0, 2 * i + 1, http2::U32(8));
+    flood += http2::Connect(2 * i + 1, "10.0.0.1:80") +
+             http2::Frame(http2::kRstStream, 0, 2 * i + 1, http2::U32(8));
   }
   server.Say(flood);
   CHECK(server.closed);
@@ -309,10 +321,12 @@ TEST("session: a flood of PINGs whose answers are not read ends it") {
 
 TEST("session: a peer that sends and does not read is ended") {
   Harness server(kServer);
-  // Windows so large that the answer fills the socket, and no acknowledgement of our settings: each stream beyond our
-  // bound then makes a frame that waits.
-  server.Say(http2::kPreface + http2::Frame(http2::kSettings, 0, 0, std::string("\0\x04", 2) + http2::U32(8 << 20)) +
-             http2::Frame(http2::kWindowUpdate, 0, 0, http2::U32(8 << 20)) + http2::Connect(1, "10.0.0.1:80"));
+  // Windows so large that the answer fills the socket, and no acknowledgement of our settings: each
+  // stream beyond our bound then makes a frame that waits.
+  server.Say(http2::kPreface +
+             http2::Frame(http2::kSettings, 0, 0, std::string("\0\x04", 2) + http2::U32(8 << 20)) +
+             http2::Frame(http2::kWindowUpdate, 0, 0, http2::U32(8 << 20)) +
+             http2::Connect(1, "10.0.0.1:80"));
   server.to_send = std::string(4 << 20, 'x');
   server.session->Resume(server.stream);
   server.Turn(20);
@@ -349,9 +363,12 @@ TEST("session: a silent peer is asked, and given up") {
 TEST("session: headers beyond the bound reset the stream") {
   Harness server(kServer);
   server.Say(Harness::Hello());
-  // One large field in the dynamic table, then thousands of references to it: a small frame, an enormous list.
-  std::string block = http2::Header(":method", "CONNECT") + http2::Header(":authority", "10.0.0.1:80");
-  block += std::string(1, '\x40') + static_cast<char>(1) + "x" + static_cast<char>(100) + std::string(100, 'v');
+  // One large field in the dynamic table, then thousands of references to it: a small frame, an
+  // enormous list.
+  std::string block =
+      http2::Header(":method", "CONNECT") + http2::Header(":authority", "10.0.0.1:80");
+  block += std::string(1, '\x40') + static_cast<char>(1) + "x" + static_cast<char>(100) +
+           std::string(100, 'v');
   block += std::string(2000, '\xbe');
   server.Say(http2::Frame(http2::kHeaders, http2::kEndHeaders, 1, block));
   CHECK_EQ(server.requests, 0);
@@ -369,7 +386,8 @@ TEST("session: a client reads the status, and refusal of more streams in a GOAWA
   CHECK_EQ(client.status, 200);
   client.Say(http2::Frame(http2::kGoaway, 0, 0, http2::U32(1) + http2::U32(0)));
   CHECK(client.session->draining());
-  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) == nullptr);
+  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) ==
+        nullptr);
   CHECK(!client.stream_closed);  // the live stream goes on
   client.Say(http2::Frame(http2::kData, 0, 1, "still here"));
   CHECK_EQ(client.received, "still here");
@@ -379,9 +397,12 @@ TEST("session: a client stays below the peer's limit of streams") {
   Harness client(kClient);
   client.Say(http2::Frame(http2::kSettings, 0, 0, std::string("\0\x03\0\0\0\x02", 6)));
   CHECK_EQ(client.session->streams_max(), 2u);
-  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) != nullptr);
-  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) != nullptr);
-  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) == nullptr);
+  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) !=
+        nullptr);
+  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) !=
+        nullptr);
+  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) ==
+        nullptr);
 }
 
 TEST("session: a lost connection tells its streams why") {

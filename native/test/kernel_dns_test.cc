@@ -163,7 +163,9 @@ std::string AskAsPod(int netns_fd, const std::string& resolver) {
   return size < 0 ? ErrnoName(errno) : std::string(text, static_cast<size_t>(size));
 }
 
-TEST("dns: the agent's own query leaves the pod, and its answer comes in, however strict rp_filter is") {
+TEST(
+    "dns: the agent's own query leaves the pod, and its answer comes in, however strict rp_filter "
+    "is") {
   Captured world;
   REQUIRE(world.ok());
   for (const std::string resolver : {"10.201.9.9:53", "[fd77:a::99]:53"}) {
@@ -186,7 +188,8 @@ TEST("dns: an application that takes any free port is captured, also where all p
   Shell("a", "sysctl -qw net.ipv4.ip_local_port_range='61000 65000'");
   Running client = Start(PodA(), [] { return Ask("10.96.0.10:53", true); });
   const auto query = Receive(world.a->listeners().dns_udp);
-  Shell("a", "sysctl -qw net.ipv4.ip_local_port_range='" + before.substr(0, before.find('\n')) + "'");
+  Shell("a",
+        "sysctl -qw net.ipv4.ip_local_port_range='" + before.substr(0, before.find('\n')) + "'");
   CHECK(query.has_value());
   if (!query) return;
   CHECK_EQ(query->client.port, 65000);

@@ -25,10 +25,10 @@ std::string Footprint() {
       text += Shell(pod, std::string("ip ") + family + " rule");
       text += Shell(pod, std::string("ip ") + family + " route show table all");
     }
-    text += Shell(
-        pod,
-        "sysctl net.ipv4.tcp_fwmark_accept net.ipv4.fwmark_reflect net.ipv6.fwmark_reflect "
-        "net.ipv4.ip_local_reserved_ports");
+    text +=
+        Shell(pod,
+              "sysctl net.ipv4.tcp_fwmark_accept net.ipv4.fwmark_reflect net.ipv6.fwmark_reflect "
+              "net.ipv4.ip_local_reserved_ports");
     text += Shell(pod, "ss -aHtun");
   }
   const std::string root = PinDirectory().substr(0, PinDirectory().rfind("/node"));

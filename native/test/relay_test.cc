@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a relay and its sockets do with readers that are slow and with peers that end badly.
+#include "relay.h"
+
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -10,7 +12,6 @@
 
 #include "app_socket.h"
 #include "check.h"
-#include "relay.h"
 #include "socket_options.h"
 #include "support/loopback.h"
 
@@ -52,11 +53,12 @@ int Queued(const UniqueFd& fd, unsigned long request) {
   return ioctl(fd.get(), request, &bytes) == 0 ? bytes : -1;
 }
 
-/// A relay on a loop that the test turns, between a client and a server that are the test's own sockets.
+/// A relay on a loop that the test turns, between a client and a server that are the test's own
+/// sockets.
 struct Carried : RelayOwner {
   UniqueFd client;
   UniqueFd server;
-  UniqueFd source;       // the engine's ends, until Start
+  UniqueFd source;  // the engine's ends, until Start
   UniqueFd destination;
   Counters counters;
   EventLoop loop{&counters};
@@ -98,7 +100,8 @@ struct Carried : RelayOwner {
   }
 };
 
-/// What comes until `size` bytes, the end or a reset, while the loop turns; the end is told as "[end]" or "[reset]".
+/// What comes until `size` bytes, the end or a reset, while the loop turns; the end is told as
+/// "[end]" or "[reset]".
 std::string Hear(Carried* carried, const UniqueFd& fd, size_t size) {
   std::string heard;
   std::string buffer(64 * 1024, '\0');
@@ -139,10 +142,12 @@ TEST("relay: a reader that never catches up costs a window, not every byte carri
   bool same = true;
   size_t capacity_max = 0;
   while (taken < 8 * kWindow) {
-    // The peer fills the window at once, as the reader takes a little: something is kept all of the time.
+    // The peer fills the window at once, as the reader takes a little: something is kept all of the
+    // time.
     while (pair.engine.kept() + kFrame <= kWindow) {
       size_t sent = 0;
-      REQUIRE(pair.engine.Send(bytes + given % flood.size(), kFrame, &sent) != AppSocket::Result::kReset);
+      REQUIRE(pair.engine.Send(bytes + given % flood.size(), kFrame, &sent) !=
+              AppSocket::Result::kReset);
       given += kFrame;
     }
     CHECK(pair.engine.kept() > 0);
@@ -183,7 +188,8 @@ TEST("relay: a flood one way leaves the way back its turn") {
 }
 
 TEST("relay: urgent data keeps its place among the other bytes and holds none of them up") {
-  // The second time after bytes that were already carried: what is told of the socket by then must not be in the way.
+  // The second time after bytes that were already carried: what is told of the socket by then must
+  // not be in the way.
   Carried carried;
   carried.Start();
   for (const std::string before : {"abc", ""}) {
@@ -200,7 +206,9 @@ TEST("relay: urgent data keeps its place among the other bytes and holds none of
   CHECK_EQ(Hear(&carried, carried.client, 100), "abYZ[end]");
 }
 
-TEST("relay: what came before a reset arrives before it, both ways, also of a connection that nobody carried yet") {
+TEST(
+    "relay: what came before a reset arrives before it, both ways, also of a connection that "
+    "nobody carried yet") {
   for (const bool forth : {true, false}) {
     for (const bool started : {true, false}) {
       Carried carried;
@@ -229,7 +237,9 @@ TEST("relay: a reset that a send is the first to find loses nothing either") {
   CHECK(carried.code == ErrorCode::kPeerReset);
 }
 
-TEST("relay: an end of stream before the reset arrives as one; after both ends a reset changes nothing") {
+TEST(
+    "relay: an end of stream before the reset arrives as one; after both ends a reset changes "
+    "nothing") {
   Carried cut;
   cut.Start();
   REQUIRE(SendAll(cut.client, "bye"));
@@ -254,7 +264,8 @@ TEST("relay: an end of stream before the reset arrives as one; after both ends a
 
 namespace {
 
-/// A client that was reset with two mebibytes waiting at the relay, and a server that has taken next to nothing.
+/// A client that was reset with two mebibytes waiting at the relay, and a server that has taken
+/// next to nothing.
 struct Outlived : Carried {
   const std::string flood = Pattern(2 << 20);
   explicit Outlived(int send_buffer)
@@ -276,7 +287,9 @@ struct Outlived : Carried {
 
 }  // namespace
 
-TEST("relay: a slow reader gets what came before the reset, whether the relay or the kernel holds it") {
+TEST(
+    "relay: a slow reader gets what came before the reset, whether the relay or the kernel holds "
+    "it") {
   for (const int send_buffer : {256 << 10, 16 << 20}) {
     Outlived carried(send_buffer);
     CHECK(!carried.code);

@@ -21,8 +21,9 @@ std::shared_ptr<const TlsIdentity> Make(const msg::SetIdentity& command) {
 }
 
 struct Pair {
-  Pair(std::shared_ptr<const TlsIdentity> client_identity, std::shared_ptr<const TlsIdentity> server_identity,
-       std::vector<std::string> expect) : expected(std::move(expect)) {
+  Pair(std::shared_ptr<const TlsIdentity> client_identity,
+       std::shared_ptr<const TlsIdentity> server_identity, std::vector<std::string> expect)
+      : expected(std::move(expect)) {
     int ends[2] = {};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0) std::abort();
     client_end.Reset(ends[0]);
@@ -31,8 +32,10 @@ struct Pair {
     client_check.expected = expected;
     PeerCheck server_check;
     server_check.trust_domain = "cluster.local";
-    client = std::make_unique<TlsStream>(ends[0], TlsStream::Role::kClient, std::move(client_identity), client_check, &scratch);
-    server = std::make_unique<TlsStream>(ends[1], TlsStream::Role::kServer, std::move(server_identity), server_check, &scratch);
+    client = std::make_unique<TlsStream>(ends[0], TlsStream::Role::kClient,
+                                         std::move(client_identity), client_check, &scratch);
+    server = std::make_unique<TlsStream>(ends[1], TlsStream::Role::kServer,
+                                         std::move(server_identity), server_check, &scratch);
     for (int i = 0; i < 6; ++i) {
       client->NotifyReadable(false);
       server->NotifyReadable(false);
@@ -60,14 +63,16 @@ TEST("tls: two of one mesh know each other, and carry bytes") {
   CHECK_EQ(pair.server->peer(), kWeb);
   CHECK(pair.server->peer_not_after_ms() > 0);
   const std::string bytes(100000, 'x');
-  CHECK(pair.client->Write(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()) == StreamState::kOk);
+  CHECK(pair.client->Write(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()) ==
+        StreamState::kOk);
   std::string got;
   std::vector<uint8_t> buffer(16384);
   for (int i = 0; i < 1000 && got.size() < bytes.size(); ++i) {
     (void)pair.client->Flush();
     pair.server->NotifyReadable(false);
     const ReadResult read = pair.server->Read(buffer.data(), buffer.size());
-    if (read.state == StreamState::kOk) got.append(reinterpret_cast<const char*>(buffer.data()), read.size);
+    if (read.state == StreamState::kOk)
+      got.append(reinterpret_cast<const char*>(buffer.data()), read.size);
   }
   CHECK(got == bytes);
   pair.client->Shutdown();
@@ -83,9 +88,12 @@ TEST("tls: a client refuses another identity than the expected") {
   CHECK_EQ(pair.client->error_detail(), "certificate of " + kDb + ", expected " + kWeb);
 }
 
-TEST("tls: a client accepts any of several expected identities, also when it is not the first name") {
+TEST(
+    "tls: a client accepts any of several expected identities, also when it is not the first "
+    "name") {
   const TestAuthority authority("root");
-  const Pair pair(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb, {{kWeb, kDb}})), {"spiffe://x/ns/a/sa/b", kDb});
+  const Pair pair(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb, {{kWeb, kDb}})),
+                  {"spiffe://x/ns/a/sa/b", kDb});
   CHECK(pair.client_state == StreamState::kOk);
   CHECK_EQ(pair.client->peer(), kDb);
 }
@@ -96,17 +104,22 @@ TEST("tls: a server refuses another trust domain") {
   const Pair pair(Make(authority.Sign(foreign)), Make(authority.Sign(kDb)), {kDb});
   CHECK(pair.server_state == StreamState::kError);
   CHECK_EQ(NameOf(pair.server->error()), "TLS_TRUST_DOMAIN");
-  CHECK_EQ(pair.server->error_detail(), "certificate of trust domain elsewhere, ours is cluster.local");
+  CHECK_EQ(pair.server->error_detail(),
+           "certificate of trust domain elsewhere, ours is cluster.local");
 }
 
 TEST("tls: an expired certificate is refused on either side") {
   const TestAuthority authority("root");
-  const Pair stale_client(Make(authority.Sign(kWeb, {{kWeb}, {}, -7200, -3600})), Make(authority.Sign(kDb)), {kDb});
+  const Pair stale_client(Make(authority.Sign(kWeb, {{kWeb}, {}, -7200, -3600})),
+                          Make(authority.Sign(kDb)), {kDb});
   CHECK(stale_client.server_state == StreamState::kError);
-  CHECK(stale_client.server->error_detail().starts_with("certificate of " + kWeb + " expired at 20"));
-  const Pair stale_server(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb, {{kDb}, {}, -7200, -3600})), {kDb});
+  CHECK(
+      stale_client.server->error_detail().starts_with("certificate of " + kWeb + " expired at 20"));
+  const Pair stale_server(Make(authority.Sign(kWeb)),
+                          Make(authority.Sign(kDb, {{kDb}, {}, -7200, -3600})), {kDb});
   CHECK(stale_server.client_state == StreamState::kError);
-  CHECK(stale_server.client->error_detail().starts_with("certificate of " + kDb + " expired at 20"));
+  CHECK(
+      stale_server.client->error_detail().starts_with("certificate of " + kDb + " expired at 20"));
 }
 
 TEST("tls: a certificate of another root is refused") {
@@ -114,21 +127,25 @@ TEST("tls: a certificate of another root is refused") {
   const TestAuthority stranger("stranger");
   const Pair pair(Make(stranger.Sign(kWeb)), Make(authority.Sign(kDb)), {kDb});
   CHECK(pair.client_state == StreamState::kError);
-  CHECK_EQ(pair.client->error_detail(),
-           "issuer of the certificate of " + kDb + ": self-signed certificate in certificate chain");
+  CHECK_EQ(pair.client->error_detail(), "issuer of the certificate of " + kDb +
+                                            ": self-signed certificate in certificate chain");
 }
 
 TEST("tls: a certificate of tomorrow is refused with the time from which it holds") {
   const TestAuthority authority("root");
-  const Pair pair(Make(authority.Sign(kWeb, {{kWeb}, {}, 3600, 7200})), Make(authority.Sign(kDb)), {kDb});
+  const Pair pair(Make(authority.Sign(kWeb, {{kWeb}, {}, 3600, 7200})), Make(authority.Sign(kDb)),
+                  {kDb});
   CHECK(pair.server_state == StreamState::kError);
   CHECK(pair.server->error_detail().starts_with("certificate of " + kWeb + " is valid from 20"));
 }
 
-TEST("tls: an identity without the certificate's name, or with half of a key, is refused when it is set") {
+TEST(
+    "tls: an identity without the certificate's name, or with half of a key, is refused when it is "
+    "set") {
   const TestAuthority authority("root");
   CHECK_EQ(MakeTlsIdentity(authority.Sign(kWeb, {{kDb}}), 1).status().op, "check certificate");
-  CHECK_EQ(MakeTlsIdentity(authority.Sign(kWeb, {{}, {"web.shop"}}), 1).status().op, "check certificate");
+  CHECK_EQ(MakeTlsIdentity(authority.Sign(kWeb, {{}, {"web.shop"}}), 1).status().op,
+           "check certificate");
   msg::SetIdentity mixed = authority.Sign(kWeb);
   mixed.private_key_pem = authority.Sign(kWeb).private_key_pem;
   CHECK(!MakeTlsIdentity(mixed, 1).ok());
@@ -154,15 +171,19 @@ TEST("tls: after enough records both directions get new keys") {
     int received = 0;
     int sent = 0;
   } updates;
-  SSL_set_msg_callback(client.get(), [](int sent, int, int type, const void* data, size_t size, SSL*, void* user) {
-    if (type != SSL3_RT_HANDSHAKE || size == 0 || *static_cast<const uint8_t*>(data) != SSL3_MT_KEY_UPDATE) return;
-    ++(sent != 0 ? static_cast<Updates*>(user)->sent : static_cast<Updates*>(user)->received);
-  });
+  SSL_set_msg_callback(
+      client.get(), [](int sent, int, int type, const void* data, size_t size, SSL*, void* user) {
+        if (type != SSL3_RT_HANDSHAKE || size == 0 ||
+            *static_cast<const uint8_t*>(data) != SSL3_MT_KEY_UPDATE)
+          return;
+        ++(sent != 0 ? static_cast<Updates*>(user)->sent : static_cast<Updates*>(user)->received);
+      });
   SSL_set_msg_callback_arg(client.get(), &updates);
   ThreadScratch scratch;
   PeerCheck server_check;
   server_check.trust_domain = "cluster.local";
-  TlsStream server(server_end.get(), TlsStream::Role::kServer, Make(authority.Sign(kDb)), server_check, &scratch);
+  TlsStream server(server_end.get(), TlsStream::Role::kServer, Make(authority.Sign(kDb)),
+                   server_check, &scratch);
   server.set_records_per_key(4);
   StreamState state = StreamState::kBlocked;
   for (int i = 0; i < 6; ++i) {
@@ -215,7 +236,8 @@ TEST("tls: a peer that leaves in the handshake is not blamed on an older errno")
   ThreadScratch scratch;
   PeerCheck check;
   check.trust_domain = "cluster.local";
-  TlsStream server(server_end.get(), TlsStream::Role::kServer, Make(authority.Sign(kDb)), check, &scratch);
+  TlsStream server(server_end.get(), TlsStream::Role::kServer, Make(authority.Sign(kDb)), check,
+                   &scratch);
   client_end.Reset();
   server.NotifyReadable(true);
   errno = ENOENT;
@@ -238,7 +260,8 @@ TEST("tls: a client without a certificate is refused") {
   ThreadScratch scratch;
   PeerCheck check;
   check.trust_domain = "cluster.local";
-  TlsStream server(server_end.get(), TlsStream::Role::kServer, Make(authority.Sign(kDb)), check, &scratch);
+  TlsStream server(server_end.get(), TlsStream::Role::kServer, Make(authority.Sign(kDb)), check,
+                   &scratch);
   StreamState state = StreamState::kBlocked;
   for (int i = 0; i < 6 && state == StreamState::kBlocked; ++i) {
     SSL_do_handshake(anonymous);

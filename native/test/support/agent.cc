@@ -94,7 +94,8 @@ void TestAgent::Take(std::vector<msg::Event> events) {
 msg::BatchDone TestAgent::Apply(std::vector<msg::Command> commands) {
   const uint64_t batch = ++batch_;
   engine->Apply(batch, std::move(commands));
-  const auto done = Await<msg::BatchDone>([batch](const msg::BatchDone& event) { return event.batch == batch; });
+  const auto done =
+      Await<msg::BatchDone>([batch](const msg::BatchDone& event) { return event.batch == batch; });
   if (!done) std::abort();
   return *done;
 }
@@ -148,7 +149,8 @@ bool TestAgent::Eventually(const std::function<bool()>& done) {
   return false;
 }
 
-msg::OutboundAnswer TestAgent::Hbone(uint64_t question, const SocketAddress& next_hop, const std::string& authority,
+msg::OutboundAnswer TestAgent::Hbone(uint64_t question, const SocketAddress& next_hop,
+                                     const std::string& authority,
                                      const std::vector<std::string>& identities) {
   msg::OutboundAnswer answer;
   answer.question = question;

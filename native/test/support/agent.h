@@ -24,7 +24,8 @@ std::string IdentityOf(const std::string& service_account);
 
 class TestAgent final : public EventSink {
  public:
-  using OutboundRule = std::function<std::optional<msg::OutboundAnswer>(const msg::OutboundQuestion&)>;
+  using OutboundRule =
+      std::function<std::optional<msg::OutboundAnswer>(const msg::OutboundQuestion&)>;
   using InboundRule = std::function<std::optional<msg::InboundAnswer>(const msg::InboundQuestion&)>;
   using DnsRule = std::function<std::optional<msg::DnsAnswer>(const msg::DnsQuery&)>;
 
@@ -45,8 +46,9 @@ class TestAgent final : public EventSink {
   void SetDnsRule(DnsRule dns);
   /// The first kept event of that type that fits, waiting for it; it is taken out.
   template <typename T>
-  std::optional<T> Await(const std::function<bool(const T&)>& fits = [](const T&) { return true; },
-                         int timeout_ms = 10000) {
+  std::optional<T> Await(
+      const std::function<bool(const T&)>& fits = [](const T&) { return true; },
+      int timeout_ms = 10000) {
     std::unique_lock lock(mutex_);
     std::optional<T> found;
     changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [&] {
@@ -82,7 +84,8 @@ class TestAgent final : public EventSink {
   TestAuthority& authority() { return authority_; }
 
   // Rules in use by many tests.
-  static msg::OutboundAnswer Hbone(uint64_t question, const SocketAddress& next_hop, const std::string& authority,
+  static msg::OutboundAnswer Hbone(uint64_t question, const SocketAddress& next_hop,
+                                   const std::string& authority,
                                    const std::vector<std::string>& identities);
   static msg::OutboundAnswer Refusal(uint64_t question, ErrorCode code);
   static msg::InboundAnswer Allow(uint64_t question, uint8_t consulted = 0);

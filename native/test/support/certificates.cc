@@ -35,7 +35,8 @@ void AddExtension(X509* certificate, X509* issuer, int nid, const std::string& v
   X509_EXTENSION_free(extension);
 }
 
-X509* NewCertificate(EVP_PKEY* key, const std::string& common_name, int64_t not_before_s, int64_t not_after_s) {
+X509* NewCertificate(EVP_PKEY* key, const std::string& common_name, int64_t not_before_s,
+                     int64_t not_after_s) {
   static long serial = 1;
   X509* certificate = X509_new();
   X509_set_version(certificate, 2);
@@ -45,7 +46,8 @@ X509* NewCertificate(EVP_PKEY* key, const std::string& common_name, int64_t not_
   X509_set_pubkey(certificate, key);
   if (!common_name.empty()) {
     X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8,
-                               reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1, 0);
+                               reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1,
+                               0);
   }
   return certificate;
 }
@@ -76,18 +78,23 @@ msg::SetIdentity TestAuthority::Sign(const std::string& identity, const Request&
   X509_set_issuer_name(certificate, X509_get_subject_name(impl_->certificate));
   std::string names;
   for (const std::string& uri : request.uris) names += (names.empty() ? "" : ",") + ("URI:" + uri);
-  for (const std::string& dns : request.dns_names) names += (names.empty() ? "" : ",") + ("DNS:" + dns);
-  if (!names.empty()) AddExtension(certificate, impl_->certificate, NID_subject_alt_name, "critical," + names);
+  for (const std::string& dns : request.dns_names)
+    names += (names.empty() ? "" : ",") + ("DNS:" + dns);
+  if (!names.empty())
+    AddExtension(certificate, impl_->certificate, NID_subject_alt_name, "critical," + names);
   AddExtension(certificate, impl_->certificate, NID_ext_key_usage, "serverAuth,clientAuth");
   if (X509_sign(certificate, impl_->key, EVP_sha256()) == 0) std::abort();
 
   msg::SetIdentity command;
   command.identity = identity;
-  command.certificate_chain_pem = ToPem([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate); });
-  command.private_key_pem =
-      ToPem([&](BIO* bio) { return PEM_write_bio_PrivateKey(bio, key, nullptr, nullptr, 0, nullptr, nullptr); });
+  command.certificate_chain_pem =
+      ToPem([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate); });
+  command.private_key_pem = ToPem([&](BIO* bio) {
+    return PEM_write_bio_PrivateKey(bio, key, nullptr, nullptr, 0, nullptr, nullptr);
+  });
   command.trust_roots_pem = root_pem();
-  command.not_after_ms = static_cast<uint64_t>(static_cast<int64_t>(WallMs()) + request.not_after_s * 1000);
+  command.not_after_ms =
+      static_cast<uint64_t>(static_cast<int64_t>(WallMs()) + request.not_after_s * 1000);
   X509_free(certificate);
   EVP_PKEY_free(key);
   return command;

@@ -23,7 +23,8 @@ class TestAuthority {
     int64_t not_before_s = -60;  // from now
     int64_t not_after_s = 3600;
   };
-  /// As the engine gets it. `identity` is the command's name; the certificate says what `request` says.
+  /// As the engine gets it. `identity` is the command's name; the certificate says what `request`
+  /// says.
   msg::SetIdentity Sign(const std::string& identity, const Request& request) const;
   msg::SetIdentity Sign(const std::string& identity) const { return Sign(identity, {{identity}}); }
   std::vector<uint8_t> root_pem() const;

@@ -14,10 +14,12 @@
 
 namespace groundwire {
 
-/// A wire between two engines that a test can cut: every connection through it is reset, new ones go through.
+/// A wire between two engines that a test can cut: every connection through it is reset, new ones
+/// go through.
 class CuttableProxy {
  public:
-  explicit CuttableProxy(const SocketAddress& upstream) : upstream_(upstream), listener_(ListenOn("10.202.0.99")) {
+  explicit CuttableProxy(const SocketAddress& upstream)
+      : upstream_(upstream), listener_(ListenOn("10.202.0.99")) {
     thread_ = std::thread([this] { Loop(); });
   }
   ~CuttableProxy() {
@@ -39,7 +41,8 @@ class CuttableProxy {
     std::array<char, 65536> buffer;
     const ssize_t count = recv(from.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (count < 0) return errno == EAGAIN;
-    return count > 0 && send(to.get(), buffer.data(), static_cast<size_t>(count), MSG_NOSIGNAL) == count;
+    return count > 0 &&
+           send(to.get(), buffer.data(), static_cast<size_t>(count), MSG_NOSIGNAL) == count;
   }
   void Loop() {
     for (;;) {

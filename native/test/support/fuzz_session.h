@@ -11,14 +11,17 @@
 
 namespace groundwire {
 
-/// A session whose peer is the fuzzer. Its user answers every request, echoes what it gets and gives windows back.
+/// A session whose peer is the fuzzer. Its user answers every request, echoes what it gets and
+/// gives windows back.
 class FuzzSession final : public HboneSessionOwner, public HboneStreamHandler {
  public:
   FuzzSession(HboneSession::Role role, const std::string& greeting) {
     int ends[2] = {};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0 || !loop_.Open().ok()) std::abort();
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0 || !loop_.Open().ok())
+      std::abort();
     peer_.Reset(ends[1]);
-    session_ = std::make_unique<HboneSession>(role, UniqueFd(ends[0]), std::make_unique<PlainStream>(ends[0]), options_,
+    session_ = std::make_unique<HboneSession>(role, UniqueFd(ends[0]),
+                                              std::make_unique<PlainStream>(ends[0]), options_,
                                               &loop_, &scratch_, &counters_, this);
     if (!session_->Start().ok()) std::abort();
     loop_.RunTurn(0);

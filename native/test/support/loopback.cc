@@ -28,7 +28,7 @@ namespace {
 }
 
 void SetInterface(int fd, const char* name, unsigned long request, const char* address) {
-  ifreq interface{};
+  ifreq interface {};
   std::strncpy(interface.ifr_name, name, IFNAMSIZ - 1);
   auto* in = reinterpret_cast<sockaddr_in*>(&interface.ifr_addr);
   in->sin_family = AF_INET;
@@ -58,7 +58,8 @@ class LoopbackPod final : public PodCapture {
       : node_(node), pod_(pod), listeners_(listeners) {
     (void)Note("captured");
   }
-  /// Not a descriptor: the loopback sockets read the pod from it, and with that the address to dial from.
+  /// Not a descriptor: the loopback sockets read the pod from it, and with that the address to dial
+  /// from.
   int netns_fd() const override { return static_cast<int>(pod_); }
   const PodListeners& listeners() const override { return listeners_; }
   Result<std::vector<TcpPair>> FindUncaptured() override {
@@ -109,7 +110,8 @@ class LoopbackCapture final : public NodeCapture {
       }
       node_->listeners[options.pod] = listeners;
     }
-    return std::unique_ptr<PodCapture>(std::make_unique<LoopbackPod>(node_, options.pod, listeners));
+    return std::unique_ptr<PodCapture>(
+        std::make_unique<LoopbackPod>(node_, options.pod, listeners));
   }
   Result<std::vector<std::pair<std::string, uint64_t>>> ReadCounters() override {
     return std::vector<std::pair<std::string, uint64_t>>{{"kernel_steered", 7}};
@@ -156,7 +158,7 @@ void EnterPrivateNetwork() {
     const int flags = geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET;
     if (unshare(flags) != 0) Die("unshare (these tests need root or unprivileged user namespaces)");
     const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    ifreq interface{};
+    ifreq interface {};
     std::strncpy(interface.ifr_name, "lo", IFNAMSIZ - 1);
     interface.ifr_flags = IFF_UP;
     if (ioctl(fd.get(), SIOCSIFFLAGS, &interface) != 0) Die("loopback up");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel side played on the loopback device of a network namespace of the test's own, where all of 10.202.0.0/16 is
-// local: a pod is an address in it, and "captured" is what dials the port of the pod's listener.
+// The kernel side played on the loopback device of a network namespace of the test's own, where all
+// of 10.202.0.0/16 is local: a pod is an address in it, and "captured" is what dials the port of
+// the pod's listener.
 #pragma once
 #include <map>
 #include <memory>
@@ -17,8 +18,8 @@ namespace groundwire {
 /// What the test reads and sets from outside of the engine.
 struct LoopbackNode {
   std::mutex mutex;
-  std::map<uint32_t, PodListeners> listeners;          // by pod
-  std::map<uint32_t, std::string> last_call;           // by pod: captured, stopped, released
+  std::map<uint32_t, PodListeners> listeners;  // by pod
+  std::map<uint32_t, std::string> last_call;   // by pod: captured, stopped, released
   std::vector<TcpPair> uncaptured;
   Status capture_error;
   Status release_error;
@@ -29,7 +30,8 @@ struct LoopbackNode {
   std::string LastCallOf(uint32_t pod);
 };
 
-/// Moves the calling thread, and those it starts, to the namespace. Once a process; later calls do nothing.
+/// Moves the calling thread, and those it starts, to the namespace. Once a process; later calls do
+/// nothing.
 void EnterPrivateNetwork();
 
 /// Listeners are bound to the wildcard address, ports chosen by the kernel.

@@ -8,9 +8,11 @@
 
 namespace groundwire {
 
-/// Pod 1 calls an application in pod 2 through a tunnel, everything allowed, unless a test sets other rules.
+/// Pod 1 calls an application in pod 2 through a tunnel, everything allowed, unless a test sets
+/// other rules.
 struct TestMesh {
-  explicit TestMesh(const std::function<void(EngineOptions*)>& adjust = [](EngineOptions*) {}) : agent(adjust) {
+  explicit TestMesh(const std::function<void(EngineOptions*)>& adjust = [](EngineOptions*) {})
+      : agent(adjust) {
     agent.AddPod(1);
     agent.AddPod(2);
     app = ListenOn("10.202.2.1");
@@ -31,7 +33,9 @@ struct TestMesh {
   }
   /// As a program in pod 1 that dials 10.202.77.7.
   UniqueFd Dial() { return ConnectTo(OutboundAddress(), "10.202.1.1"); }
-  SocketAddress OutboundAddress() { return At("10.202.77.7", PortOf(agent.node.ListenersOf(1).outbound)); }
+  SocketAddress OutboundAddress() {
+    return At("10.202.77.7", PortOf(agent.node.ListenersOf(1).outbound));
+  }
   /// A connection that has carried a byte each way.
   std::pair<UniqueFd, UniqueFd> Open() {
     UniqueFd client = Dial();

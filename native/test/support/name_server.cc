@@ -59,13 +59,14 @@ void NameServer::AnswerDatagram() {
   Message query(65535);
   sockaddr_storage client{};
   socklen_t length = sizeof client;
-  const ssize_t size =
-      recvfrom(udp_.get(), query.data(), query.size(), 0, reinterpret_cast<sockaddr*>(&client), &length);
+  const ssize_t size = recvfrom(udp_.get(), query.data(), query.size(), 0,
+                                reinterpret_cast<sockaddr*>(&client), &length);
   if (size < 0) return;
   query.resize(static_cast<size_t>(size));
   Remember(SocketAddress::FromSockaddr(client).ip.ToString());
   for (const Message& answer : rule_(query)) {
-    sendto(udp_.get(), answer.data(), answer.size(), 0, reinterpret_cast<const sockaddr*>(&client), length);
+    sendto(udp_.get(), answer.data(), answer.size(), 0, reinterpret_cast<const sockaddr*>(&client),
+           length);
   }
 }
 
@@ -73,7 +74,9 @@ void NameServer::AnswerStream() {
   UniqueFd stream = AcceptOne(tcp_);
   const std::string head = ReceiveUpTo(stream, 2);
   if (head.size() != 2) return;
-  const std::string query = ReceiveUpTo(stream, static_cast<size_t>(static_cast<uint8_t>(head[0]) << 8 | static_cast<uint8_t>(head[1])));
+  const std::string query = ReceiveUpTo(
+      stream,
+      static_cast<size_t>(static_cast<uint8_t>(head[0]) << 8 | static_cast<uint8_t>(head[1])));
   sockaddr_storage client{};
   socklen_t length = sizeof client;
   getpeername(stream.get(), reinterpret_cast<sockaddr*>(&client), &length);

@@ -10,7 +10,8 @@
 
 namespace groundwire {
 
-/// A resolver on port 53 of an address of the private network, over UDP and TCP: it says what a rule says.
+/// A resolver on port 53 of an address of the private network, over UDP and TCP: it says what a
+/// rule says.
 class NameServer {
  public:
   using Message = std::vector<uint8_t>;

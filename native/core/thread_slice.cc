@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thread_slice.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdint>
+
+namespace groundwire {
+namespace {
+
+/// struct sched_attr of the kernel in its first size; the headers of libc and kernel name it in
+/// turns.
+struct SchedulingAttributes {
+  uint32_t size = sizeof(SchedulingAttributes);
+  uint32_t policy = 0;
+  uint64_t flags = 0;
+  int32_t nice = 0;
+  uint32_t priority = 0;
+  uint64_t slice_ns = 0;  // sched_runtime
+  uint64_t deadline_ns = 0;
+  uint64_t period_ns = 0;
+};
+static_assert(sizeof(SchedulingAttributes) == 48);
+
+constexpr uint32_t kNormal = 0;
+// The least that the scheduler takes.
+constexpr uint64_t kSliceNs = 100'000;
+
+}  // namespace
+
+void AskForShortSlices() {
+  SchedulingAttributes attributes;
+  if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0) return;
+  // Of a real-time thread the field means something else.
+  if (attributes.policy != kNormal) return;
+  attributes.slice_ns = kSliceNs;
+  (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+}  // namespace groundwire
