@@ -57,9 +57,12 @@ export class CaptureSteps implements PodSteps {
     this.#parts.reportCaptured(pod.uid, true);
   }
 
-  async release(pod: PodRecord, signal: AbortSignal): Promise<void> {
+  async leave(pod: PodRecord, signal: AbortSignal): Promise<void> {
     await this.#notDialled(pod, signal);
     await this.#delay(this.#options.releaseGraceMs, signal);
+  }
+
+  async release(pod: PodRecord): Promise<void> {
     await this.#parts.captures.release(pod, this.#options.drainDeadlineMs);
     this.#parts.reportCaptured(pod.uid, false);
     this.#parts.certificates.release(podIdentity(this.#parts.trustDomain(), pod.spec), pod.uid);

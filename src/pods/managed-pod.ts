@@ -18,8 +18,10 @@ const DEFERRED_NAMES = { dnsCapture: 'dns capture', existingConnections: 'existi
 export interface PodSteps {
   /** First the certificate, then the capture, then the report; `adopted`: the rules are in place since a previous run. */
   capture(pod: PodRecord, decision: PodDecision, adopted: boolean, signal: AbortSignal): Promise<void>;
-  /** Waits until nobody dials the pod through the mesh, then releases it. */
-  release(pod: PodRecord, signal: AbortSignal): Promise<void>;
+  /** Waits until nobody dials the pod through the mesh; until then it is captured as before. */
+  leave(pod: PodRecord, signal: AbortSignal): Promise<void>;
+  /** Releases it; once begun this cannot be taken back, only finished. */
+  release(pod: PodRecord): Promise<void>;
   /** The pod ends: takes it out of the engine at once. */
   discard(pod: PodRecord): Promise<void>;
   oldConnections(pod: PodRecord): OldConnections;
@@ -56,6 +58,8 @@ export class ManagedPod {
   #problem: string | undefined;
   #rejected: string | undefined;
   #adopted = false;
+  /** The engine was asked to release the pod and has not said that it did. */
+  #releaseBegun = false;
   #stopping = false;
   #step: { readonly abort: AbortController; readonly done: Promise<void> } | undefined;
   #retryCancel: Cancel = () => {};
@@ -186,6 +190,8 @@ export class ManagedPod {
   #nextStep(): ((signal: AbortSignal) => Promise<void>) | undefined {
     const { decision } = this.#record;
     if (decision === undefined) return undefined;
+    // Whatever is decided meanwhile: under this handle the engine does not capture the pod again.
+    if (this.#releaseBegun) return (signal) => this.#release(decision, signal);
     if (decision.capture && this.#state.kind !== 'captured') return (signal) => this.#capture(decision, signal);
     if (!decision.capture && this.#record.captured) return (signal) => this.#release(decision, signal);
     if (!decision.capture && this.#state.kind !== 'uncaptured') return () => this.#leaveUncaptured(decision);
@@ -213,15 +219,31 @@ export class ManagedPod {
   }
 
   async #release(decision: PodDecision, signal: AbortSignal): Promise<void> {
-    this.#setState({ kind: 'releasing' });
-    // After a restart the engine does not hold the pod yet: it must take over the rules to be able to remove them.
-    if (this.#adopted) await this.#parts.steps.capture(this.#record, decision, true, signal);
-    this.#adopted = false;
-    await this.#parts.steps.release(this.#record, signal);
+    if (!this.#releaseBegun) await this.#leave(decision, signal);
+    this.#releaseBegun = true;
+    await this.#parts.steps.release(this.#record);
+    this.#releaseBegun = false;
     this.#record = { ...this.#record, handle: this.#parts.nextHandle() };
     await this.#persist(false);
     this.#setState({ kind: 'uncaptured', reason: decision.reason });
     this.#parts.log.info('pod released', { ...this.#fields(), reason: decision.reason });
+  }
+
+  async #leave(decision: PodDecision, signal: AbortSignal): Promise<void> {
+    const sinceMs = this.#state.kind === 'captured' ? this.#state.sinceMs : this.#parts.clock.nowMs();
+    this.#setState({ kind: 'releasing' });
+    if (this.#adopted) {
+      // After a restart the engine does not hold the pod yet: it must take over the rules to be able to remove them.
+      await this.#parts.steps.capture(this.#record, decision, true, signal);
+      this.#adopted = false;
+      this.#inEffect = decision;
+    }
+    try {
+      await this.#parts.steps.leave(this.#record, signal);
+    } catch (error) {
+      this.#setState({ kind: 'captured', sinceMs });
+      throw error;
+    }
   }
 
   async #leaveUncaptured(decision: PodDecision): Promise<void> {

@@ -251,6 +251,48 @@ test('a pod that comes back gets a handle that the engine has not seen', async (
   );
 });
 
+test('a pod that is wanted again before it was released is captured as it was', async () => {
+  const { pod, engine, clock, issue, setProtocol } = makePod();
+  pod.decide(IN);
+  await issue();
+  const { state } = pod.view();
+  for (const stillDialled of [true, false]) {
+    setProtocol(stillDialled ? 'HBONE' : 'NONE');
+    pod.decide(OUT);
+    await settle();
+    assert.equal(pod.view().state.kind, 'releasing');
+    pod.decide(IN);
+    await settle();
+    assert.deepEqual(pod.view().state, state);
+    assert.equal(pod.view().problem, undefined);
+  }
+  clock.advance(60_000);
+  await settle();
+  assert.deepEqual(
+    engine.commands.map((one) => one.kind),
+    ['SetIdentity', 'CapturePod'],
+  );
+});
+
+test('a pod that is wanted again when its release has begun is released and then captured anew', async () => {
+  const { pod, engine, clock, issue } = makePod();
+  pod.decide(IN);
+  await issue();
+  engine.failNext('ReleasePod', 'unlink', 5);
+  pod.decide(OUT);
+  await settle();
+  clock.advance(251);
+  await settle();
+  assert.match(pod.view().problem ?? '', /unlink/);
+  pod.decide(IN);
+  await settle();
+  assert.equal(pod.view().state.kind, 'captured');
+  assert.deepEqual(
+    engine.commands.map((one) => ('pod' in one ? `${one.kind} ${one.pod}` : one.kind)),
+    ['SetIdentity', 'CapturePod 1', 'ReleasePod 1', 'CapturePod 2'],
+  );
+});
+
 test('a decision that is taken back while the certificate is awaited leaves nothing', async () => {
   const { pod, engine, clock, issue } = makePod();
   pod.decide(IN);
