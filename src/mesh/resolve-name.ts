@@ -18,6 +18,8 @@ export type NameDecision =
 export interface NameOptions {
   /** Domain of the cluster's Services, e.g. `cluster.local`. */
   readonly clusterDomain: string;
+  /** Nobody upstream knows more of the names below the cluster's domain. */
+  readonly ownsClusterDomain: boolean;
   readonly transport: 'udp' | 'tcp';
   /** In [0, 1): where the rotation of the addresses starts. */
   readonly random: () => number;
@@ -38,7 +40,8 @@ const MESH_NAME = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
 /**
  * Answers a DNS query of a pod from the names of the mesh, or says that it is for the upstream resolver.
  *
- * Only A and AAAA in class IN; the names of Services visible to the client: full, short by the client's namespace, with
+ * Of class IN: A and AAAA of every name of the mesh, and that there is nothing else of those below the cluster's domain, if
+ * that is ours (another type may be known upstream). The names of Services visible to the client: full, short by the client's namespace, with
  * a suffix of the search list that the client's resolver appended (answered through a CNAME), and by wildcard hosts.
  * A Service that is known and has no address of that family gives NOERROR without records.
  * Shape: pure but for `random`; never throws, whatever the bytes. Limits: O(labels) lookups, O(endpoints) if headless.
@@ -54,12 +57,15 @@ export function resolveName(view: MeshView, client: Workload, message: Uint8Arra
   const query = hasOddCounts ? undefined : tryDecode(bytes);
   const question = query?.questions?.[0];
   if (!query || !question) return { kind: 'answer', reason: 'malformed', message: formatError(bytes) };
-  if ((question.type !== 'A' && question.type !== 'AAAA') || question.class !== 'IN') {
-    return { kind: 'forward', reason: 'type' };
-  }
-  const found = findName(view, client, question.name.toLowerCase(), options.clusterDomain);
+  const name = question.name.toLowerCase();
+  const asksAddress = question.type === 'A' || question.type === 'AAAA';
+  const isOwn = options.ownsClusterDomain && name.endsWith(`.${options.clusterDomain}`);
+  if (question.class !== 'IN' || !(asksAddress || isOwn)) return { kind: 'forward', reason: 'type' };
+  const found = findName(view, client, name, options.clusterDomain);
   if (!found) return { kind: 'forward', reason: 'unknown_name' };
-  const addresses = addressesOf(view, client, found.service, question.type === 'AAAA');
+  // A suffix of the search list is no name of ours: behind it may be one whose other records are known upstream.
+  if (!asksAddress && found.canonicalName !== undefined) return { kind: 'forward', reason: 'type' };
+  const addresses = asksAddress ? addressesOf(view, client, found.service, question.type === 'AAAA') : [];
   const answer = encodeAnswer(query, question, found.canonicalName, rotate(addresses, options.random()), options);
   return { kind: 'answer', reason: addresses.length > 0 ? 'found' : 'empty', message: answer };
 }

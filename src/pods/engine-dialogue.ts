@@ -90,7 +90,7 @@ export class EngineDialogue {
   }
 
   #resolve(query: DnsQuery): readonly DnsAnswer[] {
-    const { view, directory, counts, clusterDomain, random } = this.#parts;
+    const { view, directory, counts, clusterDomain, ownsClusterDomain, random } = this.#parts;
     const uid = directory.findWorkloadUid(query.pod);
     const client = uid === undefined ? undefined : view.findWorkload(uid);
     const answer = (message: Uint8Array, label: number): DnsAnswer[] => [
@@ -100,7 +100,12 @@ export class EngineDialogue {
       // Names of the mesh are seen from a namespace; who is not known yet is served as if it were not captured.
       return answer(FORWARD, counts.countDns(undefined, query, 'forward'));
     }
-    const decision = resolveName(view, client, query.message, { clusterDomain, transport: query.transport, random });
+    const decision = resolveName(view, client, query.message, {
+      clusterDomain,
+      ownsClusterDomain,
+      transport: query.transport,
+      random,
+    });
     const denial = decision.kind === 'forward' ? this.#denyUnknown(query.message) : undefined;
     const label = counts.countDns(client, query, denial === undefined ? decision.kind : 'answer');
     switch (decision.kind) {

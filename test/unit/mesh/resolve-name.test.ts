@@ -55,7 +55,12 @@ const store = aStore({
   ],
 });
 
-const options = { clusterDomain: 'cluster.local', transport: 'udp', random: () => 0 } as const;
+const options = {
+  clusterDomain: 'cluster.local',
+  ownsClusterDomain: false,
+  transport: 'udp',
+  random: () => 0,
+} as const;
 const OPT: OptAnswer = {
   type: 'OPT',
   name: '.',
@@ -186,6 +191,22 @@ for (const [claim, name, type, want, namespace = 'shop'] of table) {
     assert.deepEqual(show(resolveName(store, { ...client, namespace }, query(name, type), options)), want);
   });
 }
+
+test('resolveName: of names below a domain that is ours there is nothing but addresses', () => {
+  const ask = (name: string, type: RecordType) =>
+    show(resolveName(store, client, query(name, type), { ...options, ownsClusterDomain: true }));
+  for (const type of ['SRV', 'TXT', 'MX', 'ANY', 'UNKNOWN_65'] as string[] as RecordType[]) {
+    assert.equal(ask(web, type), 'empty', type);
+    assert.equal(ask('nothing.shop.svc.cluster.local', type), 'forward', type);
+    assert.equal(ask('api.example.com', type), 'forward', type);
+    assert.equal(ask('api.example.com.shop.svc.cluster.local', type), 'forward', type);
+  }
+  assert.deepEqual(ask(web, 'A'), [`${web} A 10.96.0.1`]);
+  const answer = resolveName(store, client, query(web, 'TXT'), { ...options, ownsClusterDomain: true });
+  assert.ok(answer.kind === 'answer');
+  const { rcode, questions } = decode(Buffer.from(answer.message)) as ReturnType<typeof decode> & { rcode: string };
+  assert.deepEqual([rcode, questions], ['NOERROR', [{ type: 'TXT', name: web, class: 'IN' }]]);
+});
 
 test('resolveName: the answer is a response to that query, for 30 seconds', () => {
   const decision = resolveName(store, client, query(web), options);

@@ -258,7 +258,8 @@ test('DNS: names of the mesh are answered, others are forwarded, garbage is not 
     server: { address: '10.96.0.10', port: 53 },
     message,
   });
-  const name = (text: string) => encode({ type: 'query', id: 9, questions: [{ type: 'A', name: text, class: 'IN' }] });
+  const name = (text: string, type: 'A' | 'TXT' = 'A') =>
+    encode({ type: 'query', id: 9, questions: [{ type, name: text, class: 'IN' }] });
   await engine.push([
     ask(1n, name('web')),
     ask(2n, name('example.com')),
@@ -266,14 +267,15 @@ test('DNS: names of the mesh are answered, others are forwarded, garbage is not 
     ask(4n, name('web'), 99),
   ]);
   await engine.push([ask(5n, name('example.com.shop.svc.cluster.local'))]);
+  await engine.push([ask(6n, name('web.shop.svc.cluster.local', 'TXT'))]);
   const answers = engine.answers.filter((answer) => answer.kind === 'DnsAnswer');
   assert.deepEqual(
     answers.map((answer) => answer.query),
-    [1n, 2n, 4n, 5n],
+    [1n, 2n, 4n, 5n, 6n],
   );
   assert.deepEqual(
     answers.map((answer) => answer.label),
-    [1, 2, 4, 5],
+    [1, 2, 4, 5, 6],
     'what was counted for each query',
   );
   const [found] = decode(Buffer.from(answers[0]?.message ?? [])).answers ?? [];
@@ -283,5 +285,7 @@ test('DNS: names of the mesh are answered, others are forwarded, garbage is not 
   assert.equal(answers[2]?.message.length, 0);
   const denied = decode(Buffer.from(answers[3]?.message ?? [])) as ReturnType<typeof decode> & { rcode?: string };
   assert.equal(denied.rcode, 'NXDOMAIN', 'a search list ends at once');
-  assert.deepEqual(counted, ['dns answer', 'dns forward', 'dns drop', 'dns forward', 'dns answer']);
+  const empty = decode(Buffer.from(answers[4]?.message ?? [])) as ReturnType<typeof decode> & { rcode?: string };
+  assert.deepEqual([empty.rcode, empty.answers], ['NOERROR', []], 'the name is there, records of that type are not');
+  assert.deepEqual(counted, ['dns answer', 'dns forward', 'dns drop', 'dns forward', 'dns answer', 'dns answer']);
 });
