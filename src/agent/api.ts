@@ -5,7 +5,14 @@ import { chmod, rm } from 'node:fs/promises';
 import { adminRoutes } from '../api/admin.ts';
 import { AgentFactsReader } from '../api/agent-facts.ts';
 import type { UpstreamFacts } from '../api/facts.ts';
-import { closeServer, type HttpRoute, type ListenAddress, listenOn, makeHttpServer } from '../api/http.ts';
+import {
+  closeServer,
+  type HttpRoute,
+  type HttpServerOptions,
+  type ListenAddress,
+  listenOn,
+  makeHttpServer,
+} from '../api/http.ts';
 import { podRoutes } from '../api/pods.ts';
 import { metricsRoutes, readinessRoutes } from '../api/readiness.ts';
 import { describeConfig } from '../config/render.ts';
@@ -44,7 +51,7 @@ export async function openApi(config: ApiConfig, log: Logger, parts: ApiParts, c
     routes: readonly HttpRoute[],
     flag: string,
     where: ListenAddress,
-    options: { readonly guardHost: boolean; readonly connectionsMax?: number },
+    options: Pick<HttpServerOptions, 'guardHost' | 'readOnly' | 'connectionsMax'>,
   ): Promise<void> => {
     const counted = { ...options, counters: telemetry.httpCounters, onError };
     const server = await listenOn(makeHttpServer(routes, counted), where, flag);
@@ -61,7 +68,10 @@ export async function openApi(config: ApiConfig, log: Logger, parts: ApiParts, c
     { guardHost: false, connectionsMax: SOCKET_CONNECTIONS_MAX },
   );
   await chmod(socket, 0o600);
-  await listen(admin, 'api-listen', config.api.admin, { guardHost: true });
+  await listen(admin, 'api-listen', config.api.admin, {
+    guardHost: true,
+    readOnly: `what changes something is taken on ${socket} only: curl --unix-socket ${socket} -X METHOD http://agent/PATH`,
+  });
   const readiness = {
     get pending() {
       return state.pending();

@@ -13,7 +13,7 @@ export interface LogControl {
   setLevel(level: LogLevel): void;
 }
 
-/** What both doors, 127.0.0.1:15000 and the agent's socket, answer. Nothing here changes anything but the log level. */
+/** What both doors, 127.0.0.1:15000 and the agent's socket, answer; what changes something, the socket alone. */
 export function adminRoutes(facts: AgentFacts, log: LogControl): readonly HttpRoute[] {
   const get = (path: string, json: () => unknown): HttpRoute => ({
     method: 'GET',

@@ -59,6 +59,8 @@ export interface HttpCounters {
 export interface HttpServerOptions {
   /** Answers only when the Host header is an address or `localhost`: a web page that was pointed at us by DNS names its own host. */
   readonly guardHost: boolean;
+  /** Only questions are answered: what may change something is refused with these words. */
+  readonly readOnly?: string;
   /** Connections at once; one more is closed. Default 256. */
   readonly connectionsMax?: number;
   readonly counters: HttpCounters;
@@ -123,6 +125,8 @@ async function serve(
 ): Promise<void> {
   try {
     if (options.guardHost) checkHost(raw);
+    if (options.readOnly !== undefined && raw.method !== 'GET' && raw.method !== 'HEAD')
+      throw new HttpError(403, options.readOnly);
     const url = parseUrl(raw.url ?? '/');
     const { route, params } = findRoute(routes, raw.method ?? 'GET', url.pathname);
     const answer = await route.handle({ url, params, raw, readJson: () => readJson(raw) }, response);

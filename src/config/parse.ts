@@ -3,7 +3,7 @@
 import { isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
 
-import { parseAddress, parseAddressRange } from '../model/address.ts';
+import { isLoopback, parseAddress, parseAddressRange } from '../model/address.ts';
 
 /** What a text means, or why it means nothing. */
 export type Parsed<T> = { readonly value: T } | { readonly reason: string };
@@ -126,6 +126,19 @@ export function hostPort(placeholder = 'HOST:PORT'): ValueType<{
   readonly port: number;
 }> {
   return single(placeholder, '', parseHostPort);
+}
+
+/** Where only this machine can reach it. */
+export function loopbackHostPort(): ReturnType<typeof hostPort> {
+  return single('HOST:PORT', 'on a loopback address', (text) => {
+    const parsed = parseHostPort(text);
+    if ('reason' in parsed || parsed.value.host === 'localhost') return parsed;
+    if (isLoopback(parseAddress(parsed.value.host) ?? '')) return parsed;
+    return {
+      reason:
+        'is not on a loopback address, and who reaches it sees all that the agent knows; name a port of 127.0.0.1 or [::1], and forward it to whoever needs it',
+    };
+  });
 }
 
 /** One range of addresses. */

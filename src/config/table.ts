@@ -10,6 +10,7 @@ import {
   hostPort,
   integer,
   listOf,
+  loopbackHostPort,
   oneOf,
   onOff,
   pairs,
@@ -201,7 +202,7 @@ export const TABLE = {
 
   /** The agent's own HTTP. */
   api: {
-    admin: setting('api-listen', hostPort(), '127.0.0.1:15000', 'status API; loopback only'),
+    admin: setting('api-listen', loopbackHostPort(), '127.0.0.1:15000', 'status API, to be read only'),
     ready: setting('ready-listen', hostPort(), '0.0.0.0:15021', 'readiness'),
     metrics: setting('metrics-listen', hostPort(), '0.0.0.0:15020', 'Prometheus metrics'),
   },

@@ -45,14 +45,17 @@ interface Answer {
 function ask(
   method: string,
   path: string,
-  options: { readonly body?: string; readonly headers?: Record<string, string> } = {},
+  options: { readonly body?: string; readonly headers?: Record<string, string>; readonly to?: number } = {},
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const sent = request({ host: '127.0.0.1', port, method, path, headers: options.headers ?? {} }, (response) => {
-      let body = '';
-      response.setEncoding('utf8').on('data', (text: string) => (body += text));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
-    });
+    const sent = request(
+      { host: '127.0.0.1', port: options.to ?? port, method, path, headers: options.headers ?? {} },
+      (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (text: string) => (body += text));
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
+      },
+    );
     sent.on('error', reject);
     sent.end(options.body);
   });
@@ -87,6 +90,31 @@ test('a page of another site gets nothing: neither by its name for us nor by its
     assert.equal((await ask('GET', '/things/a', { headers: { host } })).status, 200, host);
   }
   assert.equal((await ask('GET', '/things/a', { headers: { origin: 'http://evil.example' } })).status, 403);
+});
+
+test('a server that is to be read only refuses whatever may change something, with what to do instead', async () => {
+  const routes = [
+    { method: 'GET', path: '/level', handle: () => ({ status: 200, json: 'info' }) },
+    { method: 'POST', path: '/level', handle: () => assert.fail('reached') },
+  ] as const;
+  const options = { guardHost: true, counters: { served: 0, refused: 0, failed: 0 }, onError: assert.fail };
+  const readOnly = await listenOn(
+    makeHttpServer(routes, { ...options, readOnly: 'use the socket' }),
+    { host: '127.0.0.1', port: 0 },
+    'api-listen',
+  );
+  const to = (readOnly.address() as AddressInfo).port;
+  try {
+    for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS']) {
+      const { status, body } = await ask(method, '/level', { to });
+      assert.deepEqual([status, JSON.parse(body)], [403, { error: 'use the socket' }], method);
+    }
+    assert.equal((await ask('GET', '/level', { to })).status, 200);
+    assert.equal((await ask('HEAD', '/level', { to })).status, 200);
+    assert.equal(options.counters.refused, 4);
+  } finally {
+    await closeServer(readOnly);
+  }
 });
 
 test('a bug is 500 without its detail, which goes to the log; a refusal keeps its words', async () => {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 
-import { parseBytes, parseCidr, parseDurationMs, parseHostPort } from '#src/config/parse.ts';
+import { loopbackHostPort, parseBytes, parseCidr, parseDurationMs, parseHostPort } from '#src/config/parse.ts';
 import { suggest } from '#src/config/suggest.ts';
 
 test('parseDurationMs: table', () => {
@@ -39,6 +39,16 @@ test('parseHostPort: IPv6 needs brackets', () => {
   });
   for (const text of ['fd00::1:15012', 'host', 'host:', 'host:99999', '[x]:1', ':1'])
     assert.ok('reason' in parseHostPort(text), text);
+});
+
+test('loopbackHostPort: an address that others can reach is refused, with what to do', () => {
+  for (const text of ['127.0.0.1:15000', '127.9.0.1:1', '[::1]:15000', 'localhost:15000'])
+    assert.ok('value' in loopbackHostPort().parse([text]), text);
+  for (const text of ['0.0.0.0:15000', '[::]:15000', '192.0.2.1:15000', 'node.example:15000', '127.example:15000']) {
+    const parsed = loopbackHostPort().parse([text]);
+    assert.ok('reason' in parsed, text);
+    assert.match(parsed.reason, /not on a loopback address.*name a port of 127\.0\.0\.1/, text);
+  }
 });
 
 test('parseCidr: canonical text without host bits', () => {
