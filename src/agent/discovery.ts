@@ -31,12 +31,13 @@ export interface DiscoveryParts {
 
 /** Nothing is asked for before `xds.open`. */
 export function openDiscovery(
-  config: Config<'node' | 'state' | 'mesh'>,
+  config: Config<'node' | 'state' | 'upstream' | 'mesh'>,
   log: Logger,
   { controlPlane, mesh, address, metrics, clock }: DiscoveryParts,
   closers: Closers,
 ): Discovery {
   const node = config.node.name;
+  const { agentPod = `groundwire-${node}`, agentNamespace } = config.upstream;
   const cache = new ConfigCache({
     path: join(config.state.directory, node, 'config.cache'),
     clock,
@@ -46,7 +47,7 @@ export function openDiscovery(
   const xds = new DeltaClient({
     controlPlane,
     clusterId: config.mesh.clusterId,
-    node: { node, address, podName: `groundwire-${node}`, podNamespace: 'groundwire-system' },
+    node: { node, address, podName: agentPod, podNamespace: agentNamespace },
     sink: (update) => mesh.apply(toMeshDelta(update)).rejected,
     store: {
       record: (type, accepted, removals) => {

@@ -14,7 +14,7 @@ export const command = defineCommand({
     'closed) for the next agent of the node; with --keep-pods=false it ends them and leaves nothing.',
   examples: [
     'groundwire agent --node a --control 10.0.0.1:15012 --token-file a.token',
-    'groundwire agent --control istiod.istio-system.svc:15012 --token-file /var/run/secrets/tokens/istio-token --root-cert /var/run/secrets/istio/root-cert.pem --pod-registry=false',
+    'groundwire agent --control istiod.istio-system.svc:15012 --token-file /var/run/secrets/tokens/istio-token --root-cert /var/run/secrets/istio/root-cert.pem --agent-namespace istio-system --pod-registry=false',
   ],
   parts: ['node', 'state', 'upstream', 'kernel', 'engine', 'pods', 'exit', 'mesh', 'api', 'log', 'accessLog'],
   run: async (config, _words, io) => {

@@ -58,6 +58,8 @@ async function openBoth(
       tokenFile,
       rootCertificateFile: undefined,
       serverName: undefined,
+      agentPod: undefined,
+      agentNamespace: 'groundwire-system',
       podRegistry: true,
     };
     const agent = await openAgent(

@@ -69,6 +69,17 @@ export const TABLE = {
       text('NAME'),
       "name the control plane's certificate must have (default: the host of --control)",
     ),
+    agentPod: optional(
+      'agent-pod',
+      dnsName(),
+      'name of the pod that this agent is, for istiod (default: groundwire- and the name of the node)',
+    ),
+    agentNamespace: setting(
+      'agent-namespace',
+      dnsName(),
+      'groundwire-system',
+      'namespace of that pod; istiod turns an agent away whose token is of another one',
+    ),
     podRegistry: setting(
       'pod-registry',
       onOff(),

@@ -240,11 +240,14 @@ test('logging: the level changes while the agent runs, and nonsense changes noth
 });
 
 test('readiness: 200 when nothing is pending, else 500 with what is', async () => {
-  const handle = async (pending: readonly string[]) =>
-    readinessRoutes({ pending })[0]?.handle({} as HttpRequest, undefined as never);
-  assert.deepEqual(await handle([]), { status: 200, text: 'ready\n' });
-  assert.deepEqual(await handle(['state manager', 'proxy']), {
+  const handle = async (path: string, pending: readonly string[]) =>
+    readinessRoutes({ pending })
+      .find((route) => route.path === path)
+      ?.handle({} as HttpRequest, undefined as never);
+  assert.deepEqual(await handle('/healthz/ready', []), { status: 200, text: 'ready\n' });
+  assert.deepEqual(await handle('/healthz/ready', ['state manager', 'proxy']), {
     status: 500,
     text: 'not ready, pending: state manager, proxy\n',
   });
+  assert.deepEqual(await handle('/healthz/live', ['state manager']), { status: 200, text: 'live\n' });
 });

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { parseAllDocuments } from 'yaml';
-import { command as agent } from '#src/commands/agent.ts';
 import { loadConfig } from '#src/config/load.ts';
 import { describeConfig, renderConfigDocs } from '#src/config/render.ts';
 import { variableOf } from '#src/config/setting.ts';
@@ -46,58 +43,4 @@ test('describeConfig: shows what is in effect', () => {
   assert.ok('config' in loaded);
   assert.equal(describeConfig(loaded.config)['log-level'], 'debug');
   assert.match(describeConfig(loaded.config)['api-listen'] ?? '', /127\.0\.0\.1/);
-});
-
-interface Container {
-  readonly args: readonly string[];
-  readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
-  readonly readinessProbe: { readonly httpGet: { readonly port: number } };
-}
-
-const DAEMONSET = readFileSync(new URL('../../../daemonset/groundwire.yaml', import.meta.url), 'utf8');
-
-function daemonSetContainer(): Container {
-  const objects = parseAllDocuments(DAEMONSET).map(
-    (document) => document.toJS() as { kind: string; spec?: { template: { spec: { containers: [Container] } } } },
-  );
-  const daemonSet = objects.find((object) => object.kind === 'DaemonSet');
-  assert.ok(daemonSet?.spec);
-  return daemonSet.spec.template.spec.containers[0];
-}
-
-test('daemonset: its command line is one that the agent accepts, with nothing missing', () => {
-  const [command, ...args] = daemonSetContainer().args;
-  assert.equal(command, 'agent');
-  // Kubernetes puts values in place of these.
-  const filled = args.map((arg) =>
-    arg.replaceAll(/\$\(([A-Z_]+)\)/g, (_, name: string) => (name === 'NODE_NAME' ? 'node-1' : '10.0.0.1')),
-  );
-  const loaded = loadConfig(agent.parts, filled, new Map());
-  assert.ok('config' in loaded, JSON.stringify(loaded));
-  assert.equal(loaded.config.node.name, 'node-1');
-});
-
-test('daemonset: Services leave no variables in its environment', () => {
-  assert.match(DAEMONSET, /^ {6}enableServiceLinks: false$/m);
-});
-
-test('daemonset: every setting without which an agent cannot run is in the manifest', () => {
-  const { args } = daemonSetContainer();
-  for (const part of agent.parts) {
-    for (const setting of settingsOf(part).values()) {
-      if (setting.required)
-        assert.ok(
-          args.some((arg) => arg.startsWith(`--${setting.flag}=`)),
-          setting.flag,
-        );
-    }
-  }
-});
-
-test('daemonset: ports and probe are the defaults of the table', () => {
-  const { ports, readinessProbe } = daemonSetContainer();
-  const settings = settingsOf('api');
-  assert.ok(settings.get('ready')?.default?.endsWith(`:${readinessProbe.httpGet.port}`));
-  const metrics = ports.find((port) => port.name === 'metrics')?.containerPort;
-  assert.ok(settings.get('metrics')?.default?.endsWith(`:${metrics}`));
 });
