@@ -308,6 +308,9 @@ export const TABLE = {
   /** A join token. */
   token: {
     for: required('node', dnsName(), 'the node that may join with it'),
+    out: optional('out', path('FILE'), 'write it there, for its owner alone (0600), instead of to standard output', {
+      flagOnly: true,
+    }),
     ttlMs: setting('ttl', duration('1s', '3650d'), '24h', 'the token is valid for this long'),
     stateDirectory: setting(
       'state-dir',

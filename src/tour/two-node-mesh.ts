@@ -136,7 +136,8 @@ export class TwoNodeMesh {
     const node = this.nodes[letter];
     const directory = join(this.names.directory, node.name);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const token = await must([
+    const tokenFile = join(directory, 'token');
+    await must([
       GROUNDWIRE,
       'control',
       'token',
@@ -144,8 +145,9 @@ export class TwoNodeMesh {
       node.name,
       '--state-dir',
       join(this.names.directory, 'control'),
+      '--out',
+      tokenFile,
     ]);
-    writeFileSync(join(directory, 'token'), token, { mode: 0o600 });
     const agent = start(
       onNode(node, [
         GROUNDWIRE,
@@ -155,7 +157,7 @@ export class TwoNodeMesh {
         '--control',
         `${this.nodes.a.address}:${CONTROL_PORT}`,
         '--token-file',
-        join(directory, 'token'),
+        tokenFile,
         '--state-dir',
         join(directory, 'state'),
         '--pod-cidr',

@@ -71,8 +71,8 @@ describe('an agent whose settings name what is not there', { skip: WITHOUT_ROOT 
   before(async () => {
     mkdirSync(at('empty'));
     writeFileSync(at('file'), '');
-    const token = ['control', 'token', '--node', NODE, '--state-dir', at('authority'), '--init'];
-    writeFileSync(at('token'), spawnSync(GROUNDWIRE, token, { encoding: 'utf8' }).stdout, { mode: 0o600 });
+    const token = ['control', 'token', '--node', NODE, '--state-dir', at('authority'), '--init', '--out', at('token')];
+    assert.equal(spawnSync(GROUNDWIRE, token).status, 0);
     server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -65,6 +65,36 @@ const COMMANDS: readonly (readonly [args: readonly string[], status: number, say
     /--state-dir \/proc\/groundwire cannot be made: no such file or directory; name a directory that/,
   ],
 ];
+
+test('control token --out: for its owner alone, replaces a join file, and nothing else', () => {
+  const out = (path: string) =>
+    groundwire('control', 'token', '--node', 'a', '--state-dir', at('state'), '--out', path);
+  const path = at('out.token');
+  // Also where the file was open to all before.
+  for (const text of [undefined, '', made.stdout]) {
+    if (text !== undefined) {
+      writeFileSync(path, text);
+      chmodSync(path, 0o644);
+    }
+    const said = out(path);
+    assert.equal(said.status, 0, said.stderr);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    assert.match(readFileSync(path, 'utf8'), /^-----BEGIN CERTIFICATE-----\n[^]+\n[\w-]+\.[\w-]+\.[\w-]+\n$/);
+    assert.doesNotMatch(said.stdout, /BEGIN|\w\.\w+\./, 'the secret is not on the terminal');
+  }
+  for (const [name, says] of [
+    ['file', /--out \S+\/file cannot be written: it is there already and no join file; name a file that is not/],
+    ['jwt', /it is there already and no join file/],
+    ['empty', /it is there already and no join file/],
+    ['nothing/token', /--out \S+\/token cannot be written: no such file or directory \(\S+\/nothing\); name a file/],
+  ] as const) {
+    const said = out(at(name));
+    assert.match(said.stderr, says);
+    assert.notEqual(said.status, 0);
+  }
+  assert.equal(readFileSync(at('file'), 'utf8'), 'no certificate\n');
+});
+
 for (const [args, status, says] of COMMANDS) {
   test(`groundwire ${args.join(' ').replaceAll(`${place}/`, '')}`, () => {
     const said = groundwire(...args);
