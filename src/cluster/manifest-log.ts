@@ -11,7 +11,7 @@ const REMINDER_MS = 10 * 60_000;
 const HEADLINES: Readonly<Record<Standing, string>> = {
   'last-good': 'manifest refused, the last good version stays',
   nothing: 'manifest refused, there is no version of it in force',
-  denied: 'manifest refused, what it governs is denied until it is right',
+  denied: 'manifest refused and no version was ever good: its scope is closed until it is corrected or removed',
   duplicate: 'duplicate in the manifests ignored',
 };
 

@@ -65,7 +65,7 @@ export class ReportedPods {
     const manifest =
       before?.text === text
         ? before.manifest
-        : readObjects(`node ${pod.node}, pod ${pod.namespace}/${pod.name}`, [value]);
+        : readObjects(`node ${pod.node}, pod ${pod.namespace}/${pod.name}`, [value], () => 0);
     read.set(pod.uid, { text, manifest });
     return manifest;
   }

@@ -10,7 +10,9 @@ export const command = defineCommand({
   usage: '--manifests [--listen]',
   description:
     'Serves delta xDS, the certificate-signing API and the pod registry on one TLS port. The manifests are ordinary Kubernetes\n' +
-    'YAML; a change takes effect within a second, and an object that is not valid leaves its last good version in force.',
+    'YAML; a change takes effect within a second, and an object that is not valid leaves its last good version in force. An\n' +
+    'AuthorizationPolicy whose first version is not valid denies everything in its scope (a PeerAuthentication: is STRICT) until it is\n' +
+    'corrected or removed: nobody knows what it was to forbid. An emptied file keeps its objects; delete the file to take them away.',
   examples: [
     'groundwire control --manifests ./manifests',
     'groundwire control --manifests ./manifests --listen 10.0.0.1:15012 --certificate-ttl 1h',

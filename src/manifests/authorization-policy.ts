@@ -61,7 +61,7 @@ export function compileAuthorizationPolicy(
   if (policy.unreadable !== undefined) {
     note(
       'POLICY_UNREADABLE',
-      'cannot be understood and has no earlier version: denies all in its scope until it is corrected',
+      `cannot be understood and has no earlier version, so nobody knows what it was to forbid: every connection to ${describeScope(policy, rootNamespace)} is denied until it is corrected or removed`,
     );
   }
   if (policy.action === 'CUSTOM') {
@@ -96,6 +96,17 @@ export function compileAuthorizationPolicy(
 function scopeOf({ selector, meta }: AuthorizationPolicyObject, rootNamespace: string): PolicyScope {
   if (selector.size > 0) return 'WORKLOAD_SELECTOR';
   return meta.namespace === rootNamespace ? 'GLOBAL' : 'NAMESPACE';
+}
+
+/** The pods of a scope, in words. */
+export function describeScope(
+  { selector, meta }: Pick<AuthorizationPolicyObject, 'selector' | 'meta'>,
+  rootNamespace: string,
+): string {
+  const labels = [...selector].map(([key, value]) => `${key}=${value}`).join(', ');
+  const pods = labels === '' ? 'all pods' : `pods with ${labels}`;
+  // In the root namespace a selector selects in every namespace.
+  return meta.namespace === rootNamespace ? `${pods} of the mesh` : `${pods} of namespace ${meta.namespace}`;
 }
 
 function compileRule(rule: PolicyObjectRule): { rules: PolicyRule[]; unseen: string[] } {

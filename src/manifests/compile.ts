@@ -3,10 +3,12 @@
 import type { Authorization } from '../model/policy.ts';
 import type { Service } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
+import { type Claimant, noteCollisions } from './address-collisions.ts';
 import { compileSlices } from './endpoint-slices.ts';
 import { compileEntryEndpoints, compileWorkloadEntry } from './machines.ts';
 import type { ObjectSnapshot } from './object-store.ts';
 import { compilePolicies } from './policies.ts';
+import type { MeshObject } from './objects.ts';
 import type { Notice } from './problem.ts';
 import { compileServices } from './services.ts';
 import type { CompileSettings } from './settings.ts';
@@ -46,12 +48,18 @@ export function compileMesh(objects: ObjectSnapshot, settings: CompileSettings):
     findPolicies,
   };
   const workloads = new Map<string, Workload>();
-  const add = (workload: Workload | undefined): void => {
-    if (workload !== undefined) workloads.set(workload.uid, workload);
+  const claimants: Claimant[] = [];
+  const add = (workload: Workload | undefined, object?: MeshObject): void => {
+    if (workload === undefined) return;
+    workloads.set(workload.uid, workload);
+    if (object !== undefined) claimants.push({ object, workload });
   };
-  for (const pod of objects.of('Pod')) add(compilePod(pod, context));
+  for (const pod of objects.of('Pod')) add(compilePod(pod, context), pod);
   for (const workload of slices.workloads) add(workload);
-  for (const entry of objects.of('WorkloadEntry')) add(compileWorkloadEntry(entry, context));
-  for (const entry of objects.of('ServiceEntry')) compileEntryEndpoints(entry, context).forEach(add);
-  return { workloads, services: compileServices(objects, settings, findWaypoint, notices), authorizations, notices };
+  for (const entry of objects.of('WorkloadEntry')) add(compileWorkloadEntry(entry, context), entry);
+  for (const entry of objects.of('ServiceEntry'))
+    compileEntryEndpoints(entry, context).forEach((workload) => add(workload));
+  const services = compileServices(objects, settings, findWaypoint, notices);
+  noteCollisions(objects, settings, claimants, services, notices);
+  return { workloads, services, authorizations, notices };
 }

@@ -2,7 +2,8 @@
 
 // 1. A scan lists the directory and reads every file.
 // 2. A file that says something else than before is waited for, until it says the same for one debounce.
-// 3. What has settled replaces what the store had. Everything that could not be looked at keeps what it said last.
+// 3. What has settled replaces what the store had. Everything that could not be looked at keeps what it said last, and
+//    so does a file that has been emptied: a full disk leaves that behind, and a deletion says what it means.
 
 import { type FSWatcher, watch } from 'node:fs';
 import { relative } from 'node:path';
@@ -10,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { type FileContent, type Listing, listManifests, readManifest } from './directory-listing.ts';
 import type { ObjectStore } from './object-store.ts';
-import { type ParsedManifest, parseManifest } from './parse-manifest.ts';
+import { emptiedManifest, type ParsedManifest, parseManifest } from './parse-manifest.ts';
 import type { StandingProblem } from './problem.ts';
 import { UnsettledFiles } from './unsettled-files.ts';
 
@@ -55,7 +56,8 @@ const LOOKS_MAX = 20;
  *
  * Files are read by content on every scan, so that atomic renames, the symlink swap of a ConfigMap and edits within
  * one clock tick are all the same to it; unchanged text is not parsed again. A file that is being written is not taken
- * half, nor as empty. What cannot be read leaves everything as it was, and is reported.
+ * half. What cannot be read, or holds nothing any more, leaves everything as it was, and is reported: objects go with
+ * their file, or when what is left of it says something else, be it a comment.
  */
 export class DirectorySource {
   readonly #options: Required<DirectorySourceOptions>;
@@ -156,7 +158,7 @@ export class DirectorySource {
   #doubtOf(listing: Listing): string | undefined {
     const isEmpty = listing.files.length === 0 && listing.unknown.size === 0;
     if (!isEmpty || this.#texts.size === 0 || listing.identity === this.#identity) return undefined;
-    return 'it is empty and not the directory that was read before: mount it, or put a file into it, even one with nothing in it';
+    return 'it is empty and not the directory that was read before: mount it, or put a file into it, even an empty one';
   }
 
   async #readAll({ files, unknown }: Listing, problems: StandingProblem[]): Promise<void> {
@@ -188,11 +190,15 @@ export class DirectorySource {
         this.#unsettled.forget(file);
         keep(file);
       } else if (!this.#unsettled.settles(file, content)) keep(file);
-      else if (content !== undefined)
-        next.set(file, { text: content.text, manifest: parseManifest(file, content.text) });
+      else if (content !== undefined) next.set(file, { text: content.text, manifest: this.#parse(file, content.text) });
     }
     this.#unsettled.retain(now);
     this.#texts = next;
+  }
+
+  #parse(file: string, text: string): ParsedManifest {
+    const isEmptied = text.trim() === '' && this.#store.hasInForce(this.#options.source, file);
+    return isEmptied ? emptiedManifest(file) : parseManifest(file, text);
   }
 
   #unreadable(path: string, reason: string): StandingProblem {

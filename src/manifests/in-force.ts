@@ -4,7 +4,7 @@
 
 import { compareText, type MeshObject } from './objects.ts';
 import type { ParsedManifest, ParsedObject } from './parse-manifest.ts';
-import type { StandingProblem } from './problem.ts';
+import { formatPlace, type StandingProblem } from './problem.ts';
 
 /** One definition of an object: what its file says, or for a refused one what was said last. */
 export interface InForce extends ParsedObject {
@@ -101,7 +101,7 @@ export function duplicate(entry: InForce, winner: InForce): StandingProblem {
     line: entry.line,
     object: entry.key,
     field: 'metadata.name',
-    reason: `defined a second time; ${winner.file}:${winner.line} is in force and this one is not: remove one of them`,
+    reason: `defined a second time; ${formatPlace(winner)} is in force and this one is not: remove one of them`,
     standing: 'duplicate',
   };
 }

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { duplicate, type InForce, NOTHING_SAID, nextState, type SourceState, standingProblems } from './in-force.ts';
-import { compareText, type MeshKind, type MeshObject, type ObjectOfKind } from './objects.ts';
+import { compareText, type MeshKind, type MeshObject, type ObjectOfKind, objectKey } from './objects.ts';
 import type { ParsedManifest } from './parse-manifest.ts';
-import type { Notice, StandingProblem } from './problem.ts';
+import { formatPlace, type Notice, type StandingProblem } from './problem.ts';
 
 /** Every object in force at one moment, by kind, in a fixed order (namespace, then name). */
 export class ObjectSnapshot {
   readonly #byKind = new Map<MeshKind, MeshObject[]>();
+  readonly #entries: ReadonlyMap<string, InForce>;
 
-  constructor(objects: Iterable<MeshObject>) {
-    for (const object of objects) {
+  /** `entries` by `Kind namespace/name`. */
+  constructor(entries: ReadonlyMap<string, InForce>) {
+    this.#entries = entries;
+    for (const { object } of entries.values()) {
       const list = this.#byKind.get(object.kind);
       if (list === undefined) this.#byKind.set(object.kind, [object]);
       else list.push(object);
@@ -25,6 +28,17 @@ export class ObjectSnapshot {
 
   of<K extends MeshKind>(kind: K): readonly ObjectOfKind<K>[] {
     return (this.#byKind.get(kind) ?? []) as unknown as readonly ObjectOfKind<K>[];
+  }
+
+  /** Where an object in force is defined: file and line. */
+  placeOf({ kind, meta }: MeshObject): string {
+    const entry = this.#entries.get(objectKey(kind, meta));
+    return entry === undefined ? '' : formatPlace(entry);
+  }
+
+  /** Whether this definition is the one in force. */
+  has(entry: InForce): boolean {
+    return this.#entries.get(entry.key) === entry;
   }
 }
 
@@ -52,7 +66,7 @@ export class ObjectStore {
   readonly #sources = new Map<string, SourceState>();
   readonly #listeners = new Set<Listener>();
   #problems: readonly StandingProblem[] = [];
-  #snapshot = new ObjectSnapshot([]);
+  #snapshot = new ObjectSnapshot(new Map());
 
   /** `sources` in order of precedence. */
   constructor(sources: readonly string[]) {
@@ -85,9 +99,17 @@ export class ObjectStore {
     }));
   }
 
+  /** Whether anything in force comes from that file of a source. */
+  hasInForce(source: string, file: string): boolean {
+    const { files, winners } = this.#stateOf(source);
+    return files.get(file)?.inForce.some((entry) => winners.get(entry.key) === entry) === true;
+  }
+
   /** Every object of a source that was accepted and is in force, as it was written. */
   written(source: string): ReadonlyMap<string, unknown> {
-    const accepted = [...this.#stateOf(source).winners].filter(([, { standIn }]) => !standIn);
+    const { winners } = this.#stateOf(source);
+    // Of two sources one may keep the other's out.
+    const accepted = [...winners].filter(([, entry]) => !entry.standIn && this.#snapshot.has(entry));
     return new Map(accepted.map(([key, entry]) => [key, entry.source]));
   }
 
@@ -135,7 +157,7 @@ export class ObjectStore {
       }
     }
     this.#problems = problems;
-    this.#snapshot = new ObjectSnapshot([...winners.values()].map(({ object }) => object));
+    this.#snapshot = new ObjectSnapshot(winners);
   }
 }
 

@@ -71,6 +71,14 @@ export function parseManifest(file: string, text: string): ParsedManifest {
   }
 }
 
+/** What is made of a file that had objects and is blank now: unlike a deletion or a comment, nobody has to have meant that. */
+export function emptiedManifest(file: string): ParsedManifest {
+  return new Reading(file).unreadable(
+    1,
+    'emptied, as a full disk leaves a file; delete it, or write a comment into it, to take its objects away',
+  );
+}
+
 /** Reads objects that are already values, such as the pods that nodes report; `origin` stands for the file. */
 export function readObjects(
   origin: string,

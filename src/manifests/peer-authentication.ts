@@ -2,7 +2,7 @@
 
 import type { Authorization, PolicyClause, PolicyMatch } from '../model/policy.ts';
 import { policyKey } from '../model/policy.ts';
-import { EMPTY_MATCH } from './authorization-policy.ts';
+import { describeScope, EMPTY_MATCH } from './authorization-policy.ts';
 import type { ObjectMeta } from './objects.ts';
 import { objectKey } from './objects.ts';
 import type { Notice } from './problem.ts';
@@ -46,7 +46,7 @@ export class PeerAuthentications {
     this.#mesh = this.#namespaces.get(rootNamespace) ?? 'UNSET';
     if (ordered.length > 0) this.authorizations.push(policy(rootNamespace, STATIC_STRICT, [NO_IDENTITY]));
     for (const object of ordered) {
-      if (object.unreadable !== undefined) notices.push(unreadable(object.meta));
+      if (object.unreadable !== undefined) notices.push(unreadable(object, rootNamespace));
       if (object.selector.size > 0) this.#convert(object, notices);
     }
   }
@@ -127,9 +127,9 @@ function olderWins(meta: ObjectMeta): Notice {
   return noEffect(meta, 'an older PeerAuthentication of the same scope wins; remove one of them');
 }
 
-function unreadable(meta: ObjectMeta): Notice {
-  const message = 'cannot be understood and has no earlier version: taken as STRICT until it is corrected';
-  return { code: 'POLICY_UNREADABLE', object: objectKey('PeerAuthentication', meta), message };
+function unreadable(object: PeerAuthenticationObject, rootNamespace: string): Notice {
+  const message = `cannot be understood and has no earlier version, so it is taken as STRICT: plaintext to ${describeScope(object, rootNamespace)} is refused until it is corrected or removed`;
+  return { code: 'POLICY_UNREADABLE', object: objectKey('PeerAuthentication', object.meta), message };
 }
 
 function noEffect(meta: ObjectMeta, message: string): Notice {

@@ -3,7 +3,7 @@
 /** Something in a manifest that was refused. */
 export interface ManifestProblem {
   readonly file: string;
-  /** 1-based. */
+  /** 1-based; 0 where it is in no text. */
   readonly line: number;
   /** `Kind namespace/name`, or "" where not even that could be read. */
   readonly object: string;
@@ -41,6 +41,7 @@ export interface Notice {
     | 'ENDPOINT_DROPPED'
     | 'WAYPOINT_UNUSABLE'
     | 'ADDRESS_EXHAUSTED'
+    | 'ADDRESS_TAKEN'
     | 'HOSTNAME_TAKEN';
   /** `Kind namespace/name`. */
   readonly object: string;
@@ -49,7 +50,10 @@ export interface Notice {
 
 /** One line a person can act on: `file:line: Kind ns/name: field: reason`. */
 export function formatProblem(problem: ManifestProblem): string {
-  return [`${problem.file}:${problem.line}`, problem.object, problem.field, problem.reason]
-    .filter((part) => part !== '')
-    .join(': ');
+  return [formatPlace(problem), problem.object, problem.field, problem.reason].filter((part) => part !== '').join(': ');
+}
+
+/** `file:line`; the file alone where there are no lines. */
+export function formatPlace({ file, line }: Pick<ManifestProblem, 'file' | 'line'>): string {
+  return line === 0 ? file : `${file}:${line}`;
 }

@@ -3,7 +3,7 @@
 import type { Clock } from '../model/clock.ts';
 import type { FileContent } from './directory-listing.ts';
 
-// How long a file must have been empty before that is what it says.
+// How long a file must have been empty before that is no moment of its being written.
 const EMPTIED_MS = 1000;
 
 interface Look {

@@ -6,7 +6,7 @@ import type { Authorization } from '../model/policy.ts';
 import { policyKey } from '../model/policy.ts';
 import type { NetworkAddress, Service } from '../model/service.ts';
 import { serviceKey } from '../model/service.ts';
-import type { Workload } from '../model/workload.ts';
+import { addressRank, type Workload } from '../model/workload.ts';
 import { checkPolicy, checkService, checkWorkload } from './check-resource.ts';
 import type { DependencyKey, Endpoint, MeshView, RangedService } from './view.ts';
 import { dependency } from './view.ts';
@@ -185,7 +185,7 @@ export class MeshStore implements MeshView {
   #replaceAddresses(before: Workload | undefined, after: Workload | undefined, keys: Set<DependencyKey>): void {
     const old = indexedAddresses(before);
     const now = indexedAddresses(after);
-    const sameRank = before && after && workloadRank(before) === workloadRank(after);
+    const sameRank = before && after && addressRank(before) === addressRank(after);
     for (const address of old) removeFrom(this.#workloadsByAddress, address, (workload) => workload === before);
     for (const address of now) {
       if (!after) break;
@@ -193,7 +193,7 @@ export class MeshStore implements MeshView {
       // Stable sort: of equals the one known first stays in front.
       this.#workloadsByAddress.set(
         address,
-        [...sharers, after].sort((a, b) => workloadRank(b) - workloadRank(a)),
+        [...sharers, after].sort((a, b) => addressRank(b) - addressRank(a)),
       );
     }
     for (const address of new Set([...old, ...now])) {
@@ -283,10 +283,6 @@ export class MeshStore implements MeshView {
 function indexedAddresses(workload: Workload | undefined): string[] {
   if (!workload || workload.networkMode === 'HOST_NETWORK') return [];
   return workload.addresses.map((address) => `${workload.network}/${address}`);
-}
-
-function workloadRank(workload: Workload): number {
-  return (workload.uid.includes('//Pod/') ? 2 : 0) + (workload.tunnelProtocol === 'HBONE' ? 1 : 0);
 }
 
 // What a caller of a Service can notice of its endpoint; the policies of the endpoint are not among it.

@@ -63,3 +63,8 @@ export interface Workload {
   readonly networkMode: NetworkMode;
   readonly capacity: number;
 }
+
+/** Of several workloads that claim one address, the one with the highest rank has it. */
+export function addressRank({ uid, tunnelProtocol }: Workload): number {
+  return (uid.includes('//Pod/') ? 2 : 0) + (tunnelProtocol === 'HBONE' ? 1 : 0);
+}

@@ -217,7 +217,7 @@ test('ManifestLog: each problem has the headline of what it leaves in force', ()
     [
       'manifest refused, the last good version stays',
       'manifest refused, there is no version of it in force',
-      'manifest refused, what it governs is denied until it is right',
+      'manifest refused and no version was ever good: its scope is closed until it is corrected or removed',
       'duplicate in the manifests ignored',
     ],
   );

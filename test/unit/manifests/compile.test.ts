@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { compileMesh } from '#src/manifests/compile.ts';
 import { ObjectStore } from '#src/manifests/object-store.ts';
-import { readObjects } from '#src/manifests/parse-manifest.ts';
+import { parseManifest, readObjects } from '#src/manifests/parse-manifest.ts';
 import { DEFAULT_COMPILE_SETTINGS } from '#src/manifests/settings.ts';
 import { compileYaml, podYaml } from './compile-yaml.ts';
 
@@ -22,6 +22,49 @@ test('compileMesh: a Service without clusterIP gets an address of its own that d
   assert.notEqual(addressOf(claimed + service('web', spec)), address);
   assert.equal(addressOf(claimed + service('web', spec), 'other'), address);
   assert.equal(addressOf(service('web', '{clusterIP: None, ports: [{port: 80}]}')), undefined);
+});
+
+test('compileMesh: an address that two claim is told with both places and with who gets it', () => {
+  const store = new ObjectStore(['nodes', 'files']);
+  const running = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'web', namespace: 'shop', annotations: { 'ambient.istio.io/redirection': 'enabled' } },
+    spec: {},
+    status: { phase: 'Running', podIP: '10.0.0.1' },
+  };
+  store.replace('nodes', [readObjects('node n, pod shop/web', [running], () => 0)]);
+  const onHost = podYaml('shop', 'host', '10.0.0.1').replace('spec: {', 'spec: {hostNetwork: true, ');
+  const ended = podYaml('shop', 'ended', '10.0.0.1').replace('Running', 'Succeeded');
+  const machine = `apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: vm, namespace: shop}
+spec: {address: 10.0.0.2}
+`;
+  const services = ['one', 'two', 'three'].map((name) =>
+    service(name, `{clusterIP: 10.0.0.${name === 'one' ? 2 : 3}, ports: [{port: 80}]}`),
+  );
+  store.replace('files', [
+    parseManifest('a.yaml', podYaml('shop', 'a', '10.0.0.1')),
+    parseManifest('b.yaml', podYaml('shop', 'b', '10.0.0.2')),
+    parseManifest('c.yaml', podYaml('shop', 'c', '10.0.0.2')),
+    parseManifest('host.yaml', onHost + ended),
+    parseManifest('machine.yaml', machine),
+    ...services.map((text, index) => parseManifest(`service-${index}.yaml`, text)),
+  ]);
+  const { notices } = compileMesh(store.snapshot(), DEFAULT_COMPILE_SETTINGS);
+  const isOf = 'is an address of';
+  const mend = 'give one of them another';
+  assert.deepEqual(
+    notices.map(({ code, object, message }) => `${code} ${object}: ${message}`),
+    [
+      `Pod shop/c: 10.0.0.2 ${isOf} Pod shop/b (b.yaml:1) too, and each node takes it for the one it heard of first; ${mend} (c.yaml:1)`,
+      `Pod shop/a: 10.0.0.1 ${isOf} Pod shop/web (node n, pod shop/web) too, which is in the mesh and gets it; ${mend} (a.yaml:1)`,
+      `WorkloadEntry shop/vm: 10.0.0.2 ${isOf} Pod shop/b (b.yaml:1) too, and the pod gets it; ${mend} (machine.yaml:1)`,
+      `Service shop/one: 10.0.0.2 ${isOf} Pod shop/b (b.yaml:1) too, and connections to it go there; ${mend} (service-0.yaml:1)`,
+      `Service shop/two: 10.0.0.3 ${isOf} Service shop/three (service-2.yaml:1) too, and each client gets that of its own namespace, or the one its node heard of first; ${mend} (service-1.yaml:1)`,
+    ].map((line) => `ADDRESS_TAKEN ${line}`),
+  );
 });
 
 test('compileMesh: pods that have ended or have no address are no workloads, pods that leave are unhealthy', () => {

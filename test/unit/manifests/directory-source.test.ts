@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, symlink, unlink, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -181,6 +181,40 @@ test('DirectorySource: a file between truncate and write, or between unlink and 
     assert.deepEqual(names(), ['a']);
   }
   assert.deepEqual(seen, ['a', 'a']);
+});
+
+test('DirectorySource: a file that is emptied keeps its objects and is named; a comment or a deletion takes them away', async (t) => {
+  const { directory, store, source, names } = await open(t, { 'a.yaml': namespace('a'), 'b.yaml': namespace('b') });
+  // Long ago, so that nobody can be in the middle of writing it.
+  const write = async (file: string, text: string): Promise<void> => {
+    await writeFile(join(directory, file), text);
+    await utimes(join(directory, file), 1, 1);
+    await source.rescan();
+  };
+  for (const blank of ['', ' \n\n', '']) {
+    await write('a.yaml', blank);
+    assert.deepEqual(names(), ['a', 'b'], JSON.stringify(blank));
+    assert.deepEqual(
+      store.problems().map(({ file, standing, reason }) => [file, standing, /^emptied, .*; delete it/.test(reason)]),
+      [['a.yaml', 'last-good', true]],
+    );
+  }
+  // A control plane that starts now knows from its predecessor what the file had.
+  const restarted = new ObjectStore(['directory']);
+  const next = new DirectorySource({ directory, source: 'directory' }, restarted, systemClock);
+  t.after(() => next.close());
+  await next.open([parseManifest('a.yaml', namespace('a')), parseManifest('b.yaml', namespace('b'))]);
+  assert.equal(restarted.snapshot().of('Namespace').length, 2);
+  assert.equal(restarted.problems().length, 1);
+  await write('a.yaml', '# nothing here for now\n');
+  assert.deepEqual([names(), store.problems()], [['b'], []]);
+  await write('a.yaml', '');
+  assert.deepEqual(store.problems(), [], 'it had nothing to lose');
+  await write('b.yaml', '');
+  assert.deepEqual(names(), ['b']);
+  await unlink(join(directory, 'b.yaml'));
+  await source.rescan();
+  assert.deepEqual([names(), store.problems()], [[], []]);
 });
 
 test('DirectorySource: a file that never holds still keeps what it said, is told, and holds up no other', async (t) => {

@@ -65,6 +65,33 @@ test('ObjectStore: fails closed for a PeerAuthentication that never had a good v
   ]);
 });
 
+test('ObjectStore: what a policy that was never good cuts is named, and how that ends', () => {
+  const told = (name: string, selector: string): string | undefined => {
+    const store = new ObjectStore(['directory']);
+    const text = securityYaml(
+      'AuthorizationPolicy',
+      name,
+      `  selector: {${selector}}\n  rules: [{from: [{source: {ipBlocks: [x]}}]}]`,
+    );
+    const strict = securityYaml('PeerAuthentication', name, `  selector: {${selector}}\n  mtls: {mode: STRIKT}`);
+    store.replace('directory', [parseManifest('a.yaml', text + strict)]);
+    const { notices } = compileMesh(store.snapshot(), DEFAULT_COMPILE_SETTINGS);
+    return notices
+      .filter(({ code }) => code === 'POLICY_UNREADABLE')
+      .map(({ message }) => message.replace(/^cannot be understood and has no earlier version, so /, ''))
+      .join('; ');
+  };
+  const until = 'until it is corrected or removed';
+  const forbid = 'nobody knows what it was to forbid: every connection to';
+  const strict = 'it is taken as STRICT: plaintext to';
+  for (const [name, selector, scope] of [
+    ['n/p', 'matchLabels: {app: a, tier: b}', 'pods with app=a, tier=b of namespace n'],
+    ['n/p', '', 'all pods of namespace n'],
+    ['istio-system/p', '', 'all pods of the mesh'],
+  ] as const)
+    assert.equal(told(name, selector), `${forbid} ${scope} is denied ${until}; ${strict} ${scope} is refused ${until}`);
+});
+
 test('ObjectStore: of two definitions the earlier source, then the earlier file wins, and the other is reported', () => {
   const store = new ObjectStore(['directory', 'pods']);
   const namespace = (label: string): string =>
@@ -124,6 +151,23 @@ test('ObjectStore: a second definition keeps out of the way of the one in force,
   store.replace('directory', [newcomer]);
   assert.deepEqual(fromOf(store), ['a']);
   assert.deepEqual(store.problems(), []);
+});
+
+test('ObjectStore: what another source keeps out was not accepted', () => {
+  const store = new ObjectStore(['pods', 'directory']);
+  store.replace('directory', [parseManifest('a.yaml', named('a'))]);
+  assert.deepEqual([...store.written('directory').keys()], ['Namespace a']);
+  const running = readObjects(
+    'node n, pod x/y',
+    [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'a', labels: { from: 'pods' } } }],
+    () => 0,
+  );
+  store.replace('pods', [running]);
+  assert.deepEqual([...store.written('directory').keys()], []);
+  assert.deepEqual(
+    store.problems().map(({ reason }) => reason),
+    ['defined a second time; node n, pod x/y is in force and this one is not: remove one of them'],
+  );
 });
 
 test('ObjectStore: each problem says what it leaves in force', () => {
