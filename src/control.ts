@@ -78,7 +78,7 @@ async function openParts(config: ControlConfig, log: Logger, kept: KeptState, cl
   const clock = systemClock;
   const authority = await CertificateAuthority.open({ stateDir: stateDirectory, trustDomain: mesh.trustDomain, clock });
   const tokens = JoinTokens.open(stateDirectory, clock);
-  const authentication = new Authentication((token) => tokens.verify(token), log.child('authentication'));
+  const authentication = new Authentication((token) => tokens.verify(token), clock, log.child('authentication'));
   // The server closes after the mesh that it serves: nodes that go then are not told of as lost.
   const opened: { server?: GrpcServer } = {};
   closers.add('server', () => opened.server?.close());

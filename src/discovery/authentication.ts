@@ -7,7 +7,9 @@ import {
   ServerListenerBuilder,
   status,
 } from '@grpc/grpc-js';
+import type { Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
+import { QuietLogs } from '../model/quiet-logs.ts';
 
 /** Who calls. */
 export interface Caller {
@@ -25,15 +27,17 @@ export class Authentication {
   readonly #callers = new WeakMap<Metadata, Caller>();
   readonly #verify: VerifyToken;
   readonly #log: Log;
+  readonly #refusals: QuietLogs;
 
-  constructor(verify: VerifyToken, log: Log) {
+  constructor(verify: VerifyToken, clock: Clock, log: Log) {
     this.#verify = verify;
     this.#log = log;
+    this.#refusals = new QuietLogs(clock);
     this.interceptor = (_method, call) =>
       new ServerInterceptingCall(call, {
         start: (next) => {
           const listener = new ServerListenerBuilder().withOnReceiveMetadata((metadata, pass) => {
-            const reason = this.#admit(metadata);
+            const reason = this.#admit(metadata, call.getPeer());
             if (reason === undefined) pass(metadata);
             else call.sendStatus({ code: status.UNAUTHENTICATED, details: reason });
           });
@@ -47,15 +51,20 @@ export class Authentication {
     return this.#callers.get(metadata);
   }
 
-  #admit(metadata: Metadata): string | undefined {
+  #admit(metadata: Metadata, peer: string): string | undefined {
     const [header] = metadata.get('authorization');
     const token = typeof header === 'string' ? /^Bearer (\S+)$/i.exec(header)?.[1] : undefined;
     const result =
       token === undefined ? { kind: 'rejected' as const, reason: 'the call has no bearer token' } : this.#verify(token);
     if ('reason' in result) {
       this.counters.refused += 1;
-      this.#log.warn('call refused', { reason: result.reason });
-      return result.reason;
+      const { reason } = result;
+      // Its port is another one at each try.
+      const host = peer.replace(/:\d+$/, '');
+      this.#refusals.say(`${host} ${reason}`, (unsaid) =>
+        this.#log.warn('call refused', { peer: host, reason, unsaid }),
+      );
+      return reason;
     }
     this.counters.accepted += 1;
     this.#callers.set(metadata, result);

@@ -17,6 +17,9 @@ import {
 } from './pod-report.ts';
 
 const RECONNECT = { initialMs: 10, maxMs: 5_000, jitter: 0.2 };
+// Who is refused is so until somebody does something about it.
+const REFUSED_RECONNECT = { initialMs: 1_000, maxMs: 60_000, jitter: 0.2 };
+const REFUSALS: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'UNAUTHENTICATED']);
 
 export interface PodRegistryClientOptions {
   readonly controlPlane: ControlPlane;
@@ -44,12 +47,14 @@ export class PodRegistryClient {
   readonly counters = { connects: 0, failures: 0 };
   readonly #options: PodRegistryClientOptions;
   readonly #backoff: Backoff;
+  readonly #refusedBackoff: Backoff;
   readonly #outage: QuietLog;
   #state: State = { kind: 'waiting', lastError: '', abort: nothing };
 
   constructor(options: PodRegistryClientOptions) {
     this.#options = options;
     this.#backoff = new Backoff(RECONNECT, options.random);
+    this.#refusedBackoff = new Backoff(REFUSED_RECONNECT, options.random);
     this.#outage = new QuietLog(options.clock);
   }
 
@@ -119,15 +124,18 @@ export class PodRegistryClient {
   #waitAfter(error: StreamError): void {
     const { clock, log } = this.#options;
     this.counters.failures += 1;
-    const delayMs = this.#backoff.next();
+    const isRefused = REFUSALS.has(error.code);
+    const delayMs = (isRefused ? this.#refusedBackoff : this.#backoff).next();
     this.#outage.say((unsaid) => {
-      log.warn('pod registry stream ended', {
+      const fields = {
         code: error.code,
         reason: error.message,
         retry_ms: Math.round(delayMs),
         failures: this.counters.failures,
         unsaid,
-      });
+      };
+      if (isRefused) log.error('node refused by the control plane', fields);
+      else log.warn('pod registry stream ended', fields);
     });
     this.#setState({
       kind: 'waiting',
@@ -140,6 +148,7 @@ export class PodRegistryClient {
     switch (instruction?.$case) {
       case 'welcome': {
         this.#backoff.reset();
+        this.#refusedBackoff.reset();
         this.#outage.reset();
         const { trustDomain, clusterId, podCidrs } = instruction.value;
         this.#options.onWelcome({ trustDomain, clusterId, podCidrs });

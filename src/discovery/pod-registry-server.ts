@@ -7,6 +7,7 @@
 import { type Metadata, type ServerDuplexStream, status } from '@grpc/grpc-js';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
+import { QuietLogs } from '../model/quiet-logs.ts';
 import type { Caller } from './authentication.ts';
 import {
   type Hello,
@@ -55,10 +56,13 @@ export class PodRegistryServer {
   readonly #options: PodRegistryServerOptions;
   readonly #nodes = new Map<string, NodeRecord>();
   readonly #pods: PodTable;
+  /** Nodes that are refused try for ever. */
+  readonly #refusals: QuietLogs;
   #closed = false;
 
   constructor(options: PodRegistryServerOptions) {
     this.#options = options;
+    this.#refusals = new QuietLogs(options.clock);
     this.#pods = new PodTable(options.podsPerNodeMax ?? 1024);
     this.implementation = { attach: (call) => this.#accept(call) };
   }
@@ -114,9 +118,12 @@ export class PodRegistryServer {
   #accept(call: Call): void {
     const caller = this.#options.callerOf(call.metadata);
     let record: NodeRecord | undefined;
-    const refuse = (code: status, details: string): void => {
+    const refuse = (code: status, details: string, asked = caller?.node ?? ''): void => {
       this.counters.nodesRefused += 1;
-      this.#options.log.warn('node refused', { node: caller?.node ?? '', reason: details });
+      const fields = { node: asked, token_node: caller?.node ?? '', reason: details };
+      this.#refusals.say(keyOf(fields.node, fields.token_node), (unsaid) =>
+        this.#options.log.warn('node refused', { ...fields, unsaid }),
+      );
       call.emit('error', { code, details });
     };
     const receive = (report: NodeReport['report']): void => {
@@ -128,7 +135,9 @@ export class PodRegistryServer {
       } else if (report?.$case !== 'hello') {
         refuse(status.FAILED_PRECONDITION, 'the first message must be hello');
       } else if (report.value.node !== caller.node) {
-        refuse(status.PERMISSION_DENIED, `the token is for node ${caller.node}, not for ${report.value.node}`);
+        const { node } = report.value;
+        const advice = `make one with \`groundwire control token --node ${node}\` for its --token-file, which is read again at each try`;
+        refuse(status.PERMISSION_DENIED, `the token is for node ${caller.node}, not for ${node}; ${advice}`, node);
       } else {
         record = this.#attach(call, report.value);
       }
@@ -164,6 +173,7 @@ export class PodRegistryServer {
     record.snapshot = new Set();
     this.#nodes.set(node, record);
     this.counters.attached += 1;
+    this.#refusals.reset(keyOf(node, node));
     log.info('node attached', { node });
     call.write({ instruction: { $case: 'welcome', value: { trustDomain, clusterId, podCidrs: [...podCidrs] } } });
     return record;
@@ -260,6 +270,10 @@ export class PodRegistryServer {
 
 function newRecord(node: string): NodeRecord {
   return { node, call: undefined, snapshot: undefined, cancelLease: () => {} };
+}
+
+function keyOf(node: string, tokenNode: string): string {
+  return `${node} ${tokenNode}`;
 }
 
 function fieldsOf({ node, namespace, name, uid }: RegisteredPod): Readonly<Record<string, string>> {

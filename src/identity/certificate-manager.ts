@@ -13,6 +13,7 @@ import { Backoff, varyBy } from '../model/backoff.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { formatSpiffeId, type SpiffeId } from '../model/identity.ts';
 import type { Log } from '../model/log.ts';
+import { QuietLogs } from '../model/quiet-logs.ts';
 import { createCertificateRequest } from './certificate-request.ts';
 import { checkIssued, type IdentityCertificate } from './identity-certificate.ts';
 
@@ -89,9 +90,12 @@ export class CertificateManager {
   readonly #urgent = new Set<Entry>();
   readonly #renewals = new Set<Entry>();
   readonly #asking = new Set<Entry>();
+  /** What keeps one certificate back keeps all of them back, as a rule: each reason is told once and then counted. */
+  readonly #failures: QuietLogs;
 
   constructor(options: CertificateManagerOptions) {
     this.#options = options;
+    this.#failures = new QuietLogs(options.clock);
   }
 
   /** A pod with this identity is here; asks for a certificate when it is the first. */
@@ -190,12 +194,13 @@ export class CertificateManager {
       const certificate = checkIssued(entry.identity, privateKeyPem, answer, clock.nowMs());
       if (!this.#isCurrent(entry)) return;
       this.counters.signed += 1;
+      this.#failures.reset();
       this.#accept(entry, certificate);
     } catch (error) {
       if (!this.#isCurrent(entry)) return;
       this.counters.failed += 1;
       const reason = error instanceof Error ? error.message : String(error);
-      log.warn('certificate not obtained', { identity, reason });
+      this.#failures.say(reason, (unsaid) => log.warn('certificate not obtained', { identity, reason, unsaid }));
       this.#retryLater(entry, reason);
     }
   }

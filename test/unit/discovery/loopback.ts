@@ -59,7 +59,7 @@ export class Loopback {
   private constructor(authority: CertificateAuthority, tokens: JoinTokens) {
     this.authority = authority;
     this.tokens = tokens;
-    this.authentication = new Authentication((token) => tokens.verify(token), this.recorded.log);
+    this.authentication = new Authentication((token) => tokens.verify(token), systemClock, this.recorded.log);
   }
 
   static async open(t: TestContext): Promise<Loopback> {
@@ -87,10 +87,14 @@ export class Loopback {
     this.#server = undefined;
   }
 
-  controlPlane(node: string, token = this.tokens.make(node, HOUR_MS)): ControlPlane {
+  controlPlane(
+    node: string,
+    token = this.tokens.make(node, HOUR_MS),
+    rootsPem = this.authority.rootsPem,
+  ): ControlPlane {
     return new ControlPlane({
       address: `127.0.0.1:${this.#port}`,
-      readRootsPem: () => this.authority.rootsPem,
+      readRootsPem: () => rootsPem,
       readToken: () => token,
       clusterId: 'Kubernetes',
     });

@@ -7,7 +7,7 @@ import { PodRegistryClient } from '#src/discovery/pod-registry-client.ts';
 import { PodRegistryServer } from '#src/discovery/pod-registry-server.ts';
 import { systemClock } from '#src/model/clock.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
-import { Loopback, until } from './loopback.ts';
+import { Loopback, recordingLog, until } from './loopback.ts';
 
 function pod(name: string, more: Partial<ReportedPod> = {}): ReportedPod {
   return {
@@ -124,6 +124,47 @@ test('pod registry: fails closed: a token of another node speaks for no one else
   await until('refused', () => client.status().lastError !== '');
   assert.match(client.status().lastError, /PERMISSION_DENIED: the token is for node b, not for a/);
   assert.deepEqual(server.pods(), []);
+});
+
+test('pod registry: a node with the token of another is told what to do, waits longer each time, and fills no log', async (t) => {
+  const { loopback, server } = await openRegistry(t);
+  const clock = new ManualClock();
+  const own = recordingLog();
+  const client = new PodRegistryClient({
+    controlPlane: loopback.controlPlane('b'),
+    node: 'a',
+    addresses: [],
+    snapshot: () => [],
+    onWelcome: () => {},
+    onDecision: () => {},
+    onRejected: () => {},
+    clock,
+    log: own.log,
+    random: () => 0.5,
+  });
+  t.after(() => client.close());
+  client.open();
+  for (const [tries, delayMs] of [
+    [1, 1_000],
+    [2, 2_000],
+    [3, 4_000],
+  ] as const) {
+    await until(`refusal ${tries}`, () => client.counters.failures === tries);
+    clock.advance(delayMs - 1);
+    assert.equal(client.counters.connects, tries, `not before ${delayMs} ms`);
+    clock.advance(1);
+  }
+  const reason =
+    'the token is for node b, not for a; make one with `groundwire control token --node a` for its --token-file, which is read again at each try';
+  const [told, ...more] = own.lines;
+  assert.deepEqual([told?.level, told?.message], ['error', 'node refused by the control plane']);
+  assert.equal(told?.fields['reason'], `PERMISSION_DENIED: ${reason}`);
+  assert.equal(more.length, 0, 'within ten seconds once');
+  assert.deepEqual(
+    loopback.recorded.lines.filter(({ message }) => message === 'node refused').map(({ fields }) => fields),
+    [{ node: 'a', token_node: 'b', reason, unsaid: 0 }],
+  );
+  assert.ok(server.counters.nodesRefused >= 3);
 });
 
 test('pod registry: a pod of the same name on another node is rejected with the reason', async (t) => {
