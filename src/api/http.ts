@@ -3,7 +3,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 
-import { namingAsync, type SettingUse } from '../config/setting-error.ts';
+import { listenUse, namingAsync, type SettingUse } from '../config/setting-error.ts';
 import { formatSocketAddress } from '../model/address.ts';
 
 // Requests are small and callers local: generous for them, tight for everybody else.
@@ -99,15 +99,13 @@ export async function listenOn(server: Server, where: ListenAddress, flag: strin
       resolve();
     });
   });
-  await namingAsync(listenUse(flag, where), () => listening);
+  await namingAsync(useOf(flag, where), () => listening);
   return server;
 }
 
-function listenUse(flag: string, where: ListenAddress): SettingUse {
+function useOf(flag: string, where: ListenAddress): SettingUse {
   if ('path' in where) return { flag, value: where.path, tried: 'listened on', hint: 'name another directory' };
-  const value = formatSocketAddress({ address: where.host, port: where.port });
-  const hint = 'name a free port on an address of this machine (`ip address`); `ss -ltnp` says who has a port';
-  return { flag, value, tried: 'listened on', hint };
+  return listenUse(flag, formatSocketAddress({ address: where.host, port: where.port }));
 }
 
 /** Ends at once: idle and held connections are broken. */

@@ -12,6 +12,12 @@ export interface SettingUse {
   readonly hint: string;
 }
 
+/** The use of a setting that names an address to listen on. */
+export function listenUse(flag: string, value: string): SettingUse {
+  const hint = 'name a free port on an address of this machine (`ip address`); `ss -ltnp` says who has a port';
+  return { flag, value, tried: 'listened on', hint };
+}
+
 /** What a setting names cannot be used; the message says what, where and what to do. */
 export class SettingError extends Error {
   override readonly name = 'SettingError';

@@ -3,6 +3,7 @@
 import { isIP } from 'node:net';
 import { checkServerIdentity } from 'node:tls';
 import { type ChannelCredentials, type ClientOptions, credentials, Metadata } from '@grpc/grpc-js';
+import { quietGrpc } from './quiet-grpc.ts';
 
 /** A name for the handshake where only an address is known; the certificate is checked against the address. */
 const SNI_OF_ADDRESS = 'control.groundwire';
@@ -31,6 +32,7 @@ export class ControlPlane {
   readonly #options: ControlPlaneOptions;
 
   constructor(options: ControlPlaneOptions) {
+    quietGrpc();
     this.#options = options;
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { constants } from 'node:os';
 import {
   experimental,
   Server,
@@ -7,8 +8,10 @@ import {
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
+import { listenUse, SettingError } from '../config/setting-error.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
+import { quietGrpc } from './quiet-grpc.ts';
 
 const RECEIVE_BYTES_MAX = 64 * 1024 * 1024;
 const RENEWAL_RETRY_MS = 10_000;
@@ -26,7 +29,7 @@ export interface GrpcServerCertificate {
 }
 
 export interface GrpcServerOptions {
-  /** HOST:PORT; port 0 takes a free one. */
+  /** HOST:PORT, as `--listen` says it; port 0 takes a free one. */
   readonly address: string;
   readonly services: readonly GrpcService[];
   readonly interceptors: readonly ServerInterceptor[];
@@ -47,8 +50,9 @@ export class GrpcServer {
     this.port = port;
   }
 
-  /** Listens; rejects with what the system said when the address cannot be had. */
+  /** Listens; rejects with a `SettingError` when the address cannot be had. */
   static async open(options: GrpcServerOptions): Promise<GrpcServer> {
+    quietGrpc();
     const certificates = await CertificateFeed.open(options);
     const server = new Server({
       interceptors: [...options.interceptors],
@@ -67,10 +71,7 @@ export class GrpcServer {
       return new GrpcServer(server, certificates, port);
     } catch (cause) {
       certificates.close();
-      throw new Error(
-        `cannot listen on ${options.address}: ${cause instanceof Error ? cause.message : String(cause)}`,
-        { cause },
-      );
+      throw new SettingError(listenUse('listen', options.address), asSystemError(cause));
     }
   }
 
@@ -79,6 +80,15 @@ export class GrpcServer {
     this.#certificates.close();
     this.#server.forceShutdown();
   }
+}
+
+/** The system's error again: grpc-js hands on its words only, among its own. */
+function asSystemError(cause: unknown): unknown {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const code = /\bE[A-Z]{3,}\b/.exec(message)?.[0] ?? '';
+  const errno = (constants.errno as Readonly<Record<string, number>>)[code];
+  if (errno === undefined) return new Error(message.replace(/^.* errors: \[(.*)\]$/s, '$1'), { cause });
+  return Object.assign(new Error(message, { cause }), { code, errno: -errno });
 }
 
 type Listener = Parameters<experimental.CertificateProvider['addIdentityCertificateListener']>[0];

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { explainTransportFailure } from './transport-failure.ts';
+
 /** Names of the gRPC status codes, by number (grpc/doc/statuscodes.md). */
 const NAMES = [
   'OK',
@@ -23,6 +25,9 @@ const NAMES = [
 
 export type GrpcStatusName = (typeof NAMES)[number];
 
+// What is behind these is mostly no answer of a server; the code says nothing that the words do not.
+const MADE_BY_CLIENT: ReadonlySet<GrpcStatusName> = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED']);
+
 /** A call or stream that ended badly. `routine`: an end that a healthy server causes now and then; retry at once. */
 export class StreamError extends Error {
   override readonly name = 'StreamError';
@@ -30,7 +35,8 @@ export class StreamError extends Error {
   readonly routine: boolean;
 
   constructor(code: GrpcStatusName, detail: string, routine: boolean, options?: { cause?: unknown }) {
-    super(detail === '' ? code : `${code}: ${detail}`, options);
+    const isOwn = MADE_BY_CLIENT.has(code);
+    super(detail === '' ? code : isOwn ? detail : `${code}: ${detail}`, options);
     this.code = code;
     this.routine = routine;
   }
@@ -47,7 +53,8 @@ export function fromGrpcStatus(thrown: unknown): StreamError {
   const name = NAMES[code] ?? 'UNKNOWN';
   const lower = details.toLowerCase();
   const routine = ROUTINE_CODES.has(name) || ROUTINE_DETAILS.some((detail) => lower.includes(detail));
-  return new StreamError(name, details, routine, { cause: thrown });
+  const words = MADE_BY_CLIENT.has(name) ? explainTransportFailure(details) : details;
+  return new StreamError(name, words, routine, { cause: thrown });
 }
 
 function readStatus(thrown: unknown): { code: number; details: string } {

@@ -40,11 +40,12 @@ function follow(
   loopback: Loopback,
   token?: string,
   unwelcome: ReadonlySet<string> = new Set(),
+  controlPlane = loopback.controlPlane('a', token),
 ): Follower {
   const updates: DeltaUpdate[] = [];
   const stored: ReceivedResource[] = [];
   const client = new DeltaClient({
-    controlPlane: loopback.controlPlane('a', token),
+    controlPlane,
     clusterId: 'Kubernetes',
     node: { node: 'a', address: '127.0.0.1', podName: 'agent', podNamespace: 'mesh' },
     sink: (update) => {
@@ -217,6 +218,29 @@ test('delta: a client without an accepted token is refused in words', async (t) 
   await until('the refusal', () => client.status().lastError !== '');
   assert.match(client.status().lastError, /UNAUTHENTICATED: the token was not made by this control plane/);
   assert.equal(server.counters.streams, 0);
+});
+
+test('delta: without a control plane, or with the roots of another one, it says what is wrong in words of our own', async (t) => {
+  const { loopback } = await openPair(t);
+  const other = await Loopback.open(t);
+  const reason = async (rootsPem: string): Promise<string> => {
+    const controlPlane = loopback.controlPlane('a', undefined, rootsPem);
+    const { client } = follow(t, loopback, undefined, undefined, controlPlane);
+    client.open();
+    await until('the failure', () => client.status().lastError !== '');
+    const { lastError } = client.status();
+    client.close();
+    return lastError;
+  };
+  assert.match(
+    await reason(other.authority.rootsPem),
+    /^the control plane does not have a certificate of the roots given here: the file of --token-file .* is of another control plane; make a new one with `groundwire control token`/,
+  );
+  loopback.stop();
+  assert.match(
+    await reason(loopback.authority.rootsPem),
+    /^the control plane does not listen at 127\.0\.0\.1:\d+: start it, or name the right address with --control$/,
+  );
 });
 
 test('delta: ten changes in one moment are one push', async (t) => {

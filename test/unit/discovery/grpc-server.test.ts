@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connect } from 'node:tls';
+import { SettingError } from '#src/config/setting-error.ts';
 import { GrpcServer } from '#src/discovery/grpc-server.ts';
 import { CertificateAuthority } from '#src/identity/certificate-authority.ts';
 import { issueServerCertificate } from '#src/identity/server-certificate.ts';
@@ -56,7 +57,7 @@ test('grpc server: its certificate has names and addresses, renews itself, and s
   assert.notEqual((await shownCertificate(server.port)).serialNumber, first.serialNumber);
 });
 
-test('grpc server: an address that is taken is named', async (t) => {
+test('grpc server: an address that is taken, or is not of this machine, is told with its setting and nothing else', async (t) => {
   const clock = new ManualClock();
   const { log } = recordingLog();
   const authority = await CertificateAuthority.open({
@@ -69,8 +70,18 @@ test('grpc server: an address that is taken is named', async (t) => {
     GrpcServer.open({ address, services: [], interceptors: [], issueCertificate, clock, log });
   const server = await open('127.0.0.1:0');
   t.after(() => server.close());
-  await assert.rejects(
-    open(`127.0.0.1:${server.port}`),
-    new RegExp(`cannot listen on 127.0.0.1:${server.port}: .*EADDRINUSE`),
-  );
+  const stderr = t.mock.method(console, 'error', () => {});
+  const advice = 'name a free port on an address of this machine \\(`ip address`\\)';
+  for (const [address, code, says] of [
+    [`127.0.0.1:${server.port}`, 'EADDRINUSE', 'address already in use'],
+    ['192.0.2.77:15012', 'EADDRNOTAVAIL', 'address not available'],
+  ] as const) {
+    await assert.rejects(open(address), (error) => {
+      assert.ok(error instanceof SettingError);
+      assert.match(error.message, new RegExp(`^--listen ${address} cannot be listened on: ${says}; ${advice}`));
+      assert.equal(error.code, code);
+      return true;
+    });
+  }
+  assert.equal(stderr.mock.callCount(), 0, 'grpc-js says nothing of its own');
 });
