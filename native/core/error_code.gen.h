@@ -20,6 +20,7 @@ enum class ErrorCode : uint16_t {
   kUnknownWaypoint = 14,
   kUnreachableNetwork = 15,
   kUnknownDestinationWorkload = 16,
+  kRejectedDestination = 17,
   kPolicyDenied = 20,
   kPolicyNotAllowed = 21,
   kPolicyUnknown = 22,

@@ -50,12 +50,12 @@ export function openDiscovery(
     node: { node, address, podName: agentPod, podNamespace: agentNamespace },
     sink: (update) => mesh.apply(toMeshDelta(update)).rejected,
     store: {
-      record: (type, accepted, removals) => {
+      record: (type, received, removals) => {
         metrics.countXdsMessage(
           type,
-          accepted.reduce((sum, resource) => sum + resource.bytes.length, 0),
+          received.reduce((sum, resource) => sum + resource.bytes.length, 0),
         );
-        cache.record(type, accepted, removals);
+        cache.record(type, received, removals);
       },
     },
     onEnded: (code) => metrics.countXdsTermination(code),
@@ -71,11 +71,12 @@ export function openDiscovery(
   return { xds, cache, restore };
 }
 
-function toMeshDelta({ type, upserts, removals }: DeltaUpdate): MeshDelta {
+function toMeshDelta({ type, upserts, removals, rejected }: DeltaUpdate): MeshDelta {
   return {
     workloads: upserts.flatMap((one) => (one.kind === 'workload' ? [one.workload] : [])),
     services: upserts.flatMap((one) => (one.kind === 'service' ? [one.service] : [])),
     policies: upserts.flatMap((one) => (one.kind === 'authorization' ? [one.authorization] : [])),
+    rejected: rejected.map(({ name, reason, remains }) => ({ ...remains, name, reason })),
     [type === ADDRESS_TYPE ? 'removedAddresses' : 'removedPolicies']: removals,
   };
 }

@@ -7,7 +7,7 @@ import type { MeshStore } from '../mesh/store.ts';
 import type { Clock } from '../model/clock.ts';
 import type { FlowLabelTable } from '../telemetry/flow-labels.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { Metrics, type MetricsReader } from '../telemetry/metrics.ts';
+import { type Fill, Metrics, type MetricsReader } from '../telemetry/metrics.ts';
 import { prefixed } from '../telemetry/readings.ts';
 import { openRegistry } from '../telemetry/registry.ts';
 import type { Decisions } from './decisions.ts';
@@ -75,6 +75,7 @@ function metricsReader(
         { name: 'flow_labels', size: labels.size, max: labels.max, droppedTotal: labels.overflowTotal },
         { name: 'pending_questions', size: decider.pendingCount, max: decider.pendingMax, droppedTotal: 0 },
         { name: 'recalls_owed', size: dialogue.recall.owed, max: ledger.max, droppedTotal: 0 },
+        rejectedFill(sources().mesh),
         { name: 'engine_events', size: 0, max: 0, droppedTotal: eventsDropped() },
         { name: 'log_lines', size: 0, max: 0, droppedTotal: log.counters.dropped + log.counters.failed },
       ];
@@ -107,6 +108,10 @@ function metricsReader(
     },
     pods: () => countBy(sources().pods.pods.list(), (pod) => pod.state.kind),
   };
+}
+
+function rejectedFill({ rejected }: MeshStore): Fill {
+  return { name: 'rejected_resources', size: rejected.size, max: rejected.max, droppedTotal: rejected.lostTotal };
 }
 
 function countBy<T>(items: readonly T[], keyOf: (item: T) => string): ReadonlyMap<string, number> {

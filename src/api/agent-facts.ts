@@ -6,6 +6,7 @@ import type { EnginePort, EngineSnapshot } from '../engine/port.ts';
 import type { LocalPods } from '../mesh/resolve-outbound.ts';
 import type { MeshView } from '../mesh/view.ts';
 import { formatSocketAddress } from '../model/address.ts';
+import type { RejectedResource } from '../model/rejected-resource.ts';
 import type { PodView } from '../pods/pod.ts';
 import { formatDecision } from './explain.ts';
 import type {
@@ -45,6 +46,8 @@ export interface AgentFactsParts {
 
 // A status page lists old connections to be looked at, not to be copied.
 const OLD_CONNECTIONS_SHOWN = 100;
+const REJECTED_SHOWN = 20;
+const ADDRESSES_SHOWN = 4;
 
 /** Gathers what the API tells from the parts that know it, at the moment of the question. */
 export class AgentFactsReader implements AgentFacts {
@@ -157,6 +160,7 @@ export class AgentFactsReader implements AgentFacts {
       );
     const owed = this.#parts.recallsOwed();
     if (owed > 0) problems.push(`${owed} decisions no longer hold and the engine has not taken them back; tried again`);
+    problems.push(...rejectedProblems(this.#parts.mesh));
     for (const pod of pods) {
       if (pod.problem !== undefined) problems.push(`pod ${pod.namespace}/${pod.name}: ${pod.problem}`);
       const { count, closed } = pod.oldConnections;
@@ -169,6 +173,33 @@ export class AgentFactsReader implements AgentFacts {
       if (one.error !== undefined) problems.push(`certificate of ${one.identity}: ${one.error}`);
     return problems;
   }
+}
+
+function rejectedProblems(mesh: MeshContents): readonly string[] {
+  const rejected = [...mesh.rejected.values()];
+  const problems = rejected
+    .slice(0, REJECTED_SHOWN)
+    .map((one) => `${one.kind} ${one.name} was rejected: ${one.reason}; ${effectOf(one, mesh)}`);
+  const more = rejected.length - problems.length;
+  return more > 0 ? [...problems, `${more} more resources were rejected; the log names them`] : problems;
+}
+
+function effectOf({ kind, name, addresses, scope }: RejectedResource, mesh: MeshContents): string {
+  const known = { workload: mesh.workloads, service: mesh.services, policy: mesh.policies }[kind];
+  if (known.has(name)) return 'its last good form stays in force';
+  if (kind === 'policy') {
+    if (scope === undefined) return 'a workload that names it lets nobody in';
+    return scope === '' ? 'no workload lets anybody in' : `workloads of namespace ${scope} let nobody in`;
+  }
+  const shown = addresses
+    .slice(0, ADDRESSES_SHOWN)
+    .map(({ address, prefixLength }) => formatRange(address, prefixLength));
+  if (shown.length === 0) return 'nothing of it is known';
+  return `connections to ${shown.join(', ')}${addresses.length > shown.length ? ' and more' : ''} are refused`;
+}
+
+function formatRange(address: string, prefixLength: number | undefined): string {
+  return prefixLength === undefined ? address : `${address}/${prefixLength}`;
 }
 
 function podFacts(pod: PodView, trustDomain: string): PodFacts {

@@ -105,7 +105,7 @@ function explainInbound(mesh: ExplainedMesh, source: Source, question: ExplainQu
 }
 
 function describePolicy({ policy, action, dryRun, received, matched, clauses }: PolicyTrace): readonly string[] {
-  if (!received) return [`policy ${policy}: named by the workload and not received, so it denies`];
+  if (!received) return [`policy ${policy}: it applies and was not received, or not understood, so it denies`];
   const told = (holds: boolean): string => (holds ? 'matches' : 'does not match');
   return [
     `policy ${policy} (${action}${dryRun ? ', dry run: reported only' : ''}): ${told(matched)}${clauses.length === 0 ? ', it has no rules' : ''}`,

@@ -4,6 +4,7 @@
 
 import type { VersionFacts } from '../config/version.ts';
 import type { Authorization } from '../model/policy.ts';
+import type { RejectedResource } from '../model/rejected-resource.ts';
 import type { Service } from '../model/service.ts';
 import type { ServicePort, Workload } from '../model/workload.ts';
 
@@ -11,6 +12,8 @@ export interface MeshContents {
   readonly workloads: ReadonlyMap<string, Workload>;
   readonly services: ReadonlyMap<string, Service>;
   readonly policies: ReadonlyMap<string, Authorization>;
+  /** What was rejected last and is still there. */
+  readonly rejected: { values(): Iterable<RejectedResource> };
   endpointsOf(
     serviceKey: string,
   ): ReadonlyMap<string, { readonly workload: Workload; readonly ports: readonly ServicePort[] }>;

@@ -54,10 +54,10 @@ export class ConfigCache implements ReceivedStore {
     }
   }
 
-  record(type: ResourceType, accepted: readonly ReceivedResource[], removals: readonly string[]): void {
+  record(type: ResourceType, received: readonly ReceivedResource[], removals: readonly string[]): void {
     // Removals first, as everywhere: a name in both is there.
     for (const name of removals) this.#resources.delete(keyOf(type, name));
-    for (const resource of accepted) this.#resources.set(keyOf(type, resource.name), resource);
+    for (const resource of received) this.#resources.set(keyOf(type, resource.name), resource);
     this.#cancelWrite ??= this.#options.clock.setTimer(WRITE_DELAY_MS, () => {
       this.#cancelWrite = undefined;
       this.#writing = this.#writing.then(() => this.#write());

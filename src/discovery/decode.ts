@@ -19,6 +19,7 @@ import {
 import type { ServicePort, Workload } from '../model/workload.ts';
 import * as security from '../wire/istio/authorization.ts';
 import * as wire from '../wire/istio/workload.ts';
+import { readRemains } from './remains.ts';
 import { ADDRESS_TYPE, type MeshObject, type ResourceRejected, type ResourceType } from './resource.ts';
 
 /** What is wrong in a resource; becomes a `ResourceRejected` at `decodeObject`, and leaves this file in no other way. */
@@ -45,7 +46,7 @@ export function decodeObject(
     return object;
   } catch (error) {
     const reason = error instanceof Misunderstood ? error.message : `not a valid message: ${String(error)}`;
-    return { kind: 'rejected', type, name, index, reason };
+    return { kind: 'rejected', type, name, index, reason, remains: readRemains(type, name, bytes) };
   }
 }
 

@@ -16,6 +16,7 @@ import type { Log } from '../model/log.ts';
 import { QuietLog } from '../model/quiet-log.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { decodeObject } from './decode.ts';
+import { nameOnly } from './remains.ts';
 import {
   AggregatedDiscoveryServiceClient,
   DeltaDiscoveryRequest,
@@ -42,6 +43,8 @@ export interface DeltaUpdate {
   readonly upserts: readonly MeshObject[];
   /** Names of resources that are gone. */
   readonly removals: readonly string[];
+  /** What could not be understood. */
+  readonly rejected: readonly ResourceRejected[];
 }
 
 /** A resource of an update that the receiver did not take, by its name of xDS. */
@@ -50,17 +53,18 @@ export interface RefusedResource {
   readonly reason: string;
 }
 
-/** An accepted resource as it came, for the cache. */
+/** A resource as it came, for the cache. */
 export interface ReceivedResource {
   readonly type: ResourceType;
   readonly name: string;
+  /** "" when it was not taken and nothing older of that name is in force. */
   readonly version: string;
   readonly bytes: Uint8Array;
 }
 
-/** Keeps what was accepted across restarts. */
+/** Keeps what was received across restarts. */
 export interface ReceivedStore {
-  record(type: ResourceType, accepted: readonly ReceivedResource[], removals: readonly string[]): void;
+  record(type: ResourceType, received: readonly ReceivedResource[], removals: readonly string[]): void;
 }
 
 export interface DeltaClientOptions {
@@ -94,6 +98,17 @@ export interface DeltaClientCounters {
   rejectedResources: number;
 }
 
+/** No version of a control plane's: what has it is sent again, or told to be gone. */
+const NOT_TAKEN = '';
+
+/** Names of one type. */
+interface KnownNames {
+  /** Of what is in force. */
+  readonly versions: Map<string, string>;
+  /** What was rejected last, whether or not something older is in force. */
+  readonly rejected: Set<string>;
+}
+
 type Call = ClientDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
 
 type State =
@@ -124,7 +139,9 @@ export class DeltaClient {
   readonly #backoff: Backoff;
   readonly #outage: QuietLog;
   #syncedMs: number | undefined;
-  readonly #versions = new Map<ResourceType, Map<string, string>>(RESOURCE_TYPES.map((type) => [type, new Map()]));
+  readonly #known = new Map<ResourceType, KnownNames>(
+    RESOURCE_TYPES.map((type) => [type, { versions: new Map(), rejected: new Set() }]),
+  );
   #state: State = { kind: 'waiting', lastError: '', abort: nothing };
 
   constructor(options: DeltaClientOptions) {
@@ -133,20 +150,27 @@ export class DeltaClient {
     this.#outage = new QuietLog(options.clock);
   }
 
-  /** Starts from what an earlier run accepted; call before `open`. What cannot be read any more is asked for anew. */
+  /** Starts from what an earlier run received; call before `open`. What cannot be read any more is asked for anew. */
   restore(resources: readonly ReceivedResource[]): void {
     for (const type of RESOURCE_TYPES) {
+      const known = this.#knownOf(type);
       const upserts: MeshObject[] = [];
+      const rejected: ResourceRejected[] = [];
       for (const { name, version, bytes } of resources.filter((resource) => resource.type === type)) {
         const object = decodeObject(type, name, bytes, upserts.length);
-        if (object.kind === 'rejected') continue;
+        if (object.kind === 'rejected') {
+          rejected.push(object);
+          continue;
+        }
         upserts.push(object);
-        this.#versionsOf(type).set(name, version);
+        known.versions.set(name, version);
       }
-      if (upserts.length === 0) continue;
-      for (const { name, reason } of this.#options.sink({ type, upserts, removals: [] })) {
+      if (upserts.length + rejected.length === 0) continue;
+      const refused = this.#options.sink({ type, upserts, removals: [], rejected });
+      for (const { name, reason } of [...rejected, ...refused]) {
         this.#options.log.error('stored resource rejected', { type, name, reason });
-        this.#versionsOf(type).delete(name);
+        known.versions.delete(name);
+        known.rejected.add(name);
       }
     }
   }
@@ -272,43 +296,58 @@ export class DeltaClient {
     call.write(toAnswer(type, nonce, text.slice(0, NACK_TEXT_MAX)));
   }
 
-  // What is rejected leaves no trace: its last good form and version stay.
+  // Of what is rejected the last good form and version stay.
   #apply(type: ResourceType, response: DeltaDiscoveryResponse): ResourceRejected[] {
-    const versions = this.#versionsOf(type);
+    const known = this.#knownOf(type);
     const upserts: MeshObject[] = [];
-    const accepted: ReceivedResource[] = [];
     const rejected: ResourceRejected[] = [];
     const indexOf = new Map<string, number>();
     for (const [index, resource] of response.resources.entries()) {
       const object = readResource(type, resource, index);
-      if (object.kind === 'rejected') {
-        rejected.push(object);
-        continue;
-      }
-      const { name, version } = resource;
-      upserts.push(object);
-      indexOf.set(name, index);
-      accepted.push({ type, name, version, bytes: resource.resource?.value ?? new Uint8Array() });
+      if (object.kind === 'rejected') rejected.push(object);
+      else upserts.push(object);
+      indexOf.set(resource.name, index);
     }
     // A name that was asked for and never known is reported as removed, too: nothing to do then.
-    const removals = response.removedResources.filter((name) => versions.delete(name));
-    if (upserts.length === 0 && removals.length === 0) return rejected;
-    const refused = new Map(this.#options.sink({ type, upserts, removals }).map(({ name, reason }) => [name, reason]));
-    const kept = accepted.filter(({ name }) => !refused.has(name));
-    for (const { name, version } of kept) versions.set(name, version);
+    const removals = response.removedResources.filter((name) => {
+      const wasRejected = known.rejected.delete(name);
+      return known.versions.delete(name) || wasRejected;
+    });
+    if (response.resources.length === 0 && removals.length === 0) return rejected;
+    const refused = this.#options.sink({ type, upserts, removals, rejected });
+    const notTaken = new Set([...rejected, ...refused].map(({ name }) => name));
+    const kept: ReceivedResource[] = [];
+    for (const { name, version, resource } of response.resources) {
+      const bytes = resource?.value ?? new Uint8Array();
+      if (!notTaken.has(name)) {
+        known.versions.set(name, version);
+        known.rejected.delete(name);
+        kept.push({ type, name, version, bytes });
+        continue;
+      }
+      known.rejected.add(name);
+      // The next run must know, too, that it is there and not understood.
+      if (!known.versions.has(name)) kept.push({ type, name, version: NOT_TAKEN, bytes });
+    }
     this.#options.store.record(type, kept, removals);
-    for (const [name, reason] of refused) {
-      rejected.push({ kind: 'rejected', type, name, index: indexOf.get(name) ?? -1, reason });
+    for (const { name, reason } of refused) {
+      const index = indexOf.get(name) ?? -1;
+      rejected.push({ kind: 'rejected', type, name, index, reason, remains: nameOnly(type, name) });
     }
     return rejected;
   }
 
   #firstRequest(typeUrl: ResourceType): DeltaDiscoveryRequest {
+    const { versions, rejected } = this.#knownOf(typeUrl);
     const { node, clusterId } = this.#options;
     const { address, podName, podNamespace } = node;
     return DeltaDiscoveryRequest.fromPartial({
       typeUrl,
-      initialResourceVersions: Object.fromEntries(this.#versionsOf(typeUrl)),
+      // What was not taken is named, too, so that its removal is told.
+      initialResourceVersions: Object.fromEntries([
+        ...[...rejected].map((name) => [name, NOT_TAKEN] as const),
+        ...versions,
+      ]),
       node: {
         id: `ztunnel~${address}~${podName}.${podNamespace}~${podNamespace}.svc.cluster.local`,
         metadata: {
@@ -322,22 +361,17 @@ export class DeltaClient {
     });
   }
 
-  #versionsOf(type: ResourceType): Map<string, string> {
-    const versions = this.#versions.get(type);
-    if (versions === undefined) throw new Error(`no versions of ${type}`);
-    return versions;
+  #knownOf(type: ResourceType): KnownNames {
+    const known = this.#known.get(type);
+    if (known === undefined) throw new Error(`nothing is kept of ${type}`);
+    return known;
   }
 }
 
 function readResource(type: ResourceType, { name, resource }: Resource, index: number): MeshObject | ResourceRejected {
   if (resource?.typeUrl !== type) {
-    return {
-      kind: 'rejected',
-      type,
-      name,
-      index,
-      reason: `content is of type ${JSON.stringify(resource?.typeUrl ?? '')}`,
-    };
+    const reason = `content is of type ${JSON.stringify(resource?.typeUrl ?? '')}`;
+    return { kind: 'rejected', type, name, index, reason, remains: nameOnly(type, name) };
   }
   return decodeObject(type, name, resource.value, index);
 }

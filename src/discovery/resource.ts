@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import type { Authorization } from '../model/policy.ts';
+import type { ResourceRemains } from '../model/rejected-resource.ts';
 import type { Service } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
 
@@ -44,6 +45,8 @@ export interface ResourceRejected {
   readonly index: number;
   /** Path of the field and what is wrong with it. */
   readonly reason: string;
+  /** Where what it says is not known, and nothing may pass by a guess. */
+  readonly remains: ResourceRemains;
 }
 
 /** The version of a resource with this content. */

@@ -65,7 +65,7 @@ export interface AuthorizationExplanation extends AuthorizationDecision {
  * Decides whether a connection may reach a workload.
  *
  * Candidates: policies of the workload's namespace, global ones and those that the workload names. A named policy that
- * has not been received denies (POLICY_UNKNOWN). Any DENY that matches denies; then, when ALLOW policies apply, one has
+ * has not been received denies, and so does one of theirs that was rejected (POLICY_UNKNOWN). Any DENY that matches denies; then, when ALLOW policies apply, one has
  * to match. Dry-run policies are evaluated and reported only.
  *
  * Shape: pure, no await. A field counts as consulted when it is read, and each read is determined by the fields read
@@ -106,6 +106,12 @@ function decide(
     }
     outcome ??= { kind: 'refusal', code: 'POLICY_UNKNOWN', policy: key };
     trace?.push({ policy: key, action: 'DENY', dryRun: false, received: false, matched: true, clauses: [] });
+  }
+  for (const scope of [destination.namespace, '']) {
+    for (const key of view.rejectedPoliciesOfNamespace(scope)) {
+      outcome ??= { kind: 'refusal', code: 'POLICY_UNKNOWN', policy: key };
+      trace?.push({ policy: key, action: 'DENY', dryRun: false, received: false, matched: true, clauses: [] });
+    }
   }
   const reader = new ConnectionReader(connection);
   if (outcome) reader.stopRecording();

@@ -5,22 +5,32 @@ import type { Workload } from '../model/workload.ts';
 import type { DependencyKey, MeshView } from './view.ts';
 import { dependency } from './view.ts';
 
-/**
- * The Service that answers for an address, as seen from a workload.
- *
- * Exact addresses come before ranges. Of several: visible to the client's namespace is a must; then its own namespace,
- * (for ranges) the longest prefix, canonical, the first known. Adds what it read to `dependencies`.
- * Source: ztunnel src/state/service.rs ServiceMatch.
- */
-export function findServiceByAddress(
+/** What a Service by its address is looked for with: what was read is added to `dependencies`. */
+type ServiceSearch = (
   view: MeshView,
   client: Workload,
   address: string,
   dependencies: Set<DependencyKey>,
-): Service | undefined {
+) => Service | undefined;
+
+/**
+ * The Service that answers for an address, as seen from a workload.
+ *
+ * Exact addresses come before ranges. Of several: visible to the client's namespace is a must; then its own namespace,
+ * (for ranges) the longest prefix, canonical, the first known.
+ * Source: ztunnel src/state/service.rs ServiceMatch.
+ */
+export const findServiceByAddress: ServiceSearch = (...question) =>
+  findServiceAt(...question) ?? findServiceAround(...question);
+
+/** The Service that has exactly this address. */
+export const findServiceAt: ServiceSearch = (view, client, address, dependencies) => {
   dependencies.add(dependency.address(client.network, address));
-  const exact = bestService(client.namespace, view.servicesByAddress(client.network, address));
-  if (exact) return exact;
+  return bestService(client.namespace, view.servicesByAddress(client.network, address));
+};
+
+/** The Service that has a range around this address. */
+export const findServiceAround: ServiceSearch = (view, client, address, dependencies) => {
   dependencies.add(dependency.ranges(client.network));
   const ranged = view.servicesByRange(client.network, address);
   const visible = ranged.filter(({ service }) => isVisible(service, client.namespace));
@@ -32,7 +42,7 @@ export function findServiceByAddress(
     client.namespace,
     pool.filter(({ prefixLength }) => prefixLength === longest).map(({ service }) => service),
   );
-}
+};
 
 /** The best of several Services under one name or address, for a client of that namespace. */
 export function bestService(clientNamespace: string, services: readonly Service[]): Service | undefined {

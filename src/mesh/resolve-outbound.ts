@@ -2,7 +2,8 @@
 
 // The way of a decision:
 //   1. ports of the mesh itself are refused: such a connection would loop;
-//   2. the address is looked up: workload, then Service, then ranges of Services, else it is outside the mesh;
+//   2. the address is looked up: workload, then Service, then what was rejected (refused), then ranges of Services, else it is
+//      outside the mesh;
 //   3. a Service with a waypoint goes there with its address untranslated; so does a workload with one, when dialled by IP;
 //   4. a Service without gives its endpoints, each with its own hop;
 //   5. the hop: handoff for a captured pod of this node, HBONE where the workload speaks it, plain TCP otherwise.
@@ -16,7 +17,7 @@ import type { GatewayAddress, Service } from '../model/service.ts';
 import { serviceKey } from '../model/service.ts';
 import type { ServicePort, Workload } from '../model/workload.ts';
 import { selectEndpoints } from './load-balance.ts';
-import { findServiceByAddress } from './match-service.ts';
+import { findServiceAround, findServiceAt, findServiceByAddress } from './match-service.ts';
 import type { DependencyKey, MeshView } from './view.ts';
 import { dependency } from './view.ts';
 
@@ -50,8 +51,8 @@ export function isMeshPort(port: number): boolean {
  * Decides where one captured outbound connection goes.
  *
  * Shape: reads one moment of the mesh; `originalDst` is canonical text. Pure, no await.
- * Returns a `Route`, or a `Refusal`: ILLEGAL_DESTINATION, UNKNOWN_SERVICE_PORT, NO_HEALTHY_UPSTREAM, UNKNOWN_WAYPOINT,
- * UNREACHABLE_NETWORK. The dependencies name all that was read: the outcome stands until one of them changes.
+ * Returns a `Route`, or a `Refusal`: ILLEGAL_DESTINATION, REJECTED_DESTINATION, UNKNOWN_SERVICE_PORT, NO_HEALTHY_UPSTREAM,
+ * UNKNOWN_WAYPOINT, UNREACHABLE_NETWORK. The dependencies name all that was read: the outcome stands until one of them changes.
  * Limits: O(endpoints of the service).
  * Source: ztunnel src/proxy/outbound.rs build_request. Different on purpose: a waypoint that cannot be found refuses.
  */
@@ -85,7 +86,9 @@ class Resolution {
     if (isMeshPort(port) && isLoopback(address)) return this.#decide(refuse('ILLEGAL_DESTINATION'));
     const workload = this.#findWorkloadByAddress(this.#source.network, address);
     if (workload) return this.#decide(this.#routeToWorkload(workload));
-    const service = findServiceByAddress(this.#view, this.#source, address, this.#dependencies);
+    const exact = findServiceAt(this.#view, this.#source, address, this.#dependencies);
+    if (!exact && this.#isRejected(address)) return this.#decide(refuse('REJECTED_DESTINATION'));
+    const service = exact ?? findServiceAround(this.#view, this.#source, address, this.#dependencies);
     if (!service) return this.#decide(this.#routePassthrough(''));
     const key = serviceKey(service);
     this.#dependencies.add(dependency.service(key));
@@ -101,6 +104,12 @@ class Resolution {
     const workload = this.#view.findWorkloadByAddress(network, address);
     if (workload) this.#dependencies.add(dependency.workload(workload.uid));
     return workload;
+  }
+
+  // It may have wanted HBONE or a waypoint: in plaintext, or by a range around it, it could pass by its policy.
+  #isRejected(address: string): boolean {
+    this.#dependencies.add(dependency.ranges(this.#source.network));
+    return this.#view.isRejectedAddress(this.#source.network, address);
   }
 
   #routeToWorkload(workload: Workload): Route | Refusal {

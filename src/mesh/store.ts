@@ -6,8 +6,10 @@ import type { Authorization } from '../model/policy.ts';
 import { policyKey } from '../model/policy.ts';
 import type { NetworkAddress, Service } from '../model/service.ts';
 import { serviceKey } from '../model/service.ts';
+import type { RejectedResource, ResourceRemains } from '../model/rejected-resource.ts';
 import { addressRank, type Workload } from '../model/workload.ts';
 import { checkPolicy, checkService, checkWorkload } from './check-resource.ts';
+import { RejectedTable } from './rejected-table.ts';
 import type { DependencyKey, Endpoint, MeshView, RangedService } from './view.ts';
 import { dependency } from './view.ts';
 
@@ -19,17 +21,13 @@ export interface MeshDelta {
   /** Names of the Address type: a workload uid, or `namespace/hostname` of a Service. */
   readonly removedAddresses?: readonly string[];
   readonly removedPolicies?: readonly string[];
-}
-
-/** A resource that was not taken; the one known before, if any, still stands. */
-export interface RejectedResource {
-  readonly kind: 'workload' | 'service' | 'policy';
-  readonly name: string;
-  readonly reason: string;
+  /** What came and could not be read. */
+  readonly rejected?: readonly RejectedResource[];
 }
 
 export interface MeshChange {
   readonly keys: ReadonlySet<DependencyKey>;
+  /** What could be read and was not taken all the same. */
   readonly rejected: readonly RejectedResource[];
 }
 
@@ -65,10 +63,12 @@ export class MeshStore implements MeshView {
   readonly #policiesByNamespace = new Map<string, Authorization[]>();
   readonly #listeners = new Set<MeshListener>();
   readonly #resourcesMax: number;
+  readonly #rejected: RejectedTable;
   readonly #rejectedTotals = { workload: 0, service: 0, policy: 0 };
 
   constructor(resourcesMax: number = RESOURCES_MAX) {
     this.#resourcesMax = resourcesMax;
+    this.#rejected = new RejectedTable(resourcesMax);
   }
 
   apply(delta: MeshDelta): MeshChange {
@@ -77,28 +77,39 @@ export class MeshStore implements MeshView {
     for (const name of delta.removedAddresses ?? []) {
       this.#replaceWorkload(this.#workloads.get(name), undefined, keys);
       this.#replaceService(this.#services.get(name), undefined, keys);
+      this.#rejected.delete('addresses', name, keys);
     }
-    for (const name of delta.removedPolicies ?? []) this.#replacePolicy(this.#policies.get(name), undefined, keys);
+    for (const name of delta.removedPolicies ?? []) {
+      this.#replacePolicy(this.#policies.get(name), undefined, keys);
+      this.#rejected.delete('policies', name, keys);
+    }
     // Workloads last of all: an address must not be answered as a bare workload while its Service is in the same delta.
     for (const policy of delta.policies ?? []) {
       const known = this.#policies.get(policyKey(policy));
       const reason = checkPolicy(policy) ?? this.#checkRoom(known);
-      if (reason) rejected.push({ kind: 'policy', name: policyKey(policy), reason });
+      if (reason) rejected.push({ ...remainsOfPolicy(policy), name: policyKey(policy), reason });
       else this.#replacePolicy(known, policy, keys);
+      if (!reason) this.#rejected.delete('policies', policyKey(policy), keys);
     }
     for (const service of delta.services ?? []) {
       const known = this.#services.get(serviceKey(service));
       const reason = checkService(service) ?? this.#checkRoom(known);
-      if (reason) rejected.push({ kind: 'service', name: serviceKey(service), reason });
+      const { addresses } = service;
+      if (reason) rejected.push({ kind: 'service', addresses, name: serviceKey(service), reason });
       else this.#replaceService(known, service, keys);
+      if (!reason) this.#rejected.delete('addresses', serviceKey(service), keys);
     }
     for (const workload of delta.workloads ?? []) {
       const known = this.#workloads.get(workload.uid);
       const reason = checkWorkload(workload) ?? this.#checkRoom(known);
-      if (reason) rejected.push({ kind: 'workload', name: workload.uid, reason });
+      if (reason) rejected.push({ ...remainsOfWorkload(workload), name: workload.uid, reason });
       else this.#replaceWorkload(known, workload, keys);
+      if (!reason) this.#rejected.delete('addresses', workload.uid, keys);
     }
-    for (const { kind } of rejected) this.#rejectedTotals[kind] += 1;
+    for (const resource of [...(delta.rejected ?? []), ...rejected]) {
+      this.#rejected.set(resource, keys);
+      this.#rejectedTotals[resource.kind] += 1;
+    }
     const change = { keys, rejected };
     if (keys.size > 0 || rejected.length > 0) for (const listener of this.#listeners) listener(change);
     return change;
@@ -120,6 +131,11 @@ export class MeshStore implements MeshView {
 
   get policies(): ReadonlyMap<string, Authorization> {
     return this.#policies;
+  }
+
+  /** What was rejected last and is still there, as far as we were told. */
+  get rejected(): Pick<RejectedTable, 'values' | 'size' | 'max' | 'lostTotal'> {
+    return this.#rejected;
   }
 
   /** Resources not taken since the start, by kind. */
@@ -164,6 +180,14 @@ export class MeshStore implements MeshView {
 
   policiesOfNamespace(namespace: string): readonly Authorization[] {
     return this.#policiesByNamespace.get(namespace) ?? [];
+  }
+
+  isRejectedAddress(network: string, address: string): boolean {
+    return this.#rejected.hasAddress(network, address);
+  }
+
+  rejectedPoliciesOfNamespace(namespace: string): readonly string[] {
+    return this.#rejected.policiesOf(namespace).filter((name) => !this.#policies.has(name));
   }
 
   #checkRoom(known: unknown): string | undefined {
@@ -283,6 +307,17 @@ export class MeshStore implements MeshView {
 function indexedAddresses(workload: Workload | undefined): string[] {
   if (!workload || workload.networkMode === 'HOST_NETWORK') return [];
   return workload.addresses.map((address) => `${workload.network}/${address}`);
+}
+
+function remainsOfWorkload(workload: Workload): ResourceRemains {
+  const { network, addresses, networkMode } = workload;
+  const own = networkMode === 'HOST_NETWORK' ? [] : addresses;
+  return { kind: 'workload', addresses: own.map((address) => ({ network, address })) };
+}
+
+function remainsOfPolicy(policy: Authorization): ResourceRemains {
+  const scope = policy.dryRun ? undefined : policyIndex(policy);
+  return { kind: 'policy', addresses: [], ...(scope !== undefined && { scope }) };
 }
 
 // What a caller of a Service can notice of its endpoint; the policies of the endpoint are not among it.

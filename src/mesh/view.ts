@@ -35,6 +35,10 @@ export interface MeshView {
   findPolicy(key: string): Authorization | undefined;
   /** Policies of scope NAMESPACE there; "" gives those of scope GLOBAL. */
   policiesOfNamespace(namespace: string): readonly Authorization[];
+  /** Whether a workload or Service has this address that was rejected, so that what it wants is not known. */
+  isRejectedAddress(network: string, address: string): boolean;
+  /** Names of rejected policies of which no earlier form is in force; scopes as above. */
+  rejectedPoliciesOfNamespace(namespace: string): readonly string[];
 }
 
 /** A Service found through a range of addresses. */

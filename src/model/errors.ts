@@ -42,10 +42,11 @@ export const ERROR_TABLE = {
   UNKNOWN_WAYPOINT: entry(14, 'destination wants a waypoint that is not known', 'warn', 503, 'CONNECT', 'A waypoint that is missing refuses rather than lets traffic past its policy; check the Gateway.'),
   UNREACHABLE_NETWORK: entry(15, 'destination is on another network without a gateway', 'warn', 503, 'CONNECT', 'Multi-network gateways are not served by this version.'),
   UNKNOWN_DESTINATION_WORKLOAD: entry(16, 'destination pod is not known to the mesh', 'warn', 503, 'CONNECT', 'The control plane has not sent this pod yet.'),
+  REJECTED_DESTINATION: entry(17, 'destination was rejected when the control plane sent it', 'error', 503, 'CONNECT', 'This agent does not understand the destination, so it may want more than plaintext; `groundwire status` names it and says why.'),
 
   POLICY_DENIED: entry(20, 'denied by an authorization policy', 'info', 401, 'DENY', 'The policy named in the field `policy` denies this connection.'),
   POLICY_NOT_ALLOWED: entry(21, 'no authorization policy allows it', 'info', 401, 'DENY', 'ALLOW policies select this workload, and none of them matches.'),
-  POLICY_UNKNOWN: entry(22, 'a policy that applies has not been received', 'warn', 401, 'DENY', 'A policy is named by the workload but unknown here: denied until it arrives.'),
+  POLICY_UNKNOWN: entry(22, 'a policy that applies has not been received', 'warn', 401, 'DENY', 'A policy that applies is unknown here, or was rejected (`groundwire status` says why): denied until it arrives.'),
   POLICY_LATE_DENIED: entry(23, 'a change of policy ended the connection', 'info', 0, 'DENY', 'The connection was allowed when it began and is denied now.'),
 
   CONNECT_REFUSED: entry(30, 'destination refused the connection', 'warn', 503, 'CONNECT', 'Nothing listens on that port in the destination pod.'),

@@ -129,6 +129,8 @@ function makeRoutes() {
   return { routes: adminRoutes(facts, log), log, mesh };
 }
 
+const REJECTED = { kind: 'service', reason: 'too new', addresses: [] } as const;
+
 async function call(method: string, target: string, { routes } = makeRoutes()): Promise<unknown> {
   const url = new URL(target, 'http://agent');
   const route = routes.find((one) => one.method === method && one.path === url.pathname);
@@ -152,6 +154,39 @@ test('status: what a person should look at is told in words', async () => {
   assert.match(status.problems.join('\n'), /certificate of spiffe:\/\/b: no answer/);
   assert.match(status.problems.join('\n'), /2 decisions no longer hold/);
   assert.equal(status.mesh.rejectedTotal, 3);
+});
+
+test('status: what was rejected is told with what it does', async () => {
+  const made = makeRoutes();
+  const addresses = ['10.96.0.1', '10.96.0.2', '10.96.0.3', '10.96.0.4', '10.96.0.5'];
+  made.mesh.apply({
+    workloads: [aWorkload('db', '10.0.0.2')],
+    rejected: [
+      {
+        kind: 'service',
+        name: 'shop/new',
+        reason: 'weighted_waypoints: not served by this version',
+        addresses: addresses.map((address) => ({ network: '', address, prefixLength: 32 })),
+      },
+      { kind: 'workload', name: aWorkload('db', '').uid, reason: 'capacity', addresses: [] },
+      { kind: 'policy', name: 'shop/p', reason: 'field 15', addresses: [], scope: 'shop' },
+      { kind: 'policy', name: 'root/p', reason: 'field 15', addresses: [], scope: '' },
+      { kind: 'policy', name: 'shop/q', reason: 'field 15', addresses: [] },
+    ],
+  });
+  const { problems } = (await call('GET', '/status', made)) as StatusFacts;
+  const told = problems.filter((one) => one.includes('was rejected'));
+  assert.deepEqual(told, [
+    'service shop/new was rejected: weighted_waypoints: not served by this version; connections to 10.96.0.1/32, 10.96.0.2/32, 10.96.0.3/32, 10.96.0.4/32 and more are refused',
+    `workload ${aWorkload('db', '').uid} was rejected: capacity; its last good form stays in force`,
+    'policy shop/p was rejected: field 15; workloads of namespace shop let nobody in',
+    'policy root/p was rejected: field 15; no workload lets anybody in',
+    'policy shop/q was rejected: field 15; a workload that names it lets nobody in',
+  ]);
+  const many = Array.from({ length: 30 }, (_, i) => ({ ...REJECTED, name: `shop/s${i}` }));
+  made.mesh.apply({ rejected: many });
+  const more = (await call('GET', '/status', made)) as StatusFacts;
+  assert.match(more.problems.join('\n'), /15 more resources were rejected; the log names them/);
 });
 
 test('connections: a row names the pod, the hop, the peer and the policy', async () => {

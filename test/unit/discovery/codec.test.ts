@@ -204,6 +204,92 @@ test('decodeObject: fails closed: rejects a resource whole for one part that can
   }
 });
 
+test('decodeObject: of what is rejected it is told whom it is about, as far as that can be read', () => {
+  const badEnum = 99 as 0;
+  const four = Buffer.from([10, 0, 0, 1]);
+  const five = Buffer.alloc(5);
+  const sixteen = Buffer.concat([Buffer.from('fd000000000000000000000000000001', 'hex')]);
+  const mapped = Buffer.from('00000000000000000000ffff0a000200', 'hex');
+  const policyBytes = (fields: security.DeepPartial<security.Authorization>) =>
+    security.Authorization.encode(
+      security.Authorization.fromPartial({ ...POLICY, extensions: [{ name: 'x' }], ...fields }),
+    ).finish();
+  const at = (address: string, prefixLength?: number, network = '') => ({
+    network,
+    address,
+    ...(prefixLength !== undefined && { prefixLength }),
+  });
+  const table: [string, ResourceType, Uint8Array, object][] = [
+    [
+      'a Service',
+      ADDRESS_TYPE,
+      serviceWith({
+        weightedWaypoints: [{ weight: 1 }],
+        addresses: [
+          { network: 'net', address: four },
+          { address: five },
+          { address: sixteen, length: 64 },
+          { address: four, length: 77 },
+          { address: mapped, length: 120 },
+        ],
+      }),
+      {
+        kind: 'service',
+        addresses: [at('10.0.0.1', undefined, 'net'), at('fd00::1', 64), at('10.0.0.1'), at('10.0.2.0', 24)],
+      },
+    ],
+    [
+      'a workload',
+      ADDRESS_TYPE,
+      workloadWith({ tunnelProtocol: badEnum, network: 'net', addresses: [five, four] }),
+      { kind: 'workload', addresses: [at('10.0.0.1', undefined, 'net')] },
+    ],
+    [
+      'a workload on the network of its host',
+      ADDRESS_TYPE,
+      workloadWith({ tunnelProtocol: badEnum, networkMode: wire.NetworkMode.HOST_NETWORK, addresses: [four] }),
+      { kind: 'workload', addresses: [] },
+    ],
+    ['garbage', ADDRESS_TYPE, Uint8Array.of(10, 200), { kind: 'workload', addresses: [] }],
+    ['garbage of a policy', AUTHORIZATION_TYPE, Uint8Array.of(10, 200), { kind: 'policy', addresses: [], scope: 'n' }],
+    [
+      'a mesh-wide policy',
+      AUTHORIZATION_TYPE,
+      policyBytes({ scope: security.Scope.GLOBAL }),
+      { kind: 'policy', addresses: [], scope: '' },
+    ],
+    [
+      'a policy of a namespace',
+      AUTHORIZATION_TYPE,
+      policyBytes({ scope: security.Scope.NAMESPACE, namespace: 'shop' }),
+      { kind: 'policy', addresses: [], scope: 'shop' },
+    ],
+    [
+      'a policy of a scope that is not known',
+      AUTHORIZATION_TYPE,
+      policyBytes({ scope: badEnum, namespace: '' }),
+      { kind: 'policy', addresses: [], scope: 'n' },
+    ],
+    [
+      'a policy that workloads name',
+      AUTHORIZATION_TYPE,
+      policyBytes({ scope: security.Scope.WORKLOAD_SELECTOR }),
+      { kind: 'policy', addresses: [] },
+    ],
+    [
+      'a policy on trial',
+      AUTHORIZATION_TYPE,
+      policyBytes({ scope: security.Scope.GLOBAL, dryRun: true }),
+      { kind: 'policy', addresses: [] },
+    ],
+  ];
+  for (const [what, type, bytes, remains] of table) {
+    const result = decodeObject(type, 'n/p', bytes, 0);
+    assert.ok(result.kind === 'rejected', what);
+    assert.deepEqual(result.remains, remains, what);
+  }
+});
+
 test('decodeObject: a field of a later version in a workload is skipped, as the format promises', () => {
   const value = { ...wire.Workload.fromPartial({ uid: 'n/p' }), _unknownFields: { 800: [Uint8Array.of(1)] } };
   const bytes = wire.Address.encode({ type: { $case: 'workload', value } }).finish();

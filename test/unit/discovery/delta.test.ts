@@ -55,7 +55,7 @@ function follow(
         .filter((name) => unwelcome.has(name))
         .map((name) => ({ name, reason: 'not welcome' }));
     },
-    store: { record: (_type, accepted) => stored.push(...accepted) },
+    store: { record: (_type, received) => stored.push(...received) },
     clock: systemClock,
     log: loopback.recorded.log,
   });
@@ -94,7 +94,7 @@ test('delta: a client gets everything, then what changes, then what is gone', as
   updates.length = 0;
   server.publish([policy('one', 'ALLOW')]);
   await until('the removal', () => updates.length > 0);
-  assert.deepEqual(updates, [{ type: AUTHORIZATION_TYPE, upserts: [], removals: ['n/two'] }]);
+  assert.deepEqual(updates, [{ type: AUTHORIZATION_TYPE, upserts: [], removals: ['n/two'], rejected: [] }]);
   await until('all acknowledged', () => total(server, 'acks') === total(server, 'pushes'));
 });
 
@@ -113,9 +113,14 @@ test('delta: fails closed: a NACK keeps the last good policy, names the field, a
     [],
   );
   assert.deepEqual(
+    updates.flatMap(({ rejected }) => rejected.map(({ name, remains }) => [name, remains])),
+    [['n/one', { kind: 'policy', addresses: [], scope: '' }]],
+    'the receiver hears of it, too',
+  );
+  assert.deepEqual(
     stored.map(({ name }) => name),
     ['n/one', 'n/two'],
-    'the bad one is not stored',
+    'the last good one stays stored',
   );
   const line = loopback.recorded.lines.find(({ message }) => message === 'discovery client rejected resources');
   assert.match(String(line?.fields['reason']), /n\/one \[0\]: rules\[0\]\.clauses\[0\]\.matches\[0\]\.principals\[0\]/);
@@ -126,7 +131,7 @@ test('delta: fails closed: a NACK keeps the last good policy, names the field, a
   await until('the repaired one', () => upserted(updates).includes('n/one'));
 });
 
-test('delta: fails closed: what the receiver does not take is neither acknowledged, stored nor said to be known', async (t) => {
+test('delta: fails closed: what the receiver does not take is neither acknowledged nor said to be in force', async (t) => {
   const { loopback, server } = await openPair(t);
   const unwelcome = new Set(['n/two']);
   server.publish([policy('one'), policy('two')]);
@@ -134,8 +139,11 @@ test('delta: fails closed: what the receiver does not take is neither acknowledg
   client.open();
   await until('the NACK', () => total(server, 'nacks') === 1);
   assert.deepEqual(
-    stored.map(({ name }) => name),
-    ['n/one'],
+    stored.map(({ name, version }) => [name, version === '' ? 'not taken' : 'taken']),
+    [
+      ['n/one', 'taken'],
+      ['n/two', 'not taken'],
+    ],
   );
   assert.equal(client.counters.rejectedResources, 1);
   const line = loopback.recorded.lines.find(({ message }) => message === 'discovery client rejected resources');
@@ -150,6 +158,29 @@ test('delta: fails closed: what the receiver does not take is neither acknowledg
   restarted.publish([policy('one'), policy('two')]);
   await loopback.serve(restarted);
   await until('it comes again', () => upserted(updates).includes('n/two'));
+});
+
+test('delta: fails closed: what was rejected is known to a restarted client, and its removal is told', async (t) => {
+  const { loopback, server } = await openPair(t);
+  server.publish([brokenPolicy('bad'), policy('good')]);
+  const first = follow(t, loopback);
+  first.client.open();
+  await until('the NACK', () => total(server, 'nacks') === 1);
+  first.client.close();
+  const rejectedNames = (updates: readonly DeltaUpdate[]) =>
+    updates.flatMap(({ rejected }) => rejected.map(({ name }) => name));
+  const second = follow(t, loopback);
+  second.client.restore(first.stored);
+  assert.deepEqual(rejectedNames(second.updates), ['n/bad'], 'before it heard of any control plane');
+  second.updates.length = 0;
+  server.publish([policy('good')]);
+  second.client.open();
+  await until('synced', () => second.client.status().synced);
+  assert.deepEqual(
+    second.updates.flatMap(({ removals }) => removals),
+    ['n/bad'],
+  );
+  assert.deepEqual(upserted(second.updates), [], 'what was accepted is known still');
 });
 
 test('delta: what an earlier run stored and the receiver does not take is asked for anew', async (t) => {

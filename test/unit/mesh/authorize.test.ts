@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import type { InboundConnection } from '#src/mesh/authorize.ts';
 import { authorize, explainAuthorization } from '#src/mesh/authorize.ts';
 import type { Authorization, PolicyMatch, StringMatch } from '#src/model/policy.ts';
+import type { RejectedResource } from '#src/model/rejected-resource.ts';
 import type { Workload } from '#src/model/workload.ts';
 import { aMatch, aPolicy, aStore, aWorkload } from './mesh-fixtures.ts';
 
@@ -113,6 +114,7 @@ const named = (...keys: string[]): Workload => ({ ...server, authorizationPolici
 const combinations: readonly {
   readonly claim: string;
   readonly policies: readonly Authorization[];
+  readonly rejected?: readonly RejectedResource[];
   readonly connection?: InboundConnection;
   readonly want: string;
 }[] = [
@@ -180,6 +182,27 @@ const combinations: readonly {
     connection: { ...base, destination: named('shop/gone') },
     want: 'POLICY_UNKNOWN shop/gone',
   },
+  {
+    claim: 'fails closed when a policy of the namespace was rejected',
+    policies: [aPolicy('a', yes)],
+    rejected: [{ kind: 'policy', name: 'shop/new', reason: 'too new', addresses: [], scope: 'shop' }],
+    want: 'POLICY_UNKNOWN shop/new',
+  },
+  {
+    claim: 'fails closed when a policy of the whole mesh was rejected',
+    policies: [],
+    rejected: [{ kind: 'policy', name: 'root/new', reason: 'too new', addresses: [], scope: '' }],
+    want: 'POLICY_UNKNOWN root/new',
+  },
+  {
+    claim: 'a policy that was rejected elsewhere, or only for those who name it, has no say',
+    policies: [],
+    rejected: [
+      { kind: 'policy', name: 'bank/new', reason: 'too new', addresses: [], scope: 'bank' },
+      { kind: 'policy', name: 'shop/new', reason: 'too new', addresses: [] },
+    ],
+    want: 'allow',
+  },
   { claim: 'a dry-run DENY does not deny', policies: [aPolicy('d', yes, { ...deny, dryRun: true })], want: 'allow' },
   {
     claim: 'a dry-run ALLOW neither allows nor makes ALLOW apply',
@@ -208,9 +231,9 @@ const combinations: readonly {
     want: 'allow',
   },
 ];
-for (const { claim, policies, connection = base, want } of combinations) {
+for (const { claim, policies, rejected = [], connection = base, want } of combinations) {
   test(`authorize: ${claim}`, () => {
-    const { outcome } = authorize(aStore({ policies }), connection);
+    const { outcome } = authorize(aStore({ policies, rejected }), connection);
     const policy = outcome.policy === undefined ? '' : ` ${outcome.policy}`;
     assert.equal((outcome.kind === 'allowance' ? 'allow' : outcome.code) + policy, want);
   });

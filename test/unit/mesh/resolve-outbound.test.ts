@@ -26,6 +26,8 @@ const mode = (fields: Partial<LoadBalancing>): Partial<Service> => ({
   loadBalancing: { routingPreference: [], mode: 'UNSPECIFIED_MODE', healthPolicy: 'ONLY_HEALTHY', ...fields },
 });
 
+const rejected = { kind: 'service', name: 'shop/new', reason: 'too new' } as const;
+
 interface Row {
   readonly claim: string;
   readonly mesh: MeshDelta;
@@ -49,6 +51,44 @@ const table: readonly Row[] = [
     mesh: {},
     dst: '93.184.216.34',
     want: ['passthrough 93.184.216.34:80 93.184.216.34:80'],
+  },
+  {
+    claim: 'fails closed: the address of a rejected Service does not pass',
+    mesh: { rejected: [{ ...rejected, addresses: [{ network: '', address: '10.96.0.1' }] }] },
+    dst: '10.96.0.1',
+    want: 'REJECTED_DESTINATION',
+  },
+  {
+    claim: 'fails closed: nor does it by a range around it, or from inside a rejected one',
+    mesh: {
+      services: [
+        aService('all', undefined, {
+          addresses: [{ network: '', address: '0.0.0.0', prefixLength: 0 }],
+          ...mode({ mode: 'PASSTHROUGH' }),
+        }),
+      ],
+      rejected: [{ ...rejected, addresses: [{ network: '', address: '10.96.0.0', prefixLength: 24 }] }],
+    },
+    dst: '10.96.0.1',
+    want: 'REJECTED_DESTINATION',
+  },
+  {
+    claim: 'fails closed: the address of a rejected workload does not pass',
+    mesh: { rejected: [{ ...rejected, kind: 'workload', addresses: [{ network: '', address: '10.0.1.9' }] }] },
+    dst: '10.0.1.9',
+    want: 'REJECTED_DESTINATION',
+  },
+  {
+    claim: 'an address that a good Service has goes there, whatever else was rejected with it',
+    mesh: { ...webTo({}, web), rejected: [{ ...rejected, addresses: [{ network: '', address: '10.96.0.1' }] }] },
+    dst: '10.96.0.1',
+    want: [webHop],
+  },
+  {
+    claim: 'a rejected address on another network is not this one',
+    mesh: { rejected: [{ ...rejected, addresses: [{ network: 'other', address: '10.96.0.1' }] }] },
+    dst: '10.96.0.1',
+    want: ['passthrough 10.96.0.1:80 10.96.0.1:80'],
   },
   {
     claim: 'an unknown IPv6 address passes through',

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { MeshDelta } from '#src/mesh/store.ts';
 import { MeshStore } from '#src/mesh/store.ts';
+import type { RejectedResource } from '#src/model/rejected-resource.ts';
 import { aPolicy, aService, aStore, aWorkload, port, serving } from './mesh-fixtures.ts';
 
 const web = aWorkload('web', '10.0.1.1', serving('web'));
@@ -216,7 +217,8 @@ for (const [claim, delta, reason] of bad) {
     };
     const store = aStore(good);
     const { keys, rejected } = store.apply(delta);
-    assert.equal(keys.size, 0);
+    // Addresses that it would have, and that nobody has, are refused from here on.
+    assert.ok([...keys].every((key) => /^address\/|^policies\/shop$/.test(key)));
     assert.match(rejected[0]?.reason ?? '', reason);
     assert.equal(
       Object.values(store.rejectedTotals).reduce((sum, count) => sum + count, 0),
@@ -233,6 +235,79 @@ test('MeshStore: beyond its bound new resources are rejected and known ones stil
   store.apply({ workloads: [web] });
   assert.equal(store.apply({ policies: [aPolicy('p', {})] }).rejected.length, 1);
   assert.equal(store.apply({ workloads: [{ ...web, capacity: 2 }] }).rejected.length, 0);
+});
+
+const rejectedService = (fields: Partial<RejectedResource> = {}): RejectedResource => ({
+  kind: 'service',
+  name: webKey,
+  reason: 'too new',
+  addresses: [{ network: '', address: '10.96.0.1' }, range],
+  ...fields,
+});
+const rejectedPolicy: RejectedResource = {
+  kind: 'policy',
+  name: 'shop/p',
+  reason: 'too new',
+  addresses: [],
+  scope: 'shop',
+};
+
+test('MeshStore: the addresses of what was rejected are known until it is taken or gone', () => {
+  const store = new MeshStore();
+  const first = store.apply({ rejected: [rejectedService()] });
+  assert.deepEqual([...first.keys].sort(), ['address//10.96.0.1', 'ranges/']);
+  assert.deepEqual(first.rejected, [], 'the sender knows that already');
+  assert.equal(store.rejectedTotals.service, 1);
+  for (const address of ['10.96.0.1', '10.97.1.2']) assert.equal(store.isRejectedAddress('', address), true, address);
+  for (const address of ['10.96.0.2', '10.98.0.0', 'fd00::1'])
+    assert.equal(store.isRejectedAddress('', address), false, address);
+  assert.equal(store.isRejectedAddress('other', '10.96.0.1'), false);
+  store.apply({ rejected: [rejectedService({ addresses: [{ network: '', address: '10.96.0.9' }] })] });
+  assert.equal(store.isRejectedAddress('', '10.97.1.2'), false);
+  assert.equal(store.isRejectedAddress('', '10.96.0.9'), true);
+  assert.deepEqual([...store.apply({ removedAddresses: [webKey] }).keys], ['address//10.96.0.9']);
+  assert.equal(store.isRejectedAddress('', '10.96.0.9'), false);
+  store.apply({ rejected: [rejectedService()] });
+  store.apply({ services: [aService('web', '10.96.0.2')] });
+  assert.equal(store.isRejectedAddress('', '10.96.0.1'), false);
+  assert.equal(store.rejected.size, 0);
+});
+
+test('MeshStore: an address that two rejected resources have is known until both are gone', () => {
+  const store = new MeshStore();
+  store.apply({ rejected: [rejectedService(), rejectedService({ name: 'shop/other' })] });
+  store.apply({ removedAddresses: [webKey] });
+  assert.equal(store.isRejectedAddress('', '10.96.0.1'), true);
+  assert.equal(store.isRejectedAddress('', '10.97.0.1'), true);
+  store.apply({ removedAddresses: ['shop/other'] });
+  assert.equal(store.isRejectedAddress('', '10.96.0.1'), false);
+});
+
+test('MeshStore: a rejected policy is known where it holds, unless an earlier form is in force', () => {
+  const store = new MeshStore();
+  assert.deepEqual([...store.apply({ rejected: [rejectedPolicy] }).keys], ['policies/shop']);
+  assert.deepEqual(store.rejectedPoliciesOfNamespace('shop'), ['shop/p']);
+  assert.deepEqual(store.rejectedPoliciesOfNamespace(''), []);
+  store.apply({ policies: [aPolicy('p', { destinationPorts: [80] })] });
+  assert.deepEqual(store.rejectedPoliciesOfNamespace('shop'), []);
+  store.apply({ rejected: [rejectedPolicy] });
+  assert.deepEqual(store.rejectedPoliciesOfNamespace('shop'), [], 'the last good one stands');
+  assert.equal(store.rejected.size, 1);
+  assert.deepEqual([...store.apply({ removedPolicies: ['shop/p'] }).keys].sort(), ['policies/shop', 'policy/shop/p']);
+  assert.deepEqual(store.rejectedPoliciesOfNamespace('shop'), []);
+});
+
+test('MeshStore: fails closed: what is beyond its bound is refused, and beyond that bound everything', () => {
+  const store = new MeshStore(2);
+  store.apply({ workloads: [web, aWorkload('b', '10.0.1.2')] });
+  const { keys } = store.apply({ workloads: [aWorkload('c', '10.0.1.3')], services: [aService('d', '10.96.0.4')] });
+  assert.deepEqual([...keys].sort(), ['address//10.0.1.3', 'address//10.96.0.4']);
+  assert.equal(store.isRejectedAddress('', '10.0.1.3'), true);
+  assert.equal(store.isRejectedAddress('', '198.51.100.1'), false);
+  assert.ok(store.apply({ services: [aService('e', '10.96.0.5')] }).keys.has('ranges/'));
+  assert.equal(store.rejected.lostTotal, 1);
+  assert.equal(store.isRejectedAddress('', '198.51.100.1'), true);
+  assert.equal(store.rejectedPoliciesOfNamespace('').length, 1);
 });
 
 test('MeshStore: listeners hear of changes until they stop', () => {
