@@ -16,6 +16,7 @@
 
 #include "answer_desk.h"
 #include "engine_shared.h"
+#include "engine_thread.h"
 #include "pod_store.h"
 #include "socket_options.h"
 #include "worker.h"
@@ -92,7 +93,10 @@ Status Engine::Impl::Start() {
     workers.push_back(std::make_unique<Worker>(static_cast<uint8_t>(i), &shared));
     if (const Status started = workers.back()->Start(); !started.ok()) return started;
   }
-  control_thread = std::thread([this] { control.Run(); });
+  control_thread = std::thread([this] {
+    NameThread("gw-control");
+    control.Run();
+  });
   return Status::Ok();
 }
 

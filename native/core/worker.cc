@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker.h"
 
+#include <string>
 #include <utility>
+
+#include "engine_thread.h"
 
 namespace groundwire {
 namespace {
@@ -27,7 +30,11 @@ Worker::~Worker() = default;
 
 Status Worker::Start() {
   if (const Status opened = loop_.Open(); !opened.ok()) return opened;
-  thread_ = std::thread([this] { loop_.Run(); });
+  thread_ = std::thread([this] {
+    NameThread("gw-worker-" + std::to_string(index_));
+    AskForShortSlices();
+    loop_.Run();
+  });
   return Status::Ok();
 }
 

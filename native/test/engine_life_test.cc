@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole engine over real sockets: what changes while connections live. Policy, certificates,
 // pods, the engine itself.
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "check.h"
@@ -24,6 +30,24 @@ bool Echoes(const UniqueFd& client, const UniqueFd& server) {
 msg::SetIdentity ShortLived(TestMesh* mesh, uint32_t pod, int64_t seconds) {
   const std::string identity = IdentityOf("pod" + std::to_string(pod));
   return mesh->agent.authority().Sign(identity, {{identity}, {}, -60, seconds});
+}
+
+/// Threads of this process with that name.
+std::vector<int> ThreadsNamed(const std::string& name) {
+  std::vector<int> found;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string line;
+    std::getline(std::ifstream(task.path() / "comm"), line);
+    if (line == name) found.push_back(std::stoi(task.path().filename()));
+  }
+  return found;
+}
+
+/// The slice that a thread asked for; 0: the kernel does not say.
+uint64_t SliceNs(int thread) {
+  std::array<uint64_t, 6> attributes{};  // struct sched_attr; its fourth word is sched_runtime
+  if (syscall(SYS_sched_getattr, thread, attributes.data(), sizeof attributes, 0) != 0) return 0;
+  return attributes[3];
 }
 
 }  // namespace
@@ -330,6 +354,15 @@ TEST("life: counters have the engine's and the kernel's names") {
   TestMesh mesh;
   CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("kernel_steered") == 7; }));
   CHECK_EQ(mesh.agent.Counter("connections_live"), 0u);
+}
+
+TEST("life: threads say who they are, and the workers ask for short slices") {
+  TestMesh mesh;
+  CHECK(TestAgent::Eventually([] { return ThreadsNamed("gw-control").size() == 1; }));
+  CHECK(TestAgent::Eventually([] { return ThreadsNamed("gw-worker-0").size() == 1; }));
+  if (SliceNs(0) == 0) return;  // before Linux 6.12
+  CHECK(
+      TestAgent::Eventually([] { return SliceNs(ThreadsNamed("gw-worker-0").at(0)) == 100'000; }));
 }
 
 RUN_TESTS()

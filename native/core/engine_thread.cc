@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "thread_slice.h"
+#include "engine_thread.h"
 
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,6 +29,8 @@ constexpr uint32_t kNormal = 0;
 constexpr uint64_t kSliceNs = 100'000;
 
 }  // namespace
+
+void NameThread(const std::string& name) { (void)pthread_setname_np(pthread_self(), name.c_str()); }
 
 void AskForShortSlices() {
   SchedulingAttributes attributes;
