@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -65,6 +66,29 @@ const COMMANDS: readonly (readonly [args: readonly string[], status: number, say
     /--state-dir \/proc\/groundwire cannot be made: no such file or directory; name a directory that/,
   ],
 ];
+
+test('control: an address that cannot be listened on, by the service and by its monitoring', async (t) => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const busy = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  mkdirSync(at('manifests'));
+  writeFileSync(at('manifests/a.yaml'), 'apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n');
+  for (const [flag, value, status, reason] of [
+    ['listen', busy, EXIT.busy, 'address already in use'],
+    ['listen', '192.0.2.77:15012', EXIT.usage, 'address not available'],
+    ['monitoring-listen', busy, EXIT.busy, 'address already in use'],
+  ] as const) {
+    const addresses = { listen: '127.0.0.1:0', 'monitoring-listen': '127.0.0.1:0', [flag]: value };
+    const flags = Object.entries(addresses).flatMap(([name, address]) => [`--${name}`, address]);
+    const said = groundwire('control', '--manifests', at('manifests'), '--state-dir', at('control'), ...flags);
+    const [last] = said.stderr.trimEnd().split('\n').slice(-1);
+    const advice = 'name a free port on an address of this machine (`ip address`); `ss -ltnp` says who has a port';
+    assert.equal(last, `groundwire: --${flag} ${value} cannot be listened on: ${reason}; ${advice}`);
+    assert.equal(said.status, status);
+    assert.doesNotMatch(said.stderr, /^E |EADDR| at .*\.[jt]s/m, 'no words of gRPC or Node');
+  }
+});
 
 test('control token --out: for its owner alone, replaces a join file, and nothing else', () => {
   const out = (path: string) =>
