@@ -3,7 +3,7 @@
 import { isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
 
-import { isLoopback, parseAddress, parseAddressRange } from '../model/address.ts';
+import { formatSocketAddress, isLoopback, parseAddress, parseAddressRange } from '../model/address.ts';
 
 /** What a text means, or why it means nothing. */
 export type Parsed<T> = { readonly value: T } | { readonly reason: string };
@@ -19,10 +19,17 @@ export interface ValueType<T> {
   /** May be given several times; each occurrence is one item. */
   readonly repeatable?: boolean;
   parse(texts: readonly string[]): Parsed<T>;
+  /** Writes a value as `parse` reads it. */
+  format(value: T): string;
 }
 
-function single<T>(placeholder: string, range: string, parse: (text: string) => Parsed<T>): ValueType<T> {
-  return { placeholder, range, parse: (texts) => parse(texts[0] ?? '') };
+function single<T>(
+  placeholder: string,
+  range: string,
+  parse: (text: string) => Parsed<T>,
+  format: (value: T) => string = String,
+): ValueType<T> {
+  return { placeholder, range, parse: (texts) => parse(texts[0] ?? ''), format };
 }
 
 const DURATION_UNITS_MS = {
@@ -44,6 +51,16 @@ function parseQuantity(text: string, units: Readonly<Record<string, number>>, ex
     };
   }
   return { value: Math.round(Number(match[1]) * factor) };
+}
+
+/** In the greatest unit of which it is a whole number. */
+function formatQuantity(value: number, units: Readonly<Record<string, number>>): string {
+  const [smallest = ''] = Object.keys(units);
+  const [unit, factor] = Object.entries(units).findLast(([, one]) => value >= one && value % one === 0) ?? [
+    smallest,
+    1,
+  ];
+  return `${value / factor}${unit}`;
 }
 
 /** Parses `250ms`, `5s`, `1.5h`; a unit is demanded because a bare number has been read as both seconds and milliseconds. */
@@ -71,6 +88,10 @@ export function parseHostPort(text: string): Parsed<{ readonly host: string; rea
   return { value: { host, port } };
 }
 
+function formatHostPort({ host, port }: { readonly host: string; readonly port: number }): string {
+  return formatSocketAddress({ address: host, port });
+}
+
 /** Parses `10.244.0.0/16` or `fd00::/64` into its canonical text, host bits cleared. */
 export function parseCidr(text: string): Parsed<string> {
   const range = text.includes('/') ? parseAddressRange(text) : undefined;
@@ -86,13 +107,23 @@ function within(min: number, max: number, value: Parsed<number>, range: string):
 export function duration(min: string, max: string): ValueType<number> {
   const range = `${min} to ${max}`;
   const bound = (text: string): number => mustParse(parseDurationMs(text));
-  return single('DURATION', range, (text) => within(bound(min), bound(max), parseDurationMs(text), range));
+  return single(
+    'DURATION',
+    range,
+    (text) => within(bound(min), bound(max), parseDurationMs(text), range),
+    (value) => formatQuantity(value, DURATION_UNITS_MS),
+  );
 }
 
 export function bytes(min: string, max: string): ValueType<number> {
   const range = `${min} to ${max}`;
   const bound = (text: string): number => mustParse(parseBytes(text));
-  return single('SIZE', range, (text) => within(bound(min), bound(max), parseBytes(text), range));
+  return single(
+    'SIZE',
+    range,
+    (text) => within(bound(min), bound(max), parseBytes(text), range),
+    (value) => formatQuantity(value, SIZE_UNITS),
+  );
 }
 
 export function integer(min: number, max: number): ValueType<number> {
@@ -118,6 +149,7 @@ export function onOff(): ValueType<boolean> {
     isSwitch: true,
     parse: ([text]) =>
       text === 'true' || text === 'false' ? { value: text === 'true' } : { reason: 'is neither true nor false' },
+    format: String,
   };
 }
 
@@ -125,20 +157,25 @@ export function hostPort(placeholder = 'HOST:PORT'): ValueType<{
   readonly host: string;
   readonly port: number;
 }> {
-  return single(placeholder, '', parseHostPort);
+  return single(placeholder, '', parseHostPort, formatHostPort);
 }
 
 /** Where only this machine can reach it. */
 export function loopbackHostPort(): ReturnType<typeof hostPort> {
-  return single('HOST:PORT', 'on a loopback address', (text) => {
-    const parsed = parseHostPort(text);
-    if ('reason' in parsed || parsed.value.host === 'localhost') return parsed;
-    if (isLoopback(parseAddress(parsed.value.host) ?? '')) return parsed;
-    return {
-      reason:
-        'is not on a loopback address, and who reaches it sees all that the agent knows; name a port of 127.0.0.1 or [::1], and forward it to whoever needs it',
-    };
-  });
+  return single(
+    'HOST:PORT',
+    'on a loopback address',
+    (text) => {
+      const parsed = parseHostPort(text);
+      if ('reason' in parsed || parsed.value.host === 'localhost') return parsed;
+      if (isLoopback(parseAddress(parsed.value.host) ?? '')) return parsed;
+      return {
+        reason:
+          'is not on a loopback address, and who reaches it sees all that the agent knows; name a port of 127.0.0.1 or [::1], and forward it to whoever needs it',
+      };
+    },
+    formatHostPort,
+  );
 }
 
 /** One range of addresses. */
@@ -176,7 +213,10 @@ export function trustDomain(): ValueType<string> {
 }
 
 /** Items separated by commas; a repeated flag adds to the list. */
-export function listOf<T>(item: (text: string) => Parsed<T>, placeholder: string): ValueType<readonly T[]> {
+export function listOf<T extends string | number>(
+  item: (text: string) => Parsed<T>,
+  placeholder: string,
+): ValueType<readonly T[]> {
   return {
     placeholder: `${placeholder}[,…]`,
     range: '',
@@ -186,11 +226,15 @@ export function listOf<T>(item: (text: string) => Parsed<T>, placeholder: string
         texts.flatMap((one) => one.split(',')).filter((one) => one !== ''),
         item,
       ),
+    format: (values) => values.join(','),
   };
 }
 
 /** `KEY=VALUE`, one a flag; the value may hold commas and more `=`. */
-export function pairs<T>(value: (text: string) => Parsed<T>, placeholder: string): ValueType<ReadonlyMap<string, T>> {
+export function pairs<T extends string | number>(
+  value: (text: string) => Parsed<T>,
+  placeholder: string,
+): ValueType<ReadonlyMap<string, T>> {
   return {
     placeholder,
     range: '',
@@ -207,6 +251,7 @@ export function pairs<T>(value: (text: string) => Parsed<T>, placeholder: string
       );
       return 'reason' in parsed ? parsed : { value: new Map(parsed.value) };
     },
+    format: (values) => [...values].map(([key, one]) => `${key}=${one}`).join(' '),
   };
 }
 

@@ -120,7 +120,7 @@ export function renderConfigDocs(commands: readonly PartsTaker[]): string {
   ].join('\n');
 }
 
-/** The effective values, flat, for the one log line at start; what the table redacts is not in it. */
+/** The effective values, flat and as they would be given, for the one log line at start; what the table redacts is not in it. */
 export function describeConfig(config: Partial<Config<PartName>>): Readonly<Record<string, string>> {
   const shown: Record<string, string> = {};
   for (const part of PART_NAMES) {
@@ -129,8 +129,7 @@ export function describeConfig(config: Partial<Config<PartName>>): Readonly<Reco
     for (const [key, setting] of settingsOf(part)) {
       const value = branch[key];
       if (value !== undefined)
-        shown[setting.flag] =
-          setting.redact === true ? '(redacted)' : typeof value === 'string' ? value : JSON.stringify(value);
+        shown[setting.flag] = setting.redact === true ? '(redacted)' : setting.type.format(value);
     }
   }
   return shown;

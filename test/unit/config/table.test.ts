@@ -42,5 +42,33 @@ test('describeConfig: shows what is in effect', () => {
   const loaded = loadConfig(['log', 'api'], ['--log-level', 'debug'], new Map());
   assert.ok('config' in loaded);
   assert.equal(describeConfig(loaded.config)['log-level'], 'debug');
-  assert.match(describeConfig(loaded.config)['api-listen'] ?? '', /127\.0\.0\.1/);
+  assert.equal(describeConfig(loaded.config)['api-listen'], '127.0.0.1:15000');
+});
+
+test('describeConfig: values as they would be given', () => {
+  const given = [
+    ['control', '[fd00::1]:15012'],
+    ['pod-cidr', '10.244.1.0/24,fd00::/64'],
+    ['tunnel-idle', '90s'],
+    ['verdict-timeout', '1500ms'],
+    ['drain-deadline', '0s'],
+    ['stream-window', '96Ki'],
+    ['tunnel-window', '16Mi'],
+    ['keep-pods', 'true'],
+  ] as const;
+  const flags = given.map(([flag, text]) => `--${flag}=${text}`);
+  const loaded = loadConfig(['upstream', 'engine', 'pods', 'exit'], [...flags, '--token-file', '/t'], new Map());
+  assert.ok('config' in loaded, JSON.stringify(loaded));
+  const shown = describeConfig(loaded.config);
+  for (const [flag, text] of given) assert.equal(shown[flag], flag === 'drain-deadline' ? '0ms' : text);
+  for (const text of Object.values(shown)) assert.doesNotMatch(text, /[{}]/);
+});
+
+test('table: what is shown of a default is read as the same value', () => {
+  for (const { flag, type, default: text } of all) {
+    if (text === undefined) continue;
+    const parsed = type.parse([text]);
+    assert.ok('value' in parsed);
+    assert.deepEqual(type.parse([type.format(parsed.value)]), parsed, flag);
+  }
 });
