@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ERROR_TABLE } from '../src/model/errors.ts';
-import { ENGINE_COUNTERS, KERNEL_COUNTERS } from '../src/telemetry/engine-counters.ts';
+import { type CounterHelp, ENGINE_COUNTERS, KERNEL_COUNTERS } from '../src/telemetry/engine-counters.ts';
+import { AGENT_COUNTERS, CONTROL_COUNTERS } from '../src/telemetry/part-counters.ts';
 import type { GeneratedFile } from './generated-file.ts';
 
 const escapeCell = (text: string): string => text.replaceAll('|', '\\|');
@@ -25,14 +26,14 @@ ${rows.join('')}`;
   return { path: 'docs/errors.md', content };
 }
 
-/** `docs/counters.md`: what each counter of the engine and the kernel counts, and what to do when it rises. */
+/** `docs/counters.md`: what each counter counts, and what to do when it rises. */
 export function renderCounterDocs(): GeneratedFile {
-  const table = (counters: typeof ENGINE_COUNTERS): string =>
+  const table = (counters: Readonly<Record<string, CounterHelp>>): string =>
     Object.entries(counters)
       .map(([name, [counts, rises]]) => `| \`${name}\` | ${escapeCell(counts)} | ${escapeCell(rises)} |\n`)
       .join('');
   const head = '| name | counts | when it rises |\n|---|---|---|\n';
-  const content = `<!-- Generated from src/telemetry/engine-counters.ts by scripts/gen.ts; edit that and run \`npm run gen\`. -->
+  const content = `<!-- Generated from src/telemetry/{engine,part}-counters.ts by scripts/gen.ts; edit these and run \`npm run gen\`. -->
 # Counters
 
 In the metrics of an agent, \`groundwire_engine_total\` and \`groundwire_engine_level\` have the label \`name\`; \`groundwire status -o
@@ -47,6 +48,16 @@ never leaves that node's kernel; there both principals are known and policy hold
 ${head}${table(ENGINE_COUNTERS)}
 ## Kernel
 
-${head}${table(KERNEL_COUNTERS)}`;
+${head}${table(KERNEL_COUNTERS)}
+## Parts of an agent
+
+\`groundwire_agent_total\` in the metrics of an agent, by \`name\`.
+
+${head}${table(AGENT_COUNTERS)}
+## Parts of a control plane
+
+\`groundwire_control_total\` in its metrics, by \`name\`.
+
+${head}${table(CONTROL_COUNTERS)}`;
   return { path: 'docs/counters.md', content };
 }

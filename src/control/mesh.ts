@@ -31,7 +31,15 @@ export interface OpenMesh {
   readonly manifestLog: ManifestLog;
   readonly changeLog: ChangeLog;
   /** Of each part, for the metrics. */
-  readonly counters: Readonly<Record<string, object>>;
+  readonly counters: {
+    readonly state: KeptState['counters'];
+    readonly registry: PodRegistryServer['counters'];
+    readonly discovery: DeltaServer['counters'];
+    readonly publisher: MeshPublisher['counters'];
+    readonly publication: Publication['counters'];
+    readonly manifests: ManifestLog['counters'];
+    readonly changes: ChangeLog['counters'];
+  };
   /** Restores, reads the manifests, and publishes once: nobody may be answered before. */
   start(): Promise<void>;
   close(): void;

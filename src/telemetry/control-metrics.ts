@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Registry } from 'prom-client';
+import type { ControlCounter } from './part-counters.ts';
 import { type Build, declareBuild, readingsOf } from './readings.ts';
 
 /** Where the metrics of a control plane come from, read at the scrape. */
@@ -29,8 +30,8 @@ export interface ControlReader {
   /** Registered pods and nodes by state. */
   pods(): Iterable<readonly [state: string, count: number]>;
   nodes(): Iterable<readonly [state: string, count: number]>;
-  /** Counters of the parts, by a name from a closed set: `registry_reports`. */
-  counters(): Iterable<readonly [name: string, value: number]>;
+  /** Counters of the parts of the control plane. */
+  counters(): Iterable<readonly [name: ControlCounter, value: number]>;
 }
 
 /**
@@ -67,9 +68,14 @@ export function declareControlMetrics(registry: Registry, reader: ControlReader,
   readGauge('groundwire_nodes', 'Nodes that have joined.', ['state'], (metric) => {
     for (const [state, count] of reader.nodes()) metric.set({ state }, count);
   });
-  readCounter('groundwire_control_total', 'Counters of the parts of the control plane.', ['name'], (metric) => {
-    for (const [name, value] of reader.counters()) metric.inc({ name }, value);
-  });
+  readCounter(
+    'groundwire_control_total',
+    'Counters of the parts of the control plane; docs/counters.md says what each counts and what to do when it rises.',
+    ['name'],
+    (metric) => {
+      for (const [name, value] of reader.counters()) metric.inc({ name }, value);
+    },
+  );
 }
 
 function declareAuthority(registry: Registry, reader: ControlReader): void {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What a counter counts, and what to do when it rises; "" where that is ordinary traffic. */
-type CounterHelp = readonly [counts: string, rises: string];
+export type CounterHelp = readonly [counts: string, rises: string];
 
 /** Of the engine: native/core/counters.h and what engine.cc adds. */
 export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {

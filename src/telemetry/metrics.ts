@@ -7,6 +7,7 @@ import { type DnsUpstreamRow, declareDnsUpstreams } from './dns-upstreams.ts';
 import { findError } from './error-codes.ts';
 import type { FlowLabel, FlowLabelTable } from './flow-labels.ts';
 import { FLOW_LABELS } from './flow-labels.ts';
+import type { AgentCounter } from './part-counters.ts';
 import { type Build, declareBuild, readingsOf } from './readings.ts';
 
 /** One cumulative row of the engine. Bytes: sent = client to server. */
@@ -43,8 +44,8 @@ export interface MetricsReader {
   verdictsInvalidatedTotal(): number;
   /** How long ago the configuration in force was last known to be the newest; 0 while the control plane is in sync. */
   configurationAgeMs(): number;
-  /** Counters of the parts of the agent, by a name from a closed set: `certificates_failed`. */
-  agentCounters(): Iterable<readonly [name: string, value: number]>;
+  /** Counters of the parts of the agent. */
+  agentCounters(): Iterable<readonly [name: AgentCounter, value: number]>;
   /** Pods of this node by state. */
   pods(): ReadonlyMap<string, number>;
 }
@@ -197,9 +198,14 @@ function declareReadings(registry: Registry, reader: MetricsReader): void {
   readCounter('groundwire_resources_rejected_total', 'Resources not taken.', ['kind'], (metric) => {
     for (const { kind, rejectedTotal } of reader.resources()) metric.inc({ kind }, rejectedTotal);
   });
-  readCounter('groundwire_agent_total', 'Counters of the parts of the agent.', ['name'], (metric) => {
-    for (const [name, value] of reader.agentCounters()) metric.inc({ name }, value);
-  });
+  readCounter(
+    'groundwire_agent_total',
+    'Counters of the parts of the agent; docs/counters.md says what each counts and what to do when it rises.',
+    ['name'],
+    (metric) => {
+      for (const [name, value] of reader.agentCounters()) metric.inc({ name }, value);
+    },
+  );
   readGauge('groundwire_pods', 'Pods of this node.', ['state'], (metric) => {
     for (const [state, count] of reader.pods()) metric.set({ state }, count);
   });

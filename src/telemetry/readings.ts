@@ -58,9 +58,23 @@ export function readingsOf(registry: Registry): {
   };
 }
 
-/** The counters of several parts, each by the name of its part and its own: `certificates_failed`. */
-export function* prefixed(parts: Readonly<Record<string, object>>): Iterable<readonly [name: string, value: number]> {
+type SnakeCase<T extends string> = T extends `${infer Head}${infer Tail}`
+  ? `${Head extends Lowercase<Head> ? Head : `_${Lowercase<Head>}`}${SnakeCase<Tail>}`
+  : '';
+
+/** What `prefixed` calls the counters of these parts. */
+export type PrefixedName<Parts> = {
+  [Part in keyof Parts & string]: `${Part}_${SnakeCase<keyof Parts[Part] & string>}`;
+}[keyof Parts & string];
+
+/** The counters of several parts, each by the name of its part and its own: `writeFailures` is `cache_write_failures`. */
+export function* prefixed<Parts extends Readonly<Record<string, object>>>(
+  parts: Parts,
+): Iterable<readonly [name: PrefixedName<Parts>, value: number]> {
   for (const [part, counters] of Object.entries(parts)) {
-    for (const [name, value] of Object.entries(counters)) yield [`${part}_${name}`, value as number];
+    for (const [name, value] of Object.entries(counters)) {
+      const words = name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+      yield [`${part}_${words}` as PrefixedName<Parts>, value as number];
+    }
   }
 }

@@ -18,6 +18,7 @@ import { parseJoinFile } from '#src/identity/join-token.ts';
 import { SigningClient } from '#src/identity/signing-client.ts';
 import { systemClock } from '#src/model/clock.ts';
 import { Logger } from '#src/telemetry/logger.ts';
+import { CONTROL_COUNTERS } from '#src/telemetry/part-counters.ts';
 
 const namespace = (labels: string): string =>
   `apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {${labels}}}\n`;
@@ -223,6 +224,9 @@ test('control: tells Prometheus what it does, and whether it serves', async (t) 
     while ((await value(metric)) !== expected && performance.now() < endMs) await sleep(20);
     assert.equal(await value(metric), expected, metric);
   }
+  const scraped = await (await get('/metrics')).text();
+  const names = [...scraped.matchAll(/^groundwire_control_total\{name="(\w+)"\}/gm)].map(([, name]) => name);
+  assert.deepEqual(new Set(names), new Set(Object.keys(CONTROL_COUNTERS)), 'docs/counters.md has these and no other');
   assert.ok((await value('pilot_xds_pushes{type="wds"}')) > 0);
   assert.equal(await value('pilot_total_xds_rejects{type="wads"}'), 0);
   assert.ok((await value('citadel_server_root_cert_expiry_timestamp')) > Date.now() / 1000);

@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { ENGINE_COUNTERS, KERNEL_COUNTERS } from '#src/telemetry/engine-counters.ts';
+import { type CounterHelp, ENGINE_COUNTERS, KERNEL_COUNTERS } from '#src/telemetry/engine-counters.ts';
+import { AGENT_COUNTERS, CONTROL_COUNTERS } from '#src/telemetry/part-counters.ts';
+import { prefixed } from '#src/telemetry/readings.ts';
 
 function namesIn(file: string, name: RegExp): string[] {
   const text = readFileSync(new URL(`../../../${file}`, import.meta.url), 'utf8');
@@ -25,9 +27,32 @@ test('each counter of the kernel has its line, and there is none for one that is
 });
 
 test('what a drop, refusal or failure means is said with what to do', () => {
-  for (const [name, [counts, rises]] of Object.entries({ ...ENGINE_COUNTERS, ...KERNEL_COUNTERS })) {
+  const tables: readonly Readonly<Record<string, CounterHelp>>[] = [
+    ENGINE_COUNTERS,
+    KERNEL_COUNTERS,
+    AGENT_COUNTERS,
+    CONTROL_COUNTERS,
+  ];
+  for (const [name, [counts, rises]] of tables.flatMap((table) => Object.entries(table))) {
+    assert.match(name, /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/);
     assert.ok(counts.length > 10 && !counts.endsWith('.') && !rises.endsWith('.'), name);
-    if (/refused|dropped|fail|full|limit|timeout|forged|flood|malformed|error/.test(name))
+    if (
+      /refused|rejected|nacks|dropped|fail|full|limit|timeout|expired|forged|flood|malformed|unreadable|error/.test(
+        name,
+      )
+    )
       assert.ok(rises.length > 10, name);
   }
+});
+
+test('prefixed: names as everywhere in metrics', () => {
+  const parts = { cache: { writes: 1, writeFailures: 2 }, pods: { steps_failed: 3 } };
+  assert.deepEqual(
+    [...prefixed(parts)],
+    [
+      ['cache_writes', 1],
+      ['cache_write_failures', 2],
+      ['pods_steps_failed', 3],
+    ],
+  );
 });

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { CounterHelp } from './engine-counters.ts';
+
+const REQUESTS = {
+  requests_served: ['requests answered', ''],
+  requests_refused: [
+    'requests refused: not valid, unknown, too large, or not allowed here',
+    'the answer told the caller why',
+  ],
+  requests_failed: ['requests that failed within', 'a bug: the log has the request and the error; report it'],
+} as const;
+
+/** Of the parts of an agent, in TypeScript. */
+export const AGENT_COUNTERS = {
+  certificates_signed: ['certificates that the control plane signed', ''],
+  certificates_failed: [
+    'certificates asked for and not had; asked for again',
+    'groundwire certificates and the log say why',
+  ],
+  certificates_expired: [
+    'certificates that ended before they could be renewed: their pods neither connect nor are connected to',
+    'see certificates_failed; compare the clocks of both machines',
+  ],
+  identities_taken: ['certificates that the engine took', ''],
+  identities_refused: [
+    'certificates that the engine did not take; given again',
+    'the log says why; until one is taken its pods are not captured',
+  ],
+  discovery_connects: ['discovery streams dialled', ''],
+  discovery_failures: [
+    'discovery streams that ended, or never came to be',
+    'groundwire status and the log say why; what was heard last stays in force meanwhile',
+  ],
+  discovery_responses: ['discovery responses received', ''],
+  discovery_acks: ['discovery responses taken whole', ''],
+  discovery_nacks: ['discovery responses not taken whole', 'the log names each resource and what is wrong with it'],
+  discovery_rejected_resources: [
+    'resources not taken: what was known of them before stays in force',
+    'agent and control plane are of different versions, or the control plane is wrong: the log says where',
+  ],
+  registry_connects: ['pod registry streams dialled', ''],
+  registry_failures: [
+    'pod registry streams that ended, or never came to be',
+    'the log says why; no pod is started meanwhile, those that run go on',
+  ],
+  cache_writes: ['times the last good configuration was written to disk', ''],
+  cache_write_failures: [
+    'times the last good configuration could not be written to disk',
+    'make room in --state-dir; a start without the control plane would not know what is new',
+  ],
+  cache_unreadable: [
+    'last good configurations found damaged at start',
+    'the agent has started without; look at the disk',
+  ],
+  pods_started: ['pods started', ''],
+  pods_refused: ['pods asked for and not started', 'groundwire run has said why'],
+  pods_removed: ['pods removed', ''],
+  pods_steps_failed: [
+    'steps of capturing or releasing a pod that failed; tried again',
+    'groundwire status says at which pod, and why',
+  ],
+  pods_taken_over: ['pods of an earlier run of the agent, taken over', ''],
+  recalls_failed: [
+    'times the engine did not take back answers that no longer hold; tried again',
+    'report it: connections that a change denies may live on meanwhile',
+  ],
+  ...REQUESTS,
+} as const satisfies Readonly<Record<string, CounterHelp>>;
+
+/** Of the parts of a control plane. */
+export const CONTROL_COUNTERS = {
+  state_writes: ['times pods or manifests in force were written to disk', ''],
+  state_write_failures: [
+    'times they could not be written',
+    'make room in --state-dir: a restart would not know what is new',
+  ],
+  state_unreadable: [
+    'times the manifests of an earlier run could not be used',
+    'what is broken in the manifests has no last good version: correct it; look at the disk',
+  ],
+  registry_attached: ['times a node attached', ''],
+  registry_reports: ['messages of nodes', ''],
+  registry_pods_rejected: [
+    'pods that nodes reported and that were not taken',
+    'the log names pod, node and reason: most often a name that another node uses',
+  ],
+  registry_nodes_refused: [
+    'times a node was refused',
+    'the log names node and reason: most often the token of another node',
+  ],
+  registry_leases_expired: [
+    'nodes that did not come back within --node-grace: their pods left the mesh',
+    'look at the node and at the network between',
+  ],
+  discovery_streams: ['discovery streams opened', ''],
+  discovery_slow_clients: [
+    'discovery streams ended: no answer to a response in time',
+    'the node has no CPU, or the network loses much',
+  ],
+  discovery_unknown_types: ['requests for types that are not served', ''],
+  publisher_published: ['times the mesh was compiled and published', ''],
+  publisher_failures: [
+    'changes that could not be published: what was published before stays',
+    'a bug: the log has the error; report it',
+  ],
+  publication_unencodable: [
+    'objects that could not be sent: their last form stays, each time anew',
+    'the log names them; correct the manifest',
+  ],
+  manifests_refused: ['versions of objects that were refused', 'the log has file, line and reason'],
+  manifests_duplicates: [
+    'definitions left out because the object is defined elsewhere',
+    'the log names both places: remove one',
+  ],
+  changes_accepted: ['versions of objects that were accepted', ''],
+  changes_removed: ['objects of manifests that are no longer in force', ''],
+  authentication_accepted: ['calls with an accepted token', ''],
+  authentication_refused: [
+    'calls without one',
+    'the log says from where and why: make a token with groundwire control token',
+  ],
+  ...REQUESTS,
+  log_written: ['lines of the log written', ''],
+  log_dropped: ['lines not written: too many were on their way', 'whoever reads standard error is too slow'],
+  log_failed: ['lines not written: standard error does not take them', 'a full disk or a closed pipe'],
+} as const satisfies Readonly<Record<string, CounterHelp>>;
+
+export type AgentCounter = keyof typeof AGENT_COUNTERS;
+export type ControlCounter = keyof typeof CONTROL_COUNTERS;
