@@ -173,7 +173,8 @@ void Engine::Impl::AppendCounters(msg::BatchWriter* batch) {
       counter.value += worker->counters().Read(static_cast<Counter>(i));
     batch->Add(counter);
   }
-  batch->Add(msg::Counter{"events_dropped", shared.events.dropped_total()});
+  batch->Add(msg::Counter{"events_dropped", shared.events.records_dropped()});
+  batch->Add(msg::Counter{"questions_dropped", shared.events.questions_dropped()});
   const int64_t live = shared.connections.load(std::memory_order_relaxed);
   batch->Add(msg::Counter{"connections_live", static_cast<uint64_t>(std::max<int64_t>(live, 0))});
   // A read of the kernel's counters belongs to the control thread; a scrape gets what the one

@@ -35,8 +35,8 @@ class Engine {
   void Apply(uint64_t batch, std::vector<msg::Command> commands);
   void Answer(std::vector<msg::Answer> answers);
   /// Moves at most `max` waiting events into `packed` (a batch: u32 count, then u8 kind and message
-  /// each; appended). `*dropped` is the number that found no room since the last call. Returns the
-  /// number packed.
+  /// each; appended). `*dropped` is the number of records that found no room since the last call.
+  /// Returns the number packed.
   size_t DrainEvents(std::vector<uint8_t>* packed, size_t max, uint64_t* dropped);
   /// `parts`: bits of msg::kPart*. Appends one batch of msg::Snapshot.
   void ReadSnapshot(uint8_t parts, std::vector<uint8_t>* packed);

@@ -7,7 +7,9 @@
 namespace groundwire {
 namespace {
 
-// Each is a few hundred bytes: at most some 30 MiB when the agent's JavaScript stands still.
+// Of questions and of records, each a few hundred bytes: some 30 MiB of either when the agent's
+// JavaScript stands still. Only a DNS query may be larger, up to kDnsQueryBytesMax, and of these a
+// pod has at most 512 a worker under way.
 constexpr size_t kEventsMax = 65536;
 
 HboneOptions MakeHboneOptions(const EngineOptions& options) {

@@ -2,14 +2,26 @@
 #include "event_queue.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace groundwire {
 namespace {
 
-bool MustArrive(const msg::Event& event) {
-  return std::holds_alternative<msg::BatchDone>(event) ||
-         std::holds_alternative<msg::PodReleased>(event);
+bool IsRecord(const msg::Event& event) {
+  return std::holds_alternative<msg::ConnectionClosed>(event);
+}
+
+bool IsQuestion(const msg::Event& event) {
+  return std::holds_alternative<msg::OutboundQuestion>(event) ||
+         std::holds_alternative<msg::InboundQuestion>(event) ||
+         std::holds_alternative<msg::DnsQuery>(event);
+}
+
+void MoveFront(std::deque<msg::Event>* from, size_t max, std::vector<msg::Event>* to) {
+  const auto end = from->begin() + static_cast<std::ptrdiff_t>(std::min(max, from->size()));
+  std::move(from->begin(), end, std::back_inserter(*to));
+  from->erase(from->begin(), end);
 }
 
 }  // namespace
@@ -18,31 +30,27 @@ void EventQueue::Push(msg::Event event) {
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);
-    if (events_.size() >= max_ && !MustArrive(event)) {
-      ++dropped_;
-      ++dropped_total_;
+    const bool record = IsRecord(event);
+    std::deque<msg::Event>& queue = record ? records_ : questions_;
+    if (queue.size() >= max_ && (record || IsQuestion(event))) {
+      ++(record ? records_dropped_ : questions_dropped_);
       return;
     }
-    events_.push_back(std::move(event));
+    queue.push_back(std::move(event));
     wake = !std::exchange(woken_, true);
   }
   if (wake) sink_->Wake();
 }
 
 size_t EventQueue::Drain(std::vector<uint8_t>* packed, size_t max, uint64_t* dropped) {
-  std::deque<msg::Event> taken;
+  std::vector<msg::Event> taken;
   bool more = false;
   {
     const std::lock_guard lock(mutex_);
-    *dropped = std::exchange(dropped_, 0);
-    if (events_.size() <= max) {
-      taken.swap(events_);
-    } else {
-      const auto end = events_.begin() + static_cast<std::ptrdiff_t>(max);
-      std::move(events_.begin(), end, std::back_inserter(taken));
-      events_.erase(events_.begin(), end);
-    }
-    more = !events_.empty();
+    *dropped = records_dropped_ - std::exchange(records_dropped_told_, records_dropped_);
+    MoveFront(&questions_, max, &taken);
+    MoveFront(&records_, max - taken.size(), &taken);
+    more = !questions_.empty() || !records_.empty();
     woken_ = more;
   }
   msg::BatchWriter batch(packed);
@@ -53,9 +61,14 @@ size_t EventQueue::Drain(std::vector<uint8_t>* packed, size_t max, uint64_t* dro
   return taken.size();
 }
 
-uint64_t EventQueue::dropped_total() const {
+uint64_t EventQueue::questions_dropped() const {
   const std::lock_guard lock(mutex_);
-  return dropped_total_;
+  return questions_dropped_;
+}
+
+uint64_t EventQueue::records_dropped() const {
+  const std::lock_guard lock(mutex_);
+  return records_dropped_;
 }
 
 }  // namespace groundwire

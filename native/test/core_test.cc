@@ -196,20 +196,48 @@ TEST("event queue: bounded, counts what it drops, never drops the end of a batch
   for (uint32_t i = 0; i < 5; ++i) queue.Push(msg::OutboundQuestion{i, 1, {}});
   queue.Push(msg::BatchDone{7, -1, "", 0, ""});
   CHECK_EQ(sink.wakes, 1);
+  CHECK_EQ(queue.questions_dropped(), 3u);
   std::vector<uint8_t> packed;
   uint64_t dropped = 0;
   CHECK_EQ(queue.Drain(&packed, 2, &dropped), 2u);
-  CHECK_EQ(dropped, 3u);
+  CHECK_EQ(dropped, 0u);    // of records
   CHECK_EQ(sink.wakes, 2);  // more is left
   std::vector<msg::Event> events;
   REQUIRE(msg::DecodeBatch(packed, &events));
   CHECK_EQ(std::get<msg::OutboundQuestion>(events[1]).question, 1u);
   packed.clear();
   CHECK_EQ(queue.Drain(&packed, 100, &dropped), 1u);
-  CHECK_EQ(dropped, 0u);
   events.clear();
   REQUIRE(msg::DecodeBatch(packed, &events));
   CHECK_EQ(std::get<msg::BatchDone>(events[0]).batch, 7u);
+}
+
+TEST("event queue: a flood of records takes no room from questions, and comes after them") {
+  CountingSink sink;
+  EventQueue queue(&sink, 3);
+  for (uint64_t i = 0; i < 1000; ++i) {
+    msg::ConnectionClosed record;
+    record.id = i;
+    queue.Push(record);
+  }
+  queue.Push(msg::OutboundQuestion{1, 1, {}});
+  queue.Push(msg::InboundQuestion{});
+  queue.Push(msg::DnsQuery{});
+  std::vector<uint8_t> packed;
+  uint64_t dropped = 0;
+  CHECK_EQ(queue.Drain(&packed, 4, &dropped), 4u);
+  CHECK_EQ(dropped, 997u);
+  CHECK_EQ(queue.records_dropped(), 997u);
+  CHECK_EQ(queue.questions_dropped(), 0u);
+  std::vector<msg::Event> events;
+  REQUIRE(msg::DecodeBatch(packed, &events));
+  CHECK(std::holds_alternative<msg::OutboundQuestion>(events[0]));
+  CHECK(std::holds_alternative<msg::InboundQuestion>(events[1]));
+  CHECK(std::holds_alternative<msg::DnsQuery>(events[2]));
+  CHECK_EQ(std::get<msg::ConnectionClosed>(events[3]).id, 0u);
+  packed.clear();
+  CHECK_EQ(queue.Drain(&packed, 4, &dropped), 2u);
+  CHECK_EQ(dropped, 0u);  // told before
 }
 
 TEST("event loop: timers run in order, cancelled ones never; work put off runs once a turn") {

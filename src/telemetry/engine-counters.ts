@@ -156,6 +156,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'records of ended connections dropped: TypeScript did not take them in time',
     'the access log has gaps, metrics do not; the agent has no CPU',
   ],
+  questions_dropped: [
+    'questions that found no room on their way to TypeScript: refused or SERVFAIL when their time is over',
+    'the agent has no CPU: look at nodejs_eventloop_lag_seconds',
+  ],
   connections_live: ['live connections now', ''],
 };
 
