@@ -67,7 +67,8 @@ namespace groundwire {
   X(kUncapturedCloseFailed, "uncaptured_close_failed")       \
   X(kResetsCutShort, "resets_cut_short")                     \
   X(kDnsForwardMismatched, "dns_forward_mismatched")         \
-  X(kDnsRowsFull, "dns_rows_full")
+  X(kDnsRowsFull, "dns_rows_full")                           \
+  X(kDnsTooLarge, "dns_too_large")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

@@ -85,8 +85,8 @@ void DnsForward::OnEvents(uint32_t events) {
 }
 
 void DnsForward::SendTcp() {
-  // At most 64 KiB into an empty socket buffer; a resolver that cannot take that at once is given
-  // up.
+  // Some 4 KiB at most into an empty socket buffer; a resolver that cannot take that at once is
+  // given up.
   const std::vector<uint8_t> frame = WithLength(query_);
   sent_ = true;
   const ssize_t count = send(fd_.get(), frame.data(), frame.size(), MSG_NOSIGNAL);

@@ -69,17 +69,17 @@ std::vector<uint8_t> WithLength(std::span<const uint8_t> message) {
   return frame;
 }
 
-std::optional<std::vector<uint8_t>> MakeServfail(std::span<const uint8_t> query) {
-  if (!IsQuery(query)) return std::nullopt;
-  const size_t end = EndOfQuestion(query);
-  if (end == 0 || U16At(query, kQuestions) != 1) return std::nullopt;
-  std::vector<uint8_t> answer(query.begin(), query.begin() + static_cast<std::ptrdiff_t>(end));
+std::vector<uint8_t> MakeRefusal(std::span<const uint8_t> query, DnsRefusal code) {
+  if (!IsQuery(query)) return {};
+  const size_t end = U16At(query, kQuestions) == 1 ? EndOfQuestion(query) : 0;
+  std::vector<uint8_t> answer(
+      query.begin(), query.begin() + static_cast<std::ptrdiff_t>(end == 0 ? kDnsHeaderBytes : end));
   answer[2] =
       static_cast<uint8_t>(kResponseBit | (answer[2] & (kOpcodeBits | kRecursionDesiredBit)));
-  answer[3] = kServfail;
-  answer[4] = 0;
-  answer[5] = 1;  // One question, and no records: what followed was cut off.
-  for (size_t i = 6; i < kDnsHeaderBytes; ++i) answer[i] = 0;
+  answer[3] = static_cast<uint8_t>(code);
+  // At most the question, and no records: what followed was cut off.
+  for (size_t i = kQuestions; i < kDnsHeaderBytes; ++i) answer[i] = 0;
+  answer[kQuestions + 1] = end == 0 ? 0 : 1;
   return answer;
 }
 

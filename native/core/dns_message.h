@@ -11,6 +11,9 @@
 namespace groundwire {
 
 inline constexpr size_t kDnsHeaderBytes = 12;
+/// The largest query that is carried, over UDP and TCP. A question, its options, padding (RFC 8467)
+/// and a signature need a fraction of it; without a bound one pod's queries could be 64 KiB each.
+inline constexpr size_t kDnsQueryBytesMax = 4096;
 
 /// Cuts a TCP byte stream into messages (RFC 1035 4.2.2: two bytes of length). Bounded by the
 /// length field: 64 KiB.
@@ -30,9 +33,10 @@ class DnsFrames {
 /// Whether it is long enough for a message of DNS, and not an answer.
 bool IsQuery(std::span<const uint8_t> message);
 std::vector<uint8_t> WithLength(std::span<const uint8_t> message);
-/// SERVFAIL for that query, with its question; nullopt when the query is not one, or has not one
-/// question.
-std::optional<std::vector<uint8_t>> MakeServfail(std::span<const uint8_t> query);
+/// What a relay itself says of a query that gets no answer (RFC 1035 4.1.1).
+enum class DnsRefusal : uint8_t { kFormatError = 1, kServfail = 2 };
+/// Refuses that query, with its question where it has just one; empty when it is no query.
+std::vector<uint8_t> MakeRefusal(std::span<const uint8_t> query, DnsRefusal code);
 /// Whether `answer` is an answer with the id and the question of `query`. Names compare without
 /// case; who made the case random to know his answers by it compares it himself. An answer may
 /// leave the question out when it has no records.

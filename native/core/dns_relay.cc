@@ -23,8 +23,8 @@ constexpr uint32_t kTcpClientsPerPodMax = 64;
 constexpr uint64_t kQueryTimeoutMs = 5000;
 constexpr uint64_t kTcpIdleMs = 30000;
 constexpr int kDatagramsPerEvent = 64;
-constexpr int kTcpStepsPerTurn = 64;   // a read or a message is one
-constexpr size_t kDatagramMax = 4096;  // EDNS sizes in use stay below this
+constexpr int kTcpStepsPerTurn = 64;  // a read or a message is one
+constexpr size_t kReadBytes = 4096;
 
 /// The address that was asked (IP_PKTINFO, IPV6_RECVPKTINFO of the listener).
 bool FindAskedAddress(msghdr* message, SocketAddress* asked) {
@@ -75,7 +75,8 @@ class DnsRelay::UdpListener final : public EventHandler, public Discardable {
 
  private:
   bool ReceiveOne() {
-    std::array<uint8_t, kDatagramMax> bytes{};
+    // One more than what is carried shows that there is more.
+    std::array<uint8_t, kDnsQueryBytesMax + 1> bytes{};
     alignas(cmsghdr) std::array<char, 256> control{};
     sockaddr_storage source{};
     iovec part{bytes.data(), bytes.size()};
@@ -89,8 +90,7 @@ class DnsRelay::UdpListener final : public EventHandler, public Discardable {
     const ssize_t size = recvmsg(pod_->dns_udp.get(), &message, 0);
     if (size < 0) return errno == EINTR;
     Query query;
-    const bool whole = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
-    if (!whole || !FindAskedAddress(&message, &query.server)) {
+    if ((message.msg_flags & MSG_CTRUNC) != 0 || !FindAskedAddress(&message, &query.server)) {
       relay_->worker_->counters().Add(Counter::kDnsMalformed);
       return true;
     }
@@ -164,6 +164,7 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
   /// the kernel.
   void Receive() {
     for (int step = 0; step < kTcpStepsPerTurn; ++step) {
+      if (!socket_.open()) return;
       if (!relay_->HasRoom(pod_->id)) return Wait();
       if (auto message = frames_.Next()) {
         Ask(std::move(*message));
@@ -175,7 +176,7 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
     relay_->ResumeWaiting();
   }
   bool ReadMore() {
-    std::array<uint8_t, kDatagramMax> bytes;
+    std::array<uint8_t, kReadBytes> bytes;
     size_t size = bytes.size();
     const AppSocket::Result result = socket_.Receive(bytes.data(), &size);
     if (result == AppSocket::Result::kReset) End();
@@ -193,7 +194,9 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
     query.tcp_client = id_;
     // A whole message, not each byte of one, keeps the connection.
     RestartIdle();
-    if (relay_->Ask(std::move(query))) ++pending_;
+    // The reply may come at once.
+    ++pending_;
+    if (!relay_->Ask(std::move(query))) --pending_;
   }
   /// A client that has said all is owed the answers; then the connection ends.
   void EndIfDone() {
@@ -306,6 +309,11 @@ bool DnsRelay::Ask(Query query) {
     worker_->counters().Add(Counter::kDnsMalformed);
     return false;
   }
+  if (query.message.size() > kDnsQueryBytesMax) {
+    worker_->counters().Add(Counter::kDnsTooLarge);
+    Reply(query, MakeRefusal(query.message, DnsRefusal::kFormatError));
+    return true;
+  }
   worker_->counters().Add(Counter::kDnsQueries);
   if (!HasRoom(query.pod->id)) {
     worker_->counters().Add(Counter::kDnsQueueFull);
@@ -363,8 +371,7 @@ void DnsRelay::FinishForward(uint64_t id, std::span<const uint8_t> answer) {
 void DnsRelay::FinishWithServfail(uint64_t id) {
   const auto found = queries_.find(id);
   if (found == queries_.end()) return;
-  const auto servfail = MakeServfail(found->second.message);
-  Finish(id, servfail ? std::span<const uint8_t>(*servfail) : std::span<const uint8_t>());
+  Finish(id, MakeRefusal(found->second.message, DnsRefusal::kServfail));
 }
 
 void DnsRelay::Finish(uint64_t id, std::span<const uint8_t> answer) {
@@ -379,6 +386,10 @@ void DnsRelay::Finish(uint64_t id, std::span<const uint8_t> answer) {
     query.forward->Stop();
     worker_->loop()->Discard(std::move(query.forward));
   }
+  Reply(query, answer);
+}
+
+void DnsRelay::Reply(const Query& query, std::span<const uint8_t> answer) {
   if (query.transport == msg::DnsTransport::kUdp) {
     if (answer.empty()) return;
     const bool fits = answer.size() <= UdpLimitOf(query.message);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a DNS query of a captured pod.
 //
-//   1. datagram, or message on a TCP connection    no query: dns_malformed, dropped; too many TCP connections: dns_tcp_limit, reset
+//   1. datagram, or message on a TCP connection    no query: dns_malformed, dropped; over 4 KiB: dns_too_large, FORMERR;
+//                                                  too many TCP connections: dns_tcp_limit, reset
 //   2. DnsQuery to TypeScript                      bound of the pod reached: TCP waits unread; datagrams are dropped,
 //                                                  dns_queue_full (the client retries)
 //   3. DnsAnswer                                   none in 5 s: dns_timeouts, SERVFAIL
@@ -59,7 +60,7 @@ class DnsRelay {
     uint64_t forwarded_us = 0;
   };
 
-  /// Whether it was taken; if not, it is counted and nobody answers.
+  /// Whether it was taken, which one reply will show; if not, it is counted and nobody answers.
   bool Ask(Query query);
   /// Whether the pod may have one more query under way.
   bool HasRoom(uint32_t pod) const;
@@ -70,6 +71,7 @@ class DnsRelay {
   /// Takes the query off the books and, unless `answer` is empty, sends it.
   void Finish(uint64_t id, std::span<const uint8_t> answer);
   void FinishWithServfail(uint64_t id);
+  void Reply(const Query& query, std::span<const uint8_t> answer);
   void ReplyUdp(const Query& query, std::span<const uint8_t> answer);
   void EraseTcpClient(uint64_t id);
 

@@ -397,13 +397,16 @@ TEST("dns: TCP frames in any cut, SERVFAIL with the question, answers by id") {
     }
   }
   CHECK_EQ(messages, 2u);
-  const auto servfail = MakeServfail(query);
-  REQUIRE(servfail.has_value());
-  CHECK_EQ(servfail->size(), 21u);
-  CHECK(IsAnswerTo(query, *servfail));
-  CHECK_EQ((*servfail)[3] & 0xf, 2);
-  CHECK(!MakeServfail(*servfail).has_value());
-  CHECK(!MakeServfail(std::vector<uint8_t>(query.begin(), query.begin() + 15)).has_value());
+  const auto servfail = MakeRefusal(query, DnsRefusal::kServfail);
+  REQUIRE(servfail.size() == 21u);
+  CHECK(IsAnswerTo(query, servfail));
+  CHECK_EQ(servfail[3] & 0xf, 2);
+  CHECK(MakeRefusal(servfail, DnsRefusal::kServfail).empty());
+  // A question that cannot be read is not repeated.
+  const std::vector<uint8_t> cut(query.begin(), query.begin() + 15);
+  const std::vector<uint8_t> refusal = {0x12, 0x34, 0x81, 1, 0, 0, 0, 0, 0, 0, 0, 0};
+  CHECK(MakeRefusal(cut, DnsRefusal::kFormatError) == refusal);
+  CHECK(MakeRefusal(std::vector<uint8_t>(11), DnsRefusal::kFormatError).empty());
   CHECK(!IsAnswerTo(query, query));
 }
 

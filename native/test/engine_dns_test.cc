@@ -26,6 +26,8 @@ std::vector<uint8_t> AnswerTo(std::vector<uint8_t> query) {
   return query;
 }
 
+const std::vector<uint8_t> kServfail = MakeRefusal(kQuery, DnsRefusal::kServfail);
+
 std::vector<uint8_t> AskTcp(const UniqueFd& client, const std::vector<uint8_t>& query) {
   const std::vector<uint8_t> frame = WithLength(query);
   if (!SendAll(client, std::string(frame.begin(), frame.end()))) return {};
@@ -144,7 +146,7 @@ TEST("dns: a client that sends without an end leaves the worker to others, and g
   CHECK(TestAgent::Eventually([&] { return agent.Counter("dns_answered") == 489; }));
   CHECK_EQ(agent.Counter("dns_timeouts"), 512u);
   CHECK_EQ(agent.Counter("dns_queue_full"), 0u);
-  const size_t refusals = 512 * (MakeServfail(kQuery)->size() + 2);
+  const size_t refusals = 512 * (kServfail.size() + 2);
   const size_t answers = 488 * (AnswerTo(kQuery).size() + 2);
   CHECK_EQ(ReceiveUpTo(client, refusals + answers).size(), refusals + answers);
 }
@@ -174,7 +176,7 @@ TEST("dns: an empty answer is forwarded; with no resolver the client is told at 
   TestAgent agent;
   agent.AddPod(1, true);
   agent.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, {}}; });
-  CHECK(AskUdp(&agent, 1, kQuery) == *MakeServfail(kQuery));
+  CHECK(AskUdp(&agent, 1, kQuery) == kServfail);
   CHECK_EQ(agent.Counter("dns_forward_failed"), 1u);
 }
 
@@ -250,7 +252,7 @@ TEST("dns: resolvers that never answer end in SERVFAIL, and that is no timeout o
   NameServer silent("10.202.53.53", [](const auto&) { return Messages{}; });
   NameServer silent_too("10.202.53.54", [](const auto&) { return Messages{}; });
   ForwardingAgent agent({{"10.202.53.53", false}, {"10.202.53.54", false}});
-  CHECK(AskUdp(agent.get(), 1, kQuery) == *MakeServfail(kQuery));
+  CHECK(AskUdp(agent.get(), 1, kQuery) == kServfail);
   CHECK_EQ(agent.Counter("dns_forward_failed"), 1u);
   CHECK_EQ(agent.Counter("dns_timeouts"), 0u);
   CHECK_EQ(agent.Upstreams(), "7: 0 answered, 1 failed\n");
@@ -290,7 +292,7 @@ TEST("dns: queries of one id at once are told apart") {
   CHECK(ReceiveUpTo(second, AnswerTo(other).size() + 2) == frame(AnswerTo(other)));
 }
 
-TEST("dns: TCP messages of no bytes, of 65,535 bytes, and byte by byte") {
+TEST("dns: TCP messages of no bytes, of 4,096 bytes, and byte by byte") {
   TestAgent agent;
   agent.AddPod(1, true);
   agent.SetDnsRule([](const msg::DnsQuery& q) {
@@ -302,13 +304,38 @@ TEST("dns: TCP messages of no bytes, of 65,535 bytes, and byte by byte") {
     return std::string(bytes.begin(), bytes.end());
   };
   std::vector<uint8_t> largest = kQuery;
-  largest.resize(65535);
+  largest.resize(kDnsQueryBytesMax);
   REQUIRE(SendAll(client, frame({}) + frame({}) + frame(largest) + frame({})));
   for (const char byte : frame(kQuery)) REQUIRE(SendAll(client, std::string(1, byte)));
   const std::string answer = frame(AnswerTo(kQuery));
   CHECK_EQ(ReceiveUpTo(client, 2 * answer.size()), answer + answer);
   CHECK_EQ(agent.Counter("dns_malformed"), 3u);
   CHECK_EQ(agent.Counter("dns_queries"), 2u);
+}
+
+TEST("dns: a query of more bytes than are carried is refused at once, by UDP and by TCP") {
+  TestAgent agent;
+  agent.AddPod(1, true);
+  agent.SetDnsRule([](const msg::DnsQuery& q) {
+    return msg::DnsAnswer{q.query, AnswerTo(q.message)};
+  });
+  std::vector<uint8_t> large = kQuery;
+  large.resize(kDnsQueryBytesMax + 1);
+  std::vector<uint8_t> largest = kQuery;
+  largest.resize(65535);
+  const std::vector<uint8_t> refusal = MakeRefusal(kQuery, DnsRefusal::kFormatError);
+  CHECK(AskUdp(&agent, 1, large) == refusal);
+  large.resize(20000);
+  CHECK(AskUdp(&agent, 1, large) == refusal);
+  const UniqueFd client = ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp)));
+  CHECK(AskTcp(client, largest) == refusal);
+  // The connection goes on, and ends when its client has said all.
+  CHECK(AskTcp(client, kQuery) == AnswerTo(kQuery));
+  CHECK(AskTcp(client, largest) == refusal);
+  shutdown(client.get(), SHUT_WR);
+  CHECK_EQ(Peek(client), "end");
+  CHECK_EQ(agent.Counter("dns_too_large"), 4u);
+  CHECK_EQ(agent.Counter("dns_queries"), 1u);
 }
 
 TEST("dns: a TCP client that has said all gets every answer, then the end") {

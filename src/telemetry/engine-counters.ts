@@ -152,6 +152,7 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'forwarded DNS queries counted as unknown: too many sets of labels',
     'only labels of istio_dns_upstream_* are lost',
   ],
+  dns_too_large: ['DNS queries refused (FORMERR): more than 4096 bytes', 'find what the pod sends to port 53'],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',
     'the access log has gaps, metrics do not; the agent has no CPU',

@@ -9,8 +9,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   while (const auto message = frames.Next()) {
     if (groundwire::UdpLimitOf(*message) < 512) std::abort();
     if (groundwire::Truncate(*message).size() > message->size()) std::abort();
-    const auto servfail = groundwire::MakeServfail(*message);
-    if (servfail && !groundwire::IsAnswerTo(*message, *servfail)) std::abort();
+    const auto servfail = groundwire::MakeRefusal(*message, groundwire::DnsRefusal::kServfail);
+    if (servfail.empty() == groundwire::IsQuery(*message)) std::abort();
+    if (!servfail.empty() && !groundwire::IsAnswerTo(*message, servfail)) std::abort();
   }
   if (frames.buffered() > size) std::abort();
   return 0;
