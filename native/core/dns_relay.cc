@@ -358,14 +358,13 @@ void DnsRelay::FinishForward(uint64_t id, std::span<const uint8_t> answer) {
   const auto found = queries_.find(id);
   if (found == queries_.end()) return;
   const Query& query = found->second;
+  const bool failed = answer.empty() || IsRefusal(answer);
   const bool has_row =
-      answer.empty()
-          ? upstreams_.CountFailure(query.label)
-          : upstreams_.CountAnswer(query.label, worker_->loop()->now_us() - query.forwarded_us);
+      failed ? upstreams_.CountFailure(query.label)
+             : upstreams_.CountAnswer(query.label, worker_->loop()->now_us() - query.forwarded_us);
   if (!has_row) worker_->counters().Add(Counter::kDnsRowsFull);
-  if (!answer.empty()) return Finish(id, answer);
-  worker_->counters().Add(Counter::kDnsForwardFailed);
-  FinishWithServfail(id);
+  if (failed) worker_->counters().Add(Counter::kDnsForwardFailed);
+  return answer.empty() ? FinishWithServfail(id) : Finish(id, answer);
 }
 
 void DnsRelay::FinishWithServfail(uint64_t id) {

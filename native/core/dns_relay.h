@@ -7,7 +7,8 @@
 //                                                  dns_queue_full (the client retries)
 //   3. DnsAnswer                                   none in 5 s: dns_timeouts, SERVFAIL
 //      with a message: that is the answer
-//      empty: to the upstream resolvers            none answers: dns_forward_failed, SERVFAIL
+//      empty: to the upstream resolvers            none answers: dns_forward_failed, SERVFAIL; all refuse:
+//                                                  dns_forward_failed, the first one's refusal
 //   4. the answer leaves from the address that     larger than a datagram's client takes: without records, truncated,
 //      was asked                                   so that it asks over TCP
 #pragma once

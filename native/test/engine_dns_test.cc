@@ -242,10 +242,13 @@ TEST(
     ForwardingAgent agent(
         {{"10.202.53.53", false}, {"10.202.53.54", false}, {"10.202.53.55", false}});
     CHECK(AskUdp(agent.get(), 1, kQuery) == no_such_name);
+    // That a name does not exist is an answer.
+    CHECK_EQ(agent.Upstreams(), "7: 1 answered, 0 failed\n");
   }
   ForwardingAgent agent({{"10.202.53.54", false}, {"10.202.53.53", false}});
   CHECK(AskUdp(agent.get(), 1, kQuery) == refused);
-  CHECK_EQ(agent.Counter("dns_forward_failed"), 0u);
+  CHECK_EQ(agent.Counter("dns_forward_failed"), 1u);
+  CHECK_EQ(agent.Upstreams(), "7: 0 answered, 1 failed\n");
 }
 
 TEST("dns: resolvers that never answer end in SERVFAIL, and that is no timeout of ours") {

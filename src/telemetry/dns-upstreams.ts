@@ -24,7 +24,7 @@ export function declareDnsUpstreams(
 ): void {
   readingsOf(registry).readCounter(
     'istio_dns_upstream_failures_total',
-    'DNS queries forwarded that no upstream resolver answered.',
+    'DNS queries forwarded that no upstream resolver answered, or that all refused.',
     [...DNS_LABELS],
     (metric) => {
       for (const { label, failed } of read()) if (failed > 0n) metric.inc(labels.find(label), Number(failed));

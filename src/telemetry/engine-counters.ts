@@ -91,7 +91,7 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   dns_answered: ['DNS queries answered from the mesh', ''],
   dns_forwarded: ['DNS queries forwarded to --resolvers', ''],
   dns_forward_failed: [
-    'forwarded DNS queries that no resolver answered: SERVFAIL',
+    'forwarded DNS queries that no resolver answered (SERVFAIL), or that all refused',
     "look at --resolvers and --resolve-from, and at the pod's network policy and routes",
   ],
   dns_timeouts: ['DNS queries that were not decided in time: SERVFAIL', 'the agent has no CPU'],
