@@ -75,7 +75,7 @@ export function parseManifest(file: string, text: string): ParsedManifest {
 export function emptiedManifest(file: string): ParsedManifest {
   return new Reading(file).unreadable(
     1,
-    'emptied, as a full disk leaves a file; delete it, or write a comment into it, to take its objects away',
+    'is empty, as a full disk leaves a file, so what it said last stays in force; delete it, or write a comment into it, to take that away',
   );
 }
 

@@ -195,7 +195,9 @@ test('DirectorySource: a file that is emptied keeps its objects and is named; a 
     await write('a.yaml', blank);
     assert.deepEqual(names(), ['a', 'b'], JSON.stringify(blank));
     assert.deepEqual(
-      store.problems().map(({ file, standing, reason }) => [file, standing, /^emptied, .*; delete it/.test(reason)]),
+      store
+        .problems()
+        .map(({ file, standing, reason }) => [file, standing, /^is empty, .* stays in force; delete it/.test(reason)]),
       [['a.yaml', 'last-good', true]],
     );
   }
