@@ -50,7 +50,7 @@ const FAILURES: readonly (readonly [pattern: RegExp, explain: Explain])[] = [
 ];
 
 // How grpc-js wraps the last thing that went wrong; the note is empty but for names that do not resolve.
-const WRAPPED = /^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note: ?(.*)$/s;
+const WRAPPED = /^No connection established\. Last error: (?:Error(?: \[\w+\])?: )?(.*?)\.? Resolution note: ?(.*)$/s;
 
 /** The details of a status that the client made itself, in words for people. */
 export function explainTransportFailure(details: string): string {
