@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { stat } from 'node:fs/promises';
-
 import type { Config } from '../config/table.ts';
 import { KernelError } from '../engine/kernel-error.ts';
 import type { KernelFeature } from '../engine/port.ts';
 import { probeKernel } from '../engine/probe.ts';
+import { tryBpffs } from '../pods/bpffs.ts';
 import { findCgroupRoot, requireCgroup } from '../pods/cgroup.ts';
 import { BPF_DIRECTORY, findBpfDirectory } from '../pods/engine-options.ts';
-import { findPlaces, isBpffs } from '../pods/node-home.ts';
+import { findPlaces } from '../pods/node-home.ts';
 import { runProgram } from '../pods/process.ts';
 import { defineCommand } from './command.ts';
 import { EXIT } from './exit-code.ts';
@@ -22,6 +21,9 @@ const PROGRAMS = [
   ['mount', '--version', 'mount'],
 ] as const;
 
+// Beyond it a table is no table.
+const DETAIL_MAX = 160;
+
 export const command = defineCommand({
   name: 'doctor',
   summary: 'What this machine can do, and what is missing, in words.',
@@ -32,30 +34,47 @@ export const command = defineCommand({
   parts: ['kernel', 'output'],
   run: async ({ kernel, output }, _words, io) => {
     const features = [rootFeature(), ...(await programFeatures()), ...(await kernelFeatures(kernel))];
-    const missing = features.filter((feature) => feature.required && !feature.present);
-    const table = (): string =>
-      [
-        renderTable(
-          features,
-          [
-            { head: '', cell: (feature) => (feature.present ? 'ok' : feature.required ? 'MISSING' : 'absent') },
-            { head: 'FEATURE', cell: (feature) => feature.name },
-            { head: 'DETAIL', cell: (feature) => feature.detail },
-          ],
-          '',
-        ),
-        '',
-        ...features
-          .filter((feature) => !feature.present && feature.remedy !== '')
-          .map((feature) => `${feature.name}: ${feature.remedy}`),
-        missing.length === 0
-          ? 'This machine has all that an agent needs.'
-          : `An agent cannot run here: ${missing.map((feature) => feature.name).join(', ')} missing.`,
-      ].join('\n');
-    io.print(await formatAnswer(output.format, features, table));
-    return missing.length === 0 ? EXIT.ok : EXIT.failed;
+    io.print(await formatAnswer(output.format, features, () => renderFeatures(features)));
+    return features.every((feature) => feature.present || !feature.required) ? EXIT.ok : EXIT.failed;
   },
 });
+
+/** For people: a line a feature, then what to do about what is missing, then the verdict. */
+export function renderFeatures(features: readonly KernelFeature[]): string {
+  const missing = features.filter((feature) => feature.required && !feature.present);
+  return [
+    renderTable(
+      features,
+      [
+        { head: '', cell: (feature) => (feature.present ? 'ok' : feature.required ? 'MISSING' : 'absent') },
+        { head: 'FEATURE', cell: (feature) => feature.name },
+        { head: 'DETAIL', cell: (feature) => oneLine(feature.detail) },
+      ],
+      '',
+    ),
+    '',
+    ...remediesOf(features),
+    missing.length === 0
+      ? 'This machine has all that an agent needs.'
+      : `An agent cannot run here: ${missing.map((feature) => feature.name).join(', ')} missing.`,
+  ].join('\n');
+}
+
+/** What a kernel or a library said on many lines; `-o json` has it as it was. */
+function oneLine(detail: string): string {
+  const line = detail.trim().replaceAll(/\s*\n\s*/g, '; ');
+  return line.length <= DETAIL_MAX ? line : `${line.slice(0, DETAIL_MAX)}… (all of it: -o json)`;
+}
+
+/** What to do about what is not there: each remedy once, after the names of all that it helps. */
+function remediesOf(features: readonly KernelFeature[]): readonly string[] {
+  const names = new Map<string, string[]>();
+  for (const { name, present, remedy } of features) {
+    if (present || remedy === '') continue;
+    names.set(remedy, [...(names.get(remedy) ?? []), name]);
+  }
+  return [...names].map(([remedy, helped]) => `${helped.join(', ')}: ${remedy}`);
+}
 
 function rootFeature(): KernelFeature {
   const present = process.getuid?.() === 0;
@@ -90,7 +109,8 @@ async function kernelFeatures(kernel: Config<'kernel'>['kernel']): Promise<reado
     kernel.cgroupRoot === undefined ? findCgroupRoot() : requireCgroup('cgroup-root', kernel.cgroupRoot),
   );
   const programs = await placeFeature('eBPF objects', 'build them: npm run build', () => findBpfDirectory(kernel));
-  const bpffs = await bpffsFeature(kernel.bpffs);
+  // An agent mounts it where there is none yet; so it is missing only where that does not work.
+  const bpffs = await placeFeature('bpffs', 'name another directory with --bpffs', () => tryBpffs(kernel.bpffs));
   // What is tried of each place has a name of its own; where the place is missing there is nothing to try.
   const tried = probe(kernel, cgroup.present ? cgroup.detail : '/').filter(
     ({ name }) =>
@@ -112,21 +132,6 @@ async function placeFeature(
   } catch (error) {
     return { name, present: false, required: true, detail: (error as Error).message, remedy };
   }
-}
-
-/** An agent mounts it where there is none yet; so it is missing only where it cannot be mounted. */
-async function bpffsFeature(directory: string): Promise<KernelFeature> {
-  const feature = { name: 'bpffs', required: true, remedy: '' };
-  const found = await stat(directory).catch(() => undefined);
-  if (found === undefined || (found.isDirectory() && !(await isBpffs(directory))))
-    return { ...feature, present: true, detail: `an agent mounts it at ${directory}` };
-  if (found.isDirectory()) return { ...feature, present: true, detail: `mounted at ${directory}` };
-  return {
-    ...feature,
-    present: false,
-    detail: `${directory} is no directory`,
-    remedy: 'name a directory with --bpffs',
-  };
 }
 
 function probe(kernel: Config<'kernel'>['kernel'], cgroupRoot: string): readonly KernelFeature[] {

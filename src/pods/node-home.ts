@@ -2,18 +2,16 @@
 
 // Where an agent lives on its machine: run directory with lock, cgroups, pins. Opened before anything else, closed last.
 
-import { readdir, rm, statfs } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { makeNamedDirectory } from '../config/paths.ts';
 import { namingAsync, SettingError } from '../config/setting-error.ts';
 import type { Log } from '../model/log.ts';
+import { mountBpffs } from './bpffs.ts';
 import { findCgroupRoot, joinCgroup, ownCgroup, removeCgroup, removeEmptyCgroup, requireCgroup } from './cgroup.ts';
-import { runProgram } from './process.ts';
 import { takeLock } from './process-lock.ts';
 
-// linux/magic.h BPF_FS_MAGIC
-const BPF_FS_MAGIC = 0xcafe4a11;
 const LOCK_NAME = 'agent.lock';
 // sizeof(sockaddr_un.sun_path), with its zero.
 const SOCKET_PATH_BYTES_MAX = 107;
@@ -151,21 +149,6 @@ function checkSocketPath(socket: string, runDirectory: string): void {
       `the path of the socket in it, ${socket}, has ${bytes} bytes and the system takes ${SOCKET_PATH_BYTES_MAX}`,
     ),
   );
-}
-
-/** Whether the directory is a BPF file system already; else an agent has to mount one there. */
-export async function isBpffs(directory: string): Promise<boolean> {
-  return (await statfs(directory)).type === BPF_FS_MAGIC;
-}
-
-async function mountBpffs(directory: string): Promise<void> {
-  if (await isBpffs(directory)) return;
-  try {
-    await runProgram('mount', ['-t', 'bpf', '-o', 'mode=0700', 'bpf', directory]);
-  } catch (cause) {
-    const hint = 'mount a BPF file system yourself (mount -t bpf bpf DIR) and name it';
-    throw new SettingError({ flag: 'bpffs', value: directory, tried: 'mounted', hint }, cause);
-  }
 }
 
 /** Removes a directory and its parents up to `top` for as long as they are empty; a cgroup has its files all the same. */

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { tryBpffs } from '../../src/pods/bpffs.ts';
 import { findCgroupRoot } from '../../src/pods/cgroup.ts';
 import { WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 
@@ -96,6 +97,30 @@ describe('an agent whose settings name what is not there', { skip: WITHOUT_ROOT 
       assert.ok(!existsSync(join(await findCgroupRoot(), 'groundwire', NODE)));
     });
   }
+});
+
+describe('what doctor says of --bpffs', { skip: WITHOUT_ROOT }, () => {
+  const mounts = () => readFileSync('/proc/self/mountinfo', 'utf8').split('\n').length;
+  const before = mounts();
+
+  it('a directory that is not there would be made and mounted; trying leaves neither', async () => {
+    assert.match(await tryBpffs(at('new/bpffs')), /new\/bpffs is not there; an agent makes it and mounts it there/);
+    assert.ok(!existsSync(at('new')));
+    mkdirSync(at('new'));
+    assert.match(await tryBpffs(at('new')), /an agent mounts it at \S+\/new$/);
+    assert.equal(mounts(), before);
+  });
+
+  it('what an agent could not mount is missing, and told as the agent would', async () => {
+    for (const [path, says] of [
+      ['/proc/groundwire', /--bpffs \/proc\/groundwire cannot be made: no such file or directory; name a directory/],
+      ['/sys/kernel', /--bpffs \/sys\/kernel cannot be mounted: it is no BPF file system, and not empty; mount a/],
+      [at('token'), /--bpffs \S+\/token cannot be made: file already exists; name a directory/],
+    ] as const) {
+      await assert.rejects(tryBpffs(path), says);
+    }
+    assert.equal(mounts(), before);
+  });
 });
 
 function isMounted(path: string): boolean {

@@ -208,7 +208,7 @@ test('doctor tells of each place in words, and of all at once', () => {
   for (const [name, says] of [
     ['cgroup v2', /--cgroup-root \S+ cannot be used: it is no cgroup v2/],
     ['eBPF objects', /--bpf-dir \S+ cannot be used: there are no compiled/],
-    ['bpffs', /\/file is no directory/],
+    ['bpffs', /--bpffs \S+\/file cannot be made: file already exists/],
   ] as const) {
     const found = features.filter((feature) => feature.name === name);
     assert.equal(found.length, 1, name);
