@@ -87,7 +87,7 @@ async function openParts(
   const address = place.addresses[0] ?? '127.0.0.1';
   const discovery = openDiscovery(config, log, { controlPlane, mesh, address, metrics, clock }, closers);
   const pods = openPods(config, log, { place, controlPlane, mesh, captures, identity, decisions, clock }, closers);
-  const sources: TelemetrySources = { engine, mesh, decisions, identity, discovery, pods, startedMs };
+  const sources: TelemetrySources = { engine, mesh, decisions, identity, discovery, place, pods, startedMs };
   mesh.watch(({ keys }) => {
     decisions.dialogue.onChange(keys);
     pods.pods.onMeshChanged();
@@ -98,7 +98,7 @@ async function openParts(
   pods.pods.open(place.recovered);
   discovery.xds.open();
   if (config.upstream.podRegistry) pods.registry.open();
-  await openApi(config, log, { ...sources, place, telemetry, restored }, closers);
+  await openApi(config, log, { ...sources, telemetry, restored }, closers);
   // Who waits for the end of a pod hears of it from the API, so that goes after the pods.
   closers.add('traffic', () => drain(engine, config.engine.drainDeadlineMs, clock));
   if (!config.exit.keepPods) closers.add('pods of this node', () => pods.pods.removeAll());

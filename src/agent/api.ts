@@ -21,14 +21,12 @@ import { readVersion } from '../config/version.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Closers } from './closers.ts';
-import type { Place } from './place.ts';
 import type { Telemetry, TelemetrySources } from './telemetry.ts';
 
 // Each pod holds one connection, and there may be as many as a control plane takes of one node; the rest is for questions.
 const SOCKET_CONNECTIONS_MAX = 4096;
 
 export interface ApiParts extends TelemetrySources {
-  readonly place: Place;
   readonly telemetry: Telemetry;
   /** Resources that were put in force from disk. */
   readonly restored: number;
@@ -98,6 +96,7 @@ function openFacts(config: ApiConfig, parts: ApiParts, state: AgentState): Agent
     upstream: state.upstream,
     pending: state.pending,
     rejectedTotal: () => discovery.xds.counters.rejectedResources,
+    podFilesProblem: () => place.files.problem,
     recallsOwed: () => decisions.dialogue.recall.owed,
     findPolicy: (verdict) => decisions.decider.findPolicy(verdict),
     identity: () => ({ trustDomain: config.mesh.trustDomain, clusterId: config.mesh.clusterId }),

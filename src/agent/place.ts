@@ -11,7 +11,7 @@ import { formatSocketAddress } from '../model/address.ts';
 import { requireCgroup } from '../pods/cgroup.ts';
 import { findBpfDirectory } from '../pods/engine-options.ts';
 import { NodeHome } from '../pods/node-home.ts';
-import { closeForwarding, openForwarding } from '../pods/node-network.ts';
+import { Forwarding } from '../pods/node-network.ts';
 import type { PodRecord } from '../pods/pod.ts';
 import { PodFiles } from '../pods/pod-files.ts';
 import { recoverPods } from '../pods/recover.ts';
@@ -51,14 +51,15 @@ export async function openPlace(
     },
     podsLog,
   );
-  closers.add('node', async () => home.close(await home.hasPods()));
+  const files = new PodFiles(home.podsDirectory, podsLog);
+  closers.add('node', async () => home.close(await files.hasPods()));
   signal.throwIfAborted();
   const resolvers = config.engine.resolvers.length > 0 ? config.engine.resolvers : await findResolvers();
+  const forwarding = new Forwarding(home.sysctlMemory, podsLog);
   closers.add('forwarding', async () => {
-    if (!(await home.hasPods())) await closeForwarding(home.sysctlMemory);
+    if (!(await files.hasPods())) await forwarding.close();
   });
-  await openForwarding(home.sysctlMemory, podsLog);
-  const files = new PodFiles(home.podsDirectory, podsLog);
+  await forwarding.open();
   const recovered = await recoverPods({ node, podsCgroup: home.podsCgroup }, files, podsLog);
   signal.throwIfAborted();
   const addresses = config.node.addresses.length > 0 ? config.node.addresses : globalAddresses();

@@ -13,6 +13,7 @@ import { openRegistry } from '../telemetry/registry.ts';
 import type { Decisions } from './decisions.ts';
 import type { Discovery } from './discovery.ts';
 import type { Identity } from './identity.ts';
+import type { Place } from './place.ts';
 import type { Pods } from './pods.ts';
 
 /** Whose numbers a scrape shows. */
@@ -22,6 +23,7 @@ export interface TelemetrySources {
   readonly decisions: Decisions;
   readonly identity: Identity;
   readonly discovery: Discovery;
+  readonly place: Place;
   readonly pods: Pods;
   readonly startedMs: number;
 }
@@ -94,7 +96,7 @@ function metricsReader(
       return clock.nowMs() - (discovery.xds.status().syncedMs ?? startedMs);
     },
     agentCounters: () => {
-      const { identity, discovery, pods, decisions } = sources();
+      const { identity, discovery, place, pods, decisions } = sources();
       return prefixed({
         certificates: identity.certificates.counters,
         identities: identity.identities.counters,
@@ -102,6 +104,7 @@ function metricsReader(
         registry: pods.registry.counters,
         cache: discovery.cache.counters,
         pods: pods.pods.counters,
+        pod_files: place.files.counters,
         recalls: decisions.dialogue.recall.counters,
         requests: httpCounters,
       });

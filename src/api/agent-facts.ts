@@ -37,6 +37,8 @@ export interface AgentFactsParts {
   readonly rejectedTotal: () => number;
   /** Answers that no longer hold and that the engine has not given back. */
   readonly recallsOwed: () => number;
+  /** Why no pod can be remembered on disk, and so none started. */
+  readonly podFilesProblem: () => string | undefined;
   readonly findPolicy: (verdict: bigint) => string | undefined;
   readonly identity: () => { readonly trustDomain: string; readonly clusterId: string };
   readonly version: VersionFacts;
@@ -160,6 +162,8 @@ export class AgentFactsReader implements AgentFacts {
       );
     const owed = this.#parts.recallsOwed();
     if (owed > 0) problems.push(`${owed} decisions no longer hold and the engine has not taken them back; tried again`);
+    const podFiles = this.#parts.podFilesProblem();
+    if (podFiles !== undefined) problems.push(`no pod can be started: ${podFiles}`);
     problems.push(...rejectedProblems(this.#parts.mesh));
     for (const pod of pods) {
       if (pod.problem !== undefined) problems.push(`pod ${pod.namespace}/${pod.name}: ${pod.problem}`);

@@ -12,7 +12,7 @@ import {
   renameSync,
   statSync,
   unlinkSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { isMissing } from '../model/file-error.ts';
@@ -76,7 +76,8 @@ function writeTemporary(path: string, content: string, mode: number): string {
   try {
     // The mode given to open is cut by the umask.
     fchmodSync(fd, mode);
-    writeSync(fd, content);
+    // Not writeSync: on a disk that fills up that writes a part and does not say so.
+    writeFileSync(fd, content);
     fsyncSync(fd);
   } catch (error) {
     unlinkSync(temporary);

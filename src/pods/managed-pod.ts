@@ -5,6 +5,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 
+import { SettingError } from '../config/setting-error.ts';
 import { Backoff } from '../model/backoff.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
@@ -35,7 +36,8 @@ export interface ManagedPodParts {
   readonly log: Log;
   /** A handle that no pod of the engine has had. */
   readonly nextHandle: () => number;
-  readonly persist: (record: PodRecord) => Promise<void>;
+  /** Throws `SettingError` when the disk does not take it. */
+  readonly persist: (record: PodRecord) => void;
   readonly changed: () => void;
   /** A step did not work and will be tried again. */
   readonly stepFailed: () => void;
@@ -145,8 +147,7 @@ export class ManagedPod {
     await this.#step?.done;
     if (this.#state.kind === 'stopped') return;
     this.#setState({ kind: 'stopped' });
-    for (const waiter of this.#waiters) waiter.reject(new Error('the pod was stopped'));
-    this.#waiters.clear();
+    this.#refuse(new Error('the pod was stopped'));
     await this.#parts.steps.discard(this.#record).catch((error: unknown) => {
       // Its namespace goes next, and the engine notices that on its own.
       this.#parts.log.warn('pod not released by the engine', { ...this.#fields(), error: String(error) });
@@ -195,7 +196,9 @@ export class ManagedPod {
     if (decision.capture && this.#state.kind !== 'captured') return (signal) => this.#capture(decision, signal);
     if (!decision.capture && this.#record.captured) return (signal) => this.#release(decision, signal);
     if (!decision.capture && this.#state.kind !== 'uncaptured') return () => this.#leaveUncaptured(decision);
-    return isDeepStrictEqual(this.#written, this.#record) ? undefined : () => this.#persist(this.#record.captured);
+    return isDeepStrictEqual(this.#written, this.#record)
+      ? undefined
+      : async () => this.#persist(this.#record.captured);
   }
 
   /** What was decided since the capture and can only be had with another one. */
@@ -210,7 +213,7 @@ export class ManagedPod {
   async #capture(decision: PodDecision, signal: AbortSignal): Promise<void> {
     this.#setState({ kind: 'capturing' });
     // Written first: after a crash in between, the next agent must know that rules may be there.
-    await this.#persist(true);
+    this.#persist(true);
     await this.#parts.steps.capture(this.#record, decision, this.#adopted, signal);
     this.#adopted = false;
     this.#inEffect = decision;
@@ -224,7 +227,7 @@ export class ManagedPod {
     await this.#parts.steps.release(this.#record);
     this.#releaseBegun = false;
     this.#record = { ...this.#record, handle: this.#parts.nextHandle() };
-    await this.#persist(false);
+    this.#persist(false);
     this.#setState({ kind: 'uncaptured', reason: decision.reason });
     this.#parts.log.info('pod released', { ...this.#fields(), reason: decision.reason });
   }
@@ -248,13 +251,15 @@ export class ManagedPod {
 
   async #leaveUncaptured(decision: PodDecision): Promise<void> {
     this.#setState({ kind: 'uncaptured', reason: decision.reason });
-    await this.#persist(false);
+    this.#persist(false);
   }
 
   #failed(error: unknown, aborted: boolean): number {
     if (aborted) return 0;
     this.#problem = error instanceof Error ? error.message : String(error);
     this.#parts.stepFailed();
+    // What somebody has to mend first is not waited for.
+    if (error instanceof SettingError) this.#refuse(error);
     const delayMs = this.#backoff.next();
     this.#parts.log.warn('pod step failed', {
       ...this.#fields(),
@@ -265,11 +270,11 @@ export class ManagedPod {
     return Math.max(1, delayMs);
   }
 
-  async #persist(captured: boolean): Promise<void> {
+  #persist(captured: boolean): void {
     this.#record = { ...this.#record, captured };
     const record = this.#record;
     if (this.#stopping) return;
-    await this.#parts.persist(record);
+    this.#parts.persist(record);
     this.#written = record;
   }
 
@@ -281,10 +286,13 @@ export class ManagedPod {
   #settle(): void {
     const isSettled = this.#state.kind === 'captured' || this.#state.kind === 'uncaptured';
     if (!isSettled && this.#rejected === undefined) return;
-    for (const waiter of this.#waiters) {
-      if (this.#rejected === undefined) waiter.resolve();
-      else waiter.reject(new Error(this.#rejected));
-    }
+    if (this.#rejected !== undefined) return this.#refuse(new Error(this.#rejected));
+    for (const waiter of this.#waiters) waiter.resolve();
+    this.#waiters.clear();
+  }
+
+  #refuse(error: Error): void {
+    for (const waiter of this.#waiters) waiter.reject(error);
     this.#waiters.clear();
   }
 

@@ -2,7 +2,7 @@
 
 // Where an agent lives on its machine: run directory with lock, cgroups, pins. Opened before anything else, closed last.
 
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { makeNamedDirectory } from '../config/paths.ts';
@@ -10,6 +10,7 @@ import { namingAsync, SettingError } from '../config/setting-error.ts';
 import type { Log } from '../model/log.ts';
 import { mountBpffs } from './bpffs.ts';
 import { findCgroupRoot, joinCgroup, ownCgroup, removeCgroup, removeEmptyCgroup, requireCgroup } from './cgroup.ts';
+import { hasPodFiles } from './pod-files.ts';
 import { takeLock } from './process-lock.ts';
 
 const LOCK_NAME = 'agent.lock';
@@ -52,8 +53,9 @@ export class NodeHome implements NodePlaces {
   readonly #cgroupRoot: string;
   readonly #bpffs: string;
   readonly #cgroupBefore: string;
+  readonly #log: Log;
 
-  private constructor(options: NodeHomeOptions, cgroupRoot: string, cgroupBefore: string) {
+  private constructor(options: NodeHomeOptions, cgroupRoot: string, cgroupBefore: string, log: Log) {
     const { node, runDirectory, bpffs } = options;
     this.directory = join(runDirectory, node);
     this.socket = join(this.directory, 'agent.sock');
@@ -66,6 +68,7 @@ export class NodeHome implements NodePlaces {
     this.#cgroupRoot = cgroupRoot;
     this.#bpffs = bpffs;
     this.#cgroupBefore = cgroupBefore;
+    this.#log = log;
   }
 
   /**
@@ -79,16 +82,21 @@ export class NodeHome implements NodePlaces {
       options.cgroupRoot === undefined
         ? await findCgroupRoot()
         : await requireCgroup('cgroup-root', options.cgroupRoot);
-    const home = new NodeHome(options, cgroupRoot, join(cgroupRoot, await ownCgroup()));
+    const home = new NodeHome(options, cgroupRoot, join(cgroupRoot, await ownCgroup()), log);
     checkSocketPath(home.socket, runDirectory);
     makeNamedDirectory('bpffs', bpffs, bpffs);
     makeNamedDirectory('run-dir', runDirectory, home.directory, 0o700);
     const lock = join(home.directory, LOCK_NAME);
-    await takeLock(
-      lock,
-      (holder) =>
-        `node ${options.node} is served by another agent already, process ${holder} (${lock}); stop that one, or give this one another --node`,
-    );
+    const refusal = (holder: number): string =>
+      `node ${options.node} is served by another agent already, process ${holder} (${lock}); stop that one, or give this one another --node`;
+    await namingAsync(
+      { flag: 'run-dir', value: home.directory, tried: 'written to', hint: 'name a directory that can be written to' },
+      () => takeLock(lock, refusal),
+    ).catch(async (error: unknown) => {
+      // Without the lock nothing in it is ours; empty, it was made for us.
+      await rmdir(home.directory).catch(() => {});
+      throw error;
+    });
     try {
       await mountBpffs(bpffs);
       makeNamedDirectory('bpffs', bpffs, join(bpffs, 'groundwire', options.node), 0o700);
@@ -105,17 +113,11 @@ export class NodeHome implements NodePlaces {
       );
       return home;
     } catch (error) {
-      await home.close(await home.hasPods()).catch((closing: unknown) => {
+      await home.close(await hasPodFiles(home.podsDirectory)).catch((closing: unknown) => {
         log.error('not closed', { what: 'node', error: String(closing) });
       });
       throw error;
     }
-  }
-
-  /** Whether pods of this node outlive the agent. */
-  async hasPods(): Promise<boolean> {
-    const names = await readdir(this.podsDirectory).catch(() => []);
-    return names.length > 0;
   }
 
   /**
@@ -134,6 +136,9 @@ export class NodeHome implements NodePlaces {
       await removeEmptyDirectories(this.podsCgroup, this.#cgroupRoot, 'files come with it');
       await rm(this.directory, { recursive: true, force: true });
     } else {
+      this.#log.info('pods live on, captured as they are, until the next agent of the node', {
+        path: this.podsDirectory,
+      });
       await rm(this.socket, { force: true });
       await rm(join(this.directory, LOCK_NAME), { force: true });
     }

@@ -96,6 +96,18 @@ export class PodManager {
    * Throws `PodRefused`; then nothing of the pod is left.
    */
   async create(spec: PodSpec, holder: ProcessId, signal: AbortSignal): Promise<PodView> {
+    try {
+      const pod = await this.#create(spec, holder, signal);
+      this.counters.started += 1;
+      return pod.view();
+    } catch (error) {
+      this.counters.refused += 1;
+      this.#parts.log.warn('pod not started', { pod: podName(spec), error: (error as Error).message });
+      throw error;
+    }
+  }
+
+  async #create(spec: PodSpec, holder: ProcessId, signal: AbortSignal): Promise<ManagedPod> {
     const name = podName(spec);
     this.#checkFree(name);
     const pool = await within(this.#parts.pool, this.#parts.clock, this.#options.decisionTimeoutMs).catch(
@@ -121,13 +133,16 @@ export class PodManager {
     signal.addEventListener('abort', giveUp, { once: true });
     try {
       await openSandbox(this.#options.host, sandbox, spec.namespace, this.#parts.log);
-      await this.#parts.files.write(record);
+      if (!this.#pods.has(record.uid)) {
+        // Removed while it was made: what came after that goes, too.
+        await closeSandbox(sandbox, this.#parts.log);
+        throw new Error('the agent is stopping');
+      }
+      this.#parts.files.write(record);
       this.#parts.reporter.started(record);
       await pod.settled(this.#options.decisionTimeoutMs, this.#options.captureTimeoutMs);
-      this.counters.started += 1;
-      return pod.view();
+      return pod;
     } catch (error) {
-      this.counters.refused += 1;
       await this.remove(record.uid);
       throw refusal(name, error);
     } finally {
@@ -200,7 +215,10 @@ export class PodManager {
   /** Ends and removes every pod; from then on none is made. */
   async removeAll(): Promise<void> {
     this.#leaving = true;
-    await Promise.all([...this.#pods.keys()].map((uid) => this.remove(uid)));
+    const results = await Promise.allSettled([...this.#pods.keys()].map((uid) => this.remove(uid)));
+    const reasons = results.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []));
+    if (reasons.length > 0)
+      throw new Error(`${reasons.length} of ${results.length} not removed: ${reasons.join(', ')}`);
   }
 
   #checkFree(name: string): void {
@@ -229,7 +247,7 @@ export class PodManager {
   #poll(): void {
     this.#pollCancel = this.#parts.clock.setTimer(HOLDER_POLL_MS, () => {
       const checks = [...this.#pods.keys()].map((uid) => this.checkHolder(uid));
-      Promise.all(checks).then(
+      Promise.all([...checks, this.#parts.files.retry()]).then(
         () => this.#poll(),
         (error: unknown) => {
           this.#parts.log.error('pod not removed', { error: String(error) });

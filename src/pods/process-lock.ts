@@ -24,8 +24,8 @@ let claims = 0;
 export async function takeLock(path: string, refusal: (holder: number) => string): Promise<void> {
   claims += 1;
   const claim = `${path}.claim-${process.pid}-${claims}`;
-  await writeFile(claim, JSON.stringify(await findProcess(process.pid)), { mode: 0o600 });
   try {
+    await writeFile(claim, JSON.stringify(await findProcess(process.pid)), { mode: 0o600 });
     await takeWith(claim, path, refusal);
   } finally {
     await rm(claim, { force: true });

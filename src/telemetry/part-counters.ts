@@ -61,6 +61,14 @@ export const AGENT_COUNTERS = {
     'groundwire status says at which pod, and why',
   ],
   pods_taken_over: ['pods of an earlier run of the agent, taken over', ''],
+  pod_files_write_failures: [
+    'files of pods that could not be written: no pod starts',
+    'make room in --run-dir; groundwire status names it until a write works again',
+  ],
+  pod_files_removal_failures: [
+    'files of pods that are gone and could not be removed',
+    'look at the disk of --run-dir; the next agent removes them',
+  ],
   recalls_failed: [
     'times the engine did not take back answers that no longer hold; tried again',
     'report it: connections that a change denies may live on meanwhile',

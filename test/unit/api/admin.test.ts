@@ -114,6 +114,7 @@ function makeRoutes() {
     pending: () => ['state manager'],
     rejectedTotal: () => 3,
     recallsOwed: () => 2,
+    podFilesProblem: () => 'disk full',
     findPolicy: (verdict) => (verdict === 3n ? 'shop/allow' : undefined),
     identity: () => ({ trustDomain: 'cluster.local', clusterId: 'Kubernetes' }),
     version: { groundwire: '0.1.0', node: '24', openssl: '3.5' },
@@ -153,6 +154,7 @@ test('status: what a person should look at is told in words', async () => {
   assert.match(status.problems.join('\n'), /shop\/web: 1 connections are older than its capture/);
   assert.match(status.problems.join('\n'), /certificate of spiffe:\/\/b: no answer/);
   assert.match(status.problems.join('\n'), /2 decisions no longer hold/);
+  assert.match(status.problems.join('\n'), /^no pod can be started: disk full$/m);
   assert.equal(status.mesh.rejectedTotal, 3);
 });
 

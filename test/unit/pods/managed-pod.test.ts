@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { SettingError } from '#src/config/setting-error.ts';
 import { FakeEngine } from '#src/engine/fake-engine.ts';
 import { parseSpiffeId, type SpiffeId } from '#src/model/identity.ts';
 import type { Log } from '#src/model/log.ts';
@@ -42,7 +43,7 @@ const RECORD: PodRecord = {
 };
 
 /** A pod with everything around it but kernel and control plane, and a journal of what they were told, in order. */
-function makePod(record = RECORD) {
+function makePod(record = RECORD, persist = (_changed: PodRecord): void => {}) {
   const clock = new ManualClock();
   const engine = new FakeEngine();
   const journal: string[] = [];
@@ -76,7 +77,8 @@ function makePod(record = RECORD) {
     clock,
     log: SILENT,
     nextHandle: () => nextHandle++,
-    persist: async (changed) => {
+    persist: (changed) => {
+      persist(changed);
       persisted.push(changed);
     },
     changed: () => {
@@ -339,4 +341,17 @@ test('a pod that the control plane refuses says why', async () => {
   const settled = assert.rejects(pod.settled(1000, 1000), /refuses the pod: runs on node b already/);
   pod.reject('the control plane refuses the pod: runs on node b already');
   await settled;
+});
+
+test('a pod that cannot be written down is refused at once, with what somebody has to mend', async () => {
+  const full = Object.assign(new Error('no space'), { code: 'ENOSPC', errno: -28 });
+  const use = { flag: 'run-dir', value: '/run/x', tried: 'written to', hint: 'name another' };
+  const { pod, engine } = makePod(RECORD, () => {
+    throw new SettingError(use, full);
+  });
+  const settled = pod.settled(5000, 5000);
+  pod.decide(IN);
+  await assert.rejects(settled, /--run-dir \/run\/x cannot be written to: no space left on device; free space/);
+  assert.deepEqual(engine.commands, []);
+  assert.match(pod.view().problem ?? '', /no space left on device/);
 });
