@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { wrongWithKey, wrongWithLabelValue, wrongWithName, wrongWithNamespace } from '../model/kubernetes-name.ts';
 import type { PodSpec } from '../pods/pod.ts';
 import { HttpError } from './http.ts';
 
-// As Kubernetes takes them; what passes here goes into file names, link hashes and the control plane's store.
-const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
-const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+type Wrong = (text: string) => string | undefined;
+
 const ENTRIES_MAX = 256;
 
-/** The body of `POST /v1/pods`, checked field by field; throws `HttpError` 400 naming the field. */
+/**
+ * The body of `POST /v1/pods`, checked field by field; throws `HttpError` 400 naming the field.
+ *
+ * As Kubernetes takes it: what passes here goes into file names, link hashes and the control plane's store.
+ */
 export function parsePodRequest(body: unknown): { readonly spec: PodSpec; readonly holderPid: number } {
   const fields = asObject(body, 'the body');
   const known = ['namespace', 'name', 'serviceAccount', 'labels', 'annotations', 'ports', 'holderPid'];
@@ -21,10 +25,10 @@ export function parsePodRequest(body: unknown): { readonly spec: PodSpec; readon
     throw new HttpError(400, 'field holderPid must be the id of the process that holds the pod');
   }
   const spec: PodSpec = {
-    namespace: asName(fields['namespace'], 'namespace', NAMESPACE),
-    name: asName(fields['name'], 'name', NAME),
-    serviceAccount: asName(fields['serviceAccount'], 'serviceAccount', NAME),
-    labels: asStrings(fields['labels'], 'labels'),
+    namespace: asText(fields['namespace'], 'namespace', wrongWithNamespace),
+    name: asText(fields['name'], 'name', wrongWithName),
+    serviceAccount: asText(fields['serviceAccount'], 'serviceAccount', wrongWithName),
+    labels: asStrings(fields['labels'], 'labels', wrongWithLabelValue),
     annotations: asStrings(fields['annotations'], 'annotations'),
     ports: asPorts(fields['ports']),
   };
@@ -38,18 +42,23 @@ function asObject(value: unknown, what: string): Readonly<Record<string, unknown
   return value as Readonly<Record<string, unknown>>;
 }
 
-function asName(value: unknown, field: string, form: RegExp): string {
-  if (typeof value === 'string' && form.test(value)) return value;
-  throw new HttpError(
-    400,
-    `field ${field} must be a name: lower-case letters, digits and "-", beginning and ending with a letter or digit`,
-  );
+function asText(value: unknown, field: string, wrongWith: Wrong): string {
+  if (typeof value !== 'string') throw new HttpError(400, `field ${field} must be text`);
+  const wrong = wrongWith(value);
+  if (wrong !== undefined) throw new HttpError(400, `field ${field} ${wrong}`);
+  return value;
 }
 
-function asStrings(value: unknown, field: string): Readonly<Record<string, string>> {
+function asStrings(
+  value: unknown,
+  field: string,
+  wrongWith: Wrong = () => undefined,
+): Readonly<Record<string, string>> {
   const entries = Object.entries(asObject(value ?? {}, `field ${field}`)).map(([key, one]): [string, string] => {
-    if (typeof one !== 'string') throw new HttpError(400, `field ${field}.${key} must be text`);
-    return [key, one];
+    const wrongKey = wrongWithKey(key);
+    if (wrongKey !== undefined)
+      throw new HttpError(400, `field ${field} has the key ${JSON.stringify(key)}: ${wrongKey}`);
+    return [key, asText(one, `${field}.${key}`, wrongWith)];
   });
   return Object.fromEntries(entries);
 }

@@ -31,7 +31,9 @@ export function podRoutes(pods: PodKeeper, onError: (error: unknown) => void): r
       method: 'DELETE',
       path: '/v1/pods/:uid',
       handle: async ({ params }) => {
-        await pods.remove(params['uid'] ?? '');
+        const uid = params['uid'] ?? '';
+        requirePod(pods, uid);
+        await pods.remove(uid);
         return { status: 200, json: {} };
       },
     },
@@ -56,6 +58,10 @@ async function createPod(pods: PodKeeper, request: HttpRequest, response: Server
   }
 }
 
+function requirePod(pods: PodKeeper, uid: string): void {
+  if (pods.find(uid) === undefined) throw new HttpError(404, `there is no pod ${uid}`);
+}
+
 /** Answers at once and never ends: that the connection breaks says that the holder let go. */
 function holdPod(
   pods: PodKeeper,
@@ -63,7 +69,7 @@ function holdPod(
   response: ServerResponse,
   onError: (error: unknown) => void,
 ): HttpAnswer {
-  if (pods.find(uid) === undefined) throw new HttpError(404, `there is no pod ${uid}`);
+  requirePod(pods, uid);
   response.writeHead(200, { 'content-type': 'application/json' });
   response.flushHeaders();
   response.on('close', () => {

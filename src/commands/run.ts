@@ -112,6 +112,8 @@ async function removePod(agent: AgentClient, uid: string, io: CommandIo): Promis
   try {
     await agent.ask('DELETE', `/v1/pods/${uid}`, undefined, REMOVE_TIMEOUT_MS);
   } catch (error) {
+    // The agent was faster.
+    if (error instanceof CliError && error.exitCode === EXIT.notFound) return;
     // The next agent of this node removes it: its holder, this process, is gone then.
     io.printError(
       `the pod's network namespace stays until an agent runs again: ${error instanceof Error ? error.message : String(error)}`,

@@ -4,6 +4,7 @@ import { isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
 
 import { formatSocketAddress, isLoopback, parseAddress, parseAddressRange } from '../model/address.ts';
+import { wrongWithKey, wrongWithLabelValue, wrongWithName, wrongWithNamespace } from '../model/kubernetes-name.ts';
 
 /** What a text means, or why it means nothing. */
 export type Parsed<T> = { readonly value: T } | { readonly reason: string };
@@ -192,15 +193,14 @@ export function text(placeholder = 'TEXT'): ValueType<string> {
   return single(placeholder, '', (value) => (value === '' ? { reason: 'is empty' } : { value }));
 }
 
-/** A name as Kubernetes takes it for namespaces, pods and nodes (RFC 1123 label; dots allowed for nodes and pods). */
+/** A name as Kubernetes takes it for nodes, pods and accounts. */
 export function dnsName(): ValueType<string> {
-  return single('NAME', '', (value) =>
-    /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(value)
-      ? { value }
-      : {
-          reason: 'is not a name: lower-case letters, digits, "-" and ".", beginning and ending with a letter or digit',
-        },
-  );
+  return single('NAME', '', (value) => unlessWrong(value, wrongWithName(value)));
+}
+
+/** A name as Kubernetes takes it for namespaces. */
+export function namespaceName(): ValueType<string> {
+  return single('NAME', '', (value) => unlessWrong(value, wrongWithNamespace(value)));
 }
 
 /** A domain of identities, like `cluster.local`. */
@@ -234,6 +234,7 @@ export function listOf<T extends string | number>(
 export function pairs<T extends string | number>(
   value: (text: string) => Parsed<T>,
   placeholder: string,
+  key: (text: string) => Parsed<string> = parseText,
 ): ValueType<ReadonlyMap<string, T>> {
   return {
     placeholder,
@@ -245,8 +246,10 @@ export function pairs<T extends string | number>(
         (one): Parsed<[string, T]> => {
           const cut = one.indexOf('=');
           if (cut <= 0) return { reason: `has no ${placeholder}` };
+          const left = key(one.slice(0, cut));
+          if ('reason' in left) return left;
           const right = value(one.slice(cut + 1));
-          return 'reason' in right ? right : { value: [one.slice(0, cut), right.value] };
+          return 'reason' in right ? right : { value: [left.value, right.value] };
         },
       );
       return 'reason' in parsed ? parsed : { value: new Map(parsed.value) };
@@ -266,6 +269,18 @@ export function parseText(text: string): Parsed<string> {
   return { value: text };
 }
 
+/** The key of a label or an annotation. */
+export function parseKey(text: string): Parsed<string> {
+  const wrong = wrongWithKey(text);
+  return unlessWrong(text, wrong && `has the key ${JSON.stringify(text)}: ${wrong}`);
+}
+
+/** The value of a label. */
+export function parseLabelValue(text: string): Parsed<string> {
+  const wrong = wrongWithLabelValue(text);
+  return unlessWrong(text, wrong && `has the value ${JSON.stringify(text)}: it ${wrong}`);
+}
+
 export function parsePort(text: string): Parsed<number> {
   const port = Number(text);
   return /^\d{1,5}$/.test(text) && port >= 1 && port <= 65_535
@@ -273,11 +288,16 @@ export function parsePort(text: string): Parsed<number> {
     : { reason: 'is not a port (1 to 65535)' };
 }
 
+function unlessWrong<T>(value: T, reason: string | undefined): Parsed<T> {
+  return reason === undefined ? { value } : { reason };
+}
+
 function collect<T>(texts: readonly string[], item: (text: string) => Parsed<T>): Parsed<T[]> {
   const values: T[] = [];
   for (const one of texts) {
     const parsed = item(one);
-    if ('reason' in parsed) return { reason: `holds ${JSON.stringify(one)}, which ${parsed.reason}` };
+    if ('reason' in parsed)
+      return texts.length === 1 ? parsed : { reason: `holds ${JSON.stringify(one)}, which ${parsed.reason}` };
     values.push(parsed.value);
   }
   return { value: values };

@@ -11,11 +11,14 @@ import {
   integer,
   listOf,
   loopbackHostPort,
+  namespaceName,
   oneOf,
   onOff,
   pairs,
   parseCidr,
   parseIp,
+  parseKey,
+  parseLabelValue,
   parsePort,
   parseText,
   path,
@@ -76,7 +79,7 @@ export const TABLE = {
     ),
     agentNamespace: setting(
       'agent-namespace',
-      dnsName(),
+      namespaceName(),
       'groundwire-system',
       'namespace of that pod; istiod turns an agent away whose token is of another one',
     ),
@@ -286,7 +289,7 @@ export const TABLE = {
   defaults: {
     rootNamespace: setting(
       'root-namespace',
-      dnsName(),
+      namespaceName(),
       'istio-system',
       'policies of this namespace apply to the whole mesh',
     ),
@@ -338,16 +341,16 @@ export const TABLE = {
 
   /** The pod that `groundwire run` starts. */
   run: {
-    namespace: setting('namespace', dnsName(), 'default', 'namespace of the pod', { short: 'n', flagOnly: true }),
+    namespace: setting('namespace', namespaceName(), 'default', 'namespace of the pod', { short: 'n', flagOnly: true }),
     name: required('name', dnsName(), 'name of the pod', { flagOnly: true }),
     serviceAccount: setting('service-account', dnsName(), 'default', 'service account, and so identity, of the pod', {
       flagOnly: true,
     }),
-    labels: setting('label', pairs(parseText, 'KEY=VALUE'), '', 'a label; may be repeated', {
+    labels: setting('label', pairs(parseLabelValue, 'KEY=VALUE', parseKey), '', 'a label; may be repeated', {
       short: 'l',
       flagOnly: true,
     }),
-    annotations: setting('annotation', pairs(parseText, 'KEY=VALUE'), '', 'an annotation; may be repeated', {
+    annotations: setting('annotation', pairs(parseText, 'KEY=VALUE', parseKey), '', 'an annotation; may be repeated', {
       flagOnly: true,
     }),
     ports: setting('port', pairs(parsePort, 'NAME=NUMBER'), '', 'a named port of the pod; may be repeated', {

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { wrongWithName, wrongWithNamespace } from '../model/kubernetes-name.ts';
 import type { ObjectReader } from './object-reader.ts';
 import type { ObjectMeta } from './objects.ts';
 
-// Kubernetes: names are DNS-1123 subdomains, namespaces DNS-1123 labels.
-const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
-const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
-
 /** Whether a text can be the name of an object. */
 export function isObjectName(text: string): boolean {
-  return text.length <= 253 && NAME.test(text);
+  return wrongWithName(text) === undefined;
 }
 
 /** Whether a text can be the name of a namespace. */
 export function isNamespaceName(text: string): boolean {
-  return NAMESPACE.test(text);
+  return wrongWithNamespace(text) === undefined;
 }
 
 /** Reads `metadata`. A namespaced object without a namespace is in `default`, as with kubectl. */

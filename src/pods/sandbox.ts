@@ -20,6 +20,9 @@ import { runProgram } from './process.ts';
 const GATEWAY_V4 = '169.254.1.1';
 const GATEWAY_V6 = 'fe80::1';
 const RESOLV_DIRECTORY = '/etc/netns';
+// Linux takes one more.
+const HOSTNAME_MAX = 63;
+const FILE_NAME_MAX = 255;
 
 /** What the node is to a sandbox. */
 export interface SandboxHost {
@@ -50,10 +53,16 @@ export function planSandbox(host: SandboxHost, namespace: string, name: string, 
     namespaceName,
     netnsPath: `/run/netns/${namespaceName}`,
     linkName: `gw${hash}`,
-    cgroup: join(host.podsCgroup, `${namespace}_${name}`),
+    cgroup: join(host.podsCgroup, fileName(`${namespace}_${name}`, hash)),
     addresses,
-    hostname: name,
+    // As a kubelet cuts it.
+    hostname: name.slice(0, HOSTNAME_MAX).replace(/[-.]+$/, ''),
   };
+}
+
+/** A name that a directory may have; what is cut off is told apart by the hash. */
+function fileName(name: string, hash: string): string {
+  return name.length <= FILE_NAME_MAX ? name : `${name.slice(0, FILE_NAME_MAX - hash.length - 1)}_${hash}`;
 }
 
 /** Every pod namespace of a node begins with this, so that a sweep finds those nobody remembers. */

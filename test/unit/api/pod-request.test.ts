@@ -25,7 +25,12 @@ test('parsePodRequest: each bad field is named', () => {
     [{ ...GOOD, serviceAccount: 7 }, /field serviceAccount/],
     [{ ...GOOD, holderPid: 0 }, /field holderPid/],
     [{ ...GOOD, holderPid: '1' }, /field holderPid/],
+    [{ ...GOOD, namespace: 'x'.repeat(64) }, /field namespace is too long: 64 characters, and 63 are allowed/],
+    [{ ...GOOD, name: 'web..1' }, /field name is not a name: a "\." stands between two parts/],
     [{ ...GOOD, labels: { a: 1 } }, /field labels\.a/],
+    [{ ...GOOD, labels: { app: 'a b' } }, /field labels\.app is not made of letters/],
+    [{ ...GOOD, labels: { 'a b': '' } }, /field labels has the key "a b": the name "a b" is not made of letters/],
+    [{ ...GOOD, annotations: { '/a': '' } }, /field annotations has the key "\/a": the prefix "" is empty/],
     [{ ...GOOD, labels: [] }, /field labels/],
     [{ ...GOOD, ports: { http: 70_000 } }, /field ports\.http/],
     [

@@ -104,11 +104,12 @@ test('loadConfig: lists are joined from repeated flags and commas, other flags m
 });
 
 test('loadConfig: what stands after -- is left alone', () => {
-  const loaded = loadConfig(['run'], ['--name', 'web', '-l', 'a=b=c', '-l', 'd=e,f', '--', 'sh', '-c', '--name'], NONE);
+  const notes = ['--annotation', 'a=b=c', '--annotation', 'd=e,f'];
+  const loaded = loadConfig(['run'], ['--name', 'web', ...notes, '--', 'sh', '-c', '--name'], NONE);
   assert.ok('config' in loaded);
   assert.deepEqual(loaded.rest, ['sh', '-c', '--name']);
   assert.deepEqual(
-    [...loaded.config.run.labels],
+    [...loaded.config.run.annotations],
     [
       ['a', 'b=c'],
       ['d', 'e,f'],
@@ -127,4 +128,22 @@ test('loadConfig: a switch stands alone or with a value, and --help silences wha
   assert.ok('config' in off && !off.config.exit.keepPods);
   const help = loadConfig(['control', 'common'], ['--help'], NONE);
   assert.ok('config' in help && help.config.common.help);
+});
+
+test('loadConfig: names, labels and annotations of a pod are those that Kubernetes takes', () => {
+  const run = (...argv: readonly string[]) => {
+    const loaded = loadConfig(['run'], ['--name', 'web', ...argv], NONE);
+    return 'config' in loaded ? 'taken' : loaded.map(({ name, reason }) => `${name} ${reason}`).join('\n');
+  };
+  assert.equal(run('-l', 'app=', '-l', 'istio.io/rev=V1.2_x', '--annotation', 'a.b/c=any text, even = or ,'), 'taken');
+  for (const [argv, says] of [
+    [['--name', 'Web'], /^--name is given 2 times/],
+    [['--namespace', 'a.b'], /^--namespace "a\.b" is not the name of a namespace/],
+    [['--service-account', 'a..b'], /^--service-account "a\.\.b" is not a name: a "\." stands between/],
+    [['-l', 'a b=c'], /^--label "a b=c" has the key "a b": the name "a b" is not made of letters/],
+    [['-l', 'app=a b'], /^--label "app=a b" has the value "a b": it is not made of letters/],
+    [['--annotation', 'A/b=c'], /^--annotation "A\/b=c" has the key "A\/b": the prefix "A" is not a name/],
+  ] as const) {
+    assert.match(run(...argv), says);
+  }
 });
