@@ -15,6 +15,7 @@ import {
 } from '../api/http.ts';
 import { podRoutes } from '../api/pods.ts';
 import { metricsRoutes, readinessRoutes } from '../api/readiness.ts';
+import { refusedAgentRoutes } from '../api/refused-agents.ts';
 import { describeConfig } from '../config/render.ts';
 import type { Config } from '../config/table.ts';
 import { readVersion } from '../config/version.ts';
@@ -56,11 +57,15 @@ export async function openApi(config: ApiConfig, log: Logger, parts: ApiParts, c
     closers.add('api', () => closeServer(server));
   };
   const admin = adminRoutes(facts, log);
-  const { socket } = place.home;
+  const { socket, counters } = place.home;
+  const onRefused = (pid: number): void => {
+    counters.agentsRefused += 1;
+    log.warn('another agent was started for this node, and refused', { node: config.node.name, pid });
+  };
   // A socket of an agent that was killed stays; the lock says that nobody serves it.
   await rm(socket, { force: true });
   await listen(
-    [...podRoutes(pods, onError), ...admin],
+    [...podRoutes(pods, onError), ...refusedAgentRoutes(onRefused), ...admin],
     'run-dir',
     { path: socket },
     { guardHost: false, connectionsMax: SOCKET_CONNECTIONS_MAX },

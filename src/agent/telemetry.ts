@@ -98,6 +98,7 @@ function metricsReader(
     agentCounters: () => {
       const { identity, discovery, place, pods, decisions } = sources();
       return prefixed({
+        node: place.home.counters,
         certificates: identity.certificates.counters,
         identities: identity.identities.counters,
         discovery: discovery.xds.counters,

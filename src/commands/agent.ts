@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { openAgent } from '../agent.ts';
-import { NativeEngine } from '../engine/native-engine.ts';
 import { defineCommand } from './command.ts';
+import { openNodeAgent } from './open-agent.ts';
 import { openLogger, requireRoot, runService } from './service.ts';
 
 export const command = defineCommand({
@@ -20,6 +19,6 @@ export const command = defineCommand({
   run: async (config, _words, io) => {
     requireRoot('agent', 'it loads eBPF programs and enters the network namespaces of pods');
     const log = openLogger(config.log);
-    return runService(io, log, (signal) => openAgent(config, log, (options) => NativeEngine.open(options), signal));
+    return runService(io, log, (signal) => openNodeAgent(config, log, signal));
   },
 });

@@ -4,12 +4,12 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { Closers } from '../agent/closers.ts';
-import { type AgentConfig, openAgent } from '../agent.ts';
+import type { AgentConfig } from '../agent.ts';
 import type { ControlConfig } from '../control/mesh.ts';
 import { openControl } from '../control.ts';
-import { NativeEngine } from '../engine/native-engine.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { defineCommand } from './command.ts';
+import { openNodeAgent } from './open-agent.ts';
 import { openLogger, requireRoot, runService, type Service } from './service.ts';
 
 // The token is made anew at each start; it need not outlive a run by much.
@@ -62,12 +62,7 @@ async function openBoth(
       agentNamespace: 'groundwire-system',
       podRegistry: true,
     };
-    const agent = await openAgent(
-      { ...config, upstream, exit: { keepPods: false } },
-      log,
-      (options) => NativeEngine.open(options),
-      signal,
-    );
+    const agent = await openNodeAgent({ ...config, upstream, exit: { keepPods: false } }, log, signal);
     closers.add('agent', () => agent.close());
     return { close: () => closers.close() };
   } catch (error) {

@@ -50,6 +50,8 @@ export class NodeHome implements NodePlaces {
   readonly pinDirectory: string;
   readonly podsCgroup: string;
   readonly agentCgroup: string;
+  /** Agents that found this node taken, as far as they could tell. */
+  readonly counters = { agentsRefused: 0 };
   readonly #cgroupRoot: string;
   readonly #bpffs: string;
   readonly #cgroupBefore: string;

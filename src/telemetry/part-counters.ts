@@ -13,6 +13,10 @@ const REQUESTS = {
 
 /** Of the parts of an agent, in TypeScript. */
 export const AGENT_COUNTERS = {
+  node_agents_refused: [
+    'agents that were started for this node and found it taken',
+    'stop whatever starts them; the log has their processes',
+  ],
   certificates_signed: ['certificates that the control plane signed', ''],
   certificates_failed: [
     'certificates asked for and not had; asked for again',

@@ -183,6 +183,7 @@ describe('bad input', { skip: WITHOUT_ROOT }, () => {
   it('refuses a second agent on the same node and says who holds it', async () => {
     const first = test.mesh.agent('b');
     const node = test.mesh.nodes.b;
+    const before = await metric('groundwire_agent_total', 'name="node_agents_refused"');
     const second = await run(
       onNode(node, [
         GROUNDWIRE,
@@ -198,6 +199,8 @@ describe('bad input', { skip: WITHOUT_ROOT }, () => {
       ]),
     );
     assert.equal(second.code, 75);
+    assert.equal(await metric('groundwire_agent_total', 'name="node_agents_refused"'), before + 1);
+    assert.match(first.log(), /another agent was started for this node, and refused/);
     assert.match(second.stderr, /is served by another agent already, process \d+/);
     assert.equal(first.child.exitCode, null);
     await untilServing(client, far.address);

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { type Agent, type AgentConfig, openAgent } from '../agent.ts';
+import { REFUSED_AGENTS_PATH } from '../api/refused-agents.ts';
+import { NativeEngine } from '../engine/native-engine.ts';
+import { LockHeld } from '../pods/process-lock.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { AgentClient } from './agent-client.ts';
+
+// The other agent answers at once or is stuck; nobody waits for that.
+const TELL_TIMEOUT_MS = 1000;
+
+/** Opens the agent of this node. Where the node is taken, whoever has it is told, and counts it, before this rejects. */
+export async function openNodeAgent(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<Agent> {
+  try {
+    return await openAgent(config, log, (options) => NativeEngine.open(options), signal);
+  } catch (error) {
+    if (error instanceof LockHeld) await tellHolder(config.node).catch(() => {});
+    throw error;
+  }
+}
+
+async function tellHolder({ name, runDirectory }: AgentConfig['node']): Promise<void> {
+  const holder = await AgentClient.find({ node: name, runDirectory, socket: undefined });
+  await holder.ask('POST', REFUSED_AGENTS_PATH, { pid: process.pid }, TELL_TIMEOUT_MS);
+}
