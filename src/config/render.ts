@@ -120,16 +120,17 @@ export function renderConfigDocs(commands: readonly PartsTaker[]): string {
   ].join('\n');
 }
 
-/** The effective values, flat and as they would be given, for the one log line at start; what the table redacts is not in it. */
+/** The effective values, flat and as they would be given; what is not set, or redacted by the table, is left out or hidden. */
 export function describeConfig(config: Partial<Config<PartName>>): Readonly<Record<string, string>> {
   const shown: Record<string, string> = {};
   for (const part of PART_NAMES) {
     const branch = config[part] as Readonly<Record<string, unknown>> | undefined;
-    if (branch === undefined) continue;
-    for (const [key, setting] of settingsOf(part)) {
+    // What they all take asks for something else than to run.
+    if (branch === undefined || part === 'common') continue;
+    for (const [key, { flag, redact, type }] of settingsOf(part)) {
       const value = branch[key];
-      if (value !== undefined)
-        shown[setting.flag] = setting.redact === true ? '(redacted)' : setting.type.format(value);
+      const text = value === undefined ? '' : type.format(value);
+      if (text !== '') shown[flag] = redact === true ? '(redacted)' : text;
     }
   }
   return shown;

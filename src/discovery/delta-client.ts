@@ -259,7 +259,7 @@ export class DeltaClient {
     this.#outage.say((unsaid) => {
       log.warn('discovery stream ended', {
         code: error.code,
-        reason: error.message,
+        reason: error.detail,
         retry_ms: Math.round(delayMs),
         failures: this.counters.failures,
         unsaid,

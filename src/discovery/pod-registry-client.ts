@@ -129,7 +129,7 @@ export class PodRegistryClient {
     this.#outage.say((unsaid) => {
       const fields = {
         code: error.code,
-        reason: error.message,
+        reason: error.detail,
         retry_ms: Math.round(delayMs),
         failures: this.counters.failures,
         unsaid,

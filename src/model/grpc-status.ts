@@ -32,12 +32,15 @@ const MADE_BY_CLIENT: ReadonlySet<GrpcStatusName> = new Set(['UNAVAILABLE', 'DEA
 export class StreamError extends Error {
   override readonly name = 'StreamError';
   readonly code: GrpcStatusName;
+  /** What went wrong, without the code. */
+  readonly detail: string;
   readonly routine: boolean;
 
   constructor(code: GrpcStatusName, detail: string, routine: boolean, options?: { cause?: unknown }) {
     const isOwn = MADE_BY_CLIENT.has(code);
     super(detail === '' ? code : isOwn ? detail : `${code}: ${detail}`, options);
     this.code = code;
+    this.detail = detail === '' ? code : detail;
     this.routine = routine;
   }
 }

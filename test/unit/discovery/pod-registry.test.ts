@@ -158,7 +158,7 @@ test('pod registry: a node with the token of another is told what to do, waits l
     'the token is for node b, not for a; make one with `groundwire control token --node a` for its --token-file, which is read again at each try';
   const [told, ...more] = own.lines;
   assert.deepEqual([told?.level, told?.message], ['error', 'node refused by the control plane']);
-  assert.equal(told?.fields['reason'], `PERMISSION_DENIED: ${reason}`);
+  assert.deepEqual([told?.fields['code'], told?.fields['reason']], ['PERMISSION_DENIED', reason]);
   assert.equal(more.length, 0, 'within ten seconds once');
   assert.deepEqual(
     loopback.recorded.lines.filter(({ message }) => message === 'node refused').map(({ fields }) => fields),
