@@ -11,23 +11,33 @@ export class ChangeLog {
   readonly counters = { accepted: 0, removed: 0 };
   readonly #log: Log;
   #before: ReadonlyMap<string, unknown> | undefined;
+  #keptOutBefore: ReadonlySet<string> = new Set();
 
   constructor(log: Log) {
     this.#log = log;
   }
 
-  /** `now`: every object in force by `Kind namespace/name`, as it was written. */
-  report(now: ReadonlyMap<string, unknown>): void {
+  /**
+   * `now`: every object that was accepted, by `Kind namespace/name`, as it was written. Those that are `keptOut` by a
+   * running pod, or have been until now, are left out: `ManifestLog` tells of them, and once is enough.
+   */
+  report(now: ReadonlyMap<string, unknown>, keptOut: ReadonlySet<string>): void {
     const before = this.#before;
+    const keptOutBefore = this.#keptOutBefore;
     this.#before = now;
+    this.#keptOutBefore = keptOut;
+    const isNews = (key: string): boolean => !keptOut.has(key) && !keptOutBefore.has(key);
     if (before === undefined) {
-      this.counters.accepted += now.size;
-      this.#log.info('manifests in force', { objects: now.size, kinds: countKinds(now.keys()) });
+      const keys = [...now.keys()].filter(isNews);
+      this.counters.accepted += keys.length;
+      this.#log.info('manifests in force', { objects: keys.length, kinds: countKinds(keys) });
       return;
     }
-    const added = [...now.keys()].filter((key) => !before.has(key));
-    const removed = [...before.keys()].filter((key) => !now.has(key));
-    const changed = [...now].filter(([key, written]) => before.has(key) && !isSame(before.get(key), written));
+    const added = [...now.keys()].filter((key) => !before.has(key) && isNews(key));
+    const removed = [...before.keys()].filter((key) => !now.has(key) && isNews(key));
+    const changed = [...now].filter(
+      ([key, written]) => before.has(key) && !isSame(before.get(key), written) && isNews(key),
+    );
     if (added.length + changed.length + removed.length === 0) return;
     this.counters.accepted += added.length + changed.length;
     this.counters.removed += removed.length;

@@ -84,7 +84,7 @@ export class MeshPublisher {
     // After publishing: a pod that leaves is dialled in plaintext before its node is told to let it go.
     for (const decision of decisions) registry.decide(decision);
     for (const { uid, reason } of refused) registry.reject(uid, reason);
-    changeLog.report(store.written(SOURCES.manifests));
+    changeLog.report(store.written(SOURCES.manifests), store.keptOut(SOURCES.manifests));
     manifestLog.report(store.problems(), [...store.notices(), ...compiled.notices]);
   }
 

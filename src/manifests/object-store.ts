@@ -105,12 +105,16 @@ export class ObjectStore {
     return files.get(file)?.inForce.some((entry) => winners.get(entry.key) === entry) === true;
   }
 
-  /** Every object of a source that was accepted and is in force, as it was written. */
+  /** Every object of a source that was accepted, as it was written. */
   written(source: string): ReadonlyMap<string, unknown> {
-    const { winners } = this.#stateOf(source);
-    // Of two sources one may keep the other's out.
-    const accepted = [...winners].filter(([, entry]) => !entry.standIn && this.#snapshot.has(entry));
+    const accepted = [...this.#stateOf(source).winners].filter(([, { standIn }]) => !standIn);
     return new Map(accepted.map(([key, entry]) => [key, entry.source]));
+  }
+
+  /** Objects of a source that are not in force because another source has the same; each is a problem. */
+  keptOut(source: string): ReadonlySet<string> {
+    const entries = [...this.#stateOf(source).winners.values()];
+    return new Set(entries.filter((entry) => !this.#snapshot.has(entry)).map(({ key }) => key));
   }
 
   /** Calls back after every change of objects or problems, with the source that changed. Returns what ends it. */

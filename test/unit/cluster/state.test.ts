@@ -16,7 +16,7 @@ import { encodeObject } from '#src/discovery/encode.ts';
 import type { RegisteredPod } from '#src/discovery/pod-table.ts';
 import type { EncodedResource } from '#src/discovery/resource.ts';
 import { ObjectStore } from '#src/manifests/object-store.ts';
-import { parseManifest } from '#src/manifests/parse-manifest.ts';
+import { parseManifest, readObjects } from '#src/manifests/parse-manifest.ts';
 import { DEFAULT_COMPILE_SETTINGS } from '#src/manifests/settings.ts';
 import { ManualClock, recordingLog, temporaryFolder } from '../discovery/loopback.ts';
 import { compileYaml, podYaml, securityYaml } from '../manifests/compile-yaml.ts';
@@ -228,10 +228,12 @@ test('ChangeLog: counts what is in force at the start, then names what was accep
   const changes = new ChangeLog(log);
   const objects = (...names: string[]) =>
     new Map<string, object>(names.map((name) => [`Service shop/${name}`, { name }]));
-  changes.report(new Map<string, object>([['Namespace shop', {}], ...objects('a', 'b')]));
-  changes.report(new Map<string, object>([['Namespace shop', {}], ...objects('a', 'b')]));
+  const none = new Set<string>();
+  changes.report(new Map<string, object>([['Namespace shop', {}], ...objects('a', 'b')]), none);
+  changes.report(new Map<string, object>([['Namespace shop', {}], ...objects('a', 'b')]), none);
   changes.report(
     new Map<string, object>([['Namespace shop', { labels: {} }], ...objects('b', 'c', 'd', 'e', 'f', 'g', 'h')]),
+    none,
   );
   assert.deepEqual(
     lines.map(({ level, message, fields }) => [level, message, fields]),
@@ -249,4 +251,31 @@ test('ChangeLog: counts what is in force at the start, then names what was accep
     ],
   );
   assert.deepEqual(changes.counters, { accepted: 10, removed: 1 });
+});
+
+test('a manifest Pod with the name of a running one is told once when it appears and once when it is gone', () => {
+  for (const isFirst of [true, false]) {
+    const { log, lines } = recordingLog();
+    const clock = new ManualClock();
+    const changes = new ChangeLog(log);
+    const manifests = new ManifestLog(log, clock);
+    const store = new ObjectStore(['nodes', 'manifests']);
+    const said = (): string[] => {
+      changes.report(store.written('manifests'), store.keptOut('manifests'));
+      manifests.report(store.problems(), []);
+      return lines.splice(0).map(({ message }) => message);
+    };
+    const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'web', namespace: 'shop' }, spec: {} };
+    const run = (): void => store.replace('nodes', [readObjects('node n, pod shop/web', [pod], () => 0)]);
+    const write = (): void => store.replace('manifests', [readObjects('pod.yaml', [pod])]);
+    assert.deepEqual(said(), ['manifests in force']);
+    (isFirst ? write : run)();
+    assert.deepEqual(said(), isFirst ? ['manifests changed'] : []);
+    (isFirst ? run : write)();
+    assert.deepEqual(said(), ['duplicate in the manifests ignored']);
+    if (isFirst) store.replace('nodes', []);
+    else store.replace('manifests', []);
+    assert.deepEqual(said(), ['manifest problem solved']);
+    manifests.close();
+  }
 });

@@ -153,17 +153,17 @@ test('ObjectStore: a second definition keeps out of the way of the one in force,
   assert.deepEqual(store.problems(), []);
 });
 
-test('ObjectStore: what another source keeps out was not accepted', () => {
+test('ObjectStore: what another source keeps out is known, and named with that source', () => {
   const store = new ObjectStore(['pods', 'directory']);
   store.replace('directory', [parseManifest('a.yaml', named('a'))]);
-  assert.deepEqual([...store.written('directory').keys()], ['Namespace a']);
+  assert.deepEqual([...store.keptOut('directory')], []);
   const running = readObjects(
     'node n, pod x/y',
     [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'a', labels: { from: 'pods' } } }],
     () => 0,
   );
   store.replace('pods', [running]);
-  assert.deepEqual([...store.written('directory').keys()], []);
+  assert.deepEqual([...store.keptOut('directory')], ['Namespace a']);
   assert.deepEqual(
     store.problems().map(({ reason }) => reason),
     ['defined a second time; node n, pod x/y is in force and this one is not: remove one of them'],
