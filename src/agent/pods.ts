@@ -14,7 +14,7 @@ import type { PodCaptures } from '../pods/pod-captures.ts';
 import { workloadUidOf } from '../pods/pod-directory.ts';
 import { PodManager } from '../pods/pod-manager.ts';
 import { CLUSTER_DNS_DEFAULT } from '../pods/resolvers.ts';
-import type { SandboxHost } from '../pods/sandbox.ts';
+import { closeSandbox, openSandbox, type SandboxHost } from '../pods/sandbox.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Closers } from './closers.ts';
 import type { Decisions } from './decisions.ts';
@@ -66,18 +66,24 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
     log: registryLog,
   });
   closers.add('pod registry', () => registry.close());
+  const host = sandboxHost(config, place);
+  const podsLog = log.child('pods');
   const pods: PodManager = new PodManager(
     {
-      host: sandboxHost(config, place),
+      host,
       decisionTimeoutMs: config.pods.decisionTimeoutMs,
       captureTimeoutMs: config.pods.captureTimeoutMs,
     },
     {
       files: place.files,
+      sandboxes: {
+        open: (sandbox, namespace) => openSandbox(host, sandbox, namespace, podsLog),
+        close: (sandbox) => closeSandbox(sandbox, podsLog),
+      },
       steps: openSteps(config, parts, registry),
       reporter: { started: (pod) => registry.started(toReport(pod, false)), stopped: (uid) => registry.stopped(uid) },
       clock,
-      log: log.child('pods'),
+      log: podsLog,
       pool: pool.promise,
       podsChanged: () => decisions.dialogue.onChange(decisions.directory.update(clusterId, pods.list())),
     },

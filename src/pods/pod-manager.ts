@@ -10,10 +10,11 @@ import { ManagedPod, type PodSteps } from './managed-pod.ts';
 import type { PodDecision, PodRecord, PodSpec, PodView } from './pod.ts';
 import type { PodFiles } from './pod-files.ts';
 import { isAlive, type ProcessId } from './process.ts';
-import { closeSandbox, openSandbox, planSandbox, type SandboxHost } from './sandbox.ts';
+import { planSandbox, type SandboxHost, type Sandboxes } from './sandbox.ts';
 
 // A holder normally ends with its connection, which is noticed at once; this finds the others.
 const HOLDER_POLL_MS = 1000;
+const ASKER_GONE = 'who asked for it has gone';
 
 /** The control plane as the pods see it. */
 export interface PodReporter {
@@ -41,6 +42,7 @@ export interface PodManagerOptions {
 
 /** Everything the pods of a node need from elsewhere. */
 export interface PodManagerParts {
+  readonly sandboxes: Sandboxes;
   readonly files: PodFiles;
   readonly steps: PodSteps;
   readonly reporter: PodReporter;
@@ -61,6 +63,8 @@ export class PodManager {
   readonly #options: PodManagerOptions;
   readonly #parts: PodManagerParts;
   readonly #pods = new Map<string, ManagedPod>();
+  /** Pods that are being made; each is over when it is settled, well or not. */
+  readonly #making = new Map<string, Promise<void>>();
   readonly #removals = new Map<string, Promise<void>>();
   readonly counters = { started: 0, refused: 0, removed: 0, steps_failed: 0, taken_over: 0 };
   #nextHandle = 1;
@@ -129,18 +133,23 @@ export class PodManager {
       captured: false,
     };
     const pod = this.#add(record);
-    const giveUp = (): void => pod.reject('who asked for it has gone');
+    const giveUp = (): void => pod.reject(ASKER_GONE);
     signal.addEventListener('abort', giveUp, { once: true });
+    const checkWanted = (): void => {
+      if (signal.aborted) throw new Error(ASKER_GONE);
+      if (this.#removals.has(record.uid)) throw new Error('it was removed');
+    };
     try {
-      await openSandbox(this.#options.host, sandbox, spec.namespace, this.#parts.log);
-      if (!this.#pods.has(record.uid)) {
-        // Removed while it was made: what came after that goes, too.
-        await closeSandbox(sandbox, this.#parts.log);
-        throw new Error('the agent is stopping');
-      }
-      this.#parts.files.write(record);
-      this.#parts.reporter.started(record);
+      const made = this.#make(record);
+      // Nothing may be made behind the back of a removal, so that one waits for this.
+      this.#making.set(
+        record.uid,
+        made.catch(() => {}).finally(() => this.#making.delete(record.uid)),
+      );
+      await made;
+      checkWanted();
       await pod.settled(this.#options.decisionTimeoutMs, this.#options.captureTimeoutMs);
+      checkWanted();
       return pod;
     } catch (error) {
       await this.remove(record.uid);
@@ -148,6 +157,12 @@ export class PodManager {
     } finally {
       signal.removeEventListener('abort', giveUp);
     }
+  }
+
+  async #make(record: PodRecord): Promise<void> {
+    await this.#parts.sandboxes.open(record.sandbox, record.spec.namespace);
+    this.#parts.files.write(record);
+    this.#parts.reporter.started(record);
   }
 
   /** Ends the pod's processes and removes it; one that is not there is fine. Who asks twice waits for the same end. */
@@ -163,13 +178,14 @@ export class PodManager {
   }
 
   async #remove(uid: string, pod: ManagedPod): Promise<void> {
+    await this.#making.get(uid);
     // Told first, so that others stop dialling it while it is taken apart.
     this.#parts.reporter.stopped(uid);
     const { sandbox } = pod.view();
     // Before the engine lets it go: a process that outlived its capture would talk in plaintext.
     await removeCgroup(sandbox.cgroup);
     await pod.stop();
-    await closeSandbox(sandbox, this.#parts.log);
+    await this.#parts.sandboxes.close(sandbox);
     await this.#parts.files.remove(uid);
     this.#pods.delete(uid);
     this.counters.removed += 1;

@@ -70,6 +70,12 @@ export function namespacePrefix(node: string): string {
   return `gw-${node}-`;
 }
 
+/** Makes and removes the sandboxes of a node. */
+export interface Sandboxes {
+  open(sandbox: Sandbox, namespace: string): Promise<void>;
+  close(sandbox: Sandbox): Promise<void>;
+}
+
 /** Makes the sandbox; on failure nothing of it is left. */
 export async function openSandbox(host: SandboxHost, sandbox: Sandbox, namespace: string, log: Log): Promise<void> {
   // What a dead run left under these names would make the steps below fail.

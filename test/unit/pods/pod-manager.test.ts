@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Log } from '#src/model/log.ts';
+import { AddressPool } from '#src/pods/address-pool.ts';
+import type { PodSteps } from '#src/pods/managed-pod.ts';
+import type { PodSpec } from '#src/pods/pod.ts';
+import { PodFiles } from '#src/pods/pod-files.ts';
+import { PodManager, PodRefused } from '#src/pods/pod-manager.ts';
+import { findProcess } from '#src/pods/process.ts';
+import { ManualClock } from '../../helpers/manual-clock.ts';
+
+const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
+const SPEC: PodSpec = {
+  namespace: 'shop',
+  name: 'web',
+  serviceAccount: 'web',
+  labels: {},
+  annotations: {},
+  ports: {},
+};
+const NO_STEPS: PodSteps = {
+  capture: async () => {},
+  leave: async () => {},
+  release: async () => {},
+  discard: async () => {},
+  oldConnections: () => ({ connections: [], closed: false }),
+  onMeshChanged: () => {},
+};
+const OUTSIDE = {
+  capture: false,
+  sameNodeMode: 'handoff',
+  existingConnections: 'keep',
+  dnsCapture: true,
+  reason: 'not labelled',
+} as const;
+
+/** A manager whose sandboxes take as long as a test wants, and what is left of them and told of them. */
+function makeManager(t: TestContext) {
+  const directory = mkdtempSync(join(tmpdir(), 'groundwire-manager-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const sandboxes = new Set<string>();
+  const told: string[] = [];
+  const opening: (() => void)[] = [];
+  const manager: PodManager = new PodManager(
+    {
+      host: {
+        node: 'a',
+        podsCgroup: join(directory, 'cgroup'),
+        mtu: 1500,
+        nameservers: [],
+        clusterDomain: 'cluster.local',
+      },
+      decisionTimeoutMs: 60_000,
+      captureTimeoutMs: 60_000,
+    },
+    {
+      files: new PodFiles(join(directory, 'pods'), SILENT),
+      sandboxes: {
+        open: async ({ namespaceName }) => {
+          await new Promise<void>((resolve) => opening.push(resolve));
+          sandboxes.add(namespaceName);
+        },
+        close: async ({ namespaceName }) => {
+          sandboxes.delete(namespaceName);
+        },
+      },
+      steps: NO_STEPS,
+      reporter: {
+        started: ({ uid }) => {
+          told.push('started');
+          queueMicrotask(() => manager.decide(uid, OUTSIDE));
+        },
+        stopped: () => told.push('stopped'),
+      },
+      clock: new ManualClock(),
+      log: SILENT,
+      pool: Promise.resolve(new AddressPool(['10.9.0.0/29'])),
+      podsChanged: () => {},
+    },
+  );
+  const left = () => [...sandboxes, ...readdirSync(join(directory, 'pods'))];
+  return { manager, told, opening, left };
+}
+
+async function create(manager: PodManager, signal = new AbortController().signal) {
+  const holder = await findProcess(process.pid);
+  assert.ok(holder);
+  return manager.create(SPEC, holder, signal);
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await turn();
+}
+
+test('a pod that nobody interrupts is there until it is removed', async (t) => {
+  const { manager, told, opening, left } = makeManager(t);
+  const made = create(manager);
+  await until(() => opening.length === 1);
+  opening[0]?.();
+  const { uid } = await made;
+  assert.equal(left().length, 2);
+  await manager.remove(uid);
+  assert.deepEqual([left(), manager.list(), told], [[], [], ['started', 'stopped']]);
+});
+
+for (const [who, interrupt] of [
+  ['whoever asked for it goes', (_: PodManager, asker: AbortController) => asker.abort()],
+  ['it is removed', (manager: PodManager) => void manager.remove(manager.list()[0]?.uid ?? '')],
+  ['the agent ends its pods', (manager: PodManager) => void manager.removeAll()],
+] as const) {
+  test(`a pod leaves nothing when ${who} while it is being made`, async (t) => {
+    const { manager, told, opening, left } = makeManager(t);
+    const asker = new AbortController();
+    const made = assert.rejects(create(manager, asker.signal), PodRefused);
+    await until(() => opening.length === 1);
+    interrupt(manager, asker);
+    await turn();
+    await assert.rejects(create(manager), /already runs on this node|the agent is stopping/, 'its name is taken still');
+    opening[0]?.();
+    await made;
+    assert.deepEqual([left(), manager.list()], [[], []]);
+    assert.equal(told.at(-1), 'stopped');
+    assert.deepEqual([manager.counters.refused, manager.counters.removed], [2, 1]);
+  });
+}
+
+test('a pod is not made for one who has gone before it was begun', async (t) => {
+  const { manager, opening, left } = makeManager(t);
+  const gone = assert.rejects(create(manager, AbortSignal.abort()), /who asked for it has gone/);
+  await until(() => opening.length === 1);
+  opening[0]?.();
+  await gone;
+  assert.deepEqual([left(), manager.list()], [[], []]);
+});
