@@ -14,9 +14,10 @@ import { openDecisions } from './agent/decisions.ts';
 import { openDiscovery } from './agent/discovery.ts';
 import { drain } from './agent/drain.ts';
 import { openIdentity } from './agent/identity.ts';
-import { openControlPlane, openPlace } from './agent/place.ts';
+import { openPlace } from './agent/place.ts';
 import { openPods } from './agent/pods.ts';
 import { openTelemetry, type TelemetrySources } from './agent/telemetry.ts';
+import { openUpstream } from './agent/upstream.ts';
 import { describeConfig } from './config/render.ts';
 import type { Config } from './config/table.ts';
 import type { EngineOptions, EnginePort } from './engine/port.ts';
@@ -70,7 +71,8 @@ async function openParts(
 ): Promise<Agent> {
   const clock = systemClock;
   const startedMs = clock.nowMs();
-  const controlPlane = openControlPlane(config);
+  const upstream = openUpstream(config, clock, log);
+  const { controlPlane } = upstream;
   const place = await openPlace(config, log, closers, signal);
 
   // From here to the subscription nothing awaits: what the engine says in its first turn must find its listener.
@@ -86,8 +88,8 @@ async function openParts(
   const identity = openIdentity(config, log, { controlPlane, engine, clock }, closers);
   const address = place.addresses[0] ?? '127.0.0.1';
   const discovery = openDiscovery(config, log, { controlPlane, mesh, address, metrics, clock }, closers);
-  const pods = openPods(config, log, { place, controlPlane, mesh, captures, identity, decisions, clock }, closers);
-  const sources: TelemetrySources = { engine, mesh, decisions, identity, discovery, place, pods, startedMs };
+  const pods = openPods(config, log, { place, upstream, mesh, captures, identity, decisions, clock }, closers);
+  const sources: TelemetrySources = { engine, mesh, decisions, upstream, identity, discovery, place, pods, startedMs };
   mesh.watch(({ keys }) => {
     decisions.dialogue.onChange(keys);
     pods.pods.onMeshChanged();

@@ -82,7 +82,7 @@ async function openParts(config: ControlConfig, log: Logger, kept: KeptState, cl
   // The server closes after the mesh that it serves: nodes that go then are not told of as lost.
   const opened: { server?: GrpcServer } = {};
   closers.add('server', () => opened.server?.close());
-  const cluster = openMesh(config, kept, authentication, log);
+  const cluster = openMesh(config, kept, { authentication, tokens }, log);
   closers.add('mesh', () => cluster.close());
   const signing = openSigning(config, authority, authentication, cluster, log);
   const pending = new Set(['manifests', 'server']);

@@ -102,6 +102,7 @@ function openFacts(config: ApiConfig, parts: ApiParts, state: AgentState): Agent
     pending: state.pending,
     rejectedTotal: () => discovery.xds.counters.rejectedResources,
     podFilesProblem: () => place.files.problem,
+    tokenProblem: () => parts.upstream.tokens.problem(),
     recallsOwed: () => decisions.dialogue.recall.owed,
     findPolicy: (verdict) => decisions.decider.findPolicy(verdict),
     identity: () => ({ trustDomain: config.mesh.trustDomain, clusterId: config.mesh.clusterId }),

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { globalAddresses, NodeFactsReader } from '../api/node-facts.ts';
-import { readNamedFile } from '../config/paths.ts';
-import { SettingError } from '../config/setting-error.ts';
 import type { Config } from '../config/table.ts';
-import { ControlPlane } from '../discovery/control-plane.ts';
-import { parseJoinFile } from '../identity/join-token.ts';
-import { checkPemCertificates } from '../identity/pem.ts';
-import { formatSocketAddress } from '../model/address.ts';
 import { requireCgroup } from '../pods/cgroup.ts';
 import { findBpfDirectory } from '../pods/engine-options.ts';
 import { NodeHome } from '../pods/node-home.ts';
@@ -66,49 +60,4 @@ export async function openPlace(
   const nodeFacts = await NodeFactsReader.open(node, addresses);
   signal.throwIfAborted();
   return { home, addresses, resolvers, files, recovered, nodeFacts };
-}
-
-/** The control plane of the configuration; throws `SettingError` for files that cannot be used. */
-export function openControlPlane({ upstream, mesh }: Config<'upstream' | 'mesh'>): ControlPlane {
-  const { control, serverName, tokenFile, rootCertificateFile } = upstream;
-  const readJoinFile = (): ReturnType<typeof parseJoinFile> => {
-    const hint = 'make one with `groundwire control token --node NAME` where the control plane runs';
-    const text = readNamedFile('token-file', tokenFile, hint);
-    try {
-      return parseJoinFile(text);
-    } catch (cause) {
-      throw new SettingError({ flag: 'token-file', value: tokenFile, tried: 'used', hint }, cause);
-    }
-  };
-  const readRootsPem = (): string => {
-    if (rootCertificateFile !== undefined) return readRootCertificates(rootCertificateFile);
-    const { rootsPem } = readJoinFile();
-    if (rootsPem !== undefined) return rootsPem;
-    throw new SettingError(
-      { flag: 'token-file', value: tokenFile, tried: 'used alone', hint: "name the control plane's with --root-cert" },
-      new Error('it holds no root certificate'),
-    );
-  };
-  const controlPlane = new ControlPlane({
-    address: formatSocketAddress({ address: control.host, port: control.port }),
-    ...(serverName !== undefined && { serverName }),
-    readRootsPem,
-    readToken: () => readJoinFile().token,
-    clusterId: mesh.clusterId,
-  });
-  // What cannot be used is told now and not at the first connection.
-  controlPlane.dial();
-  controlPlane.callMetadata();
-  return controlPlane;
-}
-
-function readRootCertificates(path: string): string {
-  const hint = 'name a file with the PEM certificates that sign the certificate of the control plane';
-  const pem = readNamedFile('root-cert', path, hint);
-  try {
-    checkPemCertificates(pem);
-    return pem;
-  } catch (cause) {
-    throw new SettingError({ flag: 'root-cert', value: path, tried: 'used', hint }, cause);
-  }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Config } from '../config/table.ts';
-import type { ControlPlane } from '../discovery/control-plane.ts';
 import { PodRegistryClient } from '../discovery/pod-registry-client.ts';
 import type { RegistryWelcome, ReportedPod } from '../discovery/pod-report.ts';
 import type { MeshStore } from '../mesh/store.ts';
@@ -20,6 +19,7 @@ import type { Closers } from './closers.ts';
 import type { Decisions } from './decisions.ts';
 import type { Identity } from './identity.ts';
 import type { Place } from './place.ts';
+import type { Upstream } from './upstream.ts';
 
 /** The pods of this node, and what the control plane is told of them and says about them. */
 export interface Pods {
@@ -29,7 +29,7 @@ export interface Pods {
 
 export interface PodsParts {
   readonly place: Place;
-  readonly controlPlane: ControlPlane;
+  readonly upstream: Upstream;
   readonly mesh: MeshStore;
   readonly captures: PodCaptures;
   readonly identity: Identity;
@@ -41,13 +41,13 @@ type PodsConfig = Config<'node' | 'engine' | 'pods' | 'mesh'>;
 
 /** Neither takes over pods nor reports any before they are opened. */
 export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, closers: Closers): Pods {
-  const { place, controlPlane, identity, decisions, clock } = parts;
+  const { place, upstream, identity, decisions, clock } = parts;
   const { trustDomain, clusterId } = config.mesh;
   const pool = Promise.withResolvers<AddressPool>();
   if (config.pods.cidrs.length > 0) pool.resolve(new AddressPool(config.pods.cidrs));
   const registryLog = log.child('pod registry');
   const registry = new PodRegistryClient({
-    controlPlane,
+    controlPlane: upstream.controlPlane,
     node: config.node.name,
     addresses: place.addresses,
     snapshot: () => pods.list().map((pod) => toReport(pod, pod.state.kind === 'captured')),
@@ -62,6 +62,7 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
       if (pod !== undefined) identity.certificates.hurry(podIdentity(trustDomain, pod.spec));
     },
     onRejected: (uid, reason) => pods.reject(uid, reason),
+    onTokenRenewed: (token) => upstream.tokens.renew(token),
     clock,
     log: registryLog,
   });

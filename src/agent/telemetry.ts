@@ -15,12 +15,14 @@ import type { Discovery } from './discovery.ts';
 import type { Identity } from './identity.ts';
 import type { Place } from './place.ts';
 import type { Pods } from './pods.ts';
+import type { Upstream } from './upstream.ts';
 
 /** Whose numbers a scrape shows. */
 export interface TelemetrySources {
   readonly engine: EnginePort;
   readonly mesh: MeshStore;
   readonly decisions: Decisions;
+  readonly upstream: Upstream;
   readonly identity: Identity;
   readonly discovery: Discovery;
   readonly place: Place;
@@ -70,6 +72,7 @@ function metricsReader(
         .flatMap(({ identity, certChain: [leaf] }) =>
           leaf === undefined ? [] : [{ identity, notAfterMs: Date.parse(leaf.expirationTime) }],
         ),
+    tokenEndMs: () => sources().upstream.tokens.life()?.untilMs,
     fills: () => {
       const { ledger, decider, dialogue, eventsDropped } = sources().decisions;
       return [
@@ -96,9 +99,10 @@ function metricsReader(
       return clock.nowMs() - (discovery.xds.status().syncedMs ?? startedMs);
     },
     agentCounters: () => {
-      const { identity, discovery, place, pods, decisions } = sources();
+      const { upstream, identity, discovery, place, pods, decisions } = sources();
       return prefixed({
         node: place.home.counters,
+        token: upstream.tokens.counters,
         certificates: identity.certificates.counters,
         identities: identity.identities.counters,
         discovery: discovery.xds.counters,

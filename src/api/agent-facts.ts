@@ -35,6 +35,8 @@ export interface AgentFactsParts {
   readonly pending: () => readonly string[];
   /** Resources of the control plane that were not taken since the start. */
   readonly rejectedTotal: () => number;
+  /** What is wrong with the token of this node's calls. */
+  readonly tokenProblem: () => string | undefined;
   /** Answers that no longer hold and that the engine has not given back. */
   readonly recallsOwed: () => number;
   /** Why no pod can be remembered on disk, and so none started. */
@@ -160,6 +162,8 @@ export class AgentFactsReader implements AgentFacts {
       problems.push(
         `the control plane ${upstream.address} is not connected${upstream.problem === undefined ? '' : `: ${upstream.problem}`}; what was received last stays in force`,
       );
+    const token = this.#parts.tokenProblem();
+    if (token !== undefined) problems.push(token);
     const owed = this.#parts.recallsOwed();
     if (owed > 0) problems.push(`${owed} decisions no longer hold and the engine has not taken them back; tried again`);
     const podFiles = this.#parts.podFilesProblem();

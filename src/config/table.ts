@@ -314,7 +314,12 @@ export const TABLE = {
     out: optional('out', path('FILE'), 'write it there, for its owner alone (0600), instead of to standard output', {
       flagOnly: true,
     }),
-    ttlMs: setting('ttl', duration('1s', '3650d'), '24h', 'the token is valid for this long'),
+    ttlMs: setting(
+      'ttl',
+      duration('1s', '3650d'),
+      '24h',
+      'the token is valid for this long; an attached node is given a new one in time',
+    ),
     stateDirectory: setting(
       'state-dir',
       path('DIR'),

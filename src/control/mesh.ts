@@ -13,6 +13,7 @@ import type { Config } from '../config/table.ts';
 import type { Authentication } from '../discovery/authentication.ts';
 import { DeltaServer } from '../discovery/delta-server.ts';
 import { PodRegistryServer } from '../discovery/pod-registry-server.ts';
+import type { JoinTokens } from '../identity/join-token.ts';
 import { DirectorySource } from '../manifests/directory-source.ts';
 import { DEFAULT_ENROLMENT_SETTINGS, decideCapture } from '../manifests/enrolment.ts';
 import { ObjectStore } from '../manifests/object-store.ts';
@@ -45,19 +46,20 @@ export interface OpenMesh {
   close(): void;
 }
 
+/** Who may attach, and with what next. */
+export interface NodeAccess {
+  readonly authentication: Authentication;
+  readonly tokens: JoinTokens;
+}
+
 /** Wires the mesh; it is nobody's yet. */
-export function openMesh(
-  config: ControlConfig,
-  kept: KeptState,
-  authentication: Authentication,
-  log: Logger,
-): OpenMesh {
+export function openMesh(config: ControlConfig, kept: KeptState, access: NodeAccess, log: Logger): OpenMesh {
   const clock = systemClock;
   const { control } = config;
   const store = new ObjectStore([SOURCES.nodes, SOURCES.manifests]);
   const directory = new DirectorySource({ directory: control.manifests, source: SOURCES.manifests }, store, clock);
   const delta = new DeltaServer({ clock, log: log.child('discovery') });
-  const registry = openRegistry(config, authentication, () => publisher.podsChanged(), log);
+  const registry = openRegistry(config, access, () => publisher.podsChanged(), log);
   const changeLog = new ChangeLog(log.child('manifests'));
   const manifestLog = new ManifestLog(log.child('manifests'), clock);
   const publication = new Publication(log.child('publication'));
@@ -111,7 +113,7 @@ export function openMesh(
 
 function openRegistry(
   { control, mesh, stateDirectory }: ControlConfig,
-  authentication: Authentication,
+  { authentication, tokens }: NodeAccess,
   onChange: () => void,
   log: Logger,
 ): PodRegistryServer {
@@ -119,6 +121,7 @@ function openRegistry(
   return new PodRegistryServer({
     callerOf: (metadata) => authentication.callerOf(metadata),
     welcome: (node) => ({ trustDomain: mesh.trustDomain, clusterId: mesh.clusterId, podCidrs: ranges.rangesOf(node) }),
+    makeToken: (node, lifetimeMs) => tokens.make(node, lifetimeMs),
     onChange,
     graceMs: control.nodeGraceMs,
     clock: systemClock,

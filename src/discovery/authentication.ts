@@ -14,6 +14,7 @@ import { QuietLogs } from '../model/quiet-logs.ts';
 /** Who calls. */
 export interface Caller {
   readonly node: string;
+  readonly tokenLifetimeMs: number;
 }
 
 /** Checks a bearer token; a value with `reason` refuses, and the reason is told to the caller. */

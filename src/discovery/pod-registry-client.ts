@@ -30,6 +30,8 @@ export interface PodRegistryClientOptions {
   readonly onWelcome: (welcome: RegistryWelcome) => void;
   readonly onDecision: (decision: CaptureDecision) => void;
   readonly onRejected: (uid: string, reason: string) => void;
+  /** The token for this node's calls from now on. */
+  readonly onTokenRenewed: (token: string) => void;
   readonly clock: Clock;
   readonly log: Log;
   readonly random?: () => number;
@@ -159,6 +161,9 @@ export class PodRegistryClient {
         return;
       case 'podRejected':
         this.#options.onRejected(instruction.value.uid, instruction.value.reason);
+        return;
+      case 'tokenRenewed':
+        this.#options.onTokenRenewed(instruction.value.token);
         return;
       case undefined:
         this.#options.log.warn('instruction of a later version ignored');

@@ -23,6 +23,7 @@ import { PodTable, type RegisteredPod } from './pod-table.ts';
 export interface PodRegistryServerOptions {
   readonly callerOf: (metadata: Metadata) => Caller | undefined;
   readonly welcome: (node: string) => RegistryWelcome;
+  readonly makeToken: (node: string, lifetimeMs: number) => string;
   /** Pods were added, changed or removed. */
   readonly onChange: () => void;
   /**
@@ -46,13 +47,14 @@ interface NodeRecord {
   /** Pods seen since the stream began; `undefined` once the snapshot is complete. */
   snapshot: Set<string> | undefined;
   cancelLease: Cancel;
+  cancelRenewal: Cancel;
 }
 
 /** Knows the pods of nodes that have no Kubernetes, and tells each node what to do with its own. */
 export class PodRegistryServer {
   readonly definition = PodRegistryService;
   readonly implementation: PodRegistryHandlers;
-  readonly counters = { attached: 0, reports: 0, podsRejected: 0, nodesRefused: 0, leasesExpired: 0 };
+  readonly counters = { attached: 0, reports: 0, podsRejected: 0, nodesRefused: 0, leasesExpired: 0, tokensRenewed: 0 };
   readonly #options: PodRegistryServerOptions;
   readonly #nodes = new Map<string, NodeRecord>();
   readonly #pods: PodTable;
@@ -108,8 +110,9 @@ export class PodRegistryServer {
 
   close(): void {
     this.#closed = true;
-    for (const { call, cancelLease } of this.#nodes.values()) {
+    for (const { call, cancelLease, cancelRenewal } of this.#nodes.values()) {
       cancelLease();
+      cancelRenewal();
       call?.end();
     }
     this.#nodes.clear();
@@ -139,7 +142,7 @@ export class PodRegistryServer {
         const advice = `make one with \`groundwire control token --node ${node}\` for its --token-file, which is read again at each try`;
         refuse(status.PERMISSION_DENIED, `the token is for node ${caller.node}, not for ${node}; ${advice}`, node);
       } else {
-        record = this.#attach(call, report.value);
+        record = this.#attach(call, report.value, caller);
       }
     };
     call.on('data', ({ report }: NodeReport) => {
@@ -162,13 +165,14 @@ export class PodRegistryServer {
     call.on('error', gone);
   }
 
-  #attach(call: Call, { node }: Hello): NodeRecord {
+  #attach(call: Call, { node }: Hello, caller: Caller): NodeRecord {
     const { log, welcome } = this.#options;
     // Before anything is changed: a node that there is no room for leaves no trace.
     const { trustDomain, clusterId, podCidrs } = welcome(node);
     const record = this.#nodes.get(node) ?? newRecord(node);
     record.call?.end();
     record.cancelLease();
+    record.cancelRenewal();
     record.call = call;
     record.snapshot = new Set();
     this.#nodes.set(node, record);
@@ -176,7 +180,18 @@ export class PodRegistryServer {
     this.#refusals.reset(keyOf(node, node));
     log.info('node attached', { node });
     call.write({ instruction: { $case: 'welcome', value: { trustDomain, clusterId, podCidrs: [...podCidrs] } } });
+    this.#renewToken(record, caller.tokenLifetimeMs);
     return record;
+  }
+
+  /** A node that is attached always has a token of which half is left, and so has that half to come back after a cut. */
+  #renewToken(record: NodeRecord, lifetimeMs: number): void {
+    const { makeToken, clock, log } = this.#options;
+    const { node } = record;
+    record.call?.write({ instruction: { $case: 'tokenRenewed', value: { token: makeToken(node, lifetimeMs) } } });
+    this.counters.tokensRenewed += 1;
+    log.debug('join token renewed', { node, lifetime_ms: lifetimeMs });
+    record.cancelRenewal = clock.setTimer(lifetimeMs / 2, () => this.#renewToken(record, lifetimeMs));
   }
 
   #handle(record: NodeRecord, report: NodeReport['report']): void {
@@ -254,6 +269,7 @@ export class PodRegistryServer {
     const { clock, graceMs, log } = this.#options;
     record.call = undefined;
     record.snapshot = undefined;
+    record.cancelRenewal();
     if (this.#closed) return;
     const { node } = record;
     const pods = this.#pods.podsOf(node).length;
@@ -269,7 +285,7 @@ export class PodRegistryServer {
 }
 
 function newRecord(node: string): NodeRecord {
-  return { node, call: undefined, snapshot: undefined, cancelLease: () => {} };
+  return { node, call: undefined, snapshot: undefined, cancelLease: () => {}, cancelRenewal: () => {} };
 }
 
 function keyOf(node: string, tokenNode: string): string {

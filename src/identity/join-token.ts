@@ -14,6 +14,14 @@ const KEY_BYTES = 32;
 /** Who calls: the holder of a join token for one node. */
 export interface Caller {
   readonly node: string;
+  /** How long the token is valid in all; the next one is for as long. */
+  readonly tokenLifetimeMs: number;
+}
+
+/** From when to when a token is valid. */
+export interface TokenLife {
+  readonly fromMs: number;
+  readonly untilMs: number;
 }
 
 export interface TokenRejected {
@@ -80,13 +88,13 @@ export class JoinTokens {
     if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
       return rejected('the token was not made by this control plane');
     }
-    const { aud, node, exp } = decodeJson(claims);
+    const { aud, node, iat, exp } = decodeJson(claims);
     if (!Array.isArray(aud) || !aud.includes(TOKEN_AUDIENCE)) return rejected(`the token is not for ${TOKEN_AUDIENCE}`);
     if (typeof exp !== 'number' || exp * 1000 <= this.#clock.nowMs()) {
       return rejected('the token has expired; make a new one with `groundwire control token --node NAME`');
     }
     if (typeof node !== 'string' || node === '') return rejected('the token names no node');
-    return { node };
+    return { node, tokenLifetimeMs: (exp - Number(iat)) * 1000 };
   }
 
   // The algorithm is fixed, whatever the header says.
@@ -118,6 +126,12 @@ export function parseJoinFile(text: string): JoinFile {
     throw new Error('it is damaged: after the certificates there must be one line with the token and nothing else');
   }
   return { rootsPem: pems.length === 0 ? undefined : pems.join(''), token };
+}
+
+/** What a token says of its own life; nothing when it says nothing, which is for its issuer to know. */
+export function readTokenLife(token: string): TokenLife | undefined {
+  const { iat, exp } = decodeJson(token.split('.')[1] ?? '');
+  return typeof iat === 'number' && typeof exp === 'number' ? { fromMs: iat * 1000, untilMs: exp * 1000 } : undefined;
 }
 
 function rejected(reason: string): TokenRejected {

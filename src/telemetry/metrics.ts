@@ -37,6 +37,8 @@ export interface MetricsReader {
   /** Of the engine and the kernel programs; a name that ends in `_total` only ever grows. */
   counters(): readonly { readonly name: string; readonly value: bigint }[];
   certificates(): readonly { readonly identity: string; readonly notAfterMs: number }[];
+  /** When the token of this node's calls ends; nothing when that does not say. */
+  tokenEndMs(): number | undefined;
   /** Verdicts, pending questions, flow labels, log lines, events, and whatever else has a bound. */
   fills(): readonly Fill[];
   /** Resources the mesh knows, by kind. */
@@ -183,6 +185,15 @@ function declareReadings(registry: Registry, reader: MetricsReader): void {
   readGauge('groundwire_certificate_expiry_timestamp_seconds', 'When certificates end.', ['identity'], (metric) => {
     for (const { identity, notAfterMs } of reader.certificates()) metric.set({ identity }, notAfterMs / 1000);
   });
+  readGauge(
+    'groundwire_join_token_expiry_timestamp_seconds',
+    "When the token of this node's calls ends.",
+    [],
+    (metric) => {
+      // Without labels there is no leaving out; a 0 would be a token that ended long ago.
+      metric.set((reader.tokenEndMs() ?? Number.NaN) / 1000);
+    },
+  );
   readGauge('groundwire_fill_ratio', 'How full a bounded thing is.', ['name'], (metric) => {
     for (const { name, size, max } of reader.fills()) metric.set({ name }, max === 0 ? 0 : size / max);
   });

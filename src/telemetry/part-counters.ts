@@ -17,6 +17,11 @@ export const AGENT_COUNTERS = {
     'agents that were started for this node and found it taken',
     'stop whatever starts them; the log has their processes',
   ],
+  token_renewed: ['join tokens that the control plane gave in the place of the last one', ''],
+  token_not_kept: [
+    'of these, those that could not be written to disk',
+    'make room in --state-dir: after a restart the agent has the token file only, which may have ended',
+  ],
   certificates_signed: ['certificates that the control plane signed', ''],
   certificates_failed: [
     'certificates asked for and not had; asked for again',
@@ -105,6 +110,7 @@ export const CONTROL_COUNTERS = {
     'nodes that did not come back within --node-grace: their pods left the mesh',
     'look at the node and at the network between',
   ],
+  registry_tokens_renewed: ['join tokens given to attached nodes in the place of the last one', ''],
   discovery_streams: ['discovery streams opened', ''],
   discovery_slow_clients: [
     'discovery streams ended: no answer to a response in time',

@@ -110,10 +110,12 @@ export interface SnapshotDone {
 }
 
 export interface NodeInstruction {
-  instruction: { $case: "welcome"; value: Welcome } | { $case: "podDecision"; value: PodDecision } | {
-    $case: "podRejected";
-    value: PodRejected;
-  } | undefined;
+  instruction:
+    | { $case: "welcome"; value: Welcome }
+    | { $case: "podDecision"; value: PodDecision }
+    | { $case: "podRejected"; value: PodRejected }
+    | { $case: "tokenRenewed"; value: TokenRenewed }
+    | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -131,6 +133,11 @@ export interface PodDecision {
   existingConnections: ExistingConnections;
   dnsCapture: boolean;
   reason: string;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+export interface TokenRenewed {
+  token: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -1122,6 +1129,9 @@ export const NodeInstruction: MessageFns<NodeInstruction> = {
       case "podRejected":
         PodRejected.encode(message.instruction.value, writer.uint32(26).fork()).join();
         break;
+      case "tokenRenewed":
+        TokenRenewed.encode(message.instruction.value, writer.uint32(34).fork()).join();
+        break;
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -1171,6 +1181,14 @@ export const NodeInstruction: MessageFns<NodeInstruction> = {
             message.instruction = { $case: "podRejected", value: PodRejected.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.instruction = { $case: "tokenRenewed", value: TokenRenewed.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1212,6 +1230,12 @@ export const NodeInstruction: MessageFns<NodeInstruction> = {
       case "podRejected": {
         if (object.instruction?.value !== undefined && object.instruction?.value !== null) {
           message.instruction = { $case: "podRejected", value: PodRejected.fromPartial(object.instruction.value) };
+        }
+        break;
+      }
+      case "tokenRenewed": {
+        if (object.instruction?.value !== undefined && object.instruction?.value !== null) {
+          message.instruction = { $case: "tokenRenewed", value: TokenRenewed.fromPartial(object.instruction.value) };
         }
         break;
       }
@@ -1450,6 +1474,77 @@ export const PodDecision: MessageFns<PodDecision> = {
     message.existingConnections = object.existingConnections ?? 0;
     message.dnsCapture = object.dnsCapture ?? false;
     message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseTokenRenewed(): TokenRenewed {
+  return { token: "", _unknownFields: {} };
+}
+
+export const TokenRenewed: MessageFns<TokenRenewed> = {
+  encode(message: TokenRenewed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== "") {
+      writer.uint32(10).string(message.token);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenRenewed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenRenewed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TokenRenewed>): TokenRenewed {
+    return TokenRenewed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TokenRenewed>): TokenRenewed {
+    const message = createBaseTokenRenewed();
+    message.token = object.token ?? "";
     return message;
   },
 };

@@ -113,6 +113,7 @@ function makeRoutes() {
     upstream: () => ({ address: '192.0.2.9:15012', state: 'disconnected', problem: 'refused', fromCache: true }),
     pending: () => ['state manager'],
     rejectedTotal: () => 3,
+    tokenProblem: () => 'the join token ends soon',
     recallsOwed: () => 2,
     podFilesProblem: () => 'disk full',
     findPolicy: (verdict) => (verdict === 3n ? 'shop/allow' : undefined),
@@ -155,6 +156,7 @@ test('status: what a person should look at is told in words', async () => {
   assert.match(status.problems.join('\n'), /certificate of spiffe:\/\/b: no answer/);
   assert.match(status.problems.join('\n'), /2 decisions no longer hold/);
   assert.match(status.problems.join('\n'), /^no pod can be started: disk full$/m);
+  assert.match(status.problems.join('\n'), /^the join token ends soon$/m);
   assert.equal(status.mesh.rejectedTotal, 3);
 });
 

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { openControlPlane } from '#src/agent/place.ts';
+import { openUpstream } from '#src/agent/upstream.ts';
 import type { CommandIo } from '#src/commands/command.ts';
 import { command as controlToken } from '#src/commands/control-token.ts';
 import { CliError, EXIT } from '#src/commands/exit-code.ts';
@@ -20,9 +20,12 @@ import { explainFailure } from '#src/commands/service.ts';
 import { loadConfig } from '#src/config/load.ts';
 import { makeNamedDirectory } from '#src/config/paths.ts';
 import { SettingError } from '#src/config/setting-error.ts';
+import { systemClock } from '#src/model/clock.ts';
 import { requireCgroup } from '#src/pods/cgroup.ts';
 import { findBpfDirectory } from '#src/pods/engine-options.ts';
+import { Logger } from '#src/telemetry/logger.ts';
 
+const LOG = { level: 'error', format: 'text', nowMs: () => 0, linesMax: 100 } as const;
 const GROUNDWIRE = fileURLToPath(new URL('../../../bin/groundwire', import.meta.url));
 
 const place = mkdtempSync(join(tmpdir(), 'groundwire-unusable-'));
@@ -169,12 +172,13 @@ const AGENT_FILES: readonly (readonly [flags: readonly string[], exitCode: numbe
 ];
 for (const [flags, exitCode, says] of AGENT_FILES) {
   test(`agent ${flags.join(' ').replaceAll(`${place}/`, '')}`, () => {
-    const loaded = loadConfig(['upstream', 'mesh'], ['--control', '127.0.0.1:1', ...flags], new Map());
+    const upstream = ['--control', '127.0.0.1:1', '--state-dir', at('state')];
+    const loaded = loadConfig(['node', 'state', 'upstream', 'mesh'], [...upstream, ...flags], new Map());
     assert.ok('config' in loaded);
     assert.throws(
       () => {
         try {
-          openControlPlane(loaded.config);
+          openUpstream(loaded.config, systemClock, Logger.open(process.stderr, LOG));
         } catch (error) {
           explainFailure(error);
         }

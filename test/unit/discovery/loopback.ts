@@ -10,7 +10,7 @@ import { GrpcServer, type GrpcService } from '#src/discovery/grpc-server.ts';
 import { CertificateAuthority } from '#src/identity/certificate-authority.ts';
 import { JoinTokens } from '#src/identity/join-token.ts';
 import { issueServerCertificate } from '#src/identity/server-certificate.ts';
-import { systemClock } from '#src/model/clock.ts';
+import { type Clock, systemClock } from '#src/model/clock.ts';
 import type { Log } from '#src/model/log.ts';
 
 export { ManualClock } from '../../helpers/manual-clock.ts';
@@ -62,10 +62,11 @@ export class Loopback {
     this.authentication = new Authentication((token) => tokens.verify(token), systemClock, this.recorded.log);
   }
 
-  static async open(t: TestContext): Promise<Loopback> {
+  /** Tokens live by `tokenClock`; connections and certificates by the machine's. */
+  static async open(t: TestContext, tokenClock: Clock = systemClock): Promise<Loopback> {
     const stateDir = temporaryFolder(t);
     const authority = await CertificateAuthority.open({ stateDir, trustDomain: 'cluster.local', clock: systemClock });
-    const loopback = new Loopback(authority, JoinTokens.open(stateDir, systemClock));
+    const loopback = new Loopback(authority, JoinTokens.open(stateDir, tokenClock));
     t.after(() => loopback.stop());
     return loopback;
   }
@@ -89,13 +90,13 @@ export class Loopback {
 
   controlPlane(
     node: string,
-    token = this.tokens.make(node, HOUR_MS),
+    token: string | (() => string) = this.tokens.make(node, HOUR_MS),
     rootsPem = this.authority.rootsPem,
   ): ControlPlane {
     return new ControlPlane({
       address: `127.0.0.1:${this.#port}`,
       readRootsPem: () => rootsPem,
-      readToken: () => token,
+      readToken: () => (typeof token === 'string' ? token : token()),
       clusterId: 'Kubernetes',
     });
   }

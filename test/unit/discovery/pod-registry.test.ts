@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { CaptureDecision, ReportedPod } from '#src/discovery/pod-report.ts';
 import { PodRegistryClient } from '#src/discovery/pod-registry-client.ts';
 import { PodRegistryServer } from '#src/discovery/pod-registry-server.ts';
+import { TokenKeeper } from '#src/identity/token-keeper.ts';
 import { systemClock } from '#src/model/clock.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
-import { Loopback, recordingLog, until } from './loopback.ts';
+import { Loopback, recordingLog, temporaryFolder, until } from './loopback.ts';
+
+const MINUTE_MS = 60_000;
 
 function pod(name: string, more: Partial<ReportedPod> = {}): ReportedPod {
   return {
@@ -30,6 +34,7 @@ async function openRegistry(t: TestContext) {
   const server = new PodRegistryServer({
     callerOf: (metadata) => loopback.authentication.callerOf(metadata),
     welcome: (node) => ({ trustDomain: 'cluster.local', clusterId: 'Kubernetes', podCidrs: [`cidr of ${node}`] }),
+    makeToken: (node, lifetimeMs) => loopback.tokens.make(node, lifetimeMs),
     onChange: () => {},
     graceMs: 30_000,
     clock,
@@ -52,6 +57,7 @@ function attach(t: TestContext, loopback: Loopback, pods: ReportedPod[], node = 
     onWelcome: ({ podCidrs }) => welcomes.push(...podCidrs),
     onDecision: (decision) => decisions.push(decision),
     onRejected: (uid, reason) => rejected.push(`${uid}: ${reason}`),
+    onTokenRenewed: () => {},
     clock: systemClock,
     log: loopback.recorded.log,
   });
@@ -138,6 +144,7 @@ test('pod registry: a node with the token of another is told what to do, waits l
     onWelcome: () => {},
     onDecision: () => {},
     onRejected: () => {},
+    onTokenRenewed: () => {},
     clock,
     log: own.log,
     random: () => 0.5,
@@ -197,6 +204,7 @@ test('pod registry: a node that there is no room for is refused in words, and th
       if (node === 'b') throw new Error('10.244.0.0/24 has no part left for node number 2');
       return { trustDomain: 'cluster.local', clusterId: 'Kubernetes', podCidrs: [] };
     },
+    makeToken: (node, lifetimeMs) => loopback.tokens.make(node, lifetimeMs),
     onChange: () => {},
     graceMs: 30_000,
     clock: new ManualClock(),
@@ -246,4 +254,69 @@ test('pod registry: each pod is told by name once when it comes, is refused and 
   assert.deepEqual(told('pod registered'), ['shop/one', 'shop/two']);
   assert.deepEqual(told('pod rejected'), ['shop/two']);
   assert.deepEqual(told('pod gone'), ['shop/two', 'shop/one']);
+});
+
+test('pod registry: an attached node outlives its token, over a restart too, and the one it was given is not touched', async (t) => {
+  const clock = new ManualClock();
+  const loopback = await Loopback.open(t, clock);
+  const server = new PodRegistryServer({
+    callerOf: (metadata) => loopback.authentication.callerOf(metadata),
+    welcome: () => ({ trustDomain: 'cluster.local', clusterId: 'Kubernetes', podCidrs: [] }),
+    makeToken: (node, lifetimeMs) => loopback.tokens.make(node, lifetimeMs),
+    onChange: () => {},
+    graceMs: 30_000,
+    clock,
+    log: loopback.recorded.log,
+  });
+  t.after(() => server.close());
+  await loopback.serve(server);
+  const folder = temporaryFolder(t);
+  const given = loopback.tokens.make('a', 60 * MINUTE_MS);
+  const openKeeper = () =>
+    new TokenKeeper({
+      readGiven: () => given,
+      path: join(folder, 'renewed.token'),
+      scarceShare: 0.25,
+      remedy: '',
+      clock,
+      log: loopback.recorded.log,
+    });
+  const open = (tokens: TokenKeeper) => {
+    let welcomes = 0;
+    const client = new PodRegistryClient({
+      controlPlane: loopback.controlPlane('a', () => tokens.current()),
+      node: 'a',
+      addresses: [],
+      snapshot: () => [],
+      onWelcome: () => {
+        welcomes += 1;
+      },
+      onDecision: () => {},
+      onRejected: () => {},
+      onTokenRenewed: (token) => tokens.renew(token),
+      clock,
+      log: loopback.recorded.log,
+    });
+    t.after(() => client.close());
+    client.open();
+    return { client, welcomes: () => welcomes };
+  };
+  const tokens = openKeeper();
+  const { client } = open(tokens);
+  // At once, then at each half of an hour.
+  for (const renewed of [1, 2, 3, 4]) {
+    await until(`renewal ${renewed}`, () => tokens.counters.renewed === renewed);
+    clock.advance(30 * MINUTE_MS);
+  }
+  client.close();
+  assert.ok('reason' in loopback.tokens.verify(given), 'the given one has ended');
+  const again = openKeeper();
+  const { welcomes } = open(again);
+  await until('welcome again', () => welcomes() === 1);
+  // A stream that is gone is renewed no more.
+  await until('only one stream', () => server.nodes().attached === 1);
+  await until('renewed there', () => again.counters.renewed === 1);
+  const before = server.counters.tokensRenewed;
+  clock.advance(30 * MINUTE_MS);
+  assert.equal(server.counters.tokensRenewed, before + 1);
 });

@@ -138,7 +138,7 @@ test('join token: accepted until it expires, by the control plane that made it, 
   const clock = new ManualClock();
   const tokens = JoinTokens.open(temporaryFolder(t), clock);
   const token = tokens.make('node-a', 60_000);
-  assert.deepEqual(tokens.verify(token), { node: 'node-a' });
+  assert.deepEqual(tokens.verify(token), { node: 'node-a', tokenLifetimeMs: 60_000 });
   const foreign = JoinTokens.open(temporaryFolder(t), clock).verify(token);
   assert.ok('reason' in foreign && /not made by this control plane/.test(foreign.reason));
   const [header, , signature] = token.split('.');

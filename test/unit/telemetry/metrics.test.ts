@@ -80,6 +80,7 @@ function setUp(flows: readonly FlowRow[], labels: FlowLabelTable, dnsUpstreams: 
       { name: 'outbound_accepted', value: 5n },
       { name: 'connections_live', value: 2n },
     ],
+    tokenEndMs: () => 7000,
     certificates: () => [{ identity: 'spiffe://td/ns/a/sa/b', notAfterMs: 5000 }],
     fills: () => [{ name: 'verdicts', size: 1, max: 4, droppedTotal: 3 }],
     resources: () => [{ kind: 'workload', count: 2, rejectedTotal: 1 }],
@@ -190,6 +191,7 @@ test('Metrics: what is read at the scrape and what is counted on the way', async
     'groundwire_engine_total',
     'groundwire_engine_level',
     'groundwire_certificate_expiry_timestamp_seconds',
+    'groundwire_join_token_expiry_timestamp_seconds',
     'groundwire_fill_ratio',
     'groundwire_dropped_total',
     'groundwire_resources_rejected_total',
@@ -201,7 +203,7 @@ test('Metrics: what is read at the scrape and what is counted on the way', async
   ]) {
     values[name] = (await find(name)).map(({ value }) => value);
   }
-  assert.deepEqual(Object.values(values), [[5], [2], [5], [0.25, 0.0001], [3, 0], [1], [1], [100], [1], [1], [8]]);
+  assert.deepEqual(Object.values(values), [[5], [2], [5], [7], [0.25, 0.0001], [3, 0], [1], [1], [100], [1], [1], [8]]);
 });
 
 test('Metrics: what upstream resolvers did, by the labels of the query, as a histogram', async () => {

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { createHash } from 'node:crypto';
+import type { Clock } from '../model/clock.ts';
+import { isMissing } from '../model/file-error.ts';
+import type { Log } from '../model/log.ts';
+import { readTokenLife, type TokenLife } from './join-token.ts';
+import { readSecret, writeFileAtomically } from './secret-file.ts';
+
+export interface TokenKeeperOptions {
+  /** The token that the operator gave, read again at each use. Throws when there is none. */
+  readonly readGiven: () => string;
+  /** Where the newest token is kept over a restart, 0600. What the operator gave is never written. */
+  readonly path: string;
+  /** A token of which less than this share of its life is left, and that nobody has renewed, is a problem. */
+  readonly scarceShare: number;
+  /** What to do then, in words. */
+  readonly remedy: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The newest token, and which one of the operator's it goes back to. */
+interface Renewal {
+  readonly ofGiven: string;
+  readonly token: string;
+}
+
+/**
+ * The token with which this node's calls are made: the one the operator gave, or the newest of those that the control
+ * plane gave in its place. Another one from the operator ends that line: it may be of another control plane.
+ */
+export class TokenKeeper {
+  readonly counters = { renewed: 0, notKept: 0 };
+  readonly #options: TokenKeeperOptions;
+  #renewal: Renewal | undefined;
+
+  constructor(options: TokenKeeperOptions) {
+    this.#options = options;
+    this.#renewal = this.#load();
+  }
+
+  /** Throws what `readGiven` throws. */
+  current(): string {
+    const given = this.#options.readGiven();
+    return this.#renewal?.ofGiven === digestOf(given) ? this.#renewal.token : given;
+  }
+
+  /** The control plane gave a newer one. Used from now on, also when it cannot be kept. */
+  renew(token: string): void {
+    const { readGiven, path, log } = this.#options;
+    this.counters.renewed += 1;
+    try {
+      this.#renewal = { ofGiven: digestOf(readGiven()), token };
+      writeFileAtomically(path, JSON.stringify(this.#renewal), 0o600);
+    } catch (error) {
+      this.counters.notKept += 1;
+      log.warn('join token not kept, a restart goes back to the one given', { path, reason: reasonOf(error) });
+    }
+  }
+
+  /** Of the token in use; nothing when it does not say, or cannot be read. */
+  life(): TokenLife | undefined {
+    try {
+      return readTokenLife(this.current());
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** What a person should know of it, if anything. */
+  problem(): string | undefined {
+    const { clock, scarceShare, remedy } = this.#options;
+    const life = this.life();
+    if (life === undefined) return undefined;
+    const leftMs = life.untilMs - clock.nowMs();
+    if (leftMs >= (life.untilMs - life.fromMs) * scarceShare) return undefined;
+    const ends = `${leftMs > 0 ? 'ends' : 'ended'} at ${new Date(life.untilMs).toISOString()}`;
+    return `the join token ${ends} and no newer one has come, certificates cannot be renewed after that; ${remedy}`;
+  }
+
+  #load(): Renewal | undefined {
+    const { path, log } = this.#options;
+    try {
+      const { ofGiven, token } = JSON.parse(readSecret(path)) as Partial<Renewal>;
+      return { ofGiven: String(ofGiven), token: String(token) };
+    } catch (error) {
+      if (!isMissing(error)) {
+        log.warn('kept join token not used, going back to the one given', { path, reason: reasonOf(error) });
+      }
+      return undefined;
+    }
+  }
+}
+
+function digestOf(token: string): string {
+  return createHash('sha256').update(token).digest('hex');
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
