@@ -121,7 +121,10 @@ export class PodRegistryServer {
   #accept(call: Call): void {
     const caller = this.#options.callerOf(call.metadata);
     let record: NodeRecord | undefined;
+    // What was on its way behind the message that was refused is not refused once more.
+    let refused = false;
     const refuse = (code: status, details: string, asked = caller?.node ?? ''): void => {
+      refused = true;
       this.counters.nodesRefused += 1;
       const fields = { node: asked, token_node: caller?.node ?? '', reason: details };
       this.#refusals.say(keyOf(fields.node, fields.token_node), (unsaid) =>
@@ -146,6 +149,7 @@ export class PodRegistryServer {
       }
     };
     call.on('data', ({ report }: NodeReport) => {
+      if (refused) return;
       this.counters.reports += 1;
       try {
         receive(report);
