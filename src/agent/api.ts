@@ -14,7 +14,7 @@ import {
   makeHttpServer,
 } from '../api/http.ts';
 import { podRoutes } from '../api/pods.ts';
-import { metricsRoutes, readinessRoutes } from '../api/readiness.ts';
+import { metricsRoutes, pendingTasks, readinessRoutes } from '../api/readiness.ts';
 import { refusedAgentRoutes } from '../api/refused-agents.ts';
 import { describeConfig } from '../config/render.ts';
 import type { Config } from '../config/table.ts';
@@ -118,7 +118,7 @@ interface AgentState {
   readonly pending: () => readonly string[];
 }
 
-function agentState({ upstream }: ApiConfig, { discovery, pods, restored }: ApiParts): AgentState {
+function agentState({ upstream }: ApiConfig, { discovery, identity, pods, restored }: ApiParts): AgentState {
   const { control } = upstream;
   return {
     upstream: () => {
@@ -134,7 +134,7 @@ function agentState({ upstream }: ApiConfig, { discovery, pods, restored }: ApiP
     pending: () => {
       const hasMesh = restored > 0 || discovery.xds.status().syncedMs !== undefined;
       const isMoving = pods.pods.list().some(({ state }) => state.kind === 'starting' || state.kind === 'capturing');
-      return [...(hasMesh ? [] : ['state manager']), ...(isMoving ? ['workload proxy manager'] : [])];
+      return pendingTasks({ hasMesh, isMoving, hasNoCertificate: identity.certificates.hasNone() });
     },
   };
 }

@@ -7,6 +7,19 @@ export interface Readiness {
   readonly pending: readonly string[];
 }
 
+/** What keeps an agent from being ready, in the words of ztunnel; that no certificate is to be had it does not look at. */
+export function pendingTasks(state: {
+  readonly hasMesh: boolean;
+  readonly isMoving: boolean;
+  readonly hasNoCertificate: boolean;
+}): readonly string[] {
+  return [
+    ...(state.hasMesh ? [] : ['state manager']),
+    ...(state.isMoving ? ['workload proxy manager'] : []),
+    ...(state.hasNoCertificate ? ['certificate manager'] : []),
+  ];
+}
+
 export function readinessRoutes(readiness: Readiness): readonly HttpRoute[] {
   return [
     // Says that the process turns, and nothing else: to be started again helps nobody whose control plane is away.

@@ -141,6 +141,12 @@ export class CertificateManager {
     return state?.kind === 'available' || state?.kind === 'renewing' ? state.certificate : undefined;
   }
 
+  /** Whether pods want certificates and not one of these is there, so that no connection can be made in the mesh. */
+  hasNone(): boolean {
+    const states = [...this.#entries.values()].map(({ state }) => state.kind);
+    return states.length > 0 && states.every((kind) => kind === 'initializing' || kind === 'unavailable');
+  }
+
   status(): CertificateStatus[] {
     return [...this.#entries].map(([identity, { state }]) => describe(identity, state));
   }

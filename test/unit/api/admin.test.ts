@@ -6,7 +6,7 @@ import { adminRoutes } from '#src/api/admin.ts';
 import { AgentFactsReader } from '#src/api/agent-facts.ts';
 import type { ExplainAnswer, StatusFacts } from '#src/api/facts.ts';
 import { type HttpAnswer, HttpError, type HttpRequest } from '#src/api/http.ts';
-import { readinessRoutes } from '#src/api/readiness.ts';
+import { pendingTasks, readinessRoutes } from '#src/api/readiness.ts';
 
 import { FakeEngine } from '#src/engine/fake-engine.ts';
 import { MeshStore } from '#src/mesh/store.ts';
@@ -276,6 +276,16 @@ test('logging: the level changes while the agent runs, and nonsense changes noth
   assert.deepEqual(await call('POST', '/logging?level=debug', made), { level: 'debug' });
   await assert.rejects(call('POST', '/logging?level=shout', made), /must be one of/);
   assert.equal(made.log.level, 'debug');
+});
+
+test('readiness: a node without configuration, with a pod on its way, or without any certificate is not ready', () => {
+  const ready = { hasMesh: true, isMoving: false, hasNoCertificate: false };
+  assert.deepEqual(pendingTasks(ready), []);
+  assert.deepEqual(pendingTasks({ ...ready, hasNoCertificate: true }), ['certificate manager']);
+  assert.deepEqual(pendingTasks({ hasMesh: false, isMoving: true, hasNoCertificate: false }), [
+    'state manager',
+    'workload proxy manager',
+  ]);
 });
 
 test('readiness: 200 when nothing is pending, else 500 with what is', async () => {

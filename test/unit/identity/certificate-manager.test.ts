@@ -106,6 +106,25 @@ test('certificate manager: a valid certificate survives failed renewals, and end
   assert.equal(events.at(-1), 'set web');
 });
 
+test('certificate manager: says when pods want certificates and none is there', async (t) => {
+  const { clock, events, control, manager } = await openManager(t);
+  assert.equal(manager.hasNone(), false, 'nobody wants one');
+  control.down = true;
+  manager.require(identity('web'), 'pod-1');
+  assert.equal(manager.hasNone(), true);
+  await until('refused', () => manager.status()[0]?.state === 'Unavailable');
+  assert.equal(manager.hasNone(), true);
+  control.down = false;
+  manager.require(identity('db'), 'pod-2');
+  await until('signed', () => events.includes('set db'));
+  assert.equal(manager.hasNone(), false, 'some work');
+  manager.release(identity('db'), 'pod-2');
+  assert.equal(manager.hasNone(), true);
+  clock.advance(HOUR_MS);
+  await until('signed, too', () => events.includes('set web'));
+  assert.equal(manager.hasNone(), false);
+});
+
 test('certificate manager: asks again after a first failure, later each time', async (t) => {
   const { clock, control, manager } = await openManager(t);
   control.down = true;
