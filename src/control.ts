@@ -25,6 +25,7 @@ import { formatJoinFile, JoinTokens } from './identity/join-token.ts';
 import { issueServerCertificate } from './identity/server-certificate.ts';
 import { SigningServer } from './identity/signing-server.ts';
 import { requireManifests } from './manifests/directory-source.ts';
+import { formatSocketAddress } from './model/address.ts';
 import { systemClock } from './model/clock.ts';
 import { takeLock } from './pods/process-lock.ts';
 import type { Logger } from './telemetry/logger.ts';
@@ -91,7 +92,7 @@ async function openParts(config: ControlConfig, log: Logger, kept: KeptState, cl
   await cluster.start();
   pending.delete('manifests');
   opened.server = await GrpcServer.open({
-    address: formatListen(control.listen),
+    address: formatEndpoint(control.listen),
     services: [cluster.delta, cluster.registry, signing],
     interceptors: [authentication.interceptor],
     issueCertificate: () => issueServerCertificate(authority, serverNames(control), SERVER_CERTIFICATE_MS),
@@ -101,8 +102,8 @@ async function openParts(config: ControlConfig, log: Logger, kept: KeptState, cl
   pending.delete('server');
   const { port } = opened.server;
   log.info('control plane serves', {
-    address: formatListen({ ...control.listen, port }),
-    monitoring: formatListen({ ...control.monitoring, port: monitoringPort }),
+    address: formatEndpoint({ ...control.listen, port }),
+    monitoring: formatEndpoint({ ...control.monitoring, port: monitoringPort }),
     manifests: control.manifests,
     trust_domain: mesh.trustDomain,
   });
@@ -142,6 +143,6 @@ function serverNames({ listen, serverNames: further }: ControlConfig['control'])
   return [...new Set([...further, hostname(), 'localhost', '127.0.0.1', '::1', ...own])];
 }
 
-function formatListen({ host, port }: ControlConfig['control']['listen']): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+function formatEndpoint({ host, port }: ControlConfig['control']['listen']): string {
+  return formatSocketAddress({ address: host, port });
 }

@@ -3,6 +3,7 @@
 import type { VersionFacts } from '../config/version.ts';
 import type { Connection, Tunnel } from '../engine/messages.gen.ts';
 import type { EnginePort, EngineSnapshot } from '../engine/port.ts';
+import type { CertificateStatus } from '../identity/certificate-manager.ts';
 import type { LocalPods } from '../mesh/resolve-outbound.ts';
 import type { MeshView } from '../mesh/view.ts';
 import { formatSocketAddress } from '../model/address.ts';
@@ -11,7 +12,6 @@ import type { PodView } from '../pods/pod.ts';
 import { formatDecision } from './explain.ts';
 import type {
   AgentFacts,
-  CertificateFacts,
   ConnectionFacts,
   ExplainAnswer,
   ExplainQuestion,
@@ -29,7 +29,7 @@ export interface AgentFactsParts {
   readonly mesh: MeshContents & MeshView;
   readonly localPods: LocalPods;
   readonly listPods: () => readonly PodView[];
-  readonly listCertificates: () => readonly CertificateFacts[];
+  readonly listCertificates: () => readonly CertificateStatus[];
   readonly readNode: () => Promise<NodeFacts>;
   readonly upstream: () => UpstreamFacts;
   readonly pending: () => readonly string[];
@@ -92,7 +92,7 @@ export class AgentFactsReader implements AgentFacts {
     };
   }
 
-  certificates(): readonly CertificateFacts[] {
+  certificates(): readonly CertificateStatus[] {
     return this.#parts.listCertificates();
   }
 

@@ -8,13 +8,14 @@ import type { VersionFacts } from '../config/version.ts';
 import type { Authorization, PolicyMatch, StringMatch } from '../model/policy.ts';
 import type { GatewayAddress, IpFamilies, NetworkAddress, Service } from '../model/service.ts';
 import type { ServicePort, Workload } from '../model/workload.ts';
-import type { CertificateFacts, ConnectionFacts, MeshContents, PodFacts } from './facts.ts';
+import type { CertificateStatus } from '../identity/certificate-manager.ts';
+import type { ConnectionFacts, MeshContents, PodFacts } from './facts.ts';
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
 export interface DumpSource {
   readonly mesh: MeshContents;
-  readonly certificates: readonly CertificateFacts[];
+  readonly certificates: readonly CertificateStatus[];
   readonly pods: readonly PodFacts[];
   readonly connections: readonly ConnectionFacts[];
   readonly version: VersionFacts;
@@ -118,7 +119,7 @@ export function dumpPolicy(policy: Authorization): Json {
   };
 }
 
-export function dumpCertificate(certificate: CertificateFacts): Json {
+export function dumpCertificate(certificate: CertificateStatus): Json {
   return {
     certChain: certificate.certChain.map((one) => ({ ...one })),
     ...(certificate.error !== undefined && { error: certificate.error }),

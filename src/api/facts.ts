@@ -3,6 +3,7 @@
 // What the API tells, as the API sees it: plain values, gathered by the composition root. JSON as it stands.
 
 import type { VersionFacts } from '../config/version.ts';
+import type { CertificateStatus } from '../identity/certificate-manager.ts';
 import type { Authorization } from '../model/policy.ts';
 import type { RejectedResource } from '../model/rejected-resource.ts';
 import type { Service } from '../model/service.ts';
@@ -17,23 +18,6 @@ export interface MeshContents {
   endpointsOf(
     serviceKey: string,
   ): ReadonlyMap<string, { readonly workload: Workload; readonly ports: readonly ServicePort[] }>;
-}
-
-/** Never a key. `error`: why it is not available, or why its last renewal failed. */
-export interface CertificateFacts {
-  readonly identity: string;
-  readonly state: 'Available' | 'Initializing' | 'Unavailable';
-  readonly error?: string;
-  readonly certChain: readonly OneCertificate[];
-  readonly rootCerts: readonly OneCertificate[];
-}
-
-/** PEM in base64, times RFC 3339, the serial number decimal. */
-export interface OneCertificate {
-  readonly pem: string;
-  readonly serialNumber: string;
-  readonly validFrom: string;
-  readonly expirationTime: string;
 }
 
 export interface PodFacts {
@@ -144,7 +128,7 @@ export interface NodeFacts {
 export interface AgentFacts {
   status(): Promise<StatusFacts>;
   readonly mesh: MeshContents;
-  certificates(): readonly CertificateFacts[];
+  certificates(): readonly CertificateStatus[];
   pods(): readonly PodFacts[];
   connections(): readonly ConnectionFacts[];
   version(): VersionFacts;

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 
 import { writeFileAtomically } from '../identity/secret-file.ts';
 import { addressBytes, formatAddress, parseAddressRange } from '../model/address.ts';
+import { isMissing } from '../model/file-error.ts';
 import { RestoreError } from './kept-state.ts';
 
 // What kube-controller-manager gives a node.
@@ -48,7 +49,7 @@ function readNumbers(path: string): Record<string, number> {
   try {
     return JSON.parse(readFileSync(path, 'utf8')) as Record<string, number>;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    if (isMissing(error)) return {};
     throw new RestoreError(`${path} is damaged: restore it, or remove it when no node has pods`, { cause: error });
   }
 }

@@ -5,7 +5,6 @@
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-import { isMissing } from '../model/file-error.ts';
 import { naming } from './setting-error.ts';
 
 /** Reads the file that a setting names; throws `SettingError`. */
@@ -30,16 +29,4 @@ function makeDirectories(path: string, mode: number | undefined): void {
     // Somebody else was faster, or it is a file: that is told by whoever looks next.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
   }
-}
-
-/** Whether there is such a file; throws what keeps it from being seen. */
-export function namedFileExists(flag: string, value: string, path: string, hint: string): boolean {
-  return naming({ flag, value, tried: 'read', hint }, () => {
-    try {
-      return statSync(path).isFile();
-    } catch (error) {
-      if (isMissing(error)) return false;
-      throw error;
-    }
-  });
 }

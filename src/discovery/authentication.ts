@@ -7,15 +7,10 @@ import {
   ServerListenerBuilder,
   status,
 } from '@grpc/grpc-js';
+import type { Caller } from '../model/caller.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
 import { QuietLogs } from '../model/quiet-logs.ts';
-
-/** Who calls. */
-export interface Caller {
-  readonly node: string;
-  readonly tokenLifetimeMs: number;
-}
 
 /** Checks a bearer token; a value with `reason` refuses, and the reason is told to the caller. */
 export type VerifyToken = (token: string) => Caller | { readonly kind: 'rejected'; readonly reason: string };

@@ -8,7 +8,7 @@ import { type Metadata, type ServerDuplexStream, status } from '@grpc/grpc-js';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
 import { QuietLogs } from '../model/quiet-logs.ts';
-import type { Caller } from './authentication.ts';
+import type { Caller } from '../model/caller.ts';
 import {
   type Hello,
   type NodeInstruction,

@@ -39,7 +39,7 @@ export interface CertificateManagerOptions {
   readonly random?: () => number;
 }
 
-/** As `/config_dump` shows it. */
+/** As `/config_dump` shows it; never a key. */
 export interface CertificateStatus {
   readonly identity: string;
   readonly state: 'Initializing' | 'Available' | 'Unavailable';
@@ -49,6 +49,7 @@ export interface CertificateStatus {
   readonly rootCerts: readonly CertificateFacts[];
 }
 
+/** Times RFC 3339, the serial number decimal. */
 export interface CertificateFacts {
   /** PEM in base64. */
   readonly pem: string;

@@ -2,6 +2,7 @@
 
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { join } from 'node:path';
+import type { Caller } from '../model/caller.ts';
 import type { Clock } from '../model/clock.ts';
 import { splitPem } from './pem.ts';
 import { fileExists, readOrCreateSecret, SecretFileError } from './secret-file.ts';
@@ -10,13 +11,6 @@ import { fileExists, readOrCreateSecret, SecretFileError } from './secret-file.t
 export const TOKEN_AUDIENCE = 'istio-ca';
 const TOKEN_BYTES_MAX = 8192;
 const KEY_BYTES = 32;
-
-/** Who calls: the holder of a join token for one node. */
-export interface Caller {
-  readonly node: string;
-  /** How long the token is valid in all; the next one is for as long. */
-  readonly tokenLifetimeMs: number;
-}
 
 /** From when to when a token is valid. */
 export interface TokenLife {

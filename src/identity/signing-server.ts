@@ -11,7 +11,7 @@ import {
   type IstioCertificateServiceServer,
   IstioCertificateServiceService,
 } from '../wire/istio/citadel.ts';
-import type { Caller } from './join-token.ts';
+import type { Caller } from '../model/caller.ts';
 import * as x509 from './x509.ts';
 
 const CSR_BYTES_MAX = 16_384;

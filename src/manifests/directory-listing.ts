@@ -3,6 +3,7 @@
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isMissing } from '../model/file-error.ts';
 import { MANIFEST_BYTES_MAX } from './parse-manifest.ts';
 
 const FILES_MAX = 10_000;
@@ -50,7 +51,7 @@ export async function listManifests(root: string): Promise<Listing> {
         await look(path, depth + 1);
       } catch (error) {
         if (error instanceof TooManyFiles) throw error;
-        const reason = isAbsent(error) ? await findDangling(path) : (error as Error).message;
+        const reason = isMissing(error) ? await findDangling(path) : (error as Error).message;
         if (reason !== undefined) unknown.set(path, reason);
       }
     }
@@ -97,13 +98,9 @@ export async function readManifest(path: string): Promise<FileContent | undefine
     if (stats.size > MANIFEST_BYTES_MAX) throw new Error(`larger than ${MANIFEST_BYTES_MAX} bytes; split it`);
     return { text: await handle.readFile('utf8'), writtenNs: stats.mtimeNs };
   } catch (error) {
-    if (isAbsent(error)) return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   } finally {
     await handle?.close();
   }
-}
-
-function isAbsent(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }

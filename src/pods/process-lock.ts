@@ -8,6 +8,7 @@
 
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 
+import { isMissing } from '../model/file-error.ts';
 import { findProcess, isAlive, type ProcessId } from './process.ts';
 
 /** A process that lives has the lock; the message says who, and what to do. */
@@ -66,6 +67,6 @@ async function readHolder(path: string): Promise<ProcessId | undefined> {
     const { pid, startTicks } = JSON.parse(await readFile(path, 'utf8')) as Partial<ProcessId>;
     return { pid: Number(pid), startTicks: Number(startTicks) };
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : NOBODY;
+    return isMissing(error) ? undefined : NOBODY;
   }
 }
