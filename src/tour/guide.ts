@@ -15,7 +15,7 @@ import { TwoNodeMesh } from './two-node-mesh.ts';
 const SUBNET = 77;
 
 /** What a visitor does with the mesh after the tour, until `stopped`. */
-export type Stay = (shop: Shop, stopped: AbortSignal) => Promise<void>;
+export type Stay = (shop: Shop, stopped: AbortSignal, say: (text: string) => void) => Promise<void>;
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -24,6 +24,11 @@ function say(text: string): void {
 /** The eight checks in order; the last one needs to see the pods before the label. */
 function checksInOrder(release: Release): readonly Check[] {
   return [plaintext, capture, addresses, strict, policy, rotation, dns, release];
+}
+
+/** What is gone may be why a check did not hold, or why nothing came up. */
+function sayEnds(mesh: TwoNodeMesh): void {
+  for (const end of mesh.newEnds()) say(`            ${end}`);
 }
 
 async function runCheck(number: number, check: Check, shop: Shop): Promise<boolean> {
@@ -46,6 +51,8 @@ export async function takeTour(stay?: Stay): Promise<number> {
   const stopped = new AbortController();
   const stop = () => stopped.abort();
   process.on('SIGINT', stop).on('SIGTERM', stop).on('SIGHUP', stop);
+  // Nobody reads on: a terminal that closed, or a pipe.
+  process.stdout.on('error', stop);
   say('bringing up two nodes, a control plane and an agent on each');
   const mesh = await TwoNodeMesh.open(
     'tour',
@@ -66,9 +73,11 @@ export async function takeTour(stay?: Stay): Promise<number> {
     for (const [index, check] of checksInOrder(release).entries()) {
       if (stopped.signal.aborted) return 130;
       held = (await runCheck(index + 1, check, shop)) && held;
+      sayEnds(mesh);
     }
-    if (stay !== undefined && !stopped.signal.aborted) await stay(shop, stopped.signal);
+    if (stay !== undefined && !stopped.signal.aborted) await stay(shop, stopped.signal, say);
   } finally {
+    sayEnds(mesh);
     if (!held) say(`the logs of the control plane, the agents and the pods are kept in ${mesh.saveLogs()}`);
     const left = await mesh.close();
     say(
@@ -78,6 +87,7 @@ export async function takeTour(stay?: Stay): Promise<number> {
     );
     held &&= left.length === 0;
     process.off('SIGINT', stop).off('SIGTERM', stop).off('SIGHUP', stop);
+    process.stdout.off('error', stop);
   }
   return held ? 0 : 1;
 }

@@ -34,6 +34,9 @@ async function main(): Promise<number> {
   }
 }
 
+// A terminal may close in the middle: nobody reads what is said then, and the clean-up goes to its end all the same.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
 process.exitCode = await main().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   return 1;

@@ -23,7 +23,8 @@ const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2,
 export function run(command: readonly [string, ...string[]], options: RunOptions = {}): Promise<Outcome> {
   const [program, ...args] = command;
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    // In a session of its own: a Ctrl-C, or a terminal that closes, is for us, who may be in the middle of cleaning up.
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
     let stdout = '';
     let stderr = '';
     const deadline = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 30_000);
@@ -53,6 +54,7 @@ export async function must(command: readonly [string, ...string[]], options: Run
 
 /** A program that runs in the background, with its output in a file. */
 export interface Background {
+  readonly command: readonly string[];
   readonly child: ChildProcess;
   readonly logFile: string;
   /** Exit status once it has ended. */
@@ -79,6 +81,7 @@ export function start(command: readonly [string, ...string[]], logFile: string):
     child.on('close', (code, signal) => resolve(code ?? 128 + (SIGNAL_NUMBERS[signal ?? ''] ?? 0)));
   });
   return {
+    command,
     child,
     logFile,
     ended,

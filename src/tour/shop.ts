@@ -75,11 +75,14 @@ function readTourFile(path: string): string {
   return readFileSync(fileURLToPath(new URL(path, import.meta.url)), 'utf8');
 }
 
+/** What makes the pods of a namespace part of the mesh, as it stands in a manifest. */
+export const AMBIENT_LABEL = 'istio.io/dataplane-mode: ambient';
+
 /** The namespaces of the shop with or without the mesh's label on those that join. */
 export function labelledNamespaces(label: boolean): string {
   const text = readTourFile('manifests/namespaces.yaml');
   if (!label) return text;
-  return text.replaceAll(/name: (shop|guests)$/gm, 'name: $1\n  labels: { istio.io/dataplane-mode: ambient }');
+  return text.replaceAll(/name: (shop|guests)$/gm, `name: $1\n  labels: { ${AMBIENT_LABEL} }`);
 }
 
 /** Starts every program of the shop as a pod and waits until web and cart answer. */

@@ -4,6 +4,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { describeEnd, type Part } from './part.ts';
 import { type MeshNames, meshNames, sweep } from './remains.ts';
 import { type Background, must, type Outcome, type RunOptions, run, start, until } from './shell.ts';
 import { describeTwoNodes, onNode, openTwoNodes, type TwoNodes } from './two-nodes.ts';
@@ -37,6 +38,9 @@ export class TwoNodeMesh {
   readonly nodes: TwoNodes;
   readonly manifests: string;
   readonly #options: MeshOptions;
+  /** The programs of the mesh, each as it was started last. */
+  readonly #parts = new Map<string, Part>();
+  readonly #toldEnds = new Set<Part>();
   #control: Background | undefined;
   readonly #agents = new Map<NodeLetter, Background>();
 
@@ -117,6 +121,7 @@ export class TwoNodeMesh {
       ]),
       join(this.names.directory, 'control.log'),
     );
+    this.#remember('control plane', '', this.#control);
     await this.#whileAlive(this.#control, 'the control plane listens', async () => {
       const open = await run(onNode(a, ['bash', '-c', `exec 3<>/dev/tcp/${a.address}/${CONTROL_PORT}`]), {
         timeoutMs: 2000,
@@ -170,6 +175,7 @@ export class TwoNodeMesh {
       join(this.names.directory, `${node.name}.log`),
     );
     this.#agents.set(letter, agent);
+    this.#remember('agent', node.name, agent);
     return agent;
   }
 
@@ -210,12 +216,17 @@ export class TwoNodeMesh {
 
   /** Starts a program as a pod in the background. */
   startPod(pod: PodOptions, command: readonly string[]): Background {
-    return start(this.runCommand(pod, command), join(this.names.directory, `pod-${pod.namespace}-${pod.name}.log`));
+    const logFile = join(this.names.directory, `pod-${pod.namespace}-${pod.name}.log`);
+    const started = start(this.runCommand(pod, command), logFile);
+    this.#remember('pod', `${pod.namespace}/${pod.name}`, started);
+    return started;
   }
 
   /** Starts a shell as a pod and gives it commands one after another: the way to try things from inside one pod. */
   openShell(pod: PodOptions): PodShell {
-    return new PodShell(this.runCommand(pod, ['sh']));
+    const shell = new PodShell(this.runCommand(pod, ['sh']));
+    this.#remember('pod', `${pod.namespace}/${pod.name}`, shell);
+    return shell;
   }
 
   /** What `groundwire COMMAND -o json` says about a node. */
@@ -224,6 +235,16 @@ export class TwoNodeMesh {
     // `status` of an agent that is not ready answers, and ends with 1.
     if (outcome.stdout === '') throw new Error(`groundwire ${command.join(' ')}: ${outcome.stderr.trim()}`);
     return JSON.parse(outcome.stdout) as T;
+  }
+
+  /** Which programs of the mesh have ended since this was asked last, what follows from it, and what to do. */
+  newEnds(): string[] {
+    return [...this.#parts.values()].flatMap((part) => {
+      const end = this.#toldEnds.has(part) ? undefined : describeEnd(part);
+      if (end === undefined) return [];
+      this.#toldEnds.add(part);
+      return [end];
+    });
   }
 
   /** Copies the logs to where they outlive the mesh. Returns that directory. */
@@ -245,6 +266,10 @@ export class TwoNodeMesh {
     return sweep(this.names);
   }
 
+  #remember(kind: Part['kind'], name: string, { command, child }: Pick<Part, 'command' | 'child'>): void {
+    this.#parts.set(`${kind} ${name}`, { kind, name, command, child });
+  }
+
   async #whileAlive(process: Background, what: string, probe: () => Promise<true | undefined>): Promise<void> {
     await until(
       what,
@@ -263,20 +288,22 @@ export class TwoNodeMesh {
 
 /** A shell that runs as a pod. Commands run one at a time. */
 export class PodShell {
-  readonly #child: ChildProcessWithoutNullStreams;
+  readonly command: readonly string[];
+  readonly child: ChildProcessWithoutNullStreams;
   #output = '';
   #errors = '';
   #count = 0;
 
   constructor(command: readonly [string, ...string[]]) {
+    this.command = command;
     // A session of its own, so that a Ctrl-C meant for the tour does not reach the pod.
-    this.#child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...command], {
+    this.child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...command], {
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: true,
     });
-    this.#child.stdout.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
-    this.#child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#errors += text));
-    this.#child.stdin.on('error', () => {});
+    this.child.stdout.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
+    this.child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#errors += text));
+    this.child.stdin.on('error', () => {});
   }
 
   /** Runs one line of shell in the pod. Its standard error goes into `stderr` only up to the moment it ends. */
@@ -285,7 +312,7 @@ export class PodShell {
     const mark = `---groundwire-${this.#count}-`;
     const begin = this.#output.length;
     const errorsBegin = this.#errors.length;
-    this.#child.stdin.write(`( ${script}\n) </dev/null; printf '\\n${mark}%s\\n' $?\n`);
+    this.child.stdin.write(`( ${script}\n) </dev/null; printf '\\n${mark}%s\\n' $?\n`);
     return until(
       `\`${script}\` to end in its pod`,
       () => {
@@ -293,7 +320,7 @@ export class PodShell {
         const at = output.indexOf(mark);
         const end = output.indexOf('\n', at);
         if (at < 0 || end < 0) {
-          if (this.#child.exitCode !== null) throw new Error(`the pod has ended: ${this.#errors.trim()}`);
+          if (this.child.exitCode !== null) throw new Error(`the pod has ended: ${this.#errors.trim()}`);
           return undefined;
         }
         return {
@@ -314,10 +341,10 @@ export class PodShell {
   }
 
   async close(): Promise<void> {
-    const ended = new Promise((resolve) => this.#child.once('close', resolve));
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    this.#child.stdin.end();
-    const insist = setTimeout(() => this.#child.kill('SIGTERM'), 2000);
+    const ended = new Promise((resolve) => this.child.once('close', resolve));
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    this.child.stdin.end();
+    const insist = setTimeout(() => this.child.kill('SIGTERM'), 2000);
     await ended;
     clearTimeout(insist);
   }

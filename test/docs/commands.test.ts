@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { claimMachine } from '../../src/tour/claim.ts';
 import { run, until } from '../../src/tour/shell.ts';
-import { labelledNamespaces, openShop, shopManifests } from '../../src/tour/shop.ts';
+import { labelledNamespaces, openShop, type Shop, shopManifests } from '../../src/tour/shop.ts';
+import { suggestionsFor } from '../../src/tour/stay-up.ts';
 import { TwoNodeMesh } from '../../src/tour/two-node-mesh.ts';
 import { testFiles } from '../helpers/node-tests.ts';
 import { WITHOUT_ROOT } from '../helpers/test-mesh.ts';
@@ -53,17 +54,22 @@ describe('the documents', () => {
 
 describe('commands of the documents, with the tour up', { skip: WITHOUT_ROOT }, () => {
   let mesh: TwoNodeMesh;
+  let shop: Shop;
   let release: () => void;
+
+  const isServed = async () => ((await shop.client.exec('curl -sf -m 2 http://web/')).code === 0 ? true : undefined);
+  const areIn = async (state: string) => {
+    const { pods } = await mesh.ask<{ pods: { namespace: string; state: string }[] }>('a', 'status');
+    return pods.every((pod) => pod.namespace === 'outside' || pod.state === state) ? true : undefined;
+  };
 
   before(async () => {
     const claim = await claimMachine('tour');
     release = () => claim.release();
     mesh = await TwoNodeMesh.open('tour', { subnet: 77, agentFlags: ['--keep-pods=false'] }, shopManifests());
-    const shop = await openShop(mesh);
+    shop = await openShop(mesh);
     mesh.writeManifest('namespaces.yaml', labelledNamespaces(true));
-    await until('the label has taken effect', async () =>
-      (await shop.client.exec('curl -sf -m 2 http://web/')).code === 0 ? true : undefined,
-    );
+    await until('the label has taken effect', isServed);
   });
   after(async () => {
     const left = await mesh.close();
@@ -80,4 +86,27 @@ describe('commands of the documents, with the tour up', { skip: WITHOUT_ROOT }, 
       if (commands.includes('|| echo refused')) assert.match(outcome.stdout, /^refused$/m);
     });
   }
+
+  it('what the tour suggests does what it says', async () => {
+    const said = new Map<string, string>();
+    for (const { what, commands } of suggestionsFor(mesh)) {
+      const outcome = await run(['bash', '-c', commands.join('\n')], { timeoutMs: 90_000 });
+      assert.equal(outcome.code, 0, `${what}\n${outcome.stdout}\n${outcome.stderr}`);
+      said.set(what, outcome.stdout);
+      if (what === 'open it again') await until('the shop is open', isServed);
+      if (what === 'release the pods') await until('they are released', () => areIn('uncaptured'));
+    }
+    await until('they are captured again', () => areIn('captured'));
+    for (const [what, says] of [
+      ['what it knows', /^shop +web /m],
+      ['what it carries', /shop\/web/],
+      ['who is who', /ns\/shop\/sa\/client/],
+      ['a pod of your own', /asked by/],
+      ['the wire itself', /\.15008/],
+      ['close the shop', /^refused$/m],
+    ] as const) {
+      assert.match(said.get(what) ?? '', says, what);
+    }
+    assert.doesNotMatch(said.get('the wire itself') ?? '', /15012/);
+  });
 });
