@@ -90,6 +90,12 @@ function toObject(pod: RegisteredPod, speaksHbone: boolean): unknown {
         },
       ],
     },
-    status: { phase: 'Running', podIP: pod.ips[0], podIPs: pod.ips.map((ip) => ({ ip })) },
+    status: {
+      phase: 'Running',
+      podIP: pod.ips[0],
+      podIPs: pod.ips.map((ip) => ({ ip })),
+      // Without a word about it a pod is ready.
+      ...(pod.lost === true && { conditions: [{ type: 'Ready', status: 'False' }] }),
+    },
   };
 }

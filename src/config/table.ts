@@ -263,7 +263,13 @@ export const TABLE = {
       'node-grace',
       duration('1s', '7d'),
       '5m',
-      'the pods of a node that is cut off stay known for this long; what is sent to them later is no longer carried by the mesh',
+      'the pods of a node that is cut off stay as they are for this long; then they are unhealthy until it is back',
+    ),
+    nodeForgetMs: setting(
+      'node-forget',
+      duration('1s', '3650d'),
+      '30d',
+      'after this, too, they are removed; what is sent to their addresses later is not carried by the mesh',
     ),
   },
 

@@ -124,6 +124,7 @@ function openRegistry(
     makeToken: (node, lifetimeMs) => tokens.make(node, lifetimeMs),
     onChange,
     graceMs: control.nodeGraceMs,
+    forgetMs: control.nodeForgetMs,
     clock: systemClock,
     log: log.child('pod registry'),
   });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A node's record: attached (a stream) or on lease (its stream is gone, its pods stay for the grace). A restarted control
-// plane begins with the records of its predecessor, all on lease.
+// A node's record: attached (a stream), on lease (its stream is gone, its pods stay as they are for the grace) or lost (its
+// pods stay as lost ones until it is forgotten). A restarted control plane begins with the records of its predecessor.
 // A new stream opens with the whole snapshot; what an earlier stream knew and the snapshot lacks is removed at its end.
 
 import { type Metadata, type ServerDuplexStream, status } from '@grpc/grpc-js';
@@ -26,13 +26,15 @@ export interface PodRegistryServerOptions {
   readonly makeToken: (node: string, lifetimeMs: number) => string;
   /** Pods were added, changed or removed. */
   readonly onChange: () => void;
+  /** How long the pods of a node stay as they are when its stream is gone; then they are lost. */
+  readonly graceMs: number;
   /**
-   * How long the pods of a node stay when its stream is gone.
+   * How long lost pods stay after that.
    *
    * Long on purpose: once they are removed nobody takes their addresses for the mesh's any more, and what is sent to
    * them goes out in plaintext.
    */
-  readonly graceMs: number;
+  readonly forgetMs: number;
   /** Default 1024. */
   readonly podsPerNodeMax?: number;
   readonly clock: Clock;
@@ -46,6 +48,7 @@ interface NodeRecord {
   call: Call | undefined;
   /** Pods seen since the stream began; `undefined` once the snapshot is complete. */
   snapshot: Set<string> | undefined;
+  lost: boolean;
   cancelLease: Cancel;
   cancelRenewal: Cancel;
 }
@@ -54,7 +57,15 @@ interface NodeRecord {
 export class PodRegistryServer {
   readonly definition = PodRegistryService;
   readonly implementation: PodRegistryHandlers;
-  readonly counters = { attached: 0, reports: 0, podsRejected: 0, nodesRefused: 0, leasesExpired: 0, tokensRenewed: 0 };
+  readonly counters = {
+    attached: 0,
+    reports: 0,
+    podsRejected: 0,
+    nodesRefused: 0,
+    leasesExpired: 0,
+    nodesForgotten: 0,
+    tokensRenewed: 0,
+  };
   readonly #options: PodRegistryServerOptions;
   readonly #nodes = new Map<string, NodeRecord>();
   readonly #pods: PodTable;
@@ -73,10 +84,12 @@ export class PodRegistryServer {
     return this.#pods.pods();
   }
 
-  /** How many nodes have a stream, and how many are known for the grace without one. */
-  nodes(): { readonly attached: number; readonly on_lease: number } {
-    const attached = [...this.#nodes.values()].filter(({ call }) => call !== undefined).length;
-    return { attached, on_lease: this.#nodes.size - attached };
+  /** How many nodes have a stream, how many are within their grace without one, and how many are past it. */
+  nodes(): { readonly attached: number; readonly on_lease: number; readonly lost: number } {
+    const records = [...this.#nodes.values()];
+    const attached = records.filter(({ call }) => call !== undefined).length;
+    const lost = records.filter((record) => record.lost).length;
+    return { attached, on_lease: records.length - attached - lost, lost };
   }
 
   podsOf(node: string): RegisteredPod[] {
@@ -87,9 +100,14 @@ export class PodRegistryServer {
   restore(pods: readonly RegisteredPod[]): void {
     for (const pod of pods) {
       this.#pods.put(pod);
-      this.#nodes.set(pod.node, this.#nodes.get(pod.node) ?? newRecord(pod.node));
+      const record = this.#nodes.get(pod.node) ?? newRecord(pod.node);
+      record.lost = pod.lost === true;
+      this.#nodes.set(pod.node, record);
     }
-    for (const record of this.#nodes.values()) this.#startLease(record);
+    for (const record of this.#nodes.values()) {
+      if (record.lost) this.#forgetLater(record);
+      else this.#startLease(record);
+    }
   }
 
   /** Tells the pod's node what to do; kept, and told again when the node comes back. The same decision is told once. */
@@ -178,6 +196,7 @@ export class PodRegistryServer {
     record.cancelLease();
     record.cancelRenewal();
     record.call = call;
+    record.lost = false;
     record.snapshot = new Set();
     this.#nodes.set(node, record);
     this.counters.attached += 1;
@@ -229,7 +248,7 @@ export class PodRegistryServer {
     if (problem !== undefined) return this.#tellRejected(record, pod, problem);
     const isNew = this.#pods.find(pod.uid) === undefined;
     const before = this.#pods.put(pod);
-    if (before !== undefined) this.#log('pod gone', before);
+    for (const one of before) this.#log('pod gone', one);
     if (isNew) this.#log('pod registered', pod);
     record.snapshot?.add(pod.uid);
     this.#options.onChange();
@@ -278,18 +297,42 @@ export class PodRegistryServer {
     const { node } = record;
     const pods = this.#pods.podsOf(node).length;
     log.warn('node is not attached, its pods stay for the grace', { node, pods, grace_ms: graceMs });
-    record.cancelLease = clock.setTimer(graceMs, () => {
-      this.counters.leasesExpired += 1;
-      log.warn('node did not come back, its pods are removed', { node, pods: this.#pods.podsOf(node).length });
+    record.cancelLease = clock.setTimer(graceMs, () => this.#lose(record));
+  }
+
+  // The node may be dead, or only cut off from here with its pods alive: they stay in the mesh, so that nobody sends to
+  // them in plaintext, and nobody is sent to them who has a choice.
+  #lose(record: NodeRecord): void {
+    const { forgetMs, log, onChange } = this.#options;
+    const { node } = record;
+    const pods = this.#pods.podsOf(node);
+    this.counters.leasesExpired += 1;
+    record.lost = true;
+    log.warn('node did not come back, its pods are unhealthy until it does', {
+      node,
+      pods: pods.length,
+      forget_ms: forgetMs,
+    });
+    for (const pod of pods) this.#pods.put({ ...pod, lost: true });
+    onChange();
+    this.#forgetLater(record);
+  }
+
+  #forgetLater(record: NodeRecord): void {
+    const { clock, forgetMs, log, onChange } = this.#options;
+    const { node } = record;
+    record.cancelLease = clock.setTimer(forgetMs, () => {
+      this.counters.nodesForgotten += 1;
+      log.warn('lost node forgotten, its pods are removed', { node, pods: this.#pods.podsOf(node).length });
       this.#pods.removeNode(node);
       this.#nodes.delete(node);
-      this.#options.onChange();
+      onChange();
     });
   }
 }
 
 function newRecord(node: string): NodeRecord {
-  return { node, call: undefined, snapshot: undefined, cancelLease: () => {}, cancelRenewal: () => {} };
+  return { node, call: undefined, snapshot: undefined, lost: false, cancelLease: () => {}, cancelRenewal: () => {} };
 }
 
 function keyOf(node: string, tokenNode: string): string {

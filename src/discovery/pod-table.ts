@@ -5,6 +5,8 @@ import type { CaptureDecision, ReportedPod } from './pod-report.ts';
 /** A pod, and where it runs. */
 export interface RegisteredPod extends ReportedPod {
   readonly node: string;
+  /** Its node has been away for longer than its grace: it may be gone, or live where nobody sees it. */
+  readonly lost?: boolean;
 }
 
 interface Entry {
@@ -38,27 +40,27 @@ export class PodTable {
     return undefined;
   }
 
-  /** Why a pod cannot be put; `undefined` when it can. */
+  /** Why a pod cannot be put; `undefined` when it can. A lost pod is in nobody's way. */
   problemWith(pod: RegisteredPod): string | undefined {
     if (pod.uid === '' || pod.name === '' || pod.namespace === '') return 'uid, name and namespace must be given';
     const entries = this.#entriesOf(pod.node);
     if (!entries.has(pod.uid) && entries.size >= this.#podsPerNodeMax)
       return `the node has ${this.#podsPerNodeMax} pods already`;
-    const twin = this.pods().find(
-      (other) => other.node !== pod.node && (other.uid === pod.uid || isNamesake(other, pod)),
-    );
+    const twin = this.pods().find((other) => other.node !== pod.node && other.lost !== true && isSamePod(other, pod));
     return twin === undefined ? undefined : `pod ${twin.namespace}/${twin.name} runs on node ${twin.node} already`;
   }
 
-  /** Adds a pod, or its new description. A namesake of its node makes room for it and is returned. */
-  put(pod: RegisteredPod): RegisteredPod | undefined {
+  /** Adds a pod, or its new description. Those in whose place it comes are removed and returned. */
+  put(pod: RegisteredPod): readonly RegisteredPod[] {
+    // Of its node, under an older uid: it was started again while the stream was away. Of another one: a lost pod.
+    const replaced = this.pods().filter(
+      (other) => (other.node !== pod.node || other.uid !== pod.uid) && isSamePod(other, pod),
+    );
+    for (const { node, uid } of replaced) this.remove(node, uid);
     const entries = this.#entriesOf(pod.node);
     this.#nodes.set(pod.node, entries);
-    // A pod started again while the stream was away comes under a new uid before its old one is known to be gone.
-    const before = this.podsOf(pod.node).find((other) => other.uid !== pod.uid && isNamesake(other, pod));
-    if (before !== undefined) entries.delete(before.uid);
     entries.set(pod.uid, { pod, decision: entries.get(pod.uid)?.decision });
-    return before;
+    return replaced;
   }
 
   remove(node: string, uid: string): RegisteredPod | undefined {
@@ -93,8 +95,8 @@ export class PodTable {
   }
 }
 
-function isNamesake(a: ReportedPod, b: ReportedPod): boolean {
-  return a.namespace === b.namespace && a.name === b.name;
+function isSamePod(a: ReportedPod, b: ReportedPod): boolean {
+  return a.uid === b.uid || (a.namespace === b.namespace && a.name === b.name);
 }
 
 function isSameDecision(a: CaptureDecision, b: CaptureDecision): boolean {

@@ -107,8 +107,12 @@ export const CONTROL_COUNTERS = {
     'the log names node and reason: most often the token of another node',
   ],
   registry_leases_expired: [
-    'nodes that did not come back within --node-grace: their pods left the mesh',
+    'nodes that did not come back within --node-grace: their pods are unhealthy',
     'look at the node and at the network between',
+  ],
+  registry_nodes_forgotten: [
+    'nodes that did not come back within --node-forget either: their pods left the mesh',
+    'expected of a node that was taken out; if it lives, its pods are sent to in plaintext',
   ],
   registry_tokens_renewed: ['join tokens given to attached nodes in the place of the last one', ''],
   discovery_streams: ['discovery streams opened', ''],

@@ -15,6 +15,7 @@ import { ReportedPods } from '#src/cluster/reported-pods.ts';
 import { encodeObject } from '#src/discovery/encode.ts';
 import type { RegisteredPod } from '#src/discovery/pod-table.ts';
 import type { EncodedResource } from '#src/discovery/resource.ts';
+import { compileMesh } from '#src/manifests/compile.ts';
 import { ObjectStore } from '#src/manifests/object-store.ts';
 import { parseManifest, readObjects } from '#src/manifests/parse-manifest.ts';
 import { DEFAULT_COMPILE_SETTINGS } from '#src/manifests/settings.ts';
@@ -106,6 +107,26 @@ test('Publication: an object that cannot be sent is named and counted, its last 
     lines.map(({ fields }) => fields['object']),
     ['workload Kubernetes//Pod/n/one'],
   );
+});
+
+test('ReportedPods: a lost pod is dialled through the mesh or not at all, and no Service sends to it', () => {
+  const reported = new ReportedPods(() => ({
+    captured: true,
+    sameNodeMode: 'handoff',
+    existingConnections: 'keep',
+    dnsCapture: true,
+    reason: '',
+  }));
+  const store = new ObjectStore([SOURCES.nodes]);
+  const describe = (pod: RegisteredPod): unknown => {
+    store.replace(SOURCES.nodes, reported.update([pod], store.snapshot()).manifests);
+    const [workload] = compileMesh(store.snapshot(), DEFAULT_COMPILE_SETTINGS).workloads.values();
+    return [workload?.tunnelProtocol, workload?.status];
+  };
+  const pod = { ...POD, captured: true };
+  assert.deepEqual(describe(pod), ['HBONE', 'HEALTHY']);
+  assert.deepEqual(describe({ ...pod, lost: true }), ['HBONE', 'UNHEALTHY']);
+  assert.deepEqual(describe(pod), ['HBONE', 'HEALTHY']);
 });
 
 test('MeshPublisher: writes down before it publishes, and a change that cannot be compiled ends nothing', (t) => {

@@ -37,6 +37,7 @@ async function openRegistry(t: TestContext) {
     makeToken: (node, lifetimeMs) => loopback.tokens.make(node, lifetimeMs),
     onChange: () => {},
     graceMs: 30_000,
+    forgetMs: 600_000,
     clock,
     log: loopback.recorded.log,
   });
@@ -112,16 +113,49 @@ test('pod registry: a node that comes back within the grace loses nothing but wh
   assert.equal(server.pods().length, 1);
 });
 
-test('pod registry: a node that stays away loses its pods after the grace', async (t) => {
+test('pod registry: pods of a node that stays away are lost after the grace, and removed much later', async (t) => {
   const { loopback, clock, server } = await openRegistry(t);
   const { client } = attach(t, loopback, [pod('one')]);
   await until('the snapshot', () => server.pods().length === 1);
   client.close();
-  await until('detached', () =>
-    loopback.recorded.lines.some(({ message }) => message.startsWith('node is not attached')),
+  await until('detached', () => server.nodes().on_lease === 1);
+  clock.advance(29_999);
+  assert.equal(server.pods()[0]?.lost, undefined);
+  clock.advance(1);
+  assert.deepEqual(server.pods(), [{ ...pod('one'), node: 'a', lost: true }]);
+  assert.deepEqual(server.nodes(), { attached: 0, on_lease: 0, lost: 1 });
+  assert.equal(server.counters.leasesExpired, 1);
+  clock.advance(600_000);
+  assert.deepEqual([server.pods(), server.counters.nodesForgotten], [[], 1]);
+  assert.deepEqual(server.nodes(), { attached: 0, on_lease: 0, lost: 0 });
+});
+
+test('pod registry: a lost pod is itself again when its node is back, also after a restart', async (t) => {
+  const { loopback, clock, server } = await openRegistry(t);
+  server.restore([
+    { ...pod('one'), node: 'a', lost: true },
+    { ...pod('two', { uid: 'uid-two' }), node: 'b' },
+  ]);
+  assert.deepEqual(server.nodes(), { attached: 0, on_lease: 1, lost: 1 });
+  assert.deepEqual(
+    server.pods().map(({ lost }) => lost),
+    [true, undefined],
   );
-  clock.advance(30_000);
-  assert.deepEqual([server.pods(), server.counters.leasesExpired], [[], 1]);
+  attach(t, loopback, [pod('one')]);
+  await until('found again', () => server.podsOf('a')[0]?.lost === undefined);
+  clock.advance(10_000_000);
+  assert.deepEqual(server.podsOf('a'), [{ ...pod('one'), node: 'a' }]);
+});
+
+test('pod registry: a lost pod may be started under its name on another node, and is then gone where it was', async (t) => {
+  const { loopback, server } = await openRegistry(t);
+  server.restore([{ ...pod('one'), node: 'a', lost: true }]);
+  const second = attach(t, loopback, [pod('one', { uid: 'uid-new' })], 'b');
+  await until('the new one', () => server.podsOf('b').length === 1);
+  assert.deepEqual([server.podsOf('a'), second.rejected], [[], []]);
+  const first = attach(t, loopback, [pod('one')], 'a');
+  await until('rejected', () => first.rejected.length === 1);
+  assert.deepEqual(first.rejected, ['uid-one: pod shop/one runs on node b already']);
 });
 
 test('pod registry: fails closed: a token of another node speaks for no one else', async (t) => {
@@ -207,6 +241,7 @@ test('pod registry: a node that there is no room for is refused in words, and th
     makeToken: (node, lifetimeMs) => loopback.tokens.make(node, lifetimeMs),
     onChange: () => {},
     graceMs: 30_000,
+    forgetMs: 600_000,
     clock: new ManualClock(),
     log: loopback.recorded.log,
   });
@@ -234,7 +269,11 @@ test('pod registry: a restarted one has the pods of its predecessor until their 
   await until('the decision', () => decisions.length === 1);
   assert.equal(server.podsOf('b').length, 1);
   clock.advance(30_000);
-  assert.deepEqual([server.podsOf('a').length, server.podsOf('b').length], [1, 0]);
+  const lost = server.pods().filter((one) => one.lost === true);
+  assert.deepEqual(
+    lost.map(({ node, name }) => `${node} ${name}`),
+    ['b far'],
+  );
 });
 
 test('pod registry: each pod is told by name once when it comes, is refused and goes', async (t) => {
@@ -265,6 +304,7 @@ test('pod registry: an attached node outlives its token, over a restart too, and
     makeToken: (node, lifetimeMs) => loopback.tokens.make(node, lifetimeMs),
     onChange: () => {},
     graceMs: 30_000,
+    forgetMs: 600_000,
     clock,
     log: loopback.recorded.log,
   });

@@ -104,6 +104,13 @@ const table: readonly Row[] = [
     want: ['hbone 10.0.1.1:15008 10.0.1.1:6379'],
   },
   {
+    claim: 'fails closed: a sick one, too, by who dials its address',
+    mesh: { workloads: [{ ...web, status: 'UNHEALTHY' }] },
+    dst: '10.0.1.1',
+    port: 6379,
+    want: ['hbone 10.0.1.1:15008 10.0.1.1:6379'],
+  },
+  {
     claim: 'a workload that does not is dialled in plain TCP',
     mesh: { workloads: [{ ...web, tunnelProtocol: 'NONE' }] },
     dst: '10.0.1.1',
