@@ -62,7 +62,7 @@ export function renderFeatures(features: readonly KernelFeature[]): string {
 
 /** What a kernel or a library said on many lines; `-o json` has it as it was. */
 function oneLine(detail: string): string {
-  const line = detail.trim().replaceAll(/\s*\n\s*/g, '; ');
+  const line = detail.trim().replaceAll(/(:?)\s*\n\s*/g, (_, colon) => (colon === ':' ? ': ' : '; '));
   return line.length <= DETAIL_MAX ? line : `${line.slice(0, DETAIL_MAX)}… (all of it: -o json)`;
 }
 

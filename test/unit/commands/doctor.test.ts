@@ -15,7 +15,7 @@ test('doctor: a line a feature, whatever a library said on how many lines', () =
   ]).split('\n');
   assert.match(
     lines[2] ?? '',
-    /^MISSING +steer +open eBPF object:; libbpf: Error in probe; libbpf: x+… \(all of it: -o/,
+    /^MISSING +steer +open eBPF object: libbpf: Error in probe; libbpf: x+… \(all of it: -o/,
   );
   assert.ok((lines[2] ?? '').length < 220);
   assert.deepEqual(lines.slice(3), ['', 'steer: run as root', 'An agent cannot run here: steer missing.']);
