@@ -117,11 +117,10 @@ export const TABLE = {
       '',
       'upstream DNS servers (default: those of /etc/resolv.conf)',
     ),
-    resolveFrom: setting(
+    resolveFrom: optional(
       'resolve-from',
       oneOf('pod', 'node'),
-      'pod',
-      "whose network namespace they are asked from; one on a loopback address is asked from the node's",
+      "whose network namespace they are asked from, but for one on a loopback address, which is the node's (default: pod with --pod-registry=false, else node)",
     ),
     connectTimeoutMs: setting(
       'connect-timeout',

@@ -9,7 +9,7 @@ import { SettingError } from '../config/setting-error.ts';
 import type { Config } from '../config/table.ts';
 import type { EngineOptions } from '../engine/port.ts';
 import type { NodePlaces } from './node-home.ts';
-import { upstreamResolvers } from './resolvers.ts';
+import { resolveFromByDefault, upstreamResolvers } from './resolvers.ts';
 
 /** Where the build puts the compiled eBPF objects. */
 export const BPF_DIRECTORY = fileURLToPath(new URL('../../build/bpf', import.meta.url));
@@ -33,7 +33,7 @@ const WORKERS_MAX = 8;
 
 /** The configuration in the engine's words; throws `SettingError`. */
 export function engineOptions(
-  { kernel, engine, mesh }: Config<'kernel' | 'engine' | 'mesh'>,
+  { kernel, engine, mesh, upstream }: Config<'kernel' | 'engine' | 'mesh' | 'upstream'>,
   places: NodePlaces,
   resolvers: readonly string[],
 ): EngineOptions {
@@ -45,7 +45,7 @@ export function engineOptions(
     bpfDirectory: findBpfDirectory(kernel),
     trustDomain: mesh.trustDomain,
     workerThreads: engine.workerThreads === 0 ? Math.min(availableParallelism(), WORKERS_MAX) : engine.workerThreads,
-    upstreamResolvers: upstreamResolvers(resolvers, engine.resolveFrom),
+    upstreamResolvers: upstreamResolvers(resolvers, engine.resolveFrom ?? resolveFromByDefault(upstream.podRegistry)),
     connectTimeoutMs: engine.connectTimeoutMs,
     tlsTimeoutMs: engine.tlsTimeoutMs,
     verdictTimeoutMs: engine.verdictTimeoutMs,

@@ -18,6 +18,16 @@ export async function findResolvers(path = '/etc/resolv.conf'): Promise<readonly
   });
 }
 
+/**
+ * Whose network reaches the resolvers, when nobody has said.
+ *
+ * A pod that Kubernetes made has a network that does, and its policy is to hold for DNS, too. Nobody outside this machine
+ * need know the addresses of pods that are made here: an answer may find no way back to them.
+ */
+export function resolveFromByDefault(madeHere: boolean): 'pod' | 'node' {
+  return madeHere ? 'node' : 'pod';
+}
+
 /** Whom the engine asks, and from where. What listens on the node's loopback is nowhere else. */
 export function upstreamResolvers(resolvers: readonly string[], from: 'pod' | 'node'): readonly UpstreamResolver[] {
   return resolvers.map((address) => ({ address, fromNode: from === 'node' || isLoopback(address) }));

@@ -43,7 +43,10 @@ describe('names and Services', { skip: WITHOUT_ROOT }, () => {
   let upstream: Background;
 
   before(async () => {
-    test = await TestMesh.open({ 'namespaces.yaml': namespaceManifest('shop', true), 'services.yaml': SERVICES });
+    test = await TestMesh.open(
+      { 'namespaces.yaml': namespaceManifest('shop', true), 'services.yaml': SERVICES },
+      { agentFlags: ['--keep-pods=false', '--resolve-from', 'pod'] },
+    );
     const { a } = test.mesh.nodes;
     upstream = start(
       onNode(a, [process.execPath, '--disable-warning=ExperimentalWarning', UPSTREAM, a.address]),

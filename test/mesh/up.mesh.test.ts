@@ -4,12 +4,15 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { claimMachine } from '../../src/tour/claim.ts';
 import { type MeshNames, meshNames, sweep } from '../../src/tour/remains.ts';
 import { type Background, must, type Outcome, run, start, until } from '../../src/tour/shell.ts';
 import { GROUNDWIRE } from '../../src/tour/two-node-mesh.ts';
 import { describeTwoNodes, onNode } from '../../src/tour/two-nodes.ts';
 import { namespaceManifest, peer, PEER_PORTS, WITHOUT_ROOT } from '../helpers/test-mesh.ts';
+
+const UPSTREAM = fileURLToPath(new URL('../helpers/dns-upstream.ts', import.meta.url));
 
 describe('groundwire up: one machine', { skip: WITHOUT_ROOT }, () => {
   const node = describeTwoNodes('test', 76).a;
@@ -38,6 +41,8 @@ describe('groundwire up: one machine', { skip: WITHOUT_ROOT }, () => {
         manifests,
         '--state-dir',
         join(names.directory, 'state'),
+        '--resolvers',
+        node.address,
       ]),
       join(names.directory, 'up.log'),
     );
@@ -84,6 +89,20 @@ describe('groundwire up: one machine', { skip: WITHOUT_ROOT }, () => {
     });
     assert.equal(answer.code, 0);
     await server.stop();
+  });
+
+  it('asks for names outside as the node: nobody beyond the machine knows the way to its pods', async () => {
+    const upstream = start(
+      onNode(node, [process.execPath, '--disable-warning=ExperimentalWarning', UPSTREAM, node.address]),
+      join(names.directory, 'upstream.log'),
+    );
+    try {
+      await until('the name server listens', () => (upstream.log().includes('listening') ? true : undefined));
+      const answer = await run(pod('asker', 'getent', 'ahostsv4', 'whoami.example'));
+      assert.equal(answer.stdout.split(/\s/)[0], node.address, `${answer.stdout} ${answer.stderr}`);
+    } finally {
+      await upstream.stop();
+    }
   });
 
   it('gives the status of the program as its own', async () => {

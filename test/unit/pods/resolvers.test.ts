@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { findResolvers, upstreamResolvers } from '../../../src/pods/resolvers.ts';
+import { findResolvers, resolveFromByDefault, upstreamResolvers } from '../../../src/pods/resolvers.ts';
 
 test('findResolvers: the servers of a resolv.conf in its order, those on loopback too', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'resolvers-'));
@@ -27,6 +27,10 @@ test('findResolvers: the servers of a resolv.conf in its order, those on loopbac
   } finally {
     await rm(directory, { recursive: true });
   }
+});
+
+test('resolveFromByDefault: pods that are made here ask by the node, those of Kubernetes by themselves', () => {
+  assert.deepEqual([resolveFromByDefault(true), resolveFromByDefault(false)], ['node', 'pod']);
 });
 
 test('upstreamResolvers: from the pod, but what is only on the node from there', () => {
