@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { claimMachine } from '../../src/tour/claim.ts';
-import { run, until } from '../../src/tour/shell.ts';
+import { must, run, until } from '../../src/tour/shell.ts';
 import { labelledNamespaces, openShop, type Shop, shopManifests } from '../../src/tour/shop.ts';
 import { suggestionsFor } from '../../src/tour/stay-up.ts';
 import { TwoNodeMesh } from '../../src/tour/two-node-mesh.ts';
@@ -14,15 +14,16 @@ import { WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-/** A block of shell commands in a document, and why it is not run, if it is not. */
+/** A block of shell commands in a document: run with the tour up, or on a machine with an address, or not, and why not. */
 interface Block {
   readonly where: string;
   readonly commands: string;
   readonly notRun: string | undefined;
+  readonly machine: string | undefined;
 }
 
 const FENCE =
-  /(?:<!-- not run by the documents' test: (?<reason>.*?) -->\n)?```(?:sh|bash|shell|console)\n(?<commands>[^]*?)```/g;
+  /(?:<!-- (?:not run by the documents' test: (?<reason>.*?)|run by the documents' test on a machine with (?<machine>\S+)) -->\n)?```(?:sh|bash|shell|console)\n(?<commands>[^]*?)```/g;
 
 function blocksOf(file: string): Block[] {
   const text = readFileSync(join(root, file), 'utf8');
@@ -30,6 +31,7 @@ function blocksOf(file: string): Block[] {
     where: `${file}:${text.slice(0, match.index).split('\n').length}`,
     commands: match.groups?.['commands'] ?? '',
     notRun: match.groups?.['reason'],
+    machine: match.groups?.['machine'],
   }));
 }
 
@@ -77,8 +79,8 @@ describe('commands of the documents, with the tour up', { skip: WITHOUT_ROOT }, 
     assert.deepEqual(left, []);
   });
 
-  for (const { where, commands, notRun } of blocks) {
-    if (notRun !== undefined) continue;
+  for (const { where, commands, notRun, machine } of blocks) {
+    if (notRun !== undefined || machine !== undefined) continue;
     it(`${where} runs`, async () => {
       const outcome = await run(['bash', '-euo', 'pipefail', '-c', commands], { timeoutMs: 60_000 });
       assert.equal(outcome.code, 0, `${commands}\n${outcome.stdout}\n${outcome.stderr}`);
@@ -109,4 +111,27 @@ describe('commands of the documents, with the tour up', { skip: WITHOUT_ROOT }, 
     }
     assert.doesNotMatch(said.get('the wire itself') ?? '', /15012/);
   });
+});
+
+describe('commands of the documents for a machine of its reader', { skip: WITHOUT_ROOT }, () => {
+  const netns = 'gw-test-reader';
+  const on = (command: readonly string[]) => run(['nsenter', `--net=/run/netns/${netns}`, '--', ...command]);
+
+  for (const { where, commands, machine } of blocks) {
+    if (machine === undefined) continue;
+    it(`${where} runs, and the pods of the other machine are found`, async () => {
+      await must(['ip', 'netns', 'add', netns]);
+      try {
+        const links = 'link add eth0 type veth peer name far\nlink set far up\nlink set eth0 up';
+        await must(['ip', '-n', netns, '-batch', '-'], { input: `${links}\naddress add ${machine} dev eth0\n` });
+        const outcome = await on(['bash', '-euo', 'pipefail', '-c', commands]);
+        assert.equal(outcome.code, 0, `${commands}\n${outcome.stderr}`);
+        const [, range = '', via = ''] = /route replace (\S+)\.0\/24 via (\S+)/.exec(commands) ?? [];
+        const { stdout } = await on(['ip', 'route', 'get', `${range}.7`]);
+        assert.match(stdout, new RegExp(`^${range}\\.7 via ${via} dev eth0 src ${machine.split('/')[0]}`));
+      } finally {
+        await must(['ip', 'netns', 'delete', netns]);
+      }
+    });
+  }
 });
