@@ -89,7 +89,8 @@ async function openParts(
   const address = place.addresses[0] ?? '127.0.0.1';
   const discovery = openDiscovery(config, log, { controlPlane, mesh, address, metrics, clock }, closers);
   const pods = openPods(config, log, { place, upstream, mesh, captures, identity, decisions, clock }, closers);
-  const sources: TelemetrySources = { engine, mesh, decisions, upstream, identity, discovery, place, pods, startedMs };
+  const parts = { engine, mesh, captures, decisions, upstream, identity, discovery, place, pods };
+  const sources: TelemetrySources = { ...parts, startedMs };
   mesh.watch(({ keys }) => {
     decisions.dialogue.onChange(keys);
     pods.pods.onMeshChanged();

@@ -5,6 +5,7 @@ import { readVersion } from '../config/version.ts';
 import type { EnginePort } from '../engine/port.ts';
 import type { MeshStore } from '../mesh/store.ts';
 import type { Clock } from '../model/clock.ts';
+import type { PodCaptures } from '../pods/pod-captures.ts';
 import type { FlowLabelTable } from '../telemetry/flow-labels.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { type Fill, Metrics, type MetricsReader } from '../telemetry/metrics.ts';
@@ -21,6 +22,7 @@ import type { Upstream } from './upstream.ts';
 export interface TelemetrySources {
   readonly engine: EnginePort;
   readonly mesh: MeshStore;
+  readonly captures: PodCaptures;
   readonly decisions: Decisions;
   readonly upstream: Upstream;
   readonly identity: Identity;
@@ -114,12 +116,22 @@ function metricsReader(
         requests: httpCounters,
       });
     },
-    pods: () => countBy(sources().pods.pods.list(), (pod) => pod.state.kind),
+    pods: () => podsByState(sources()),
+    proxies: () => {
+      const { captures } = sources();
+      const { started, stopped } = captures.counters;
+      const pending = podsByState(sources()).get('capturing') ?? 0;
+      return { active: captures.size, pending, startedTotal: started, stoppedTotal: stopped };
+    },
   };
 }
 
 function rejectedFill({ rejected }: MeshStore): Fill {
   return { name: 'rejected_resources', size: rejected.size, max: rejected.max, droppedTotal: rejected.lostTotal };
+}
+
+function podsByState({ pods }: TelemetrySources): ReadonlyMap<string, number> {
+  return countBy(pods.pods.list(), (pod) => pod.state.kind);
 }
 
 function countBy<T>(items: readonly T[], keyOf: (item: T) => string): ReadonlyMap<string, number> {

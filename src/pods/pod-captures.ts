@@ -11,6 +11,8 @@ const RELEASE_SLACK_MS = 3000;
 
 /** Puts pods into the engine's hands and takes them back. */
 export class PodCaptures {
+  /** Since the start, in ztunnel's words: a proxy is what serves one captured pod. */
+  readonly counters = { started: 0, stopped: 0 };
   readonly #engine: Pick<EnginePort, 'apply'>;
   readonly #clock: Clock;
   readonly #held = new Set<number>();
@@ -37,6 +39,12 @@ export class PodCaptures {
       },
     ]);
     this.#held.add(pod.handle);
+    this.counters.started += 1;
+  }
+
+  /** Pods in the engine's hands. */
+  get size(): number {
+    return this.#held.size;
   }
 
   /** Ends capture and resolves when no rule of ours is left in the pod's namespace; of a pod not held at once. */
@@ -61,7 +69,7 @@ export class PodCaptures {
   /** The engine's news about pods; everything else is not for here. */
   onEvent(event: EngineEvent): void {
     if (event.kind === 'PodReleased') {
-      this.#held.delete(event.pod);
+      if (this.#held.delete(event.pod)) this.counters.stopped += 1;
       this.#releases.get(event.pod)?.();
     }
     if (event.kind === 'UncapturedConnections') {

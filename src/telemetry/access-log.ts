@@ -37,7 +37,9 @@ export interface AccessLogParts {
   readonly log: Logger;
   readonly labels: FlowLabelTable;
   /** The workload at an address, by the name of its pod. */
-  findWorkload(address: string): { readonly name: string; readonly namespace: string } | undefined;
+  findWorkload(
+    address: string,
+  ): { readonly name: string; readonly namespace: string; readonly clusterId: string } | undefined;
   /** The policy that decided a verdict. */
   findPolicy(verdict: bigint): string | undefined;
 }
@@ -68,12 +70,14 @@ function connectionFields(parts: AccessLogParts, record: ConnectionRecord): LogF
     [FIELDS.srcWorkload]: source?.name ?? known(labels?.source_workload),
     [FIELDS.srcNamespace]: source?.namespace ?? known(labels?.source_workload_namespace),
     [FIELDS.srcIdentity]: known(record.sourceIdentity),
+    [FIELDS.srcCluster]: known(source?.clusterId ?? labels?.source_cluster),
     [FIELDS.dstAddr]: formatSocketAddress(record.hop === 'hbone' ? record.nextHop : destination),
     [FIELDS.dstHboneAddr]: record.hop === 'hbone' ? known(record.hboneAuthority) : undefined,
     [FIELDS.dstService]: known(labels?.destination_service),
     [FIELDS.dstWorkload]: target?.name ?? known(labels?.destination_workload),
     [FIELDS.dstNamespace]: target?.namespace ?? known(labels?.destination_workload_namespace),
     [FIELDS.dstIdentity]: known(record.destinationIdentity),
+    [FIELDS.dstCluster]: known(target?.clusterId ?? labels?.destination_cluster),
     [FIELDS.direction]: record.direction,
     [FIELDS.hop]: record.hop,
     [FIELDS.bytesSent]: Number(record.bytesSent),

@@ -50,6 +50,13 @@ export interface MetricsReader {
   agentCounters(): Iterable<readonly [name: AgentCounter, value: number]>;
   /** Pods of this node by state. */
   pods(): ReadonlyMap<string, number>;
+  /** What serves captured pods, one each; `pending` are being captured. */
+  proxies(): {
+    readonly active: number;
+    readonly pending: number;
+    readonly startedTotal: number;
+    readonly stoppedTotal: number;
+  };
 }
 
 // What the engine and the kernel report as it stands; everything else of theirs only grows.
@@ -220,6 +227,16 @@ function declareReadings(registry: Registry, reader: MetricsReader): void {
   readGauge('groundwire_pods', 'Pods of this node.', ['state'], (metric) => {
     for (const [state, count] of reader.pods()) metric.set({ state }, count);
   });
+  readGauge('istio_active_proxy_count', 'Pods that are captured.', [], (metric) => metric.set(reader.proxies().active));
+  readGauge('istio_pending_proxy_count', 'Pods that are being captured.', [], (metric) =>
+    metric.set(reader.proxies().pending),
+  );
+  readCounter('istio_proxies_started_total', 'Pods captured since the start.', [], (metric) =>
+    metric.inc(reader.proxies().startedTotal),
+  );
+  readCounter('istio_proxies_stopped_total', 'Pods released since the start.', [], (metric) =>
+    metric.inc(reader.proxies().stoppedTotal),
+  );
   readGauge(
     'groundwire_configuration_age_seconds',
     'Since the last sync with the control plane, or since the start without one; 0 while in sync.',

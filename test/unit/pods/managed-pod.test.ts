@@ -88,6 +88,7 @@ function makePod(record = RECORD, persist = (_changed: PodRecord): void => {}) {
   });
   return {
     pod,
+    captures,
     clock,
     engine,
     journal,
@@ -214,7 +215,7 @@ test('a pod that the engine does not release gives back its certificate all the 
 });
 
 test('a pod that leaves is released only when nobody dials it through the mesh any more, and a grace later', async () => {
-  const { pod, engine, clock, journal, issue, setProtocol } = makePod();
+  const { pod, captures, engine, clock, journal, issue, setProtocol } = makePod();
   pod.decide(IN);
   await issue();
   setProtocol('HBONE');
@@ -224,12 +225,14 @@ test('a pod that leaves is released only when nobody dials it through the mesh a
   await settle();
   assert.equal(pod.view().state.kind, 'releasing');
   assert.ok(engine.pods.has(1), 'still dialled: still captured');
+  assert.deepEqual([captures.size, captures.counters], [1, { started: 1, stopped: 0 }]);
   setProtocol('NONE');
   await settle();
   assert.ok(engine.pods.has(1), 'the grace is not over');
   clock.advance(251);
   await settle();
   assert.equal(engine.pods.size, 0);
+  assert.deepEqual([captures.size, captures.counters], [0, { started: 1, stopped: 1 }]);
   assert.equal(pod.view().state.kind, 'uncaptured');
   assert.deepEqual(journal.slice(-2), [
     'report captured=false commands=SetIdentity,CapturePod,ReleasePod',

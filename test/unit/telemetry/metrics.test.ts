@@ -88,6 +88,7 @@ function setUp(flows: readonly FlowRow[], labels: FlowLabelTable, dnsUpstreams: 
     verdictsInvalidatedTotal: () => 8,
     agentCounters: () => [['certificates_failed', 3]],
     pods: () => new Map([['captured', 2]]),
+    proxies: () => ({ active: 2, pending: 1, startedTotal: 6, stoppedTotal: 4 }),
   };
   const metrics = new Metrics(registry, labels, reader, { component: 'groundwire', tag: 't' });
   const find = async (name: string) => {
@@ -200,10 +201,31 @@ test('Metrics: what is read at the scrape and what is counted on the way', async
     'istio_dns_upstream_requests_total',
     'istio_build',
     'groundwire_verdicts_invalidated_total',
+    'istio_active_proxy_count',
+    'istio_pending_proxy_count',
+    'istio_proxies_started_total',
+    'istio_proxies_stopped_total',
   ]) {
     values[name] = (await find(name)).map(({ value }) => value);
   }
-  assert.deepEqual(Object.values(values), [[5], [2], [5], [7], [0.25, 0.0001], [3, 0], [1], [1], [100], [1], [1], [8]]);
+  assert.deepEqual(Object.values(values), [
+    [5],
+    [2],
+    [5],
+    [7],
+    [0.25, 0.0001],
+    [3, 0],
+    [1],
+    [1],
+    [100],
+    [1],
+    [1],
+    [8],
+    [2],
+    [1],
+    [6],
+    [4],
+  ]);
 });
 
 test('Metrics: what upstream resolvers did, by the labels of the query, as a histogram', async () => {
@@ -286,7 +308,8 @@ function access(fields: Partial<ConnectionRecord>): Record<string, unknown>[] {
   labels.internFlow(facts);
   const stream = new FakeStream();
   const log = Logger.open(stream, { level: 'info', format: 'json', nowMs: () => 0, linesMax: 10 });
-  const findWorkload = (address: string) => (address === '10.0.0.2' ? { name: 'web-1', namespace: 'shop' } : undefined);
+  const findWorkload = (address: string) =>
+    address === '10.0.0.2' ? { name: 'web-1', namespace: 'shop', clusterId: 'east' } : undefined;
   logConnection({ log, labels, findWorkload, findPolicy: () => 'shop/deny' }, { ...record, ...fields });
   return stream.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
 }
@@ -299,12 +322,14 @@ test('logConnection: one line with ztunnel’s names', () => {
       'src.workload': 'client',
       'src.namespace': 'shop',
       'src.identity': 'spiffe://cluster.local/ns/shop/sa/client',
+      'src.cluster': 'c',
       'dst.addr': '10.0.0.2:15008',
       'dst.hbone_addr': '10.0.0.2:8080',
       'dst.service': 'web.shop.svc.cluster.local',
       'dst.workload': 'web-1',
       'dst.namespace': 'shop',
       'dst.identity': 'spiffe://cluster.local/ns/shop/sa/web',
+      'dst.cluster': 'east',
       direction: 'outbound',
       hop: 'hbone',
       bytes_sent: 1,
