@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { claimMachine } from '../../src/tour/claim.ts';
 import { must, run, until } from '../../src/tour/shell.ts';
@@ -40,6 +40,13 @@ const blocks = documents.flatMap(blocksOf);
 
 describe('the documents', () => {
   it('show commands', () => assert.ok(blocks.some((block) => block.notRun === undefined)));
+
+  it('list every decision', () => {
+    const index = readFileSync(join(root, 'docs/adr/README.md'), 'utf8');
+    const decisions = documents.filter((file) => /^docs\/adr\/\d/.test(file));
+    assert.ok(decisions.length > 0);
+    for (const file of decisions) assert.ok(index.includes(`](${basename(file)})`), file);
+  });
 
   for (const file of documents) {
     it(`${file} links to files that exist`, async () => {
