@@ -26,10 +26,11 @@ void Connection::End(ErrorCode code) {
 
 template <typename Update>
 void Connection::UpdateRows(ErrorCode code, Update update) {
-  update(worker_->FlowRowOf({record_.direction, record_.flow_label, record_.peer_label, code}));
+  update(worker_->FlowRowOf({record_.direction, record_.flow_label, record_.peer_label, code,
+                             record_.flow_label == 0 ? record_.pod : 0}));
   if (inbound_row_) {
     update(worker_->FlowRowOf(
-        {msg::Direction::kInbound, inbound_flow_label_, inbound_peer_label_, code}));
+        {msg::Direction::kInbound, inbound_flow_label_, inbound_peer_label_, code, 0}));
   }
 }
 

@@ -140,7 +140,7 @@ int HboneCallbacks::OnFrameSent(nghttp2_session* http2, const nghttp2_frame* fra
   // nghttp2 ends a session whose peer broke the rules by itself; a GOAWAY of our own has closed the
   // state before.
   if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
-    if (Self(user)->state_ == HboneSession::State::kOpen) Self(user)->NoteProtocolError();
+    if (Self(user)->state_ == HboneSession::State::kOpen) Self(user)->NoteProtocolError(*frame);
   }
   if (frame->hd.type != NGHTTP2_HEADERS) return 0;
   const HboneStream* stream = Find(Self(user), frame->hd.stream_id);
@@ -155,8 +155,15 @@ int HboneCallbacks::OnInvalidFrame(nghttp2_session*, const nghttp2_frame* frame,
                                    void* user) {
   HboneSession* self = Self(user);
   if (frame->hd.type != NGHTTP2_HEADERS || self->role_ != HboneSession::Role::kServer) return 0;
-  const bool too_many = library_error == NGHTTP2_ERR_REFUSED_STREAM;
-  self->counters_->Add(too_many ? Counter::kHboneStreamsRefused : Counter::kHboneBadRequests);
+  if (library_error == NGHTTP2_ERR_REFUSED_STREAM) {
+    self->counters_->Add(Counter::kHboneStreamsRefused);
+    return 0;
+  }
+  self->counters_->Add(Counter::kHboneBadRequests);
+  const HboneStream* stream = Find(self, frame->hd.stream_id);
+  if (stream != nullptr && stream->request) {
+    self->owner_->OnMalformedRequest(self, *stream->request, nghttp2_strerror(library_error));
+  }
   return 0;
 }
 

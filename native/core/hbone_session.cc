@@ -166,7 +166,7 @@ void HboneSession::ReceiveTurn() {
       if (taken == NGHTTP2_ERR_FLOODED) {
         counters_->Add(Counter::kTunnelsFlooded);
       } else {
-        NoteProtocolError();
+        CountProtocolError();
       }
       // Let the GOAWAY that says why leave, then end.
       SendTurn();
@@ -333,8 +333,17 @@ void HboneSession::Forget(int32_t stream_id, uint32_t h2_error) {
   if (draining_) ScheduleSend();
 }
 
-void HboneSession::NoteProtocolError() {
+void HboneSession::CountProtocolError() {
   if (!std::exchange(protocol_error_, true)) counters_->Add(Counter::kTunnelsProtocolError);
+}
+
+void HboneSession::NoteProtocolError(const nghttp2_frame& goaway) {
+  CountProtocolError();
+  const nghttp2_goaway& said = goaway.goaway;
+  protocol_detail_ =
+      said.opaque_data_len > 0
+          ? std::string(reinterpret_cast<const char*>(said.opaque_data), said.opaque_data_len)
+          : nghttp2_http2_strerror(said.error_code);
 }
 
 void HboneSession::Tick() {
@@ -384,6 +393,7 @@ void HboneSession::EndIfDrained() {
   const bool over =
       nghttp2_session_want_read(http2_) == 0 && nghttp2_session_want_write(http2_) == 0;
   const bool drained = draining_ && role_ == Role::kClient && streams_.empty();
+  if (over && protocol_error_) return Close(ErrorCode::kHboneProtocol, protocol_detail_);
   if (over || drained) Close(ErrorCode::kHboneGoaway, "drained");
 }
 
@@ -408,6 +418,7 @@ void HboneSession::FinishClose() {
   for (const auto& [id, stream] : streams) {
     if (stream->handler != nullptr) handlers.push_back(std::exchange(stream->handler, nullptr));
   }
+  streams_lost_ = handlers.size();
   if (say_goodbye) SendGoaway();
   fd_.Reset();
   for (HboneStreamHandler* handler : handlers) handler->OnStreamClosed(0, close_code_);

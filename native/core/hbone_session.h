@@ -39,6 +39,9 @@ class HboneSessionOwner {
   virtual void OnEstablished(HboneSession* session) = 0;
   /// Server only. The owner answers with Respond or Refuse, now or later.
   virtual void OnRequest(HboneSession* session, HboneStream* stream, HboneRequest request) = 0;
+  /// Server only. A request that HTTP/2 itself does not allow, as far as it was read; it has been
+  /// reset.
+  virtual void OnMalformedRequest(HboneSession*, const HboneRequest&, const char* /*detail*/) {}
   /// A stream ended or the peer changed its limit: there may be room, or nothing left to wait for.
   virtual void OnCapacity(HboneSession* session) = 0;
   /// The last call. The owner hands the session to EventLoop::Discard.
@@ -96,6 +99,8 @@ class HboneSession final : public EventHandler, public Discardable {
   int fd() const { return fd_.get(); }
   size_t streams() const { return streams_.size(); }
   uint64_t streams_total() const { return streams_total_; }
+  /// Streams whose handlers were told that the session ended.
+  size_t streams_lost() const { return streams_lost_; }
   /// Streams that may be open here at once: our bound, or the peer's.
   size_t streams_max() const;
   /// Bytes of HTTP/2 taken from the peer: nothing yet means that no peer was there to spoil a retry
@@ -114,7 +119,9 @@ class HboneSession final : public EventHandler, public Discardable {
   void ResumeAfterFlush();
   void AppendFrame(const uint8_t* data, size_t size);
   void StartDeadline(uint32_t timeout_ms, ErrorCode code, const char* detail);
-  void NoteProtocolError();
+  void CountProtocolError();
+  /// nghttp2 ends the session with this GOAWAY, since the peer broke the rules.
+  void NoteProtocolError(const nghttp2_frame& goaway);
   void Tick();
   void FinishNotice();
   void FinishClose();
@@ -132,6 +139,7 @@ class HboneSession final : public EventHandler, public Discardable {
   bool close_noted_ = false;
   bool ping_waits_ = false;
   bool protocol_error_ = false;
+  std::string protocol_detail_;
   ErrorCode close_code_ = ErrorCode::kNone;
   std::string close_detail_;
   UniqueFd fd_;
@@ -149,6 +157,7 @@ class HboneSession final : public EventHandler, public Discardable {
   size_t frames_size_ = 0;  // used part of scratch_->frames, within one SendTurn
   size_t turn_bytes_ = 0;
   uint64_t streams_total_ = 0;
+  size_t streams_lost_ = 0;
   uint64_t bytes_received_ = 0;
   uint64_t bytes_at_tick_ = 0;
   uint32_t early_resets_ = 0;

@@ -18,6 +18,12 @@ constexpr size_t kTraceparentSize = 55;
 
 }  // namespace
 
+void DescribeRequest(const HboneRequest& request, msg::ConnectionClosed* record) {
+  // Headers may be 64 KiB; records of them would let a peer fill the queue of events.
+  record->hbone_authority = request.authority.substr(0, kAuthorityMax);
+  if (request.traceparent.size() == kTraceparentSize) record->traceparent = request.traceparent;
+}
+
 InboundHboneConnection::InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel,
                                                HboneStream* stream)
     : Connection(worker, msg::Direction::kInbound, tunnel.pod(), tunnel.source()),
@@ -33,9 +39,7 @@ InboundHboneConnection::InboundHboneConnection(Worker* worker, const InboundTunn
 }
 
 void InboundHboneConnection::Start(const HboneRequest& request) {
-  // Headers may be 64 KiB; records of them would let a peer fill the queue of events.
-  record_.hbone_authority = request.authority.substr(0, kAuthorityMax);
-  if (request.traceparent.size() == kTraceparentSize) record_.traceparent = request.traceparent;
+  DescribeRequest(request, &record_);
   if (const ErrorCode refusal = ReadRequest(request); refusal != ErrorCode::kNone)
     return Refuse(refusal);
   if (const InboundVerdict verdict = worker_->verdicts().Find(Key())) return OnVerdict(verdict);

@@ -39,6 +39,7 @@ class InboundTunnel final : public HboneSessionOwner, public Discardable {
 
   void OnEstablished(HboneSession* session) override;
   void OnRequest(HboneSession* session, HboneStream* stream, HboneRequest request) override;
+  void OnMalformedRequest(HboneSession*, const HboneRequest& request, const char* detail) override;
   void OnCapacity(HboneSession*) override;
   void OnSessionClosed(HboneSession* session, ErrorCode code, const std::string& detail) override;
 
@@ -46,6 +47,8 @@ class InboundTunnel final : public HboneSessionOwner, public Discardable {
   const std::shared_ptr<const Pod>& pod() const { return pod_; }
   const SocketAddress& source() const { return source_; }
   const SocketAddress& local() const { return local_; }
+  bool established() const { return established_ms_ != 0; }
+  /// Proven once it is established.
   const std::string& peer() const;
   msg::Tunnel Describe() const;
 
@@ -76,7 +79,8 @@ class InboundTunnels {
   void CloseIdentity(const std::string& identity, ErrorCode code);
   void DrainAll();
   void CloseAll(ErrorCode code);
-  void RecordRefusal(const InboundTunnel& tunnel, ErrorCode code, const std::string& detail);
+  void RecordRefusal(const InboundTunnel& tunnel, ErrorCode code, const std::string& detail,
+                     const HboneRequest* request = nullptr);
   void AppendSnapshot(std::vector<msg::Tunnel>* tunnels) const;
 
  private:
@@ -87,6 +91,9 @@ class InboundTunnels {
   std::list<std::unique_ptr<InboundTunnel>> tunnels_;
   std::unordered_map<uint32_t, size_t> handshaking_;  // by pod, none with 0
 };
+
+/// Puts into a record what a request says of itself, cut to what a valid one can say.
+void DescribeRequest(const HboneRequest& request, msg::ConnectionClosed* record);
 
 /// Steps 3 to 7.
 class InboundHboneConnection final : public Connection,

@@ -78,6 +78,11 @@ void InboundTunnel::OnRequest(HboneSession*, HboneStream* stream, HboneRequest r
   worker_->Adopt(std::make_unique<InboundHboneConnection>(worker_, *this, stream))->Start(request);
 }
 
+void InboundTunnel::OnMalformedRequest(HboneSession*, const HboneRequest& request,
+                                       const char* detail) {
+  tunnels_->RecordRefusal(*this, ErrorCode::kHboneBadRequest, detail, &request);
+}
+
 void InboundTunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::string& detail) {
   lease_.Stop();
   worker_->loop()->Cancel(&idle_);
@@ -86,6 +91,9 @@ void InboundTunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::st
     worker_->counters().Add(Counter::kTlsHandshakesFailed);
     tunnels_->RecordRefusal(*this, code, detail);
   }
+  // The peer proved who it is and then did not speak HBONE; streams it had have said so themselves.
+  if (established_ms_ != 0 && code == ErrorCode::kHboneProtocol && session_->streams_lost() == 0)
+    tunnels_->RecordRefusal(*this, code, detail);
   tunnels_->Remove(this);
 }
 
@@ -132,10 +140,9 @@ void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
   }
 }
 
-/// A tunnel that never came to be carried no connection, yet its failure belongs into the access
-/// log.
+/// What never became a connection, a tunnel or a request, belongs into the access log all the same.
 void InboundTunnels::RecordRefusal(const InboundTunnel& tunnel, ErrorCode code,
-                                   const std::string& detail) {
+                                   const std::string& detail, const HboneRequest* request) {
   msg::ConnectionClosed record;
   record.id = worker_->NextConnectionId();
   record.direction = msg::Direction::kInbound;
@@ -145,11 +152,13 @@ void InboundTunnels::RecordRefusal(const InboundTunnel& tunnel, ErrorCode code,
   record.code = static_cast<uint16_t>(code);
   record.source = tunnel.source();
   record.original_dst = tunnel.local();
+  if (request != nullptr) DescribeRequest(*request, &record);
+  if (tunnel.established()) record.source_identity = tunnel.peer();
   record.destination_identity = tunnel.pod()->identity;
   record.peer_label = worker_->PeerLabelOf(tunnel.source().ip);
   record.started_ms = WallMs();
   record.detail = DetailText(detail);
-  ++worker_->FlowRowOf({record.direction, 0, record.peer_label, code}).failed;
+  ++worker_->FlowRowOf({record.direction, 0, record.peer_label, code, record.pod}).failed;
   worker_->events().Push(std::move(record));
 }
 

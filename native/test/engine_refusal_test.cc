@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "check.h"
+#include "support/http2_bytes.h"
 #include "support/mesh.h"
 #include "tls_identity.h"
 
@@ -19,6 +20,45 @@ std::string OutcomeOf(TestMesh* mesh) {
   const auto event = mesh->Closed(kOutbound);
   if (event && event->opened) return "was opened";
   return CodeName(event);
+}
+
+/// A peer that proves to be pod 1 and then says what it likes to pod 2.
+struct RawPeer {
+  explicit RawPeer(TestMesh* mesh) : socket(ConnectTo(mesh->hbone)) {
+    check.expected = expected;
+    const auto identity = MakeTlsIdentity(mesh->agent.authority().Sign(IdentityOf("pod1")), 1);
+    if (!identity.ok()) return;
+    ssl.reset(SSL_new(identity.value()->client.get()));
+    AttachPeerCheck(ssl.get(), &check);
+    SSL_set_fd(ssl.get(), socket.get());
+    connected = SSL_connect(ssl.get()) == 1;
+  }
+  void Say(const std::string& bytes) {
+    CHECK_EQ(SSL_write(ssl.get(), bytes.data(), static_cast<int>(bytes.size())),
+             static_cast<int>(bytes.size()));
+  }
+  /// Until the other side ends.
+  void Hear() {
+    char rest[4096];
+    while (SSL_read(ssl.get(), rest, sizeof rest) > 0) {
+    }
+  }
+
+  const std::vector<std::string> expected = {IdentityOf("pod2")};
+  PeerCheck check;
+  UniqueFd socket;
+  std::unique_ptr<SSL, decltype(&SSL_free)> ssl{nullptr, SSL_free};
+  bool connected = false;
+};
+
+/// What failed before it was decided, by pod.
+uint64_t UnlabelledFailures(TestMesh* mesh, uint32_t pod, ErrorCode code) {
+  uint64_t failed = 0;
+  for (const msg::Flow& flow : mesh->agent.Snapshot<msg::Flow>(msg::kPartFlows)) {
+    if (flow.flow_label == 0 && flow.pod == pod && flow.code == static_cast<uint16_t>(code))
+      failed += flow.failed;
+  }
+  return failed;
 }
 
 }  // namespace
@@ -263,21 +303,55 @@ TEST(
 
 TEST("refusal: a tunnel that a peer keeps without a stream is ended") {
   TestMesh mesh([](EngineOptions* options) { options->tunnel_idle_ms = 100; });
-  const std::vector<std::string> expected = {IdentityOf("pod2")};
-  PeerCheck check;
-  check.expected = expected;
-  const auto identity = MakeTlsIdentity(mesh.agent.authority().Sign(IdentityOf("pod1")), 1);
-  REQUIRE(identity.ok());
-  const UniqueFd socket = ConnectTo(mesh.hbone);
-  const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(identity.value()->client.get()),
-                                                      SSL_free);
-  AttachPeerCheck(ssl.get(), &check);
-  SSL_set_fd(ssl.get(), socket.get());
-  REQUIRE(SSL_connect(ssl.get()) == 1);
-  char rest[4096];
-  while (SSL_read(ssl.get(), rest, sizeof rest) > 0) {
-  }
+  RawPeer peer(&mesh);
+  REQUIRE(peer.connected);
+  peer.Hear();
   CHECK_EQ(mesh.agent.Counter("tunnels_idle_closed"), 1u);
+}
+
+TEST("refusal: a peer that speaks no HTTP/2 is told by its name") {
+  TestMesh mesh;
+  RawPeer peer(&mesh);
+  REQUIRE(peer.connected);
+  peer.Say("GET / HTTP/1.1\r\nHost: shop\r\n\r\nand more, for what is no preface");
+  peer.Hear();
+  const auto in = mesh.Closed(kInbound);
+  REQUIRE(in.has_value());
+  CHECK_EQ(CodeName(in), "HBONE_PROTOCOL");
+  CHECK_EQ(in->source_identity, IdentityOf("pod1"));
+  CHECK_EQ(in->original_dst.ToString(), mesh.hbone.ToString());
+  CHECK(!in->detail.empty());
+  CHECK_EQ(UnlabelledFailures(&mesh, 2, ErrorCode::kHboneProtocol), 1u);
+  CHECK_EQ(mesh.agent.Counter("tls_handshakes_failed"), 0u);
+}
+
+TEST("refusal: requests that are no CONNECT, or to nowhere, are told with who asked for what") {
+  TestMesh mesh;
+  RawPeer peer(&mesh);
+  REQUIRE(peer.connected);
+  peer.Say(http2::kPreface + http2::Frame(http2::kSettings, 0, 0, ""));
+  uint32_t stream = 1;
+  for (const std::string& fields : {
+           http2::Header(":method", "GET") + http2::Header(":scheme", "https") +
+               http2::Header(":path", "/") + http2::Header(":authority", "shop.test:80"),
+           http2::Header(":method", "CONNECT") + http2::Header(":authority", ""),
+           http2::Header(":method", "CONNECT"),
+           http2::Header(":method", "GET") + http2::Header(":authority", "shop.test:80"),
+       }) {
+    peer.Say(http2::Frame(http2::kHeaders, http2::kEndHeaders, stream, fields));
+    stream += 2;
+    const auto in = mesh.Closed(kInbound);
+    REQUIRE(in.has_value());
+    CHECK_EQ(CodeName(in), "HBONE_BAD_REQUEST");
+    CHECK_EQ(in->source_identity, IdentityOf("pod1"));
+    CHECK_EQ(in->destination_identity, IdentityOf("pod2"));
+    if (fields.find("shop.test") != std::string::npos) {
+      CHECK_EQ(in->hbone_authority, "shop.test:80");
+    }
+  }
+  CHECK_EQ(mesh.agent.Counter("hbone_bad_requests"), 4u);
+  CHECK_EQ(UnlabelledFailures(&mesh, 2, ErrorCode::kHboneBadRequest), 4u);
+  CHECK_EQ(mesh.agent.questions(), 0);
 }
 
 TEST("refusal: commands that cannot be carried out say what and where") {

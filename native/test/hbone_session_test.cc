@@ -66,8 +66,14 @@ struct Harness final : HboneSessionOwner, HboneStreamHandler {
     if (answer_at_once) session->Respond(s, {{":status", "200"}}, this);
   }
   void OnCapacity(HboneSession*) override {}
-  void OnSessionClosed(HboneSession*, ErrorCode c, const std::string&) override {
+  void OnMalformedRequest(HboneSession*, const HboneRequest& r, const char* why) override {
+    request = r;
+    detail = why;
+    ++malformed;
+  }
+  void OnSessionClosed(HboneSession*, ErrorCode c, const std::string& why) override {
     code = c;
+    detail = why;
     closed = true;
   }
   size_t ReadForTunnel(uint8_t* buffer, size_t size, bool* end) override {
@@ -98,7 +104,9 @@ struct Harness final : HboneSessionOwner, HboneStreamHandler {
   std::unique_ptr<HboneSession> session;
   HboneStream* stream = nullptr;
   HboneRequest request;
+  std::string detail;
   int requests = 0;
+  int malformed = 0;
   bool answer_at_once = true;
   bool consume = true;
   bool established = false;
@@ -263,20 +271,34 @@ TEST("session: garbage ends it with a GOAWAY") {
 
 TEST("session: a peer that breaks HTTP/2 is told so and counted") {
   Harness server(kServer);
-  server.Say(Harness::Hello() + http2::Frame(http2::kData, 0, 0, "data of no stream"));
+  server.Say(Harness::Hello() + http2::Connect(1, "10.0.0.1:80"));
+  server.Say(http2::Frame(http2::kData, 0, 0, "data of no stream"));
   CHECK(server.closed);
+  CHECK_EQ(NameOf(server.code), "HBONE_PROTOCOL");
+  CHECK_EQ(server.detail, "DATA: stream_id == 0");
+  CHECK_EQ(NameOf(server.lost), "HBONE_PROTOCOL");
+  CHECK_EQ(server.session->streams_lost(), 1u);
   CHECK(server.Find(http2::kGoaway) != nullptr);
   CHECK_EQ(server.counters.Read(Counter::kTunnelsProtocolError), 1u);
 }
 
-TEST("session: a CONNECT without :authority is counted, and harms nobody else") {
+TEST("session: a CONNECT without :authority, or an empty one, is told, and harms nobody else") {
   Harness server(kServer);
-  server.Say(Harness::Hello() + http2::Frame(http2::kHeaders, http2::kEndHeaders, 1,
-                                             http2::Header(":method", "CONNECT")));
+  const std::string traceparent = http2::Header("traceparent", "t");
+  server.Say(Harness::Hello() +
+             http2::Frame(http2::kHeaders, http2::kEndHeaders, 1,
+                          http2::Header(":method", "CONNECT") + traceparent) +
+             http2::Frame(http2::kHeaders, http2::kEndHeaders, 3,
+                          http2::Header(":method", "CONNECT") + http2::Header(":authority", "") +
+                              traceparent) +
+             http2::Frame(http2::kHeaders, http2::kEndHeaders, 5,
+                          http2::Header(":method", "GET") + http2::Header(":authority", "web:80")));
   CHECK_EQ(server.requests, 0);
-  CHECK_EQ(server.counters.Read(Counter::kHboneBadRequests), 1u);
+  CHECK_EQ(server.malformed, 3);
+  CHECK_EQ(server.request.authority, "web:80");
+  CHECK_EQ(server.counters.Read(Counter::kHboneBadRequests), 3u);
   CHECK(server.Find(http2::kRstStream) != nullptr);
-  server.Say(http2::Connect(3, "10.0.0.1:80"));
+  server.Say(http2::Connect(7, "10.0.0.1:80"));
   CHECK_EQ(server.requests, 1);
   CHECK_EQ(server.counters.Read(Counter::kTunnelsProtocolError), 0u);
 }

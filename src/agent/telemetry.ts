@@ -66,6 +66,11 @@ function metricsReader(
 ): MetricsReader {
   return {
     flows: () => sources().engine.readSnapshot(['flows']).flows,
+    findWorkload: (pod) => {
+      const { decisions, mesh } = sources();
+      const uid = decisions.directory.findWorkloadUid(pod);
+      return uid === undefined ? undefined : mesh.findWorkload(uid);
+    },
     dnsUpstreams: () => sources().engine.readSnapshot(['dnsUpstreams']).dnsUpstreams,
     counters: () => sources().engine.readSnapshot(['counters']).counters,
     certificates: () =>

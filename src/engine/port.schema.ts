@@ -192,9 +192,13 @@ export const SNAPSHOTS = {
     notAfterMs: 'u64',
     draining: 'bool',
   },
-  /** Cumulative; one row for each (flowLabel, peerLabel, code). code 0 row carries opened and bytes. */
+  /**
+   * Cumulative; one row for each (flowLabel, peerLabel, code). code 0 row carries opened and bytes. Of a row without a flow
+   * label, which is what was refused before it was decided, `pod` says whose it was; 0 otherwise.
+   */
   Flow: {
     direction: 'Direction',
+    pod: 'u32',
     flowLabel: 'u32',
     peerLabel: 'u32',
     code: 'u16',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { ErrorCode } from '../model/errors.ts';
-import { parseSpiffeId } from '../model/identity.ts';
+import { parseSpiffeId, type SpiffeId } from '../model/identity.ts';
 import type { Allowance, Refusal } from '../model/route.ts';
 import type { Service } from '../model/service.ts';
 import { serviceKey } from '../model/service.ts';
@@ -23,6 +23,8 @@ export interface InboundDecision {
   readonly consulted: number;
   readonly dependencies: ReadonlySet<DependencyKey>;
   readonly service?: Service;
+  /** Who the source proved to be; then the outcome is for that identity alone, so that it can be told of it. */
+  readonly identity?: SpiffeId;
   readonly dryRunMatches: readonly string[];
 }
 
@@ -70,7 +72,7 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
   for (const key of decision.dependencies) dependencies.add(key);
   const { outcome, consulted } = decision;
   let bits = outcome.kind === 'allowance' || consulted.has('destinationPort') ? portBits : 0;
-  if (consulted.has('identity')) bits |= CONSULTED.identity;
+  if (identity || consulted.has('identity')) bits |= CONSULTED.identity;
   // A pod has one address a family, and the family of the source tells which: see authorizeAtEveryAddress.
   if (consulted.has('sourceAddress') || consulted.has('destinationAddress')) bits |= CONSULTED.sourceAddress;
   return {
@@ -80,6 +82,7 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
     dependencies,
     dryRunMatches: decision.dryRunMatches,
     ...(target.service && { service: target.service }),
+    ...(identity && { identity }),
   };
 }
 

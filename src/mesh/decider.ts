@@ -207,7 +207,7 @@ export class Decider {
 
   #answerInbound(question: InboundQuestion, destination: Workload): void {
     const decision = decideInbound(this.#parts.view, destination, question);
-    const { outcome, service } = decision;
+    const { outcome, service, identity } = decision;
     this.#dryRunMatches.push(...decision.dryRunMatches);
     this.#answers.push({
       kind: 'InboundAnswer',
@@ -219,6 +219,7 @@ export class Decider {
       flowLabel: this.#parts.labels.internFlow({
         reporter: 'destination',
         security: question.security === 'mutual_tls' ? 'mutual_tls' : 'unknown',
+        ...(identity && { sourceIdentity: identity }),
         destination,
         ...(service && { service }),
       }),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { SpiffeId } from './identity.ts';
 import type { Service } from './service.ts';
 import type { Workload } from './workload.ts';
 
@@ -9,6 +10,8 @@ export interface FlowFacts {
   /** Whether TLS carried it; a handoff within the node has no TLS, and `unknown` is Istio's word for that. */
   readonly security: 'mutual_tls' | 'unknown';
   readonly source?: Workload;
+  /** Who the source proved to be; without it that is taken from the workload at its address. */
+  readonly sourceIdentity?: SpiffeId;
   readonly destination?: Workload;
   readonly service?: Service;
 }

@@ -71,7 +71,7 @@ function connectionFields(parts: AccessLogParts, record: ConnectionRecord): LogF
     [FIELDS.srcNamespace]: source?.namespace ?? known(labels?.source_workload_namespace),
     [FIELDS.srcIdentity]: known(record.sourceIdentity),
     [FIELDS.srcCluster]: known(source?.clusterId ?? labels?.source_cluster),
-    [FIELDS.dstAddr]: formatSocketAddress(record.hop === 'hbone' ? record.nextHop : destination),
+    [FIELDS.dstAddr]: formatSocketAddress(record.hop === 'hbone' ? dialled(record) : destination),
     [FIELDS.dstHboneAddr]: record.hop === 'hbone' ? known(record.hboneAuthority) : undefined,
     [FIELDS.dstService]: known(labels?.destination_service),
     [FIELDS.dstWorkload]: target?.name ?? known(labels?.destination_workload),
@@ -91,7 +91,11 @@ function connectionFields(parts: AccessLogParts, record: ConnectionRecord): LogF
   };
 }
 
-// A connection that was refused before its next hop was known has only the address that was dialled.
 function destinationOf(record: ConnectionRecord): SocketAddress {
-  return record.direction === 'outbound' && record.nextHop.port !== 0 ? record.nextHop : record.originalDst;
+  return record.direction === 'outbound' ? dialled(record) : record.originalDst;
+}
+
+// A connection that was refused before its next hop was known has only the address that was asked for.
+function dialled({ nextHop, originalDst }: ConnectionRecord): SocketAddress {
+  return nextHop.port === 0 ? originalDst : nextHop;
 }

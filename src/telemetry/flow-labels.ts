@@ -79,7 +79,8 @@ export class FlowLabelTable {
   }
 
   internFlow(facts: FlowFacts): number {
-    const { reporter, security, source, destination, service } = facts;
+    const { reporter, security, source, sourceIdentity, destination, service } = facts;
+    const principal = sourceIdentity ? formatSpiffeId(sourceIdentity) : '';
     const parts = [
       ...(source ? [this.#sideOf(source).part] : []),
       ...(destination ? [this.#sideOf(destination).part] : []),
@@ -87,10 +88,13 @@ export class FlowLabelTable {
     ];
     const sourcePart = source ? this.#sideOf(source).part : '';
     const destinationPart = destination ? this.#sideOf(destination).part : '';
-    const key = [reporter, security, sourcePart, destinationPart, service ? servicePart(service) : ''].join('\n');
+    const key = [reporter, security, sourcePart, principal, destinationPart, service ? servicePart(service) : ''].join(
+      '\n',
+    );
     return this.#intern(key, parts, () => ({
       reporter,
       ...(source && this.#side('source', source)),
+      ...(principal !== '' && { source_principal: principal }),
       ...(destination && this.#side('destination', destination)),
       ...(service && {
         destination_service: service.hostname,
@@ -112,6 +116,26 @@ export class FlowLabelTable {
     if (!flow && flowLabel !== 0) return undefined;
     const peer = this.#entries.get(peerLabel)?.labels;
     return { ...ALL_UNKNOWN, ...peer, ...flow, request_protocol: 'tcp', response_flags: responseFlags };
+  }
+
+  /** What can be said of a row that has no flow label: the workload that it happened to, and its peer. */
+  ofUndecided(
+    direction: 'outbound' | 'inbound',
+    workload: Workload | undefined,
+    peerLabel: number,
+    responseFlags: string,
+  ): FlowLabelSet {
+    const [reporter, side] =
+      direction === 'inbound' ? (['destination', 'destination'] as const) : (['source', 'source'] as const);
+    const peer = this.#entries.get(peerLabel)?.labels;
+    return {
+      ...ALL_UNKNOWN,
+      ...peer,
+      reporter,
+      ...(workload && this.#side(side, workload)),
+      request_protocol: 'tcp',
+      response_flags: responseFlags,
+    };
   }
 
   /** Drops the sets that name something which the mesh has not had for the grace period. O(mesh + sets). */

@@ -2,6 +2,7 @@
 
 import type { Registry } from 'prom-client';
 import { Counter, Gauge } from 'prom-client';
+import type { Workload } from '../model/workload.ts';
 import { DNS_LABELS, type DnsLabel, type DnsLabelSet, DnsLabelTable } from './dns-labels.ts';
 import { type DnsUpstreamRow, declareDnsUpstreams } from './dns-upstreams.ts';
 import { findError } from './error-codes.ts';
@@ -12,6 +13,9 @@ import { type Build, declareBuild, readingsOf } from './readings.ts';
 
 /** One cumulative row of the engine. Bytes: sent = client to server. */
 export interface FlowRow {
+  readonly direction: 'outbound' | 'inbound';
+  /** Whose it was, of a row without a flow label; else 0. */
+  readonly pod: number;
   readonly flowLabel: number;
   readonly peerLabel: number;
   readonly code: number;
@@ -33,6 +37,8 @@ export interface Fill {
 /** Where the values come from that are read at the moment of a scrape. */
 export interface MetricsReader {
   flows(): readonly FlowRow[];
+  /** The workload that a pod of this node is; `undefined` when the pod is gone or the mesh does not know it. */
+  findWorkload(pod: number): Workload | undefined;
   dnsUpstreams(): readonly DnsUpstreamRow[];
   /** Of the engine and the kernel programs; a name that ends in `_total` only ever grows. */
   counters(): readonly { readonly name: string; readonly value: bigint }[];
@@ -156,7 +162,11 @@ function declareFlows(registry: Registry, labels: FlowLabelTable, reader: Metric
     for (const metric of [opened, closed, failed, received, sent]) metric.reset();
     let expired = 0;
     for (const row of reader.flows()) {
-      const set = labels.find(row.flowLabel, row.peerLabel, findError(row.code)?.responseFlag ?? '-');
+      const flags = findError(row.code)?.responseFlag ?? '-';
+      const set =
+        row.flowLabel === 0
+          ? labels.ofUndecided(row.direction, reader.findWorkload(row.pod), row.peerLabel, flags)
+          : labels.find(row.flowLabel, row.peerLabel, flags);
       if (!set) {
         expired++;
         continue;

@@ -20,6 +20,8 @@ import {
 
 const HBONE_CLIENT = fileURLToPath(new URL('../helpers/hbone-client.ts', import.meta.url));
 
+const MEMBER = 'spiffe://cluster.local/ns/shop/sa/client';
+
 describe('bad input', { skip: WITHOUT_ROOT }, () => {
   let test: TestMesh;
   let client: PodShell;
@@ -34,12 +36,7 @@ describe('bad input', { skip: WITHOUT_ROOT }, () => {
     await untilServing(client, far.address);
     const state = join(test.mesh.names.directory, 'control');
     root = { certificate: join(state, 'root.pem'), key: join(state, 'root.key') };
-    member = await makeClient(
-      join(test.mesh.names.directory, 'member'),
-      'spiffe://cluster.local/ns/shop/sa/client',
-      root,
-      root.certificate,
-    );
+    member = await makeClient(join(test.mesh.names.directory, 'member'), MEMBER, root, root.certificate);
   });
   after(() => test.close());
 
@@ -122,10 +119,24 @@ describe('bad input', { skip: WITHOUT_ROOT }, () => {
       );
     }));
 
-  it('ends an HTTP/2 client that sends garbage', async () => {
-    assert.match(await dial('garbage', member), /^refused/);
-    await untilServing(client, far.address);
-  });
+  const atFar = ['reporter="destination"', 'destination_workload_namespace="shop"'];
+
+  it('ends an HTTP/2 client that sends garbage, and says who it was', () =>
+    measured('istio_tcp_connections_failed_total', [...atFar, 'response_flags="H2_HANDSHAKE_FAILURE"'], async () => {
+      assert.match(await dial('garbage', member), /^refused/);
+      await until(
+        'the access log says what',
+        () =>
+          test.mesh
+            .agent('b')
+            .log()
+            .split('\n')
+            .some((line) => line.includes('HBONE_PROTOCOL') && line.includes(MEMBER))
+            ? true
+            : undefined,
+        5000,
+      );
+    }));
 
   it('answers a CONNECT to a foreign address with 400', () =>
     measured('istio_tcp_connections_failed_total', ['response_flags="CONNECT"'], async () => {
@@ -138,12 +149,14 @@ describe('bad input', { skip: WITHOUT_ROOT }, () => {
     }));
 
   it('answers a request that is no CONNECT with 400', () =>
-    counted('hbone_bad_requests', async () => {
-      assert.equal(await dial('get', member), 'status 400');
-    }));
+    measured('istio_tcp_connections_failed_total', [...atFar, 'response_flags="CONNECT"'], () =>
+      counted('hbone_bad_requests', async () => {
+        assert.equal(await dial('get', member), 'status 400');
+      }),
+    ));
 
   it('answers a CONNECT to a closed port with 503', () =>
-    measured('istio_tcp_connections_failed_total', ['reporter="destination"'], async () => {
+    measured('istio_tcp_connections_failed_total', [...atFar, `source_principal="${MEMBER}"`], async () => {
       assert.equal(await dial('connect', member, `${far.address}:9`), 'status 503');
     }));
 

@@ -141,6 +141,8 @@ test('Decider: an evicted verdict is given to the engine to forget', () => {
 
 const allowClient = aPolicy('allow', { principals: [{ kind: 'exact', value: 'cluster.local/ns/shop/sa/client' }] });
 const portsOnly = CONSULTED.destinationPort | CONSULTED.authority;
+// Whoever proved an identity has an answer for it alone: metrics are to tell who came.
+const proven = portsOnly | CONSULTED.identity;
 const inboundTable: readonly {
   readonly claim: string;
   readonly delta?: MeshDelta;
@@ -150,14 +152,18 @@ const inboundTable: readonly {
   {
     claim: 'without policy it is delivered, whoever it is',
     question: {},
-    want: { code: 0, deliverPort: 8080, consulted: portsOnly, flowLabel: 7 },
+    want: { code: 0, deliverPort: 8080, consulted: proven, flowLabel: 7 },
   },
-  { claim: 'plaintext too', question: { security: 'none', identity: '' }, want: { code: 0, deliverPort: 8080 } },
+  {
+    claim: 'plaintext too',
+    question: { security: 'none', identity: '' },
+    want: { code: 0, deliverPort: 8080, consulted: portsOnly },
+  },
   {
     claim: 'an identity policy makes the identity count',
     delta: { policies: [allowClient] },
     question: {},
-    want: { code: 0, consulted: portsOnly | CONSULTED.identity },
+    want: { code: 0, consulted: proven },
   },
   {
     claim: 'another identity is refused, at any port',
@@ -190,7 +196,7 @@ const inboundTable: readonly {
   {
     claim: 'a named destination becomes the target port',
     question: { authority: 'web.shop.svc.cluster.local:80' },
-    want: { code: 0, deliverPort: 8080, consulted: portsOnly },
+    want: { code: 0, deliverPort: 8080, consulted: proven },
   },
   {
     claim: 'a named destination in capitals',
@@ -217,7 +223,7 @@ const inboundTable: readonly {
     claim: 'policy sees the port of the pod, not that of the Service',
     delta: { policies: [aPolicy('d', { destinationPorts: [8080] }, { action: 'DENY' })] },
     question: { authority: 'web.shop.svc.cluster.local:80' },
-    want: { code: number('POLICY_DENIED'), consulted: portsOnly },
+    want: { code: number('POLICY_DENIED'), consulted: proven },
   },
   {
     claim: 'fails closed when a rule looks at one of two addresses of the pod',
@@ -226,7 +232,7 @@ const inboundTable: readonly {
       policies: [aPolicy('d', { destinationIps: [{ address: '10.0.0.3', prefixLength: 32 }] }, { action: 'DENY' })],
     },
     question: {},
-    want: { code: number('POLICY_DENIED'), consulted: CONSULTED.sourceAddress },
+    want: { code: number('POLICY_DENIED'), consulted: CONSULTED.sourceAddress | CONSULTED.identity },
   },
 ];
 for (const { claim, delta, question, want } of inboundTable) {

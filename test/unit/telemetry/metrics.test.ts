@@ -24,6 +24,8 @@ const facts = {
   service: webService,
 } as const;
 const row = (fields: Partial<FlowRow>): FlowRow => ({
+  direction: 'outbound',
+  pod: 0,
   flowLabel: 0,
   peerLabel: 0,
   code: 0,
@@ -46,6 +48,20 @@ test('FlowLabelTable: pods of one Deployment share a label, another revision has
   const first = table.internFlow(facts);
   assert.equal(table.internFlow({ ...facts, destination: { ...web, uid: 'other', name: 'web-2' } }), first);
   assert.notEqual(table.internFlow({ ...facts, destination: { ...web, canonicalRevision: 'v3' } }), first);
+});
+
+test('FlowLabelTable: who proved its identity is told by that, not by its address', () => {
+  const table = new FlowLabelTable();
+  const peer = table.internPeer(client);
+  const inbound = { reporter: 'destination', security: 'mutual_tls', destination: web } as const;
+  const sourceIdentity = { trustDomain: 'cluster.local', namespace: 'shop', serviceAccount: 'other' };
+  const unproven = table.internFlow(inbound);
+  const proven = table.internFlow({ ...inbound, sourceIdentity });
+  assert.notEqual(proven, unproven);
+  assert.equal(table.internFlow({ ...inbound, sourceIdentity: { ...sourceIdentity } }), proven);
+  const principal = (label: number) => table.find(label, peer, '-')?.source_principal;
+  assert.equal(principal(unproven), `spiffe://cluster.local/ns/${client.namespace}/sa/${client.serviceAccount}`);
+  assert.equal(principal(proven), 'spiffe://cluster.local/ns/shop/sa/other');
 });
 
 test('FlowLabelTable: when full, new sets count as unknown and the overflow is counted', () => {
@@ -75,6 +91,7 @@ function setUp(flows: readonly FlowRow[], labels: FlowLabelTable, dnsUpstreams: 
   let reads = 0;
   const reader: MetricsReader = {
     flows: () => (reads++, flows),
+    findWorkload: (pod) => (pod === 2 ? web : undefined),
     dnsUpstreams: () => dnsUpstreams,
     counters: () => [
       { name: 'outbound_accepted', value: 5n },
@@ -99,6 +116,33 @@ function setUp(flows: readonly FlowRow[], labels: FlowLabelTable, dnsUpstreams: 
   };
   return { registry, metrics, find, reads: () => reads };
 }
+
+test('Metrics: what was refused before it was decided is told of the pod that it happened to', async () => {
+  const table = new FlowLabelTable();
+  const code = ERROR_TABLE.HBONE_BAD_REQUEST.number;
+  const refused = { peerLabel: table.internPeer(client), code, failed: 1n };
+  const { find } = setUp(
+    [
+      row({ ...refused, direction: 'inbound', pod: 2 }),
+      row({ direction: 'outbound', pod: 2, code, failed: 1n }),
+      row({ direction: 'inbound', pod: 3, code, failed: 1n }),
+    ],
+    table,
+  );
+  const told = (await find('istio_tcp_connections_failed_total')).map(({ labels }) => [
+    labels['reporter'],
+    labels['source_workload'],
+    labels['destination_workload'],
+    labels['destination_principal'],
+    labels['response_flags'],
+  ]);
+  const principal = `spiffe://cluster.local/ns/${web.namespace}/sa/${web.serviceAccount}`;
+  assert.deepEqual(told, [
+    ['destination', client.workloadName, web.workloadName, principal, 'CONNECT'],
+    ['source', web.workloadName, 'unknown', 'unknown', 'CONNECT'],
+    ['destination', 'unknown', 'unknown', 'unknown', 'CONNECT'],
+  ]);
+});
 
 test('Metrics: a row of the engine becomes Istio’s counters, received being what the client sent', async () => {
   const table = new FlowLabelTable();
@@ -340,6 +384,23 @@ test('logConnection: one line with ztunnel’s names', () => {
       message: 'connection complete',
     },
   ]);
+});
+
+test('logConnection: a refused CONNECT tells who wanted what', () => {
+  const refused = { opened: false, direction: 'inbound', nextHop: { address: '::', port: 0 }, flowLabel: 0 } as const;
+  const [line] = access({
+    ...refused,
+    code: ERROR_TABLE.HBONE_BAD_REQUEST.number,
+    hboneStatus: 400,
+    originalDst: { address: '10.0.0.2', port: 15_008 },
+    hboneAuthority: '',
+  });
+  assert.deepEqual(
+    ['src.addr', 'src.identity', 'dst.addr', 'dst.hbone_addr', 'dst.workload', 'error.code'].map(
+      (name) => line?.[name],
+    ),
+    ['10.0.0.1:4000', record.sourceIdentity, '10.0.0.2:15008', undefined, 'web-1', 'HBONE_BAD_REQUEST'],
+  );
 });
 
 test('logConnection: a failed handshake says what the engine knows beyond the code', () => {
