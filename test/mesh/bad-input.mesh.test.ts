@@ -160,6 +160,15 @@ describe('bad input', { skip: WITHOUT_ROOT }, () => {
       assert.equal(await dial('connect', member, `${far.address}:9`), 'status 503');
     }));
 
+  it('takes a change on its socket only', async () => {
+    const { b } = test.mesh.nodes;
+    const status = (...where: string[]) =>
+      must(onNode(b, ['curl', '-sS', '-o', '/dev/null', '-w', '%{http_code}', '-X', 'POST', ...where]));
+    assert.equal(await status('http://127.0.0.1:15000/logging?level=info'), '403');
+    const socket = join('/run/groundwire', b.name, 'agent.sock');
+    assert.equal(await status('--unix-socket', socket, 'http://agent/logging?level=info'), '200');
+  });
+
   it('names file, line and field of a broken manifest, and the last good one stays', async () => {
     const good = namespaceManifest('shop', true);
     test.mesh.writeManifest('namespaces.yaml', `${good}---\nkind: Namespace\nmetadata: [`);
