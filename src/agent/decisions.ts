@@ -91,10 +91,8 @@ function dialogueCounts(metrics: Metrics): DialogueCounts {
     countDecision: (direction, code) => metrics.countDecision(direction, code),
     countDryRunMatches: (matches) => metrics.countDryRunMatches(matches),
     countDns: (client, { transport, message }, outcome) => {
-      if (outcome === 'drop') {
-        metrics.countDnsMalformed();
-        return 0;
-      }
+      // The engine drops, and counts as `dns_malformed`, what is no query before it comes here.
+      if (outcome === 'drop') return 0;
       return metrics.countDnsRequest(
         {
           request_query_type: readDnsQuestion(message)?.type ?? 'unknown',

@@ -78,7 +78,6 @@ export class Metrics {
   readonly #dnsLabels = new DnsLabelTable();
   readonly #dnsRequests: Counter<DnsLabel>;
   readonly #dnsUpstreamRequests: Counter<DnsLabel>;
-  readonly #dnsMalformed: Counter;
   readonly #xdsTerminations: Counter<'reason'>;
   readonly #xdsMessages: Counter<'url'>;
   readonly #xdsBytes: Counter<'url'>;
@@ -95,7 +94,6 @@ export class Metrics {
     this.#dnsRequests = counter('istio_dns_requests_total', 'DNS queries of pods.', DNS_LABELS);
     this.#dnsUpstreamRequests = counter('istio_dns_upstream_requests_total', 'DNS queries forwarded.', DNS_LABELS);
     declareDnsUpstreams(registry, this.#dnsLabels, () => reader.dnsUpstreams());
-    this.#dnsMalformed = counter('groundwire_dns_malformed_total', 'DNS queries that are not DNS.', []);
     this.#xdsTerminations = counter('istio_xds_connection_terminations_total', 'Ended xDS streams.', ['reason']);
     this.#xdsMessages = counter('istio_xds_message_total', 'xDS responses received.', ['url']);
     this.#xdsBytes = counter('istio_xds_message_bytes_total', 'Bytes of xDS responses received.', ['url']);
@@ -110,10 +108,6 @@ export class Metrics {
     this.#dnsRequests.inc(interned);
     if (forwarded) this.#dnsUpstreamRequests.inc(interned);
     return label;
-  }
-
-  countDnsMalformed(): void {
-    this.#dnsMalformed.inc();
   }
 
   countXdsMessage(url: string, bytes: number): void {
