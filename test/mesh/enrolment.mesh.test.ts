@@ -17,6 +17,7 @@ interface PodRow {
   readonly namespace: string;
   readonly name: string;
   readonly state: string;
+  readonly problem?: string;
   readonly oldConnections: { readonly count: number; readonly closed: boolean };
 }
 
@@ -100,6 +101,26 @@ describe('pods that join and leave', { skip: WITHOUT_ROOT }, () => {
     ] as const) {
       test.mesh.writeManifest('keeping.yaml', namespaceManifest('keeping', label));
       await becomes(state);
+    }
+    await pod.stop();
+  });
+
+  it('keeps a pod whose label is taken away and comes back at once', async () => {
+    const pod = test.mesh.startPod({ node: 'a', namespace: 'keeping', name: 'holder' }, ['sleep', '1000']);
+    const label = (on: boolean) => test.mesh.writeManifest('keeping.yaml', namespaceManifest('keeping', on));
+    const becomes = (what: string, holds: (row: PodRow) => boolean) =>
+      until(what, async () => {
+        const row = await rowOf('keeping');
+        return row !== undefined && holds(row) ? row : undefined;
+      });
+    label(true);
+    await becomes('the pod is captured', ({ state }) => state === 'captured');
+    for (let i = 0; i < 3; i += 1) {
+      label(false);
+      await becomes('the pod is leaving', ({ state }) => state !== 'captured');
+      label(true);
+      const { problem } = await becomes('the pod is captured again', ({ state }) => state === 'captured');
+      assert.equal(problem, undefined);
     }
     await pod.stop();
   });
