@@ -21,6 +21,13 @@ import {
 const HBONE_CLIENT = fileURLToPath(new URL('../helpers/hbone-client.ts', import.meta.url));
 
 const MEMBER = 'spiffe://cluster.local/ns/shop/sa/client';
+const DENY_CLIENT = `apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: no-client, namespace: shop }
+spec:
+  action: DENY
+  rules: [{ from: [{ source: { principals: [cluster.local/ns/shop/sa/client] } }] }]
+`;
 
 describe('bad input', { skip: WITHOUT_ROOT }, () => {
   let test: TestMesh;
@@ -146,6 +153,29 @@ describe('bad input', { skip: WITHOUT_ROOT }, () => {
         () => (test.mesh.agent('b').log().includes('HBONE_WRONG_ADDRESS') ? true : undefined),
         5000,
       );
+    }));
+
+  it('answers a CONNECT that a policy denies with 401, and names the policy', () =>
+    measured('istio_tcp_connections_failed_total', [...atFar, 'response_flags="DENY"'], async () => {
+      test.mesh.writeManifest('policy.yaml', DENY_CLIENT);
+      try {
+        const target = `${far.address}:${PEER_PORTS.caller}`;
+        const answer = await until('the policy has taken effect', async () => {
+          const said = await dial('connect', member, target);
+          return said === 'status 200' ? undefined : said;
+        });
+        assert.equal(answer, 'status 401');
+        await until('the access log says by what', () => {
+          const line = test.mesh
+            .agent('b')
+            .log()
+            .split('\n')
+            .find((one) => one.includes('POLICY_DENIED'));
+          return line?.includes('shop/no-client') === true && line.includes('hbone.status') ? true : undefined;
+        });
+      } finally {
+        test.mesh.removeManifest('policy.yaml');
+      }
     }));
 
   it('answers a request that is no CONNECT with 400', () =>
