@@ -67,7 +67,7 @@ function oneLine(detail: string): string {
 }
 
 /** What to do about what is not there: each remedy once, after the names of all that it helps. */
-function remediesOf(features: readonly KernelFeature[]): readonly string[] {
+export function remediesOf(features: readonly KernelFeature[]): readonly string[] {
   const names = new Map<string, string[]>();
   for (const { name, present, remedy } of features) {
     if (present || remedy === '') continue;

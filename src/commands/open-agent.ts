@@ -2,10 +2,10 @@
 
 import { type Agent, type AgentConfig, openAgent } from '../agent.ts';
 import { REFUSED_AGENTS_PATH } from '../api/refused-agents.ts';
-import { NativeEngine } from '../engine/native-engine.ts';
 import { LockHeld } from '../pods/process-lock.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { AgentClient } from './agent-client.ts';
+import { openEngine } from './open-engine.ts';
 
 // The other agent answers at once or is stuck; nobody waits for that.
 const TELL_TIMEOUT_MS = 1000;
@@ -13,7 +13,7 @@ const TELL_TIMEOUT_MS = 1000;
 /** Opens the agent of this node. Where the node is taken, whoever has it is told, and counts it, before this rejects. */
 export async function openNodeAgent(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<Agent> {
   try {
-    return await openAgent(config, log, (options) => NativeEngine.open(options), signal);
+    return await openAgent(config, log, openEngine, signal);
   } catch (error) {
     if (error instanceof LockHeld) await tellHolder(config.node).catch(() => {});
     throw error;

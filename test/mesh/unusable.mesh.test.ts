@@ -33,8 +33,9 @@ const ours: Readonly<Record<string, string>> = {
   '--metrics-listen': '127.0.0.1:0',
 };
 
-function agent(flags: Readonly<Record<string, string>>) {
-  return spawnSync(GROUNDWIRE, ['agent', ...Object.entries({ ...ours, ...flags }).flat()], {
+function agent(flags: Readonly<Record<string, string>>, under: readonly string[] = []) {
+  const [program = '', ...args] = [...under, GROUNDWIRE, 'agent', ...Object.entries({ ...ours, ...flags }).flat()];
+  return spawnSync(program, args, {
     encoding: 'utf8',
     timeout: 60_000,
   });
@@ -97,6 +98,30 @@ describe('an agent whose settings name what is not there', { skip: WITHOUT_ROOT 
       assert.ok(!existsSync(join(await findCgroupRoot(), 'groundwire', NODE)));
     });
   }
+});
+
+describe('an agent that the kernel does not let work', { skip: WITHOUT_ROOT }, () => {
+  it('says what is missing and what to do, and leaves nothing', async () => {
+    const token = ['control', 'token', '--node', NODE, '--state-dir', at('authority'), '--init', '--out', at('token')];
+    spawnSync(GROUNDWIRE, token);
+    const bpffs = at('withheld');
+    mkdirSync(bpffs);
+    assert.equal(spawnSync('mount', ['-t', 'bpf', 'bpf', bpffs]).status, 0);
+    try {
+      // As in a container that is not privileged.
+      const said = agent({ '--bpffs': bpffs }, ['setpriv', '--bounding-set=-sys_admin,-bpf,-perfmon']);
+      assert.equal(said.status, 71, said.stderr);
+      assert.match(said.stderr, /could not be started, this kernel or container lacks what it needs: .*not permitted/);
+      assert.match(said.stderr, /^ {2}sk_lookup: load an sk_lookup program: bpf_prog_load: Operation not permitted/m);
+      assert.match(said.stderr, /^privileges, .*: run as root, or with CAP_BPF, .*; in a container also privileged/m);
+      assert.doesNotMatch(said.stderr, /not closed/);
+      assert.ok(!existsSync(join(at('run'), NODE)));
+      assert.ok(!existsSync(join(bpffs, 'groundwire')));
+      assert.ok(!existsSync(join(await findCgroupRoot(), 'groundwire', NODE)));
+    } finally {
+      spawnSync('umount', [bpffs]);
+    }
+  });
 });
 
 describe('what doctor says of --bpffs', { skip: WITHOUT_ROOT }, () => {
