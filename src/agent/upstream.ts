@@ -34,9 +34,8 @@ export function openUpstream(
     readGiven: () => readJoinFile(tokenFile).token,
     path: join(state.directory, node.name, 'renewed.token'),
     scarceShare: podRegistry ? SCARCE_SHARE.ours : SCARCE_SHARE.kubelet,
-    remedy: podRegistry
-      ? `the control plane sends one when it is reached, else ${MAKE_TOKEN} and put it in ${tokenFile}`
-      : `whoever writes ${tokenFile} has to put a new one there`,
+    renewal: podRegistry ? 'the control plane sends one once it is reached' : `the kubelet renews ${tokenFile} in time`,
+    remedy: podRegistry ? `${MAKE_TOKEN}, and put it in ${tokenFile}` : `put a new one in ${tokenFile}`,
     clock,
     log: log.child('join token'),
   });

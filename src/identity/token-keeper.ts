@@ -14,7 +14,8 @@ export interface TokenKeeperOptions {
   readonly path: string;
   /** A token of which less than this share of its life is left, and that nobody has renewed, is a problem. */
   readonly scarceShare: number;
-  /** What to do then, in words. */
+  /** Who brings a newer one while this one is valid, and what to do when it is not any more: in words. */
+  readonly renewal: string;
   readonly remedy: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -70,13 +71,15 @@ export class TokenKeeper {
 
   /** What a person should know of it, if anything. */
   problem(): string | undefined {
-    const { clock, scarceShare, remedy } = this.#options;
+    const { clock, scarceShare, renewal, remedy } = this.#options;
     const life = this.life();
     if (life === undefined) return undefined;
     const leftMs = life.untilMs - clock.nowMs();
     if (leftMs >= (life.untilMs - life.fromMs) * scarceShare) return undefined;
-    const ends = `${leftMs > 0 ? 'ends' : 'ended'} at ${new Date(life.untilMs).toISOString()}`;
-    return `the join token ${ends} and no newer one has come, certificates cannot be renewed after that; ${remedy}`;
+    const end = new Date(life.untilMs).toISOString();
+    return leftMs > 0
+      ? `the join token ends at ${end} and no newer one has come: ${renewal}; else ${remedy}`
+      : `the join token ended at ${end}, and nothing is signed for this node any more: ${remedy}`;
   }
 
   #load(): Renewal | undefined {

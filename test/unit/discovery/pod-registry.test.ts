@@ -317,6 +317,7 @@ test('pod registry: an attached node outlives its token, over a restart too, and
       readGiven: () => given,
       path: join(folder, 'renewed.token'),
       scarceShare: 0.25,
+      renewal: '',
       remedy: '',
       clock,
       log: loopback.recorded.log,

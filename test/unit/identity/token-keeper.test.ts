@@ -23,6 +23,7 @@ function makePlace(t: TestContext) {
       readGiven: () => readFileSync(given, 'utf8'),
       path,
       scarceShare: 0.25,
+      renewal: 'it comes',
       remedy: 'make one',
       clock,
       log,
@@ -83,9 +84,15 @@ test('token keeper: with less than a quarter of its life left a token is a probl
   clock.advance(0.74 * HOUR_MS);
   assert.equal(keeper.problem(), undefined);
   clock.advance(0.02 * HOUR_MS);
-  assert.match(keeper.problem() ?? '', /^the join token ends at \S+Z and no newer one has come, .*; make one$/);
+  assert.match(
+    keeper.problem() ?? '',
+    /^the join token ends at \S+Z and no newer one has come: it comes; else make one$/,
+  );
   clock.advance(HOUR_MS);
-  assert.match(keeper.problem() ?? '', /^the join token ended at /);
+  assert.match(
+    keeper.problem() ?? '',
+    /^the join token ended at \S+Z, and nothing is signed for this node any more: make one$/,
+  );
   keeper.renew(tokens.make('a', HOUR_MS));
   assert.equal(keeper.problem(), undefined);
 });
