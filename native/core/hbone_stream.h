@@ -23,6 +23,14 @@ struct HboneHeader {
   std::string value;
 };
 
+/// Whether a session that ended so was ended by this engine, because a proof of identity is missing
+/// or on a command: its streams end now, and nothing is tried again. What the peer or the network
+/// broke off has delivered what it has delivered, and another session may serve.
+inline bool IsEndedHere(ErrorCode lost) {
+  return lost == ErrorCode::kCertificateExpired || lost == ErrorCode::kIdentityRemoved ||
+         lost == ErrorCode::kPodRemoved || lost == ErrorCode::kDrained;
+}
+
 /// The user of a stream. After OnStreamClosed, or after the user called Reset, the HboneStream is
 /// gone.
 class HboneStreamHandler {

@@ -159,9 +159,9 @@ void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
   worker_->loop()->Cancel(&response_deadline_);
   // Nothing was sent on the stream yet, so trying once more repeats nothing. A refused stream was
   // not looked at (RFC 9113 8.7), and a reused tunnel may have been stale; a fresh tunnel's
-  // failure, and any other reset, are the peer's answer.
+  // failure, and any other reset, are the peer's answer. What was ended here stays ended.
   const bool refused = lost == ErrorCode::kNone && h2_error == NGHTTP2_REFUSED_STREAM;
-  const bool stale = lost != ErrorCode::kNone && reused_tunnel_;
+  const bool stale = lost != ErrorCode::kNone && reused_tunnel_ && !IsEndedHere(lost);
   if ((refused || stale) && !retried_) {
     retried_ = true;
     worker_->counters().Add(Counter::kTunnelStreamsRetried);

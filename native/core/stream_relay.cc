@@ -6,16 +6,6 @@
 #include "relay.h"
 
 namespace groundwire {
-namespace {
-
-/// What the peer or the network broke off has delivered what it has delivered. What this engine
-/// ends, because a proof of identity is missing or on a command, ends now.
-bool IsEndedHere(ErrorCode lost) {
-  return lost == ErrorCode::kCertificateExpired || lost == ErrorCode::kIdentityRemoved ||
-         lost == ErrorCode::kPodRemoved || lost == ErrorCode::kDrained;
-}
-
-}  // namespace
 
 void StreamRelay::Start(UniqueFd app, HboneSession* session, HboneStream* stream) {
   over_ = false;

@@ -90,7 +90,7 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
     // The pool deletes this tunnel two turns from now.
     pool_->Remove(this);
     for (TunnelUser* user : waiting) {
-      if (failed) {
+      if (failed || IsEndedHere(code)) {
         user->OnNoTunnel(code, detail);
       } else {
         pool_->Acquire(pod_, key_, user);

@@ -277,6 +277,30 @@ TEST("life: a stale tunnel is retried once, and its connection never knows") {
   CHECK_EQ(ReceiveUpTo(server, 5), "again");
 }
 
+TEST("life: a connection whose tunnel is ended here is not tried on another") {
+  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  {
+    auto first = mesh.Open();
+    REQUIRE(first.first.valid());
+  }
+  REQUIRE(mesh.Closed(kOutbound).has_value());
+  // The next CONNECT is left unanswered, on a tunnel that was used before.
+  std::atomic<bool> asked{false};
+  mesh.agent.SetRules([&](const msg::OutboundQuestion& q) { return mesh.ToPod2(q.question); },
+                      [&](const msg::InboundQuestion&) -> std::optional<msg::InboundAnswer> {
+                        asked = true;
+                        return std::nullopt;
+                      });
+  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
+          -1);
+  const UniqueFd client = mesh.Dial();
+  REQUIRE(TestAgent::Eventually([&] { return asked.load(); }));
+  REQUIRE(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod1")}}).failed_index == -1);
+  CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "IDENTITY_REMOVED");
+  CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(mesh.agent.Counter("tunnel_streams_retried"), 0u);
+}
+
 TEST("life: connections older than the capture are reported") {
   TestMesh mesh;
   {
