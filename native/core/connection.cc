@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "clock.h"
+#include "detail_text.h"
 #include "worker.h"
 
 namespace groundwire {
@@ -21,6 +22,11 @@ Connection::Connection(Worker* worker, msg::Direction direction, std::shared_ptr
 void Connection::End(ErrorCode code) {
   if (finished_) return;
   Abort();
+  Finish(code);
+}
+
+void Connection::OnRelayEnd(ErrorCode code, const std::string& detail) {
+  record_.detail = DetailText(detail);
   Finish(code);
 }
 

@@ -43,7 +43,7 @@ class Connection : public Discardable, public RelayOwner {
   /// Only told while it is new: it fails closed.
   virtual void OnNoVerdict(ErrorCode code) = 0;
 
-  void OnRelayEnd(ErrorCode code) override { Finish(code); }
+  void OnRelayEnd(ErrorCode code, const std::string& detail) override;
   msg::Connection Describe() const;
   /// Brings the flow rows up to date with the bytes carried so far.
   void AccountBytes();

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "detail_text.h"
 #include "hbone_request.h"
 #include "socket_options.h"
 #include "worker.h"
@@ -130,7 +131,8 @@ void InboundHboneConnection::OnDialled(ErrorCode code, UniqueFd fd) {
 void InboundHboneConnection::OnStreamClosed(uint32_t, ErrorCode lost) {
   stream_ = nullptr;
   if (finished()) return;
-  // The peer gave up before it had its answer.
+  // The peer gave up before it had its answer. What it sent ahead of that was promised to nobody.
+  if (lost != ErrorCode::kNone) record_.detail = DetailText(session_->close_detail());
   End(lost != ErrorCode::kNone ? lost : ErrorCode::kPeerReset);
 }
 

@@ -169,7 +169,9 @@ void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
   }
   // A server that refuses our certificate says so after the handshake, when the stream is open
   // already.
-  if (lost != ErrorCode::kNone) record_.detail = DetailText(session_->close_detail());
+  record_.detail = lost != ErrorCode::kNone ? DetailText(session_->close_detail())
+                                            : std::string("the peer reset the stream: ") +
+                                                  nghttp2_http2_strerror(h2_error);
   Refuse(lost != ErrorCode::kNone ? lost : ErrorCode::kHboneRefused);
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "app_socket.h"
 #include "error_code.gen.h"
@@ -23,8 +24,8 @@ struct RelayBytes {
 class RelayOwner {
  public:
   /// Both directions are over, or one end was reset and the other has been. Called once; the
-  /// relay's sockets are closed.
-  virtual void OnRelayEnd(ErrorCode code) = 0;
+  /// relay's sockets are closed. `detail` says why a tunnel was lost, otherwise it is "".
+  virtual void OnRelayEnd(ErrorCode code, const std::string& detail) = 0;
 
  protected:
   ~RelayOwner() = default;
@@ -111,6 +112,7 @@ class StreamRelay final : public EventHandler, public HboneStreamHandler {
   bool end_sent_ = false;
   /// Why the tunnel's side broke off, while the application still takes what it had delivered.
   std::optional<ErrorCode> tunnel_broke_;
+  std::string detail_;
   bool over_ = true;
 };
 

@@ -68,6 +68,7 @@ void StreamRelay::OnTunnelEnd() {
 void StreamRelay::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
   stream_ = nullptr;
   if (over_) return;
+  if (lost != ErrorCode::kNone) detail_ = session_->close_detail();
   if (IsEndedHere(lost)) return CutApplication(lost);
   // NO_ERROR before the end: the peer wants no more of our bytes and has said all of its own (RFC
   // 9113 8.1).
@@ -133,7 +134,7 @@ void StreamRelay::Finish(ErrorCode code) {
   if (over_) return;
   over_ = true;
   reset_wait_.Stop();
-  owner_->OnRelayEnd(code);
+  owner_->OnRelayEnd(code, detail_);
 }
 
 }  // namespace groundwire

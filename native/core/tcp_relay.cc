@@ -94,7 +94,7 @@ void TcpRelay::Finish(ErrorCode code) {
   } else {
     Abort();
   }
-  owner_->OnRelayEnd(code);
+  owner_->OnRelayEnd(code, "");
 }
 
 }  // namespace groundwire

@@ -277,6 +277,21 @@ TEST("life: a stale tunnel is retried once, and its connection never knows") {
   CHECK_EQ(ReceiveUpTo(server, 5), "again");
 }
 
+TEST("life: the records of connections tell why the tunnel under them was lost") {
+  TestMesh mesh;
+  CuttableProxy proxy(mesh.hbone);
+  mesh.hbone = proxy.address();
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  proxy.Cut();
+  for (const auto direction : {kOutbound, kInbound}) {
+    const auto closed = mesh.Closed(direction);
+    REQUIRE(closed.has_value());
+    CHECK_EQ(CodeName(closed), "PEER_RESET");
+    CHECK_EQ(closed->detail, "Connection reset by peer");
+  }
+}
+
 TEST("life: a connection whose tunnel is ended here is not tried on another") {
   TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
   {

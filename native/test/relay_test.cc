@@ -89,7 +89,7 @@ struct Carried : RelayOwner {
   ~Carried() {
     if (!code) relay.Abort();
   }
-  void OnRelayEnd(ErrorCode ended) override { code = ended; }
+  void OnRelayEnd(ErrorCode ended, const std::string&) override { code = ended; }
   void Start() { relay.Start(std::move(source), std::move(destination)); }
   bool TurnUntil(const std::function<bool()>& done) {
     for (int i = 0; i < 2000; ++i) {
