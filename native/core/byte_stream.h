@@ -19,8 +19,10 @@ struct ReadResult {
 class ByteStream {
  public:
   virtual ~ByteStream() = default;
-  /// The socket had an edge; until then a read that found it empty is not tried again.
-  virtual void NotifyReadable(bool hang_up) = 0;
+  /// The socket had an edge; until then a read that found it empty is not tried again. `to_the_end`:
+  /// a short read does not show that it is empty. After a hang-up the end of stream comes without an
+  /// edge of its own, and at urgent data a read stops.
+  virtual void NotifyReadable(bool to_the_end) = 0;
   /// Goes on with the handshake. kOk: done; kBlocked: again after an event; kError: see error().
   virtual StreamState Handshake() = 0;
   virtual ReadResult Read(uint8_t* buffer, size_t size) = 0;

@@ -22,6 +22,7 @@ constexpr int kReadsPerTurn = 16;
 // at once.
 constexpr size_t kQueuedFramesMax = 2000;
 constexpr uint32_t kDrainNoticeMs = 1000;
+constexpr uint32_t kReadToTheEnd = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
 nghttp2_nv HeaderOf(const std::string& name, const std::string& value) {
   // nghttp2 copies both, the API is only not const.
@@ -76,9 +77,8 @@ void HboneSession::StartDeadline(uint32_t timeout_ms, ErrorCode code, const char
 
 void HboneSession::OnEvents(uint32_t events) {
   if (state_ == State::kClosed) return;
-  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
-    stream_->NotifyReadable((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
-  }
+  const bool readable = (events & (EPOLLIN | kReadToTheEnd)) != 0;
+  if (readable) stream_->NotifyReadable((events & kReadToTheEnd) != 0);
   if (state_ == State::kConnecting) {
     if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) return;
     const int error = TakeSocketError(fd_.get());
@@ -92,7 +92,7 @@ void HboneSession::OnEvents(uint32_t events) {
     return ContinueHandshake();
   }
   if ((events & EPOLLOUT) != 0 && stream_->blocked()) ScheduleSend();
-  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) ReceiveTurn();
+  if (readable) ReceiveTurn();
 }
 
 void HboneSession::ContinueHandshake() {

@@ -157,8 +157,8 @@ int TlsStream::ReadSocket(char* buffer, int size) {
   errno = 0;
   const ssize_t count = recv(fd_, buffer, static_cast<size_t>(size), 0);
   // A short read has emptied the socket: the next bytes make a new edge, so the call that would say
-  // EAGAIN is saved. Not after a hang-up, whose end of stream comes without an edge of its own.
-  read_blocked_ = count < 0 ? errno == EAGAIN : count < size && !hang_up_;
+  // EAGAIN is saved.
+  read_blocked_ = count < 0 ? errno == EAGAIN : count < size && !to_the_end_;
   return static_cast<int>(count);
 }
 

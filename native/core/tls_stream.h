@@ -25,9 +25,9 @@ class TlsStream final : public ByteStream {
   TlsStream(const TlsStream&) = delete;
   TlsStream& operator=(const TlsStream&) = delete;
 
-  void NotifyReadable(bool hang_up) override {
+  void NotifyReadable(bool to_the_end) override {
     read_blocked_ = false;
-    hang_up_ = hang_up_ || hang_up;
+    to_the_end_ = to_the_end_ || to_the_end;
   }
   StreamState Handshake() override;
   ReadResult Read(uint8_t* buffer, size_t size) override;
@@ -66,7 +66,7 @@ class TlsStream final : public ByteStream {
   uint64_t records_per_key_ = uint64_t{1} << 23;
   uint64_t records_ = 0;  // written with the present key
   bool read_blocked_ = false;
-  bool hang_up_ = false;
+  bool to_the_end_ = false;
   bool end_ = false;
   ErrorCode error_ = ErrorCode::kNone;
 };

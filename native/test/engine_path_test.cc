@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "socket_options.h"
+#include "support/cuttable_proxy.h"
 #include "support/mesh.h"
 
 using namespace groundwire;
@@ -164,6 +165,20 @@ TEST("path: urgent data goes through a tunnel in its place and holds nothing up"
     REQUIRE(send(server.get(), "Y", 1, MSG_OOB) == 1);
     REQUIRE(SendAll(server, "i"));
     REQUIRE(ReceiveUpTo(client, 4) == "ghYi");
+  }
+}
+
+TEST("path: urgent bytes in the TCP connection under a tunnel hold nothing up") {
+  TestMesh mesh;
+  CuttableProxy proxy(mesh.hbone, MSG_OOB);
+  mesh.hbone = proxy.address();
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  for (int round = 0; round < 100; ++round) {
+    REQUIRE(SendAll(client, "abc"));
+    REQUIRE(ReceiveUpTo(server, 3) == "abc");
+    REQUIRE(SendAll(server, "de"));
+    REQUIRE(ReceiveUpTo(client, 2) == "de");
   }
 }
 

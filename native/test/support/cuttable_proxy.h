@@ -15,11 +15,13 @@
 namespace groundwire {
 
 /// A wire between two engines that a test can cut: every connection through it is reset, new ones
-/// go through.
+/// go through. With MSG_OOB as `send_flags` the last byte of all that it carries is urgent.
 class CuttableProxy {
  public:
-  explicit CuttableProxy(const SocketAddress& upstream)
-      : upstream_(upstream), listener_(ListenOn("10.202.0.99")) {
+  explicit CuttableProxy(const SocketAddress& upstream, int send_flags = 0)
+      : upstream_(upstream),
+        send_flags_(send_flags | MSG_NOSIGNAL),
+        listener_(ListenOn("10.202.0.99")) {
     thread_ = std::thread([this] { Loop(); });
   }
   ~CuttableProxy() {
@@ -37,12 +39,12 @@ class CuttableProxy {
   }
 
  private:
-  static bool Copy(const UniqueFd& from, const UniqueFd& to) {
+  bool Copy(const UniqueFd& from, const UniqueFd& to) const {
     std::array<char, 65536> buffer;
     const ssize_t count = recv(from.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (count < 0) return errno == EAGAIN;
     return count > 0 &&
-           send(to.get(), buffer.data(), static_cast<size_t>(count), MSG_NOSIGNAL) == count;
+           send(to.get(), buffer.data(), static_cast<size_t>(count), send_flags_) == count;
   }
   void Loop() {
     for (;;) {
@@ -54,13 +56,14 @@ class CuttableProxy {
         pairs_.emplace_back(std::move(accepted), ConnectTo(upstream_));
       }
       const std::lock_guard lock(mutex_);
-      std::erase_if(pairs_, [](const auto& pair) {
+      std::erase_if(pairs_, [this](const auto& pair) {
         return !Copy(pair.first, pair.second) || !Copy(pair.second, pair.first);
       });
     }
   }
 
   const SocketAddress upstream_;
+  const int send_flags_;
   const UniqueFd listener_;
   std::mutex mutex_;
   std::vector<std::pair<UniqueFd, UniqueFd>> pairs_;
