@@ -68,7 +68,8 @@ namespace groundwire {
   X(kResetsCutShort, "resets_cut_short")                     \
   X(kDnsForwardMismatched, "dns_forward_mismatched")         \
   X(kDnsRowsFull, "dns_rows_full")                           \
-  X(kDnsTooLarge, "dns_too_large")
+  X(kDnsTooLarge, "dns_too_large")                           \
+  X(kTunnelStreamsHeldBack, "tunnel_streams_held_back")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

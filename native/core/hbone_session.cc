@@ -312,7 +312,15 @@ void HboneSession::Reset(HboneStream* stream, uint32_t h2_error) {
   stream->handler = nullptr;
   stream->answered = true;
   (void)nghttp2_submit_rst_stream(http2_, NGHTTP2_FLAG_NONE, stream->id, h2_error);
+  // nghttp2 forgets a request that has not left only once the peer would take it, which may be
+  // never.
+  if (role_ == Role::kClient && IsHeldBack(stream))
+    loop_->Defer([this, id = stream->id] { Forget(id, 0); });
   ScheduleSend();
+}
+
+bool HboneSession::IsHeldBack(const HboneStream* stream) const {
+  return state_ == State::kOpen && nghttp2_session_find_stream(http2_, stream->id) == nullptr;
 }
 
 size_t HboneSession::streams_max() const {

@@ -132,8 +132,16 @@ void OutboundConnection::OnTunnel(HboneSession* session, const std::string& peer
   state_ = State::kResponse;
   worker_->counters().Add(Counter::kTunnelStreams);
   // The peer has its own deadline for its application; this one is for a peer that is stuck.
-  response_deadline_ = worker_->loop()->After(2 * worker_->options().connect_timeout_ms,
-                                              [this] { Refuse(ErrorCode::kHboneResponseTimeout); });
+  response_deadline_ = worker_->loop()->After(uint64_t{2} * worker_->options().connect_timeout_ms,
+                                              [this] { OnResponseTimeout(); });
+}
+
+void OutboundConnection::OnResponseTimeout() {
+  if (session_->IsHeldBack(stream_)) {
+    worker_->counters().Add(Counter::kTunnelStreamsHeldBack);
+    record_.detail = kNoStreamsDetail;
+  }
+  Refuse(ErrorCode::kHboneResponseTimeout);
 }
 
 void OutboundConnection::OnNoTunnel(ErrorCode code, const std::string& detail) {

@@ -7,7 +7,8 @@
 //   3. verdict, from the cache or by a question    VERDICT_QUEUE_FULL, VERDICT_TIMEOUT, or the verdict's refusal
 //   4. one of the verdict's choices, by weight
 //   5. hbone: a tunnel of the pool                 IDENTITY_UNAVAILABLE, CONNECT_*, TLS_*, HBONE_*
-//             CONNECT, 200                         HBONE_REFUSED, HBONE_RESPONSE_TIMEOUT; a stale tunnel: once again from 5
+//             CONNECT, 200                         HBONE_REFUSED, HBONE_RESPONSE_TIMEOUT (also when the peer takes no
+//                                                  streams); a stale tunnel: once again from 5
 //      handoff: the destination pod's own verdict  its refusal, UNKNOWN_DESTINATION_WORKLOAD
 //               deliver in the pod's namespace     CONNECT_*
 //      passthrough: dial from the pod's namespace  CONNECT_*
@@ -75,6 +76,7 @@ class OutboundConnection final : public Connection,
   msg::InboundQuestion DestinationQuestion(uint64_t id) const;
   void TakeChoice();
   void RequestTunnel();
+  void OnResponseTimeout();
   void AskDestination();
   void Deliver(const InboundVerdict& verdict);
   void Passthrough();

@@ -14,7 +14,7 @@ namespace {
 // connection's loss or one slow peer thread does not hold all of a pair's traffic...
 constexpr size_t kSpreadStreams = 32;
 // ...but not more than this many for that reason; beyond, tunnels fill up to the limit of the peer
-// first.
+// first. Nor more for a peer that takes no streams on them.
 constexpr size_t kSpreadTunnels = 4;
 constexpr size_t kTunnelsPerPeerMax = 1024;
 constexpr uint64_t kProofRetryMinMs = 1000;
@@ -70,13 +70,17 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
       user->OnTunnel(session_.get(), tls_->peer(), reused);
     }
     if (session_->state() != HboneSession::State::kOpen) return;
-    if (session_->draining() || !HasRoom()) HandOver();
+    // A peer that takes no streams now (SETTINGS_MAX_CONCURRENT_STREAMS 0) may again; there need not
+    // be another tunnel that is better.
+    if (session_->draining() || (!HasRoom() && session_->streams_max() > 0)) HandOver();
+    BoundWait();
     if (session_->streams() > 0 || !waiting_.empty()) return pool_->loop_->Cancel(&idle_);
     if (!IsFresh(pool_->GenerationOf(*pod_))) return session_->Drain();
     StartIdle();
   }
   void OnSessionClosed(HboneSession*, ErrorCode code, const std::string& detail) override {
     pool_->loop_->Cancel(&idle_);
+    pool_->loop_->Cancel(&wait_bound_);
     lease_.Stop();
     const bool failed = established_ms_ == 0;
     if (failed) {
@@ -107,6 +111,11 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
   /// rest.
   bool IsFresh(uint64_t generation) const {
     return generation == generation_ && (!established() || WallMs() < lease_.fresh_until_ms());
+  }
+  /// The peer takes no streams at the moment; whoever wants one may wait here.
+  bool Paused(uint64_t generation) const {
+    return established() && !session_->draining() && session_->streams_max() == 0 &&
+           IsFresh(generation);
   }
   bool HasRoom() const { return session_->streams() < session_->streams_max(); }
   size_t load() const { return session_->streams() + waiting_.size(); }
@@ -142,6 +151,20 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
       session_->Close(ErrorCode::kNone, "idle");
     });
   }
+  void BoundWait() {
+    if (!established() || waiting_.empty()) return pool_->loop_->Cancel(&wait_bound_);
+    if (wait_bound_ != EventLoop::TimerId{}) return;
+    wait_bound_ = pool_->loop_->After(pool_->shared_->options.connect_timeout_ms, [this] {
+      wait_bound_ = {};
+      const std::deque<TunnelUser*> waiting = std::move(waiting_);
+      waiting_.clear();
+      for (TunnelUser* user : waiting) {
+        pool_->counters_->Add(Counter::kTunnelStreamsHeldBack);
+        user->OnNoTunnel(ErrorCode::kHboneResponseTimeout, kNoStreamsDetail);
+      }
+      OnCapacity(session_.get());
+    });
+  }
   void OnLeaseEnd() {
     pool_->counters_->Add(Counter::kTunnelsExpired);
     session_->Close(ErrorCode::kCertificateExpired, "no newer proof of the peer's identity");
@@ -163,6 +186,7 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
   uint64_t established_ms_ = 0;
   std::deque<TunnelUser*> waiting_;
   EventLoop::TimerId idle_{};
+  EventLoop::TimerId wait_bound_{};
 };
 
 TunnelPool::TunnelPool(EngineShared* shared, EventLoop* loop, ThreadScratch* scratch,
@@ -175,16 +199,24 @@ void TunnelPool::Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey&
                          TunnelUser* user) {
   const uint64_t generation = GenerationOf(*pod);
   Tunnel* best = nullptr;
+  Tunnel* paused = nullptr;
   size_t usable = 0;
+  size_t all_paused = 0;
   const auto peer = peers_.find(key);
   for (Tunnel* tunnel : peer == peers_.end() ? std::vector<Tunnel*>() : peer->second.tunnels) {
+    if (tunnel->Paused(generation)) {
+      ++all_paused;
+      if (paused == nullptr || tunnel->load() < paused->load()) paused = tunnel;
+    }
     if (!tunnel->Usable(generation)) continue;
     ++usable;
     // An established tunnel before one that is still dialling, then the one with fewer streams.
     const auto rank = [](const Tunnel* t) { return std::pair(!t->established(), t->load()); };
     if (best == nullptr || rank(tunnel) < rank(best)) best = tunnel;
   }
-  if (best == nullptr || (best->load() >= kSpreadStreams && usable < kSpreadTunnels)) {
+  if (best == nullptr && all_paused >= kSpreadTunnels) {
+    best = paused;
+  } else if (best == nullptr || (best->load() >= kSpreadStreams && usable < kSpreadTunnels)) {
     ErrorCode refusal = ErrorCode::kNone;
     Tunnel* dialled = Dial(pod, key, &refusal);
     if (best == nullptr) best = dialled;

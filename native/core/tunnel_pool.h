@@ -33,6 +33,9 @@ struct TunnelKeyHash {
   size_t operator()(const TunnelKey& key) const;
 };
 
+/// Told with HBONE_RESPONSE_TIMEOUT where the CONNECT never left.
+inline constexpr char kNoStreamsDetail[] = "the peer takes no more streams";
+
 /// A connection that wants a stream.
 class TunnelUser {
  public:
@@ -51,7 +54,8 @@ class TunnelPool {
   TunnelPool(const TunnelPool&) = delete;
   TunnelPool& operator=(const TunnelPool&) = delete;
 
-  /// Calls the user at once when a tunnel has room, otherwise after the dial.
+  /// Calls the user at once when a tunnel has room, otherwise after the dial, or when a peer that
+  /// took no streams takes them again; it waits as long as for a connect.
   void Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey& key, TunnelUser* user);
   /// The user is not called any more.
   void Cancel(TunnelUser* user);

@@ -427,6 +427,29 @@ TEST("session: a client stays below the peer's limit of streams") {
         nullptr);
 }
 
+TEST("session: a CONNECT that the peer does not take waits, and is forgotten when it is given up") {
+  Harness client(kClient);
+  client.stream = client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client);
+  REQUIRE(client.stream != nullptr);
+  const std::string limit = std::string("\0\x03\0\0\0", 5);
+  client.Say(http2::Frame(http2::kSettings, 0, 0, limit + '\0'));
+  CHECK(client.Find(http2::kHeaders) == nullptr);
+  CHECK(client.session->IsHeldBack(client.stream));
+  CHECK_EQ(client.session->streams(), 1u);
+  client.session->Reset(client.stream, NGHTTP2_CANCEL);
+  client.Turn();
+  CHECK_EQ(client.session->streams(), 0u);
+  client.Say(http2::Frame(http2::kSettings, 0, 0, limit + '\x01'));
+  CHECK(client.Find(http2::kHeaders) == nullptr);
+  client.stream = client.session->Connect({{":method", "CONNECT"}, {":authority", "b:1"}}, &client);
+  REQUIRE(client.stream != nullptr);
+  const http2::Seen* headers = client.Find(http2::kHeaders);
+  REQUIRE(headers != nullptr);
+  CHECK_EQ(headers->stream, 3u);
+  CHECK(!client.session->IsHeldBack(client.stream));
+  CHECK(!client.closed && !client.stream_closed);
+}
+
 TEST("session: a lost connection tells its streams why") {
   Harness client(kClient);
   client.Say(http2::Frame(http2::kSettings, 0, 0, ""));

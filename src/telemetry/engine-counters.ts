@@ -152,6 +152,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'forwarded DNS queries counted as unknown: too many sets of labels',
     'only labels of istio_dns_upstream_* are lost',
   ],
+  tunnel_streams_held_back: [
+    'connections refused: the peer took no more streams in time (SETTINGS_MAX_CONCURRENT_STREAMS)',
+    'the peer is overloaded or about to stop; the access log has its address',
+  ],
   dns_too_large: ['DNS queries refused (FORMERR): more than 4096 bytes', 'find what the pod sends to port 53'],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',

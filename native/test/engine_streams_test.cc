@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole engine against a peer of the test's own, and what that peer says of streams.
+#include "check.h"
+#include "support/hbone_peer.h"
+#include "support/mesh.h"
+#include "tls_identity.h"
+#include "tunnel_pool.h"
+
+using namespace groundwire;
+
+TEST("streams: a peer that takes none gets a few tunnels, and its connections fail in time") {
+  TestMesh mesh([](EngineOptions* options) {
+    options->worker_threads = 1;
+    options->connect_timeout_ms = 3000;
+  });
+  const auto identity = MakeTlsIdentity(mesh.agent.authority().Sign(IdentityOf("pod2")), 1);
+  REQUIRE(identity.ok());
+  HboneOptions none;
+  none.streams_served_max = 0;
+  const HbonePeer peer(identity.value(), none);
+  mesh.hbone = peer.address();
+  std::vector<UniqueFd> clients;
+  // One that comes before the peer has said so counts on its tunnel.
+  REQUIRE(TestAgent::Eventually([&] {
+    clients.push_back(mesh.Dial());
+    return mesh.agent.Counter("tunnels_dialled") == 4;
+  }));
+  for (int i = 0; i < 20; ++i) clients.push_back(mesh.Dial());
+  size_t refused = 0;
+  for (size_t i = 0; i < clients.size(); ++i) {
+    const auto closed = mesh.Closed(msg::Direction::kOutbound);
+    REQUIRE(closed.has_value());
+    // Where the CONNECT was quicker than the peer's settings, the peer refuses it, on two tunnels.
+    const bool left = CodeName(closed) == "HBONE_REFUSED";
+    refused += left ? 1 : 0;
+    if (!left) CHECK_EQ(CodeName(closed), "HBONE_RESPONSE_TIMEOUT");
+    CHECK_EQ(closed->detail,
+             left ? "the peer reset the stream: REFUSED_STREAM" : std::string(kNoStreamsDetail));
+  }
+  for (const UniqueFd& client : clients) CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(mesh.agent.Counter("tunnels_dialled"), 4u);
+  CHECK_EQ(mesh.agent.Counter("tunnel_streams_held_back") + refused, clients.size());
+  // Nobody is left on the tunnels: they can go idle.
+  for (const msg::Tunnel& tunnel : mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels)) {
+    CHECK_EQ(tunnel.streams, 0u);
+  }
+}
+
+RUN_TESTS()

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <atomic>
+#include <list>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "hbone_session.h"
+#include "support/agent.h"
+#include "support/loopback.h"
+#include "tls_stream.h"
+
+namespace groundwire {
+
+/// Takes tunnels as its options say, and answers no CONNECT.
+class HbonePeer final : public HboneSessionOwner, public EventHandler {
+ public:
+  HbonePeer(std::shared_ptr<const TlsIdentity> identity, const HboneOptions& options)
+      : identity_(std::move(identity)), options_(options), listener_(ListenOn("10.202.0.98")) {
+    if (!loop_.Open().ok() || !loop_.WatchListener(listener_.get(), this).ok()) std::abort();
+    thread_ = std::thread([this] { loop_.Run(); });
+  }
+  ~HbonePeer() {
+    loop_.Stop();
+    thread_.join();
+  }
+  SocketAddress address() const { return At("10.202.0.98", PortOf(listener_.get())); }
+
+ private:
+  void OnEvents(uint32_t) override {
+    UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!fd.valid()) return;
+    PeerCheck check;
+    check.trust_domain = kTrustDomain;
+    auto stream = std::make_unique<TlsStream>(fd.get(), TlsStream::Role::kServer, identity_,
+                                              std::move(check), &scratch_);
+    sessions_.push_back(std::make_unique<HboneSession>(HboneSession::Role::kServer, std::move(fd),
+                                                       std::move(stream), options_, &loop_,
+                                                       &scratch_, &counters_, this));
+    if (!sessions_.back()->Start().ok()) std::abort();
+  }
+  void OnEstablished(HboneSession*) override {}
+  void OnRequest(HboneSession*, HboneStream*, HboneRequest) override {}
+  void OnCapacity(HboneSession*) override {}
+  void OnSessionClosed(HboneSession* session, ErrorCode, const std::string&) override {
+    const auto ended = std::find_if(sessions_.begin(), sessions_.end(),
+                                    [session](const auto& one) { return one.get() == session; });
+    loop_.Discard(std::move(*ended));
+    sessions_.erase(ended);
+  }
+
+  const std::shared_ptr<const TlsIdentity> identity_;
+  const HboneOptions options_;
+  const UniqueFd listener_;
+  ThreadScratch scratch_;
+  Counters counters_;
+  EventLoop loop_{&counters_};
+  std::list<std::unique_ptr<HboneSession>> sessions_;
+  std::thread thread_;
+};
+
+}  // namespace groundwire
