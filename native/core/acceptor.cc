@@ -34,10 +34,11 @@ Acceptor::Acceptor(Worker* worker, std::shared_ptr<const Pod> pod, Kind kind, in
       listener_(listener),
       pause_ms_(kPauseMinMs) {}
 
-Status Acceptor::Start() {
-  const Status watched = worker_->loop()->WatchListener(listener_, this);
-  watching_ = watched.ok();
-  return watched;
+void Acceptor::Start() {
+  watching_ = worker_->loop()->WatchListener(listener_, this).ok();
+  if (watching_) return;
+  worker_->counters().Add(Counter::kAcceptWatchFailed);
+  Pause();
 }
 
 void Acceptor::Stop() {
@@ -83,14 +84,12 @@ void Acceptor::Hand(UniqueFd fd, const SocketAddress& source) {
   }
 }
 
-/// The backlog keeps what arrives meanwhile. Without the pause a level-triggered listener would
-/// spin.
+/// The backlog keeps what arrives meanwhile, or other workers take it. Without the pause a
+/// level-triggered listener would spin.
 void Acceptor::Pause() {
   worker_->counters().Add(Counter::kAcceptPaused);
   Stop();
-  resume_ = worker_->loop()->After(pause_ms_, [this] {
-    if (!Start().ok()) Pause();
-  });
+  resume_ = worker_->loop()->After(pause_ms_, [this] { Start(); });
   pause_ms_ = std::min(pause_ms_ * 2, kPauseMaxMs);
 }
 

@@ -20,7 +20,8 @@ class Acceptor final : public EventHandler, public Discardable {
   Acceptor(Worker* worker, std::shared_ptr<const Pod> pod, Kind kind, int listener);
   ~Acceptor() override { Stop(); }
 
-  Status Start();
+  /// A listener that cannot be watched is tried again.
+  void Start();
   void Stop();
   void OnEvents(uint32_t events) override;
 

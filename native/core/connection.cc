@@ -61,6 +61,7 @@ void Connection::Finish(ErrorCode code) {
   AccountBytes();
   const bool opened = record_.opened;
   UpdateRows(code, [opened](FlowRow& row) { ++(opened ? row.closed : row.failed); });
+  if (code == ErrorCode::kOutOfFiles) worker_->counters().Add(Counter::kOutOfFiles);
   record_.code = static_cast<uint16_t>(code);
   record_.bytes_sent = bytes_.sent;
   record_.bytes_received = bytes_.received;

@@ -69,7 +69,10 @@ namespace groundwire {
   X(kDnsForwardMismatched, "dns_forward_mismatched")         \
   X(kDnsRowsFull, "dns_rows_full")                           \
   X(kDnsTooLarge, "dns_too_large")                           \
-  X(kTunnelStreamsHeldBack, "tunnel_streams_held_back")
+  X(kTunnelStreamsHeldBack, "tunnel_streams_held_back")      \
+  X(kAcceptWatchFailed, "accept_watch_failed")               \
+  X(kHboneWrongAddresses, "hbone_wrong_addresses")           \
+  X(kOutOfFiles, "out_of_files")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

@@ -63,7 +63,10 @@ ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
   }
   if (authority->address) {
     record_.original_dst = *authority->address;
-    if (!pod_->HasAddress(authority->address->ip)) return ErrorCode::kHboneWrongAddress;
+    if (!pod_->HasAddress(authority->address->ip)) {
+      worker_->counters().Add(Counter::kHboneWrongAddresses);
+      return ErrorCode::kHboneWrongAddress;
+    }
   } else {
     hostname_authority_ = request.authority;
     record_.original_dst.port = authority->port;

@@ -158,6 +158,7 @@ void InboundTunnels::RecordRefusal(const InboundTunnel& tunnel, ErrorCode code,
   record.peer_label = worker_->PeerLabelOf(tunnel.source().ip);
   record.started_ms = WallMs();
   record.detail = DetailText(detail);
+  if (code == ErrorCode::kOutOfFiles) worker_->counters().Add(Counter::kOutOfFiles);
   ++worker_->FlowRowOf({record.direction, 0, record.peer_label, code, record.pod}).failed;
   worker_->events().Push(std::move(record));
 }

@@ -68,8 +68,7 @@ void Worker::AddPod(const std::shared_ptr<const Pod>& pod) {
     // An engine that drains takes no new connections, of pods that come late neither.
     if (listener < 0 || draining_) continue;
     captured.acceptors.push_back(std::make_unique<Acceptor>(this, pod, kind, listener));
-    // A listener that cannot be watched here is still served by the other workers.
-    if (!captured.acceptors.back()->Start().ok()) counters_.Add(Counter::kAcceptFailed);
+    captured.acceptors.back()->Start();
   }
   dns_.AddPod(pod);
   pods_.insert_or_assign(pod->id, std::move(captured));

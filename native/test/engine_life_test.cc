@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole engine over real sockets: what changes while connections live. Policy, certificates,
 // pods, the engine itself.
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -314,6 +315,18 @@ TEST("life: a connection whose tunnel is ended here is not tried on another") {
   CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "IDENTITY_REMOVED");
   CHECK_EQ(Peek(client), "reset");
   CHECK_EQ(mesh.agent.Counter("tunnel_streams_retried"), 0u);
+}
+
+TEST("life: a listener that cannot be watched is tried again and counted, and no accept fails") {
+  TestMesh mesh;
+  {
+    const std::lock_guard lock(mesh.agent.node.mutex);
+    // Nobody can wait for a file.
+    mesh.agent.node.next_outbound.Reset(memfd_create("no listener", MFD_CLOEXEC));
+  }
+  mesh.agent.AddPod(5);
+  CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("accept_watch_failed") >= 6; }));
+  CHECK_EQ(mesh.agent.Counter("accept_failed"), 0u);
 }
 
 TEST("life: connections older than the capture are reported") {

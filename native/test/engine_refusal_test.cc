@@ -112,6 +112,7 @@ TEST("refusal: an authority that is not the pod's own gives 400") {
   const UniqueFd client = mesh.Dial();
   CHECK_EQ(Peek(client), "reset");
   CHECK_EQ(CodeName(mesh.Closed(kInbound)), "HBONE_WRONG_ADDRESS");
+  CHECK_EQ(mesh.agent.Counter("hbone_wrong_addresses"), 1u);
   const auto out = mesh.Closed(kOutbound);
   REQUIRE(out.has_value());
   CHECK_EQ(out->hbone_status, 400);

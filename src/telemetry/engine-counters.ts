@@ -15,8 +15,14 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'connections not accepted: no file descriptor or memory left',
     'raise the limit of open files of the agent',
   ],
-  accept_failed: ['connections not accepted for another reason', 'look at the log of the kernel'],
-  accept_paused: ['times a listener waited after it could not accept', 'see accept_out_of_files and accept_failed'],
+  accept_failed: [
+    'connections that were gone before they were accepted',
+    'clients give up before they are served: the agent has no CPU',
+  ],
+  accept_paused: [
+    'times a listener waited after it could not accept',
+    'see accept_out_of_files and accept_watch_failed',
+  ],
   limit_connections: [
     'connections refused: --connections-max are live',
     'raise it, or find the pod that holds them: groundwire connections',
@@ -152,11 +158,23 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'forwarded DNS queries counted as unknown: too many sets of labels',
     'only labels of istio_dns_upstream_* are lost',
   ],
+  dns_too_large: ['DNS queries refused (FORMERR): more than 4096 bytes', 'find what the pod sends to port 53'],
   tunnel_streams_held_back: [
     'connections refused: the peer took no more streams in time (SETTINGS_MAX_CONCURRENT_STREAMS)',
     'the peer is overloaded or about to stop; the access log has its address',
   ],
-  dns_too_large: ['DNS queries refused (FORMERR): more than 4096 bytes', 'find what the pod sends to port 53'],
+  accept_watch_failed: [
+    'times a listener could not be watched; tried again',
+    'no memory left, or fs.epoll.max_user_watches is too small',
+  ],
+  hbone_wrong_addresses: [
+    'requests in tunnels for an address that is not the pod',
+    'the peer has an older view of the mesh; the access log (HBONE_WRONG_ADDRESS) names it',
+  ],
+  out_of_files: [
+    'connections refused or ended: no file descriptor or memory left',
+    'raise the limit of open files of the agent',
+  ],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',
     'the access log has gaps, metrics do not; the agent has no CPU',

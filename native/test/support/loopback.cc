@@ -99,7 +99,9 @@ class LoopbackCapture final : public NodeCapture {
     {
       const std::lock_guard lock(node_->mutex);
       if (!node_->capture_error.ok()) return node_->capture_error;
-      listeners.outbound = BoundListener("0.0.0.0", 0, SOCK_NONBLOCK);
+      listeners.outbound = node_->next_outbound.valid()
+                               ? node_->next_outbound.Release()
+                               : BoundListener("0.0.0.0", 0, SOCK_NONBLOCK);
       listeners.inbound_plaintext = BoundListener("0.0.0.0", 0, SOCK_NONBLOCK);
       listeners.inbound_hbone = BoundListener("0.0.0.0", 0, SOCK_NONBLOCK);
       if (options.dns) {

@@ -21,6 +21,7 @@ struct LoopbackNode {
   std::map<uint32_t, PodListeners> listeners;  // by pod
   std::map<uint32_t, std::string> last_call;   // by pod: captured, stopped, released
   std::vector<TcpPair> uncaptured;
+  UniqueFd next_outbound;  // the next pod's outbound listener, when it is valid
   Status capture_error;
   Status release_error;
   Status find_uncaptured_error;
