@@ -16,32 +16,38 @@ namespace {
 // net.core.somaxconn.
 constexpr int kBacklog = 65535;
 
-Status BindToWildcard(int fd, int family) {
+// Above the ports that Linux gives to sockets which ask for any, where programs have theirs by
+// choice too (50051, say), and above those that DNS is asked from.
+constexpr uint16_t kPortFirst = 65000;
+constexpr uint16_t kPortLast = 65535;
+static_assert(kPortFirst > MESH_DNS_SOURCE_PORT_LAST);
+
+Status BindToWildcard(int fd, int family, uint16_t port) {
   // Not to loopback: the kernel makes a socket bound to any IPv6 address but this one IPv6 only,
   // whatever it is told.
+  const IpAddress any = family == AF_INET ? *IpAddress::Parse("0.0.0.0") : IpAddress{};
   sockaddr_storage storage = {};
-  storage.ss_family = static_cast<sa_family_t>(family);
-  const socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  const socklen_t length = SocketAddress{any, port}.ToSockaddr(family, &storage);
   if (bind(fd, reinterpret_cast<const sockaddr*>(&storage), length) != 0) {
     return Status::Error("bind listener", errno);
   }
   return Status::Ok();
 }
 
-Status Prepare(int fd, int family, int type) {
+Status Prepare(int fd, int family, int type, uint16_t port) {
   const int on = 1;
   const int off = 0;
   if (Status set = SetTransparent(fd, family); !set.ok()) return set;
   // Accepted sockets inherit it, and they have the port of the original destination in the pod's
   // own namespace: without it an application could not listen on a port that the pod has
-  // connections to.
-  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) {
+  // connections to. Of UDP it would share a port with an application.
+  if (type == SOCK_STREAM && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) {
     return Status::Error("setsockopt SO_REUSEADDR", errno);
   }
   if (family == AF_INET6 && setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) {
     return Status::Error("setsockopt IPV6_V6ONLY", errno);
   }
-  if (Status bound = BindToWildcard(fd, family); !bound.ok()) return bound;
+  if (Status bound = BindToWildcard(fd, family, port); !bound.ok()) return bound;
   if (type == SOCK_STREAM) {
     return listen(fd, kBacklog) == 0 ? Status::Ok() : Status::Error("listen", errno);
   }
@@ -50,7 +56,7 @@ Status Prepare(int fd, int family, int type) {
   return told == 0 ? Status::Ok() : Status::Error("setsockopt PKTINFO", errno);
 }
 
-Result<int> OpenListener(int netns_fd, int type) {
+Result<int> OpenListenerAt(int netns_fd, int type, uint16_t port) {
   int family = AF_INET6;
   auto fd = SocketInNetns(netns_fd, family, type | SOCK_NONBLOCK);
   if (!fd.ok() && fd.status().errno_value == EAFNOSUPPORT) {
@@ -58,8 +64,17 @@ Result<int> OpenListener(int netns_fd, int type) {
     fd = SocketInNetns(netns_fd, family, type | SOCK_NONBLOCK);
   }
   if (!fd.ok()) return fd.status();
-  if (Status prepared = Prepare(fd.value().get(), family, type); !prepared.ok()) return prepared;
+  if (Status prepared = Prepare(fd.value().get(), family, type, port); !prepared.ok())
+    return prepared;
   return fd.value().Release();
+}
+
+Result<int> OpenListener(int netns_fd, int type) {
+  for (uint16_t port = kPortFirst; port < kPortLast; ++port) {
+    auto opened = OpenListenerAt(netns_fd, type, port);
+    if (opened.ok() || opened.status().errno_value != EADDRINUSE) return opened;
+  }
+  return OpenListenerAt(netns_fd, type, kPortLast);
 }
 
 }  // namespace

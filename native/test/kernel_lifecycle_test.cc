@@ -8,7 +8,9 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <set>
 
+#include "capture_listeners.h"
 #include "check.h"
 #include "kernel_probe.h"
 #include "kernel_world.h"
@@ -23,7 +25,8 @@ std::string Footprint() {
   for (const char* pod : {"a", "b"}) {
     for (const char* family : {"-4", "-6"}) {
       text += Shell(pod, std::string("ip ") + family + " rule");
-      text += Shell(pod, std::string("ip ") + family + " route show table all");
+      // Link-local addresses come up in their own time.
+      text += Shell(pod, std::string("ip ") + family + " route show table all | grep -v fe80::");
     }
     text +=
         Shell(pod,
@@ -246,6 +249,32 @@ TEST("lifecycle: a release that was cut off is finished by the next agent") {
     CHECK(node.ok());
   }
   CHECK_EQ(Footprint(), before);
+}
+
+TEST("lifecycle: listeners take no port that a program has or is likely to want") {
+  const Running program = StartServer(PodA(), "65000", [] {
+    // The datagram socket lets others share its port.
+    const int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    setsockopt(udp, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    sockaddr_storage storage = {};
+    const socklen_t length = SocketAddress::Parse("0.0.0.0:65000")->ToSockaddr(AF_INET, &storage);
+    const int tcp = Listen("0.0.0.0:65000");
+    if (bind(udp, reinterpret_cast<const sockaddr*>(&storage), length) == 0 && tcp >= 0) pause();
+    return ErrnoName(errno);
+  });
+  for (int tries = 0; tries < 100 && Shell("a", "ss -aunH sport = :65000").empty(); ++tries)
+    usleep(20'000);
+  Captured world;
+  REQUIRE(world.ok());
+  const PodListeners& listeners = world.a->listeners();
+  std::set<uint16_t> ports;
+  for (const int fd : {listeners.outbound, listeners.inbound_plaintext, listeners.inbound_hbone,
+                       listeners.dns_tcp, listeners.dns_udp}) {
+    const uint16_t port = ListenerPort(fd);
+    CHECK(port > 65000);
+    if (fd != listeners.dns_udp) CHECK(ports.insert(port).second);
+  }
 }
 
 TEST("lifecycle: a listener of the wrong kind drops instead of passing") {
