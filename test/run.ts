@@ -4,8 +4,8 @@
 //
 //   presubmit  format, lint, types, generated code, unit tests (the layering test is one): under two minutes, no root
 //   unit       test/unit
-//   native     C++ tests, those of the eBPF programs in the kernel among them (root): plain, AddressSanitizer and
-//              UBSan, ThreadSanitizer; then the addon's tests
+//   native     clang-tidy; C++ tests, those of the eBPF programs in the kernel among them (root): plain,
+//              AddressSanitizer and UBSan, ThreadSanitizer; then the addon's tests
 //   mesh       whole agents in network namespaces (root)
 //   docs       every command that the documents show
 //   fuzz       each fuzz target for a short while
@@ -16,7 +16,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { runCheck } from './helpers/command-tests.ts';
-import { runFuzz, runNative } from './helpers/native-tests.ts';
+import { runFuzz, runNative, runTidy } from './helpers/native-tests.ts';
 import { type NodeTestOptions, runNodeTests, runPrivilegedTests, testFiles } from './helpers/node-tests.ts';
 import { addTallies, type Tally } from './helpers/tally.ts';
 
@@ -38,6 +38,7 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   types: () => runCheck('types', ['tsc', '-p', '.'], command),
   gen: () => runCheck('generated files are what gen makes', ['node', 'scripts/gen.ts', '--check'], command),
   unit: () => runNodeTests(testFiles(root, 'test/unit/**/*.test.ts'), quick),
+  tidy: () => runTidy(command),
   native: () => runNative(skipsFail, command),
   addon: () => runPrivilegedTests(testFiles(root, 'test/native/**/*.test.ts'), patient),
   mesh: () => runPrivilegedTests(testFiles(root, 'test/mesh/**/*.test.ts'), patient),
@@ -48,7 +49,7 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
 const MODES: Readonly<Record<string, readonly string[]>> = {
   presubmit: ['format', 'lint', 'types', 'gen', 'unit'],
   unit: ['unit'],
-  native: ['native', 'addon'],
+  native: ['tidy', 'native', 'addon'],
   mesh: ['mesh'],
   docs: ['docs'],
   fuzz: ['fuzz'],

@@ -10,7 +10,7 @@
 namespace groundwire {
 namespace {
 
-constexpr size_t kVerifierLogBytes = 256 * 1024;
+constexpr size_t kVerifierLogBytes = size_t{256} * 1024;
 constexpr size_t kNoticeBytesMax = 4096;
 
 /// What libbpf has to say on this thread since the last call. It would go to stderr, which belongs

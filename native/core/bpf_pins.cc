@@ -57,8 +57,8 @@ long LockHolder(int fd) {
   struct stat info = {};
   if (fstat(fd, &info) != 0) return 0;
   char inode[64];
-  std::snprintf(inode, sizeof inode, "%02x:%02x:%lu", major(info.st_dev), minor(info.st_dev),
-                static_cast<unsigned long>(info.st_ino));
+  (void)std::snprintf(inode, sizeof inode, "%02x:%02x:%lu", major(info.st_dev), minor(info.st_dev),
+                      static_cast<unsigned long>(info.st_ino));
   std::ifstream locks("/proc/locks");
   for (std::string line; std::getline(locks, line);) {
     // 1: FLOCK  ADVISORY  WRITE 1234 00:2f:5678 0 EOF

@@ -158,7 +158,7 @@ class DnsRelay::TcpClient final : public EventHandler, public Discardable {
   const Pod& pod() const { return *pod_; }
 
  private:
-  static constexpr size_t kKeptMax = 256 * 1024;
+  static constexpr size_t kKeptMax = size_t{256} * 1024;
 
   /// So much a turn that one client cannot keep the worker from the others; what is left stays with
   /// the kernel.

@@ -87,11 +87,11 @@ void PostToWorkers(const std::vector<std::unique_ptr<Worker>>& workers, Task tas
 }  // namespace
 
 Status Engine::Impl::Start() {
-  if (const Status opened = control.Open(); !opened.ok()) return opened;
+  if (Status opened = control.Open(); !opened.ok()) return opened;
   const uint32_t count = std::clamp<uint32_t>(shared.options.worker_threads, 1, 255);
   for (uint32_t i = 0; i < count; ++i) {
     workers.push_back(std::make_unique<Worker>(static_cast<uint8_t>(i), &shared));
-    if (const Status started = workers.back()->Start(); !started.ok()) return started;
+    if (Status started = workers.back()->Start(); !started.ok()) return started;
   }
   control_thread = std::thread([this] {
     NameThread("gw-control");
@@ -118,7 +118,7 @@ void Engine::Impl::Execute(uint64_t batch, const std::vector<msg::Command>& comm
 }
 
 Status Engine::Impl::Execute(const msg::SetIdentity& command) {
-  if (const Status set = shared.identities.Set(command); !set.ok()) return set;
+  if (Status set = shared.identities.Set(command); !set.ok()) return set;
   PostToWorkers(workers,
                 [name = command.identity](Worker* worker) { worker->OnIdentityReplaced(name); });
   return Status::Ok();

@@ -101,7 +101,7 @@ Status EventLoop::Register(int fd, uint32_t events, EventHandler* handler) {
   }
   const uint32_t index = free_slots_.back();
   Slot& slot = slots_[index];
-  if (const Status added = AddToEpoll(epoll_.get(), fd, events, WordOf(index, slot.generation));
+  if (Status added = AddToEpoll(epoll_.get(), fd, events, WordOf(index, slot.generation));
       !added.ok()) {
     return added;
   }

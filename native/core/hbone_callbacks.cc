@@ -14,10 +14,10 @@ namespace {
 constexpr size_t kFrameHeaderBytes = 9;
 // Our own DATA frames: large enough that the frame's cost disappears, small enough that streams
 // take turns.
-constexpr size_t kDataFrameBytes = 32 * 1024;
+constexpr size_t kDataFrameBytes = size_t{32} * 1024;
 // Below this much room the frames collected so far are sent first: tiny DATA frames would cost more
 // than the send.
-constexpr size_t kFrameRoomMin = 8 * 1024;
+constexpr size_t kFrameRoomMin = size_t{8} * 1024;
 // A session's turn of sending ends here: the rest goes in the next turn.
 constexpr size_t kSendTurnBytes = 1 << 20;
 // Streams reset by the peer before we answered, over the life of a tunnel's one interval: the

@@ -15,7 +15,7 @@ namespace groundwire {
 namespace {
 
 constexpr uint32_t kMaxFrameBytes = 1 << 20;
-constexpr size_t kClientHeaderListBytes = 16 * 1024;
+constexpr size_t kClientHeaderListBytes = size_t{16} * 1024;
 // A turn of one session ends after this many reads, so that one busy tunnel cannot hold the loop.
 constexpr int kReadsPerTurn = 16;
 // Frames that wait for a peer who sends but does not read; several for each stream that may be open

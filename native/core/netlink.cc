@@ -14,7 +14,7 @@ namespace {
 
 constexpr timeval kAnswerTimeout = {2, 0};
 constexpr size_t kReceiveBytes =
-    64 * 1024;  // the kernel never makes a dump message longer than 32 KiB
+    size_t{64} * 1024;  // the kernel never makes a dump message longer than 32 KiB
 
 enum class Turn { kMore, kDone };
 

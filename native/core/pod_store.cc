@@ -87,7 +87,7 @@ Status PodStore::Release(const msg::ReleasePod& command, EventLoop* control) {
   if (entry.releasing) return Status::Ok();
   entry.releasing = true;
   entry.retry_ms = kRetryFirstMs;
-  const Status stopped = entry.pod->capture->StopSteering();
+  Status stopped = entry.pod->capture->StopSteering();
   entry.workers_draining = workers_->size();
   for (const auto& worker : *workers_) {
     const auto done = [this, control, pod = command.pod] {

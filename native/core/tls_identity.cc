@@ -21,7 +21,7 @@ constexpr char kGroups[] = "X25519:P-256:P-384";
 constexpr char kGroupsWithHybrid[] = "X25519MLKEM768:X25519:P-256:P-384";
 constexpr unsigned char kAlpnH2[] = {2, 'h', '2'};
 // One read call for several 16 KiB records.
-constexpr size_t kReadBufferBytes = 128 * 1024;
+constexpr size_t kReadBufferBytes = size_t{128} * 1024;
 
 struct BioFree {
   void operator()(BIO* bio) const { BIO_free(bio); }

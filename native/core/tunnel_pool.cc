@@ -268,12 +268,11 @@ uint64_t TunnelPool::GenerationOf(const Pod& pod) const {
 
 void TunnelPool::OnStale(Tunnel* tunnel) {
   if (!tunnel->established()) return;
-  const std::shared_ptr<const Pod> pod = tunnel->pod();
-  const TunnelKey key = tunnel->key();
   // An idle tunnel may have been the proof by which an older one's streams live: they need the
   // next.
   if (tunnel->load() == 0) tunnel->session()->Drain();
-  EnsureProof(pod, key);
+  // Ended or not, it outlives this turn.
+  EnsureProof(tunnel->pod(), tunnel->key());
 }
 
 void TunnelPool::EnsureProof(const std::shared_ptr<const Pod>& pod, const TunnelKey& key) {

@@ -29,7 +29,7 @@ Worker::Worker(uint8_t index, EngineShared* shared)
 Worker::~Worker() = default;
 
 Status Worker::Start() {
-  if (const Status opened = loop_.Open(); !opened.ok()) return opened;
+  if (Status opened = loop_.Open(); !opened.ok()) return opened;
   thread_ = std::thread([this] {
     NameThread("gw-worker-" + std::to_string(index_));
     AskForShortSlices();
