@@ -5,7 +5,7 @@
  * map             one a  writer               reader            limit                   when full
  * mesh_pods       node   agent                connect           MESH_PODS_MAX           capture of the pod fails
  * mesh_addresses  node   agent                approve (probe)   MESH_ADDRESSES_MAX      capture of the pod fails
- * mesh_approvals  node   approve              steer             MESH_APPROVALS_MAX      approve_map_full; steered
+ * mesh_approvals  node   approve              steer             MESH_APPROVALS_MAX      approve_map_full; a delivery is refused
  * mesh_counters   node   every program        agent             MESH_COUNTERS_COUNT     fixed
  * mesh_listeners  pod    agent                steer             MESH_LISTENERS          fixed
  *

@@ -88,5 +88,8 @@ Result<int> OpenDnsReplySocket(int netns_fd, const SocketAddress& server);
 /// A UDP socket of `family` in that namespace whose queries to port 53 leave the pod instead of
 /// coming back to the agent.
 Result<int> OpenDnsQuerySocket(int netns_fd, int family);
+/// Whether a connection that a pod's listener accepted is a delivery of OpenDeliverySocket, which
+/// the kernel steered to the agent again instead of letting it through to the application.
+bool IsDelivery(int accepted);
 
 }  // namespace groundwire

@@ -131,4 +131,11 @@ Result<int> OpenDnsQuerySocket(int netns_fd, int family) {
   return Released(std::move(fd));
 }
 
+bool IsDelivery(int accepted) {
+  // Inherited from the SYN (tcp_fwmark_accept). Whoever forges it gets nothing but a refusal.
+  uint32_t mark = 0;
+  socklen_t length = sizeof mark;
+  return getsockopt(accepted, SOL_SOCKET, SO_MARK, &mark, &length) == 0 && mark == MESH_MARK_REPLY;
+}
+
 }  // namespace groundwire

@@ -72,7 +72,8 @@ namespace groundwire {
   X(kTunnelStreamsHeldBack, "tunnel_streams_held_back")      \
   X(kAcceptWatchFailed, "accept_watch_failed")               \
   X(kHboneWrongAddresses, "hbone_wrong_addresses")           \
-  X(kOutOfFiles, "out_of_files")
+  X(kOutOfFiles, "out_of_files")                             \
+  X(kDeliveryReturned, "delivery_returned")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

@@ -23,6 +23,7 @@ class KernelPodSockets final : public PodSockets {
   Result<int> OpenDnsQuerySocket(int netns_fd, int family) override {
     return groundwire::OpenDnsQuerySocket(netns_fd, family);
   }
+  bool IsDelivery(int accepted) override { return groundwire::IsDelivery(accepted); }
 };
 
 }  // namespace

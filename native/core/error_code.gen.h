@@ -28,6 +28,7 @@ enum class ErrorCode : uint16_t {
   kConnectRefused = 30,
   kConnectTimeout = 31,
   kConnectUnreachable = 32,
+  kDeliveryReturned = 33,
   kTlsHandshakeFailed = 40,
   kTlsUnexpectedIdentity = 41,
   kTlsTrustDomain = 42,

@@ -12,7 +12,11 @@ void AcceptInboundPlaintext(Worker* worker, const std::shared_ptr<const Pod>& po
                             const SocketAddress& source) {
   const SocketAddress original_dst = LocalAddress(fd.get());
   ErrorCode refusal = ErrorCode::kNone;
-  if (!worker->HasRoomForConnection()) {
+  if (worker->sockets().IsDelivery(fd.get())) {
+    // Delivered once more it would come back once more, until nothing is left to connect with.
+    worker->counters().Add(Counter::kDeliveryReturned);
+    refusal = ErrorCode::kDeliveryReturned;
+  } else if (!worker->HasRoomForConnection()) {
     worker->counters().Add(Counter::kLimitConnections);
     refusal = ErrorCode::kLimitConnections;
   }

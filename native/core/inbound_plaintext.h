@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a connection that reaches a captured pod without the mesh.
 //
-//   1. accept from the pod's plaintext listener    bound reached: LIMIT_CONNECTIONS
+//   1. accept from the pod's plaintext listener    a delivery of our own: DELIVERY_RETURNED
+//                                                  bound reached: LIMIT_CONNECTIONS
 //   2. original destination (getsockname)
 //   3. verdict, with no identity                   VERDICT_QUEUE_FULL, VERDICT_TIMEOUT, or the verdict's refusal;
 //                                                  own listener: ILLEGAL_DESTINATION

@@ -15,6 +15,7 @@ class PodSockets {
                                          const SocketAddress& application) = 0;
   virtual Result<int> OpenDnsReplySocket(int netns_fd, const SocketAddress& server) = 0;
   virtual Result<int> OpenDnsQuerySocket(int netns_fd, int family) = 0;
+  virtual bool IsDelivery(int accepted) = 0;
 };
 
 }  // namespace groundwire

@@ -184,6 +184,16 @@ TEST("refusal: plaintext that would be delivered to the agent's own listener wou
   CHECK_EQ(CodeName(mesh.Closed(kInbound)), "ILLEGAL_DESTINATION");
 }
 
+TEST("refusal: a delivery that comes back is not delivered again") {
+  TestMesh mesh;
+  const uint16_t port = PortOf(mesh.agent.node.ListenersOf(2).inbound_plaintext);
+  const UniqueFd client = ConnectTo(At("10.202.2.1", port), kReturnedClient);
+  CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "DELIVERY_RETURNED");
+  CHECK_EQ(mesh.agent.Counter("delivery_returned"), 1u);
+  CHECK_EQ(mesh.agent.questions(), 0);
+}
+
 TEST("refusal: plaintext without an identity is refused by its verdict") {
   TestMesh mesh;
   mesh.agent.SetRules(nullptr, [](const msg::InboundQuestion& q) {

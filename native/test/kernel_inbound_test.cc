@@ -76,6 +76,7 @@ TEST("inbound: plaintext and 15008 reach their listeners with true addresses") {
     const std::string peer = PeerOf(fd);
     CHECK_EQ(peer.substr(0, peer.rfind(':')), one.client);
     CHECK_EQ(LocalOf(fd), one.to);
+    CHECK(!IsDelivery(fd));
     WriteAll(fd, "agent");
     close(fd);
     CHECK_EQ(visit.Wait(), "agent");

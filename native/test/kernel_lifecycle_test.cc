@@ -393,7 +393,7 @@ TEST("lifecycle: connections older than capture are found and ended, others are 
   server.Kill();
 }
 
-TEST("lifecycle: approvals that do not fit are counted and steered, not passed") {
+TEST("lifecycle: a delivery whose approval does not fit is steered, and known as one") {
   Captured world;
   REQUIRE(world.ok());
   std::string directory = PinDirectory();
@@ -412,6 +412,7 @@ TEST("lifecycle: approvals that do not fit are counted and steered, not passed")
   CHECK_EQ(FinishConnect(fd.value(), to), "");
   const int steered = Accept(world.b->listeners().inbound_plaintext);
   CHECK(steered >= 0);
+  CHECK(IsDelivery(steered));
   close(steered);
   close(fd.value());
   CHECK_EQ(world.Grown("approve_map_full"), 1u);

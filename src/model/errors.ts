@@ -52,6 +52,7 @@ export const ERROR_TABLE = {
   CONNECT_REFUSED: entry(30, 'destination refused the connection', 'warn', 503, 'CONNECT', 'Nothing listens on that port in the destination pod.'),
   CONNECT_TIMEOUT: entry(31, 'destination did not answer in time', 'warn', 503, 'CONNECT', 'Maybe a NetworkPolicy or firewall blocks the port (15008 between nodes).'),
   CONNECT_UNREACHABLE: entry(32, 'destination cannot be reached', 'warn', 503, 'CONNECT', 'No route to the destination from the pod\'s network namespace.'),
+  DELIVERY_RETURNED: entry(33, 'the agent\'s delivery came back to it', 'error', 503, 'CONNECT', 'The kernel did not approve a delivery, which would now loop: look at `approve_map_full`, and that the agent is in its cgroup.'),
 
   TLS_HANDSHAKE_FAILED: entry(40, 'TLS handshake failed', 'warn', 0, 'TLS_FAILURE', 'The peer does not speak TLS 1.3 with a mesh certificate on port 15008.'),
   TLS_UNEXPECTED_IDENTITY: entry(41, 'peer is not who it should be', 'error', 0, 'TLS_FAILURE', 'The address is served by another identity than the mesh says; it may have been reused.'),

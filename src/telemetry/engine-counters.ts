@@ -175,6 +175,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'connections refused or ended: no file descriptor or memory left',
     'raise the limit of open files of the agent',
   ],
+  delivery_returned: [
+    'deliveries to applications that the kernel led back to the agent: refused, or they would loop',
+    'see approve_map_full; without that, the agent was moved out of its cgroup: restart it',
+  ],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',
     'the access log has gaps, metrics do not; the agent has no CPU',
@@ -238,7 +242,7 @@ export const KERNEL_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   approve_probe: ['probes of the kubelet approved', ''],
   approve_forgotten: ['approvals taken back: the connection is made or ended', ''],
   approve_map_full: [
-    'deliveries or probes not approved: the map is full; they are taken for plaintext',
+    'deliveries or probes not approved: the map is full; a delivery is then refused, a probe taken for plaintext',
     'too many connects at once; see map_approvals_entries',
   ],
   map_pods_entries: ['captured pods in the map now', ''],

@@ -137,6 +137,9 @@ class LoopbackSockets final : public PodSockets {
   Result<int> OpenDnsQuerySocket(int netns_fd, int) override {
     return BoundSocket("10.202." + std::to_string(netns_fd) + ".1", 0, SOCK_DGRAM | SOCK_NONBLOCK);
   }
+  bool IsDelivery(int accepted) override {
+    return PeerAddress(accepted).ip == IpAddress::Parse(kReturnedClient);
+  }
 
  private:
   static Result<int> From(const SocketAddress& address) {

@@ -35,6 +35,10 @@ struct LoopbackNode {
 /// nothing.
 void EnterPrivateNetwork();
 
+/// A client whose connections pass for deliveries of the engine's own that came back to it: a mark
+/// would need privileges.
+inline constexpr char kReturnedClient[] = "10.202.254.254";
+
 /// Listeners are bound to the wildcard address, ports chosen by the kernel.
 std::unique_ptr<NodeCapture> MakeLoopbackCapture(LoopbackNode* node);
 std::unique_ptr<PodSockets> MakeLoopbackSockets();

@@ -6,6 +6,7 @@ import { loadConfig } from '#src/config/load.ts';
 import { describeConfig, renderConfigDocs } from '#src/config/render.ts';
 import { variableOf } from '#src/config/setting.ts';
 import { PART_NAMES, settingsOf } from '#src/config/table.ts';
+import { MESH_LIMITS } from '#src/engine/layout.gen.ts';
 
 const all = PART_NAMES.flatMap((part) => [...settingsOf(part).values()]);
 
@@ -28,6 +29,14 @@ test('table: names are well-formed and explained', () => {
     assert.match(flag, /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/);
     assert.ok(help.length > 3 && !help.endsWith('.'), flag);
   }
+});
+
+test('table: each live connection has room in the kernel for the approval of its delivery', () => {
+  const parse = (text: string) => loadConfig(['engine'], ['--connections-max', text], new Map());
+  assert.ok('config' in parse(String(MESH_LIMITS.approvalsMax)));
+  const beyond = parse(String(MESH_LIMITS.approvalsMax + 1));
+  assert.ok(!('config' in beyond));
+  assert.match(beyond[0]?.reason ?? '', /"131073" is out of range \(16 to 131072\)/);
 });
 
 test('docs: every setting has its row', () => {
