@@ -73,7 +73,8 @@ namespace groundwire {
   X(kAcceptWatchFailed, "accept_watch_failed")               \
   X(kHboneWrongAddresses, "hbone_wrong_addresses")           \
   X(kOutOfFiles, "out_of_files")                             \
-  X(kDeliveryReturned, "delivery_returned")
+  X(kDeliveryReturned, "delivery_returned")                  \
+  X(kHandshakesDisplaced, "handshakes_displaced")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

@@ -2,8 +2,9 @@
 // The life of a connection that reaches a captured pod through a tunnel.
 //
 //   1. accept from the pod's HBONE listener        IDENTITY_UNAVAILABLE (no certificate: nothing can be said, reset),
-//                                                  LIMIT_CONNECTIONS (too many tunnels, or handshakes: reset)
-//   2. TLS with the pod's certificate, HTTP/2      TLS_HANDSHAKE_FAILED, TLS_TRUST_DOMAIN, TLS_TIMEOUT
+//                                                  LIMIT_CONNECTIONS (too many tunnels: reset)
+//   2. TLS with the pod's certificate, HTTP/2      TLS_HANDSHAKE_FAILED, TLS_TRUST_DOMAIN, TLS_TIMEOUT,
+//                                                  LIMIT_CONNECTIONS (gave way to a newer handshake)
 //   for each CONNECT stream:
 //   3. method and authority                        400: HBONE_BAD_REQUEST, HBONE_WRONG_ADDRESS; 503: LIMIT_CONNECTIONS
 //   4. verdict, with the peer's identity           401 or 503 by the error table
@@ -11,6 +12,7 @@
 //   6. 200, relay until both directions have ended PEER_RESET, POLICY_LATE_DENIED, CERTIFICATE_EXPIRED, HBONE_*, ...
 //   7. Finish: flow row, one event
 #pragma once
+#include <deque>
 #include <list>
 #include <memory>
 #include <string>
@@ -72,7 +74,7 @@ class InboundTunnels {
   /// Step 1. Takes the accepted socket.
   void Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source);
   /// The tunnel's handshake is over, well or not.
-  void EndHandshake(uint32_t pod);
+  void EndHandshake(InboundTunnel* tunnel);
   void Remove(InboundTunnel* tunnel);
   void DrainPod(uint32_t pod);
   void ClosePod(uint32_t pod, ErrorCode code);
@@ -84,12 +86,15 @@ class InboundTunnels {
   void AppendSnapshot(std::vector<msg::Tunnel>* tunnels) const;
 
  private:
+  /// False: there is none.
+  bool MakeRoom(uint32_t pod);
   template <typename Predicate, typename Action>
   void ForEach(Predicate predicate, Action action);
 
   Worker* const worker_;
   std::list<std::unique_ptr<InboundTunnel>> tunnels_;
-  std::unordered_map<uint32_t, size_t> handshaking_;  // by pod, none with 0
+  /// By pod, the oldest first; no entry is empty.
+  std::unordered_map<uint32_t, std::deque<InboundTunnel*>> handshaking_;
 };
 
 /// Puts into a record what a request says of itself, cut to what a valid one can say.

@@ -53,7 +53,7 @@ Status InboundTunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> iden
 
 void InboundTunnel::OnEstablished(HboneSession*) {
   established_ms_ = WallMs();
-  tunnels_->EndHandshake(pod_->id);
+  tunnels_->EndHandshake(this);
   worker_->counters().Add(Counter::kTlsHandshakes);
   worker_->counters().Add(Counter::kTunnelsAccepted);
   lease_.Start({pod_->id, tls_->peer(), {source_.ip, 0}}, tls_->identity().not_after_ms,
@@ -86,7 +86,7 @@ void InboundTunnel::OnMalformedRequest(HboneSession*, const HboneRequest& reques
 void InboundTunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::string& detail) {
   lease_.Stop();
   worker_->loop()->Cancel(&idle_);
-  if (established_ms_ == 0) tunnels_->EndHandshake(pod_->id);
+  if (established_ms_ == 0) tunnels_->EndHandshake(this);
   if (established_ms_ == 0 && code != ErrorCode::kDrained) {
     worker_->counters().Add(Counter::kTlsHandshakesFailed);
     tunnels_->RecordRefusal(*this, code, detail);
@@ -123,21 +123,31 @@ void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
                   "no certificate of the pod's identity is valid");
     return CloseWithReset(&fd);
   }
-  const auto handshaking = handshaking_.find(pod->id);
-  if (tunnels_.size() >= kTunnelsMax ||
-      (handshaking != handshaking_.end() && handshaking->second >= kHandshakingPerPodMax)) {
+  if (!MakeRoom(pod->id)) {
     worker_->counters().Add(Counter::kLimitTunnels);
-    RecordRefusal(*tunnel, ErrorCode::kLimitConnections,
-                  tunnels_.size() >= kTunnelsMax ? "too many tunnels"
-                                                 : "too many unfinished handshakes with this pod");
+    RecordRefusal(*tunnel, ErrorCode::kLimitConnections, "too many tunnels");
     return CloseWithReset(&fd);
   }
   if (const Status started = tunnel->Start(std::move(fd), std::move(identity)); started.ok()) {
-    ++handshaking_[pod->id];
+    handshaking_[pod->id].push_back(tunnel.get());
     tunnels_.push_back(std::move(tunnel));
   } else {
     RecordRefusal(*tunnel, ErrorCode::kOutOfFiles, started.ToString());
   }
+}
+
+/// The newcomer is let in: a peer that means it is through with its handshake in milliseconds, so
+/// the one that has been at it longest is the least likely to be such a peer. Refusing newcomers
+/// instead would let a few silent clients lock everybody else out.
+bool InboundTunnels::MakeRoom(uint32_t pod) {
+  const auto found = handshaking_.find(pod);
+  const size_t unfinished = found == handshaking_.end() ? 0 : found->second.size();
+  if (tunnels_.size() < kTunnelsMax && unfinished < kHandshakingPerPodMax) return true;
+  if (unfinished == 0) return false;
+  worker_->counters().Add(Counter::kHandshakesDisplaced);
+  found->second.front()->session()->Close(ErrorCode::kLimitConnections,
+                                          "gave way to a newer handshake with this pod");
+  return true;
 }
 
 /// What never became a connection, a tunnel or a request, belongs into the access log all the same.
@@ -163,9 +173,10 @@ void InboundTunnels::RecordRefusal(const InboundTunnel& tunnel, ErrorCode code,
   worker_->events().Push(std::move(record));
 }
 
-void InboundTunnels::EndHandshake(uint32_t pod) {
-  const auto counted = handshaking_.find(pod);
-  if (--counted->second == 0) handshaking_.erase(counted);
+void InboundTunnels::EndHandshake(InboundTunnel* tunnel) {
+  const auto of_pod = handshaking_.find(tunnel->pod()->id);
+  std::erase(of_pod->second, tunnel);
+  if (of_pod->second.empty()) handshaking_.erase(of_pod);
 }
 
 void InboundTunnels::Remove(InboundTunnel* tunnel) {

@@ -129,8 +129,8 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'a program in the pod binds foreign addresses (IP_TRANSPARENT): the access log (UNKNOWN_SOURCE) names the pod',
   ],
   limit_tunnels: [
-    'tunnels refused before TLS: too many, or too many unfinished handshakes with one pod',
-    'somebody connects to port 15008 and says nothing; the access log has the addresses',
+    'tunnels refused before TLS: too many',
+    'peers open tunnels without end; the access log has the addresses',
   ],
   tunnels_protocol_error: ['tunnels ended: the peer broke HTTP/2', 'the peer is broken, hostile or of another version'],
   hbone_streams_refused: ['requests in tunnels refused: too many at once', 'the peer ignores the limit it was told'],
@@ -178,6 +178,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   delivery_returned: [
     'deliveries to applications that the kernel led back to the agent: refused, or they would loop',
     'see approve_map_full; without that, the agent was moved out of its cgroup: restart it',
+  ],
+  handshakes_displaced: [
+    'unfinished TLS handshakes ended for newer ones: too many with one pod',
+    'somebody connects to port 15008 and says nothing; the access log has the addresses',
   ],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',
