@@ -29,7 +29,11 @@ class Connection : public Discardable, public RelayOwner {
   const Pod& pod() const { return *pod_; }
   const std::string& source_identity() const { return record_.source_identity; }
   const std::string& destination_identity() const { return record_.destination_identity; }
-  virtual bool LivesBy(uint32_t pod) const { return pod_->id == pod; }
+  /// Of a handoff; nullptr otherwise.
+  const Pod* destination() const { return destination_.get(); }
+  bool LivesBy(uint32_t pod) const {
+    return pod_->id == pod || (destination_ && destination_->id == pod);
+  }
   bool protected_by_identity() const {
     return record_.hop != msg::HopKind::kPassthrough && record_.security != msg::Security::kNone;
   }
@@ -64,6 +68,7 @@ class Connection : public Discardable, public RelayOwner {
   const std::shared_ptr<const Pod> pod_;
   msg::ConnectionClosed record_;
   RelayBytes bytes_;
+  std::shared_ptr<const Pod> destination_;
   /// handoff only: the same connection seen from the destination, a second row.
   uint32_t inbound_flow_label_ = 0;
   uint32_t inbound_peer_label_ = 0;

@@ -201,6 +201,7 @@ msg::InboundQuestion OutboundConnection::DestinationQuestion(uint64_t id) const 
 void OutboundConnection::AskDestination() {
   destination_ = worker_->FindPod(choice_->destination_pod);
   if (!destination_) return Refuse(ErrorCode::kUnknownDestinationWorkload);
+  worker_->Join(destination_->id);
   if (destination_->IsListenerPort(choice_->next_hop.port)) {
     worker_->counters().Add(Counter::kIllegalDestination);
     return Refuse(ErrorCode::kIllegalDestination);
@@ -272,10 +273,6 @@ void OutboundConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {
     worker_->verdicts().Recheck(DestinationKey(), id(),
                                 [this](uint64_t q) { return DestinationQuestion(q); });
   }
-}
-
-bool OutboundConnection::LivesBy(uint32_t pod) const {
-  return pod_->id == pod || (destination_ && destination_->id == pod);
 }
 
 void OutboundConnection::Refuse(ErrorCode code) {

@@ -45,7 +45,6 @@ class OutboundConnection final : public Connection,
   /// From step 3 on; `refusal` ends it here.
   void Start(ErrorCode refusal);
 
-  bool LivesBy(uint32_t pod) const override;
   void Recheck(const std::unordered_set<uint64_t>& verdicts) override;
   void OnVerdict(const OutboundVerdict& verdict) override;
   void OnVerdict(const InboundVerdict& verdict) override;
@@ -90,7 +89,6 @@ class OutboundConnection final : public Connection,
   InboundVerdict destination_verdict_;
   const msg::RouteChoice* choice_ = nullptr;  // into verdict_
   OutboundVerdict chosen_from_;               // keeps choice_ alive when verdict_ is renewed
-  std::shared_ptr<const Pod> destination_;    // handoff
   HboneSession* session_ = nullptr;
   HboneStream* stream_ = nullptr;
   EventLoop::TimerId response_deadline_{};

@@ -49,7 +49,6 @@ void Worker::StopAndJoin() {
 
 void Worker::CloseEverything() {
   pods_.clear();
-  releasing_.clear();
   inbound_tunnels_.CloseAll(ErrorCode::kDrained);
   pool_.CloseAll(ErrorCode::kDrained);
   EndConnections([](const Connection&) { return true; }, ErrorCode::kDrained);
@@ -87,24 +86,20 @@ void Worker::DrainPod(uint32_t pod, uint32_t deadline_ms, std::function<void()> 
   inbound_tunnels_.DrainPod(pod);
   pool_.DrainPod(pod);
   captured.released = std::move(done);
-  releasing_.insert(pod);
   captured.deadline =
       loop_.After(deadline_ms, [this, pod] { FinishDrain(pod, ErrorCode::kDrained); });
   FinishDrainIfEmpty(pod);
 }
 
 void Worker::FinishDrainIfEmpty(uint32_t pod) {
-  if (!releasing_.contains(pod)) return;
-  for (const auto& [id, connection] : connections_) {
-    if (connection->LivesBy(pod)) return;
-  }
+  const auto found = pods_.find(pod);
+  if (found == pods_.end() || !found->second.released || found->second.connections > 0) return;
   FinishDrain(pod, ErrorCode::kNone);
 }
 
 void Worker::FinishDrain(uint32_t pod, ErrorCode code) {
   auto node = pods_.extract(pod);
   if (node.empty()) return;
-  releasing_.erase(pod);
   loop_.Cancel(&node.mapped().deadline);
   EndConnections([pod](const Connection& connection) { return connection.LivesBy(pod); }, code);
   inbound_tunnels_.ClosePod(pod, ErrorCode::kDrained);
@@ -203,7 +198,7 @@ uint32_t Worker::PeerLabelOf(const IpAddress& address) const {
 
 std::shared_ptr<const Pod> Worker::FindPod(uint32_t pod) const {
   const auto found = pods_.find(pod);
-  return found == pods_.end() || releasing_.contains(pod) ? nullptr : found->second.pod;
+  return found == pods_.end() || found->second.released ? nullptr : found->second.pod;
 }
 
 bool Worker::HasRoomForConnection() const {
@@ -215,11 +210,21 @@ void Worker::Forget(Connection* connection) {
   auto node = connections_.extract(connection->id());
   if (node.empty()) return;
   shared_->connections.fetch_sub(1, std::memory_order_relaxed);
-  // Of a handoff both pods may be waiting for it.
-  for (const uint32_t pod : releasing_) {
-    if (connection->LivesBy(pod)) loop_.Defer([this, pod] { FinishDrainIfEmpty(pod); });
-  }
+  Leave(connection->pod().id);
+  if (connection->destination() != nullptr) Leave(connection->destination()->id);
   loop_.Discard(std::move(node.mapped()));
+}
+
+void Worker::Join(uint32_t pod) {
+  const auto found = pods_.find(pod);
+  if (found != pods_.end()) ++found->second.connections;
+}
+
+void Worker::Leave(uint32_t pod) {
+  const auto found = pods_.find(pod);
+  if (found == pods_.end() || --found->second.connections > 0 || !found->second.released) return;
+  // Not in the midst of a connection's end.
+  loop_.Defer([this, pod] { FinishDrainIfEmpty(pod); });
 }
 
 void Worker::OnVerdict(uint64_t connection, const OutboundVerdict& verdict) {

@@ -81,10 +81,14 @@ class Worker final : public VerdictReceiver {
     T* const adopted = connection.get();
     connections_.emplace(adopted->id(), std::move(connection));
     shared_->connections.fetch_add(1, std::memory_order_relaxed);
+    Join(adopted->pod().id);
     return adopted;
   }
   bool HasRoomForConnection() const;
   void Forget(Connection* connection);
+  /// A connection lives by the pod from now on: Adopt says so of its own pod, a handoff of its
+  /// destination.
+  void Join(uint32_t pod);
   InboundTunnels& inbound_tunnels() { return inbound_tunnels_; }
 
   void OnVerdict(uint64_t connection, const OutboundVerdict& verdict) override;
@@ -96,7 +100,8 @@ class Worker final : public VerdictReceiver {
   struct CapturedPod {
     std::shared_ptr<const Pod> pod;
     std::vector<std::unique_ptr<Acceptor>> acceptors;
-    std::function<void()> released;
+    size_t connections = 0;          // that live by it; twice for a handoff to itself
+    std::function<void()> released;  // set: it waits for the last of them
     EventLoop::TimerId deadline{};
   };
 
@@ -104,6 +109,7 @@ class Worker final : public VerdictReceiver {
   void EndConnections(const std::function<bool(const Connection&)>& which, ErrorCode code);
   void FinishDrain(uint32_t pod, ErrorCode code);
   void FinishDrainIfEmpty(uint32_t pod);
+  void Leave(uint32_t pod);
 
   const uint8_t index_;
   EngineShared* const shared_;
@@ -120,7 +126,6 @@ class Worker final : public VerdictReceiver {
   std::unordered_map<IpAddress, uint32_t, IpAddressHash> peers_;
   uint64_t connection_sequence_ = 0;
   bool draining_ = false;
-  std::unordered_set<uint32_t> releasing_;  // of pods_, those that wait for their last connection
   std::thread thread_;
 };
 
