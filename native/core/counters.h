@@ -74,7 +74,8 @@ namespace groundwire {
   X(kHboneWrongAddresses, "hbone_wrong_addresses")           \
   X(kOutOfFiles, "out_of_files")                             \
   X(kDeliveryReturned, "delivery_returned")                  \
-  X(kHandshakesDisplaced, "handshakes_displaced")
+  X(kHandshakesDisplaced, "handshakes_displaced")            \
+  X(kLimitPodConnections, "limit_pod_connections")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

@@ -29,7 +29,7 @@ struct EngineOptions {
   uint32_t verdict_timeout_ms = 5000;
   /// Connections of one pod that may wait for a decision on one worker.
   uint32_t verdict_queue_max = 1024;
-  /// Live connections of the whole engine.
+  /// Live connections of the whole engine; a pod may have as many as are still free.
   uint32_t connections_max = 65536;
   uint32_t streams_per_tunnel_max = 100;
   uint32_t tunnel_idle_ms = 300000;

@@ -50,10 +50,7 @@ void InboundHboneConnection::Start(const HboneRequest& request) {
 }
 
 ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
-  if (!worker_->HasRoomForConnection()) {
-    worker_->counters().Add(Counter::kLimitConnections);
-    return ErrorCode::kLimitConnections;
-  }
+  if (const ErrorCode full = worker_->Admit(*pod_); full != ErrorCode::kNone) return full;
   std::optional<HboneAuthority> authority;
   if (request.authority.size() <= kAuthorityMax)
     authority = HboneAuthority::Parse(request.authority);

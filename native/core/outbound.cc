@@ -33,24 +33,29 @@ bool IsIllegal(const Pod& pod, const SocketAddress& destination) {
   return pod.HasAddress(destination.ip) && pod.IsListenerPort(destination.port);
 }
 
+/// Why a connection is refused without asking for a verdict; counted.
+ErrorCode RefusalOf(Worker* worker, const Pod& pod, const SocketAddress& source,
+                    const SocketAddress& original_dst) {
+  if (const ErrorCode full = worker->Admit(pod); full != ErrorCode::kNone) return full;
+  if (!pod.HasAddress(source.ip)) {
+    // A pod may bind an address that is not its own (IP_TRANSPARENT). Verdicts go by the address,
+    // so it must be true.
+    worker->counters().Add(Counter::kForgedSource);
+    return ErrorCode::kUnknownSource;
+  }
+  if (IsIllegal(pod, original_dst)) {
+    worker->counters().Add(Counter::kIllegalDestination);
+    return ErrorCode::kIllegalDestination;
+  }
+  return ErrorCode::kNone;
+}
+
 }  // namespace
 
 void AcceptOutbound(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
                     const SocketAddress& source) {
   const SocketAddress original_dst = LocalAddress(fd.get());
-  ErrorCode refusal = ErrorCode::kNone;
-  if (!worker->HasRoomForConnection()) {
-    worker->counters().Add(Counter::kLimitConnections);
-    refusal = ErrorCode::kLimitConnections;
-  } else if (!pod->HasAddress(source.ip)) {
-    // A pod may bind an address that is not its own (IP_TRANSPARENT). Verdicts go by the address,
-    // so it must be true.
-    worker->counters().Add(Counter::kForgedSource);
-    refusal = ErrorCode::kUnknownSource;
-  } else if (IsIllegal(*pod, original_dst)) {
-    worker->counters().Add(Counter::kIllegalDestination);
-    refusal = ErrorCode::kIllegalDestination;
-  }
+  const ErrorCode refusal = RefusalOf(worker, *pod, source, original_dst);
   auto connection =
       std::make_unique<OutboundConnection>(worker, pod, std::move(fd), source, original_dst);
   worker->Adopt(std::move(connection))->Start(refusal);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -12,8 +13,8 @@
 namespace groundwire {
 
 /// A captured pod of this node, shared by the control thread and every worker. Immutable but for
-/// `capture`, which belongs to the control thread; the namespace stays open as long as a connection
-/// of the pod lives.
+/// `capture`, which belongs to the control thread, and the count of connections; the namespace stays
+/// open as long as a connection of the pod lives.
 struct Pod {
   uint32_t id = 0;
   std::string uid;
@@ -28,6 +29,8 @@ struct Pod {
   /// Ports of the TCP listeners above: nobody may be connected to these through the mesh.
   std::vector<uint16_t> listener_ports;
   std::unique_ptr<PodCapture> capture;
+  /// Live ones, of all workers: its part of connections_max.
+  mutable std::atomic<int64_t> connections{0};
 
   bool HasAddress(const IpAddress& address) const {
     return std::find(addresses.begin(), addresses.end(), address) != addresses.end();

@@ -201,15 +201,27 @@ std::shared_ptr<const Pod> Worker::FindPod(uint32_t pod) const {
   return found == pods_.end() || found->second.released ? nullptr : found->second.pod;
 }
 
-bool Worker::HasRoomForConnection() const {
-  return shared_->connections.load(std::memory_order_relaxed) <
-         static_cast<int64_t>(shared_->options.connections_max);
+ErrorCode Worker::Admit(const Pod& pod) {
+  const int64_t free = static_cast<int64_t>(shared_->options.connections_max) -
+                       shared_->connections.load(std::memory_order_relaxed);
+  if (free <= 0) {
+    counters_.Add(Counter::kLimitConnections);
+    return ErrorCode::kLimitConnections;
+  }
+  // As many as are free and no more: a pod that takes all it can get leaves half to the others, and
+  // two such pods leave a third.
+  if (pod.connections.load(std::memory_order_relaxed) >= free) {
+    counters_.Add(Counter::kLimitPodConnections);
+    return ErrorCode::kLimitConnections;
+  }
+  return ErrorCode::kNone;
 }
 
 void Worker::Forget(Connection* connection) {
   auto node = connections_.extract(connection->id());
   if (node.empty()) return;
   shared_->connections.fetch_sub(1, std::memory_order_relaxed);
+  connection->pod().connections.fetch_sub(1, std::memory_order_relaxed);
   Leave(connection->pod().id);
   if (connection->destination() != nullptr) Leave(connection->destination()->id);
   loop_.Discard(std::move(node.mapped()));

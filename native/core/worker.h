@@ -81,10 +81,12 @@ class Worker final : public VerdictReceiver {
     T* const adopted = connection.get();
     connections_.emplace(adopted->id(), std::move(connection));
     shared_->connections.fetch_add(1, std::memory_order_relaxed);
+    adopted->pod().connections.fetch_add(1, std::memory_order_relaxed);
     Join(adopted->pod().id);
     return adopted;
   }
-  bool HasRoomForConnection() const;
+  /// LIMIT_CONNECTIONS, counted, where there is no room for one more connection of the pod.
+  ErrorCode Admit(const Pod& pod);
   void Forget(Connection* connection);
   /// A connection lives by the pod from now on: Adopt says so of its own pod, a handoff of its
   /// destination.

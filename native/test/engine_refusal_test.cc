@@ -157,6 +157,30 @@ TEST("refusal: beyond the bound on connections") {
   CHECK_EQ(OutcomeOf(&mesh), "LIMIT_CONNECTIONS");
 }
 
+TEST("refusal: a pod may have as many connections as are left, so that others always find some") {
+  TestMesh mesh([](EngineOptions* options) { options->connections_max = 8; });
+  mesh.agent.SetRules(
+      [&](const msg::OutboundQuestion& q) {
+        return mesh.Direct(q.question, msg::HopKind::kPassthrough);
+      },
+      nullptr);
+  std::vector<std::pair<UniqueFd, UniqueFd>> greedy;
+  for (int i = 0; i < 4; ++i) {
+    greedy.push_back(mesh.Open());
+    REQUIRE(greedy.back().first.valid());
+  }
+  CHECK_EQ(OutcomeOf(&mesh), "LIMIT_CONNECTIONS");
+  CHECK_EQ(mesh.agent.Counter("limit_pod_connections"), 1u);
+  CHECK_EQ(mesh.agent.Counter("limit_connections"), 0u);
+  const UniqueFd other =
+      ConnectTo(At("10.202.77.7", PortOf(mesh.agent.node.ListenersOf(2).outbound)), "10.202.2.1");
+  CHECK(SendAll(other, "a"));
+  CHECK_EQ(ReceiveUpTo(AcceptOne(mesh.app), 1), "a");
+  greedy.clear();
+  CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("connections_live") == 1; }));
+  CHECK(mesh.Open().first.valid());
+}
+
 TEST(
     "refusal: a source address that is not the pod's own is forged, and no verdict is asked for "
     "it") {

@@ -141,7 +141,12 @@ export const TABLE = {
       '1024',
       'connections of one pod that may wait for a decision',
     ),
-    connectionsMax: setting('connections-max', integer(16, 131_072), '65536', 'live connections of this agent'),
+    connectionsMax: setting(
+      'connections-max',
+      integer(16, 131_072),
+      '65536',
+      'live connections of this agent; a pod may have as many as are still free, alone half',
+    ),
     streamsPerTunnelMax: setting('streams-per-tunnel', integer(1, 1000), '100', 'connections that share one tunnel'),
     tunnelIdleMs: setting('tunnel-idle', duration('1s', '24h'), '5m', 'an unused tunnel is closed after this'),
     streamWindowBytes: setting('stream-window', bytes('64Ki', '64Mi'), '4Mi', 'HTTP/2 window of one connection'),

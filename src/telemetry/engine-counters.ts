@@ -183,6 +183,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'unfinished TLS handshakes ended for newer ones: too many with one pod',
     'somebody connects to port 15008 and says nothing; the access log has the addresses',
   ],
+  limit_pod_connections: [
+    'connections refused: the pod has as many as the node has left',
+    'find the pod in the access log (LIMIT_CONNECTIONS); if it needs them, raise --connections-max',
+  ],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',
     'the access log has gaps, metrics do not; the agent has no CPU',
