@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
 #include <bitset>
 #include <cerrno>
 #include <charconv>
@@ -18,6 +17,9 @@ namespace {
 
 constexpr char kPath[] = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 constexpr size_t kPorts = 65536;
+// Every second port, five digits and a comma each, and to spare. The kernel says all of it to the
+// first read, or as much as fits: a second read gets nothing.
+constexpr size_t kTextBytesMax = kPorts / 2 * 8;
 
 using Ports = std::bitset<kPorts>;
 
@@ -62,14 +64,10 @@ std::string Format(const Ports& ports) {
 Result<Ports> Read() {
   UniqueFd fd(open(kPath, O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return Status::Error("read sysctl", errno, kPath);
-  std::string text;
-  std::array<char, 4096> part;
-  for (;;) {
-    const ssize_t count = read(fd.get(), part.data(), part.size());
-    if (count < 0) return Status::Error("read sysctl", errno, kPath);
-    if (count == 0) break;
-    text.append(part.data(), static_cast<size_t>(count));
-  }
+  std::string text(kTextBytesMax, '\0');
+  const ssize_t count = read(fd.get(), text.data(), text.size());
+  if (count < 0) return Status::Error("read sysctl", errno, kPath);
+  text.resize(static_cast<size_t>(count));
   Ports ports;
   if (!Parse(text, &ports)) return Status::Error("parse sysctl", EINVAL, kPath);
   return ports;
@@ -81,9 +79,12 @@ Status Change(PortRange range, bool reserved) {
   Set(&ports.value(), range, reserved);
   const std::string text = Format(ports.value());
   UniqueFd fd(open(kPath, O_WRONLY | O_CLOEXEC));
-  if (!fd.valid() ||
-      write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-    return Status::Error("write sysctl", errno, kPath);
+  if (!fd.valid()) return Status::Error("write sysctl", errno, kPath);
+  // The kernel takes a page at a time: the first replaces what was reserved, the others add to it.
+  for (size_t written = 0; written < text.size();) {
+    const ssize_t count = write(fd.get(), text.data() + written, text.size() - written);
+    if (count <= 0) return Status::Error("write sysctl", count < 0 ? errno : EIO, kPath);
+    written += static_cast<size_t>(count);
   }
   return Status::Ok();
 }
