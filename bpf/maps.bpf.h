@@ -35,7 +35,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC); /* a handful of entries most of the time */
 	__uint(max_entries, MESH_APPROVALS_MAX);
 	__type(key, struct mesh_approval);
-	__type(value, __u32); /* pod of the probe, or 0: read by people, not by programs */
+	__type(value, __u32); /* always 0: that there is an entry says it */
 } mesh_approvals SEC(".maps");
 #endif
 

@@ -19,8 +19,10 @@
 #include <fstream>
 
 #include "bpf_link.h"
+#include "bpf_map.h"
 #include "bpf_object.h"
 #include "bpf_pins.h"
+#include "capture_approvals.h"
 #include "capture_node.h"
 #include "capture_pod.h"
 #include "mesh_abi.h"
@@ -223,23 +225,6 @@ Result<uint64_t> SumCounter(int map, uint32_t counter, std::vector<uint64_t>* sc
   return sum;
 }
 
-/// In batches: a key at a time, a full map of approvals would be 131,072 calls.
-template <size_t KeyBytes, size_t ValueBytes>
-uint64_t CountEntries(int map) {
-  constexpr uint32_t kBatch = 4096;
-  std::vector<uint8_t> keys(kBatch * KeyBytes);
-  std::vector<uint8_t> values(kBatch * ValueBytes);
-  uint64_t entries = 0;
-  uint32_t cursor = 0;
-  for (bool first = true;; first = false) {
-    uint32_t count = kBatch;
-    const int failed = bpf_map_lookup_batch(map, first ? nullptr : &cursor, &cursor, keys.data(),
-                                            values.data(), &count, nullptr);
-    if (failed == 0 || errno == ENOENT) entries += count;
-    if (failed != 0) return entries;
-  }
-}
-
 class Node final : public NodeCapture {
  public:
   explicit Node(std::shared_ptr<NodeState> state) : state_(std::move(state)) {}
@@ -266,15 +251,13 @@ Result<std::vector<std::pair<std::string, uint64_t>>> Node::ReadCounters() {
     counters.emplace_back(kCounterNames[i], sum.value());
   }
   counters.emplace_back("map_pods_entries",
-                        CountEntries<sizeof(uint64_t), sizeof(mesh_pod)>(state_->pods.get()));
+                        ReadKeys<uint64_t, mesh_pod>(state_->pods.get()).size());
   counters.emplace_back("map_pods_max", MESH_PODS_MAX);
-  counters.emplace_back(
-      "map_addresses_entries",
-      CountEntries<sizeof(mesh_address), sizeof(uint64_t)>(state_->addresses.get()));
+  counters.emplace_back("map_addresses_entries",
+                        ReadKeys<mesh_address, uint64_t>(state_->addresses.get()).size());
   counters.emplace_back("map_addresses_max", MESH_ADDRESSES_MAX);
-  counters.emplace_back(
-      "map_approvals_entries",
-      CountEntries<sizeof(mesh_approval), sizeof(uint32_t)>(state_->approvals.get()));
+  counters.emplace_back("map_approvals_entries",
+                        ReadKeys<mesh_approval, uint32_t>(state_->approvals.get()).size());
   counters.emplace_back("map_approvals_max", MESH_APPROVALS_MAX);
   return counters;
 }
@@ -297,6 +280,7 @@ Result<std::unique_ptr<NodeCapture>> NodeCapture::Open(const NodeCaptureOptions&
                        : CreateNode(state.get(), cgroups.value());
   if (done.ok()) done = OpenNodeMaps(state.get());
   if (!done.ok()) return done;
+  if (exists) ForgetApprovals(state->approvals.get());
   SweepPods(*state);
   return std::unique_ptr<NodeCapture>(std::make_unique<Node>(std::move(state)));
 }

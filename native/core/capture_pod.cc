@@ -23,6 +23,7 @@
 #include "bpf_link.h"
 #include "bpf_object.h"
 #include "bpf_pins.h"
+#include "capture_approvals.h"
 #include "capture_listeners.h"
 #include "capture_routes.h"
 #include "netns.h"
@@ -41,9 +42,9 @@ mesh_address ToMesh(const IpAddress& address) {
   return mesh;
 }
 
-bool Owns(const mesh_pod& pod, const IpAddress& address) {
+bool Owns(const mesh_pod& pod, const mesh_address& address) {
   return std::any_of(std::begin(pod.address), std::end(pod.address), [&](const mesh_address& own) {
-    return std::memcmp(&own, address.bytes.data(), sizeof own) == 0;
+    return std::memcmp(&own, &address, sizeof own) == 0;
   });
 }
 
@@ -162,6 +163,13 @@ mesh_steering SteeringOf(const mesh_pod& pod, const std::array<int, MESH_LISTENE
   return steering;
 }
 
+void ForgetAddress(const NodeState& node, const mesh_address& address, uint64_t netns_cookie) {
+  uint64_t cookie = 0;
+  // Another pod may have the same address by now; its entry stays.
+  if (bpf_map_lookup_elem(node.addresses.get(), &address, &cookie) != 0) return;
+  if (cookie == netns_cookie) bpf_map_delete_elem(node.addresses.get(), &address);
+}
+
 Status OpenGate(const NodeState& node, const mesh_pod& pod) {
   const IpAddress unused;
   for (const mesh_address& address : pod.address) {
@@ -182,12 +190,7 @@ Status CloseGate(const NodeState& node, const mesh_pod& pod) {
   if (bpf_map_delete_elem(node.pods.get(), &pod.netns_cookie) != 0 && errno != ENOENT) {
     return Status::Error("bpf_map_delete", errno, MESH_MAP_PODS);
   }
-  for (const mesh_address& address : pod.address) {
-    uint64_t cookie = 0;
-    // Another pod may have the same address by now; its entry stays.
-    if (bpf_map_lookup_elem(node.addresses.get(), &address, &cookie) != 0) continue;
-    if (cookie == pod.netns_cookie) bpf_map_delete_elem(node.addresses.get(), &address);
-  }
+  for (const mesh_address& address : pod.address) ForgetAddress(node, address, pod.netns_cookie);
   return Status::Ok();
 }
 
@@ -233,6 +236,11 @@ Status CapturedPod::Capture(bool dns) {
     // What was changed by the agent before stays on record, whatever it looks like now.
     state_.sysctls_changed = before.value().sysctls_changed;
     done = CaptureIn(Directory());
+    // Addresses that the pod has no more: nobody would remember them when it is released.
+    for (const mesh_address& address : before.value().pod.address) {
+      if (!done.ok() || Owns(state_.pod, address)) continue;
+      ForgetAddress(*node_, address, state_.pod.netns_cookie);
+    }
   } else {
     if (before.ok()) done = CloseGate(*node_, before.value().pod);
     if (done.ok()) done = RemovePins(Directory());
@@ -298,7 +306,7 @@ Result<std::vector<DiagSocket>> CapturedPod::ListUncaptured() {
   auto sockets = ListTcpConnections(netlink.value());
   if (!sockets.ok()) return sockets.status();
   const auto stays = [this](const IpAddress& address) {
-    return address.is_loopback() || Owns(state_.pod, address);
+    return address.is_loopback() || Owns(state_.pod, ToMesh(address));
   };
   std::erase_if(sockets.value(), [&](const DiagSocket& socket) {
     return socket.mark == MESH_MARK_CAPTURE || socket.mark == MESH_MARK_REPLY ||
@@ -349,6 +357,7 @@ Status CapturedPod::Release() {
   if (Status put_back = SetSysctls(netns_.get(), state_.sysctls_changed, false); !put_back.ok()) {
     return put_back;
   }
+  ForgetApprovals(node_->approvals.get(), state_.pod.netns_cookie);
   return RemovePins(Directory());
 }
 

@@ -54,6 +54,35 @@ std::string Footprint() {
   return text;
 }
 
+/// As it is spelled there, without dots.
+std::string PinDirectoryInBpffs() {
+  std::string directory = PinDirectory();
+  return directory.replace(directory.find("node.one"), 8, "node+one");
+}
+
+UniqueFd PinnedMap(const std::string& name) {
+  return UniqueFd(bpf_obj_get((PinDirectoryInBpffs() + "/" + name).c_str()));
+}
+
+/// As a socket would leave it that ended when nobody looked.
+void LeaveApproval(uint64_t netns_cookie) {
+  mesh_approval approval = {};
+  approval.netns_cookie = netns_cookie;
+  approval.client_port = 1;
+  const uint32_t value = 0;
+  const UniqueFd map = PinnedMap(MESH_MAP_APPROVALS);
+  CHECK_EQ(bpf_map_update_elem(map.get(), &approval, &value, BPF_ANY), 0);
+}
+
+uint64_t Counter(NodeCapture& node, const std::string& name) {
+  auto counters = node.ReadCounters();
+  if (!counters.ok()) return UINT64_MAX;
+  for (const auto& [counter, value] : counters.value()) {
+    if (counter == name) return value;
+  }
+  return UINT64_MAX;
+}
+
 /// An agent in a process of its own, so that it can be killed; says "ready", then waits for its
 /// end.
 Running OtherAgent() {
@@ -106,6 +135,32 @@ TEST("lifecycle: ports that somebody reserved before stay reserved") {
   Shell("a", "sysctl -qw net.ipv4.ip_local_reserved_ports=");
 }
 
+TEST("lifecycle: reserved ports that fill many pages are read and put back whole") {
+  // Every second port, as the kernel says it: five pages.
+  std::string reserved = "20001";
+  for (int port = 20003; port < 26000; port += 2) reserved += "," + std::to_string(port);
+  const std::string path = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+  const auto set = [&](const std::string& text) {
+    return Run({"a", ""}, [&]() -> std::string {
+      const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+      for (size_t at = 0; at < text.size();) {
+        const ssize_t size = write(fd.get(), text.data() + at, text.size() - at);
+        if (size <= 0) return ErrnoName(errno);
+        at += static_cast<size_t>(size);
+      }
+      return "";
+    });
+  };
+  CHECK_EQ(set(reserved + "\n"), "");
+  CHECK(Shell("a", "cat " + path) == reserved + "\n");
+  {
+    Captured world;
+    CHECK(Shell("a", "cat " + path) == reserved + ",61000-64999\n");
+  }
+  CHECK(Shell("a", "cat " + path) == reserved + "\n");
+  CHECK_EQ(set("\n"), "");
+}
+
 TEST("lifecycle: fails closed after kill -9 of the agent, and the next one takes over") {
   Running server = StartServer(PodB(), "8080", [] {
     const int listener = Listen("0.0.0.0:8080");
@@ -148,13 +203,7 @@ TEST("lifecycle: fails closed after kill -9 of the agent, and the next one takes
     WriteAll(fd, "agent");
     close(fd);
     CHECK_EQ(visit.Wait(), "connected 10.201.0.2:8080 10.201.0.1 agent");
-    uint64_t dropped = 0;
-    auto counters = node.value()->ReadCounters();
-    REQUIRE(counters.ok());
-    for (const auto& [name, value] : counters.value()) {
-      if (name == "steer_dropped_no_listener") dropped = value;
-    }
-    CHECK(dropped >= 3u);
+    CHECK(Counter(*node.value(), "steer_dropped_no_listener") >= 3u);
     CloseAll(pod.value()->listeners());
     CHECK_EQ(pod.value()->Release().ToString(), "ok");
   }
@@ -241,8 +290,7 @@ TEST("lifecycle: a release that was cut off is finished by the next agent") {
   agent.Kill();
   agent.Wait();
   // As far as StopSteering came: the program is off, rules and sysctls are there.
-  std::string directory = PinDirectory();
-  directory.replace(directory.find("node.one"), 8, "node+one");
+  const std::string directory = PinDirectoryInBpffs();
   CHECK(std::filesystem::remove(directory + "/pods/pod+a/link_steer"));
   {
     auto node = NodeCapture::Open(NodeOptions());
@@ -281,9 +329,7 @@ TEST("lifecycle: a listener of the wrong kind drops instead of passing") {
   Captured world;
   REQUIRE(world.ok());
   const int map =
-      bpf_obj_get(("/tmp" + PinDirectory().substr(4, PinDirectory().find("node.one") - 4) +
-                   "node+one/v1/pods/pod+a/" + MESH_MAP_LISTENERS)
-                      .c_str());
+      bpf_obj_get((PinDirectoryInBpffs() + "/pods/pod+a/" + MESH_MAP_LISTENERS).c_str());
   REQUIRE(map >= 0);
   const uint32_t slot = MESH_LISTENER_OUTBOUND;
   const auto wrong = static_cast<uint64_t>(world.a->listeners().dns_udp);
@@ -346,8 +392,7 @@ TEST("lifecycle: pins of another ABI version are refused, not reinterpreted") {
   WaitCaptured();
   agent.Kill();
   agent.Wait();
-  std::string directory = PinDirectory();
-  directory.replace(directory.find("node.one"), 8, "node+one");
+  const std::string directory = PinDirectoryInBpffs();
   const int map = bpf_obj_get((directory + "/" + MESH_MAP_VERSION).c_str());
   REQUIRE(map >= 0);
   const uint32_t key = 0;
@@ -396,14 +441,13 @@ TEST("lifecycle: connections older than capture are found and ended, others are 
 TEST("lifecycle: a delivery whose approval does not fit is steered, and known as one") {
   Captured world;
   REQUIRE(world.ok());
-  std::string directory = PinDirectory();
-  directory.replace(directory.find("node.one"), 8, "node+one");
-  const int map = bpf_obj_get((directory + "/" + MESH_MAP_APPROVALS).c_str());
-  REQUIRE(map >= 0);
+  const std::string directory = PinDirectoryInBpffs();
+  const UniqueFd map = PinnedMap(MESH_MAP_APPROVALS);
+  REQUIRE(map.valid());
   mesh_approval filler = {};
   const uint32_t value = 0;
   uint64_t filled = 0;
-  while (bpf_map_update_elem(map, &filler, &value, BPF_ANY) == 0)
+  while (bpf_map_update_elem(map.get(), &filler, &value, BPF_ANY) == 0)
     filler.netns_cookie = UINT64_MAX - ++filled;
   CHECK_EQ(world.Grown("map_approvals_entries"), static_cast<uint64_t>(MESH_APPROVALS_MAX));
   const SocketAddress to = *SocketAddress::Parse("10.201.0.2:8080");
@@ -416,7 +460,42 @@ TEST("lifecycle: a delivery whose approval does not fit is steered, and known as
   close(steered);
   close(fd.value());
   CHECK_EQ(world.Grown("approve_map_full"), 1u);
-  close(map);
+}
+
+TEST("lifecycle: approvals that were left go with their pod, those of others stay") {
+  Captured world;
+  REQUIRE(world.ok());
+  const UniqueFd pods = PinnedMap(MESH_MAP_PODS);
+  uint64_t cookie = 0;
+  for (bool first = true; bpf_map_get_next_key(pods.get(), first ? nullptr : &cookie, &cookie) == 0;
+       first = false) {
+    LeaveApproval(cookie);
+  }
+  CHECK_EQ(Counter(*world.node, "map_approvals_entries"), 2u);
+  CloseAll(world.a->listeners());
+  CHECK_EQ(world.a->Release().ToString(), "ok");
+  world.a.reset();
+  CHECK_EQ(Counter(*world.node, "map_approvals_entries"), 1u);
+}
+
+TEST("lifecycle: a takeover forgets approvals and addresses that nobody remembers") {
+  Running agent = OtherAgent();
+  WaitCaptured();
+  LeaveApproval(77);
+  agent.Kill();
+  agent.Wait();
+  auto node = NodeCapture::Open(NodeOptions());
+  REQUIRE(node.ok());
+  CHECK_EQ(Counter(*node.value(), "map_approvals_entries"), 0u);
+  CHECK_EQ(Counter(*node.value(), "map_addresses_entries"), 2u);
+  PodCaptureOptions options = PodOptions("a");
+  options.addresses.resize(1);
+  auto pod = node.value()->CapturePod(options);
+  REQUIRE(pod.ok());
+  CHECK_EQ(Counter(*node.value(), "map_addresses_entries"), 1u);
+  CloseAll(pod.value()->listeners());
+  CHECK_EQ(pod.value()->Release().ToString(), "ok");
+  CHECK_EQ(Counter(*node.value(), "map_addresses_entries"), 0u);
 }
 
 TEST("probe: this kernel has all that capture needs") {
