@@ -81,16 +81,15 @@ size_t VerdictCache::Put(const InboundKey& key, InboundVerdict verdict) {
 }
 
 size_t VerdictCache::Invalidate(const std::unordered_set<uint64_t>& verdicts) {
-  const auto named = [&verdicts](const auto&, const auto& verdict) {
+  const auto named = [&verdicts](const auto& verdict) {
     return verdicts.contains(verdict->verdict);
   };
   return outbound_.EraseIf(named) + inbound_.EraseIf(named);
 }
 
 void VerdictCache::ForgetPod(uint32_t pod) {
-  const auto of_pod = [pod](const auto& key, const auto&) { return key.pod == pod; };
-  outbound_.EraseIf(of_pod);
-  inbound_.EraseIf(of_pod);
+  outbound_.ErasePod(pod);
+  inbound_.ErasePod(pod);
   masks_.erase(pod);
 }
 

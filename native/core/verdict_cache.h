@@ -2,13 +2,16 @@
 // Answers of TypeScript, kept for every connection they fit. One cache a worker, so a lookup takes
 // no lock.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "messages.gen.h"
@@ -50,8 +53,9 @@ struct VerdictKeyHash {
 uint16_t DeliverPortOf(const msg::InboundAnswer& answer, uint16_t destination_port,
                        const std::string& authority);
 
-/// A map that forgets its oldest entry when full. Oldest, not least used: a decision in use costs
-/// one question to get back.
+/// A map by keys that have a pod. When full it forgets the oldest entry of the pod that has more than
+/// its share, so that one pod's many destinations are forgotten for each other and not for those of
+/// everybody. Oldest, not least used: a decision in use costs one question to get back.
 template <typename Key, typename Value>
 class BoundedMap {
  public:
@@ -68,21 +72,30 @@ class BoundedMap {
       return 0;
     }
     const bool full = entries_.size() >= max_;
-    if (full) {
-      entries_.erase(order_.front().key);
-      order_.pop_front();
-    }
-    order_.push_back(Entry{key, std::move(value)});
-    entries_.emplace(key, std::prev(order_.end()));
+    if (full) MakeRoomFor(key.pod);
+    std::list<Entry>& of_pod = pods_[key.pod];
+    of_pod.push_back(Entry{key, std::move(value)});
+    entries_.emplace(key, std::prev(of_pod.end()));
     return full ? 1 : 0;
   }
   template <typename Predicate>
   size_t EraseIf(Predicate predicate) {
-    return order_.remove_if([&](const Entry& entry) {
-      if (!predicate(entry.key, entry.value)) return false;
-      entries_.erase(entry.key);
-      return true;
-    });
+    size_t erased = 0;
+    for (auto pod = pods_.begin(); pod != pods_.end();) {
+      erased += pod->second.remove_if([&](const Entry& entry) {
+        if (!predicate(entry.value)) return false;
+        entries_.erase(entry.key);
+        return true;
+      });
+      pod = pod->second.empty() ? pods_.erase(pod) : std::next(pod);
+    }
+    return erased;
+  }
+  void ErasePod(uint32_t pod) {
+    const auto found = pods_.find(pod);
+    if (found == pods_.end()) return;
+    for (const Entry& entry : found->second) entries_.erase(entry.key);
+    pods_.erase(found);
   }
   size_t size() const { return entries_.size(); }
 
@@ -91,8 +104,22 @@ class BoundedMap {
     Key key;
     Value value;
   };
+
+  void MakeRoomFor(uint32_t pod) {
+    auto from = pods_.find(pod);
+    // Somebody has more than the pod that is within its share; that pod seldom asks.
+    if (from == pods_.end() || from->second.size() * pods_.size() <= max_) {
+      from = std::max_element(pods_.begin(), pods_.end(), [](const auto& a, const auto& b) {
+        return a.second.size() < b.second.size();
+      });
+    }
+    entries_.erase(from->second.front().key);
+    from->second.pop_front();
+    if (from->second.empty()) pods_.erase(from);
+  }
+
   const size_t max_;
-  std::list<Entry> order_;
+  std::unordered_map<uint32_t, std::list<Entry>> pods_;  // the oldest first; none is empty
   std::unordered_map<Key, typename std::list<Entry>::iterator, VerdictKeyHash> entries_;
 };
 

@@ -137,6 +137,32 @@ TEST("verdict cache: invalidation forgets exactly what it names; the bound evict
   CHECK_EQ(cache.size(), 0u);
 }
 
+TEST("verdict cache: a pod with many destinations evicts its own") {
+  VerdictCache cache(100);
+  const auto key = [](uint32_t pod, int i) {
+    InboundKey made = Key(std::to_string(i), "10.0.0.1", 80);
+    made.pod = pod;
+    return made;
+  };
+  const auto count = [&](uint32_t pod, int entries) {
+    int found = 0;
+    for (int i = 0; i < entries; ++i) found += cache.Find(key(pod, i)) != nullptr ? 1 : 0;
+    return found;
+  };
+  for (int i = 0; i < 10; ++i) cache.Put(key(1, i), Verdict(1, kIdentity));
+  for (int i = 0; i < 1000; ++i) cache.Put(key(2, i), Verdict(2, kIdentity));
+  CHECK_EQ(count(1, 10), 10);
+  CHECK_EQ(count(2, 1000), 90);
+  // One that comes late gets its share, and no more: the one that had all gives way to it.
+  for (int i = 0; i < 1000; ++i) cache.Put(key(3, i), Verdict(3, kIdentity));
+  CHECK_EQ(count(1, 10), 10);
+  CHECK(count(3, 1000) >= 33 && count(2, 1000) >= 33);
+  CHECK_EQ(cache.size(), 100u);
+  cache.ForgetPod(3);
+  CHECK_EQ(count(3, 1000), 0);
+  CHECK_EQ(count(1, 10), 10);
+}
+
 TEST("verdict cache: agrees with asking every time (10,000 random connections)") {
   // The slow reference: a rule a mask, answered anew for each connection.
   VerdictCache cache(100000);

@@ -35,7 +35,7 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   verdict_misses: ['connections for which TypeScript was asked', ''],
   verdict_evicted: [
     'remembered decisions dropped for newer ones: the memory is full',
-    'harmless but slower; many different destinations or sources are in use',
+    'harmless but slower; many destinations or sources are in use; a pod with more than its share loses its own',
   ],
   verdict_invalidated: ['remembered decisions that a change of the mesh made void', ''],
   verdict_timeouts: [
