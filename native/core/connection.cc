@@ -8,6 +8,14 @@
 #include "worker.h"
 
 namespace groundwire {
+namespace {
+
+bool IsPolicyDenial(ErrorCode code) {
+  return code == ErrorCode::kPolicyDenied || code == ErrorCode::kPolicyNotAllowed ||
+         code == ErrorCode::kPolicyUnknown;
+}
+
+}  // namespace
 
 Connection::Connection(Worker* worker, msg::Direction direction, std::shared_ptr<const Pod> pod,
                        const SocketAddress& source)
@@ -89,11 +97,24 @@ msg::Connection Connection::Describe() const {
   return connection;
 }
 
-bool Connection::IsDeniedNow(ErrorCode code) const {
-  const bool denied = code == ErrorCode::kPolicyDenied || code == ErrorCode::kPolicyNotAllowed ||
-                      code == ErrorCode::kPolicyUnknown;
-  if (denied) worker_->counters().Add(Counter::kConnectionsLateDenied);
-  return denied;
+void Connection::Deliver(const Pod& to, const SocketAddress& application) {
+  record_.next_hop = application;
+  // The pod's own listener would take it for another connection from outside, for ever.
+  if (to.IsListenerPort(application.port)) {
+    worker_->counters().Add(Counter::kIllegalDestination);
+    return Refuse(ErrorCode::kIllegalDestination);
+  }
+  dial_ = std::make_unique<Dial>(worker_->loop(), this);
+  dial_->Start(worker_->sockets().OpenDeliverySocket(to.netns_fd, record_.source, application),
+               application, Dial::Reach::kPod, worker_->options().connect_timeout_ms);
+}
+
+void Connection::TakeLateVerdict(uint64_t verdict, ErrorCode code) {
+  if (!IsPolicyDenial(code)) return;
+  record_.verdict = verdict;
+  if (!opened()) return Refuse(code);
+  worker_->counters().Add(Counter::kConnectionsLateDenied);
+  End(ErrorCode::kPolicyLateDenied);
 }
 
 }  // namespace groundwire

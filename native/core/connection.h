@@ -5,6 +5,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "dial.h"
 #include "error_code.gen.h"
 #include "event_loop.h"
 #include "messages.gen.h"
@@ -19,7 +20,7 @@ class Worker;
 /// One application connection from acceptance to its end, on one worker. Every end, in whatever
 /// state, passes Finish once: it updates the flow row, emits the one ConnectionClosed event and
 /// takes the connection off the worker's books.
-class Connection : public Discardable, public RelayOwner {
+class Connection : public Discardable, public RelayOwner, public DialOwner {
  public:
   Connection(Worker* worker, msg::Direction direction, std::shared_ptr<const Pod> pod,
              const SocketAddress& source);
@@ -45,7 +46,7 @@ class Connection : public Discardable, public RelayOwner {
   virtual void OnVerdict(const OutboundVerdict&) {}
   virtual void OnVerdict(const InboundVerdict&) {}
   /// Only told while it is new: it fails closed.
-  virtual void OnNoVerdict(ErrorCode code) = 0;
+  void OnNoVerdict(ErrorCode code) { Refuse(code); }
 
   void OnRelayEnd(ErrorCode code, const std::string& detail) override;
   msg::Connection Describe() const;
@@ -55,10 +56,15 @@ class Connection : public Discardable, public RelayOwner {
  protected:
   /// Closes whatever the present state holds; the peer sees a reset.
   virtual void Abort() = 0;
-  /// Whether a verdict that was asked again ends this connection, which is then counted. That an
-  /// endpoint or a workload is no longer listed does not end it: it may be draining, and its own
+  /// Ends it before it was opened.
+  virtual void Refuse(ErrorCode code) { End(code); }
+  /// After the verdict that allows it: dials the application in the pod's namespace under the
+  /// client's address. OnDialled comes next, maybe from within.
+  void Deliver(const Pod& to, const SocketAddress& application);
+  /// What the answer to a question that was asked again changes. Only a policy that denies it ends
+  /// a connection: an endpoint or a workload that is no longer listed may be draining, and its own
   /// end will tell.
-  bool IsDeniedNow(ErrorCode code) const;
+  void TakeLateVerdict(uint64_t verdict, ErrorCode code);
   void MarkOpened();
   void Finish(ErrorCode code);
   bool finished() const { return finished_; }
@@ -68,6 +74,7 @@ class Connection : public Discardable, public RelayOwner {
   const std::shared_ptr<const Pod> pod_;
   msg::ConnectionClosed record_;
   RelayBytes bytes_;
+  std::unique_ptr<Dial> dial_;
   std::shared_ptr<const Pod> destination_;
   /// handoff only: the same connection seen from the destination, a second row.
   uint32_t inbound_flow_label_ = 0;

@@ -68,10 +68,6 @@ ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
     hostname_authority_ = request.authority;
     record_.original_dst.port = authority->port;
   }
-  if (pod_->IsListenerPort(record_.original_dst.port)) {
-    worker_->counters().Add(Counter::kIllegalDestination);
-    return ErrorCode::kIllegalDestination;
-  }
   return ErrorCode::kNone;
 }
 
@@ -96,22 +92,12 @@ void InboundHboneConnection::OnVerdict(const InboundVerdict& verdict) {
   const bool first = verdict_ == nullptr;
   verdict_ = verdict;
   record_.verdict = verdict->verdict;
-  if (!first) {
-    if (!IsDeniedNow(code)) return;
-    return opened() ? End(ErrorCode::kPolicyLateDenied) : Refuse(code);
-  }
+  if (!first) return TakeLateVerdict(verdict->verdict, code);
   record_.flow_label = verdict->flow_label;
   if (code != ErrorCode::kNone) return Refuse(code);
-  const SocketAddress application{
-      record_.original_dst.ip,
-      DeliverPortOf(*verdict, record_.original_dst.port, hostname_authority_)};
-  record_.next_hop = application;
-  dial_ = std::make_unique<Dial>(worker_->loop(), this);
-  dial_->Start(worker_->sockets().OpenDeliverySocket(pod_->netns_fd, record_.source, application),
-               application, Dial::Reach::kPod, worker_->options().connect_timeout_ms);
+  Deliver(*pod_, {record_.original_dst.ip,
+                  DeliverPortOf(*verdict, record_.original_dst.port, hostname_authority_)});
 }
-
-void InboundHboneConnection::OnNoVerdict(ErrorCode code) { Refuse(code); }
 
 void InboundHboneConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   dial_.reset();

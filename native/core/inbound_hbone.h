@@ -8,7 +8,7 @@
 //   for each CONNECT stream:
 //   3. method and authority                        400: HBONE_BAD_REQUEST, HBONE_WRONG_ADDRESS; 503: LIMIT_CONNECTIONS
 //   4. verdict, with the peer's identity           401 or 503 by the error table
-//   5. deliver in the pod's namespace              503: CONNECT_*
+//   5. deliver in the pod's namespace              503: ILLEGAL_DESTINATION (own listener), CONNECT_*
 //   6. 200, relay until both directions have ended PEER_RESET, POLICY_LATE_DENIED, CERTIFICATE_EXPIRED, HBONE_*, ...
 //   7. Finish: flow row, one event
 #pragma once
@@ -20,7 +20,6 @@
 #include <vector>
 
 #include "connection.h"
-#include "dial.h"
 #include "hbone_session.h"
 #include "relay.h"
 #include "tunnel_lease.h"
@@ -101,9 +100,7 @@ class InboundTunnels {
 void DescribeRequest(const HboneRequest& request, msg::ConnectionClosed* record);
 
 /// Steps 3 to 7.
-class InboundHboneConnection final : public Connection,
-                                     public DialOwner,
-                                     public HboneStreamHandler {
+class InboundHboneConnection final : public Connection, public HboneStreamHandler {
  public:
   InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel, HboneStream* stream);
   void Start(const HboneRequest& request);
@@ -111,7 +108,6 @@ class InboundHboneConnection final : public Connection,
   void Recheck(const std::unordered_set<uint64_t>& verdicts) override;
   using Connection::OnVerdict;
   void OnVerdict(const InboundVerdict& verdict) override;
-  void OnNoVerdict(ErrorCode code) override;
   void OnDialled(ErrorCode code, UniqueFd fd) override;
 
   // Until the 200: what the peer sends ahead is kept, bounded by the stream's window.
@@ -125,12 +121,12 @@ class InboundHboneConnection final : public Connection,
 
  protected:
   void Abort() override;
+  void Refuse(ErrorCode code) override;
 
  private:
   ErrorCode ReadRequest(const HboneRequest& request);
   InboundKey Key() const;
   msg::InboundQuestion Question(uint64_t id) const;
-  void Refuse(ErrorCode code);
 
   HboneSession* const session_;
   HboneStream* stream_;
@@ -139,7 +135,6 @@ class InboundHboneConnection final : public Connection,
   InboundVerdict verdict_;
   std::vector<uint8_t> ahead_;
   bool ahead_ended_ = false;
-  std::unique_ptr<Dial> dial_;
   std::unique_ptr<StreamRelay> relay_;
 };
 

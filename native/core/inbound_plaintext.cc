@@ -35,11 +35,11 @@ InboundPlaintextConnection::InboundPlaintextConnection(Worker* worker,
 }
 
 void InboundPlaintextConnection::Start(ErrorCode refusal) {
-  if (refusal != ErrorCode::kNone) return End(refusal);
+  if (refusal != ErrorCode::kNone) return Refuse(refusal);
   if (const InboundVerdict verdict = worker_->verdicts().Find(Key())) return OnVerdict(verdict);
   const ErrorCode code =
       worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
-  if (code != ErrorCode::kNone) End(code);
+  if (code != ErrorCode::kNone) Refuse(code);
 }
 
 InboundKey InboundPlaintextConnection::Key() const {
@@ -56,27 +56,15 @@ void InboundPlaintextConnection::OnVerdict(const InboundVerdict& verdict) {
   const bool first = verdict_ == nullptr;
   verdict_ = verdict;
   record_.verdict = verdict->verdict;
-  if (!first) return IsDeniedNow(code) ? End(ErrorCode::kPolicyLateDenied) : void();
+  if (!first) return TakeLateVerdict(verdict->verdict, code);
   record_.flow_label = verdict->flow_label;
-  if (code != ErrorCode::kNone) return End(code);
-  const SocketAddress application{record_.original_dst.ip,
-                                  DeliverPortOf(*verdict, record_.original_dst.port, "")};
-  record_.next_hop = application;
-  // The pod's own listener would take it for another connection from outside, for ever.
-  if (pod_->IsListenerPort(application.port)) {
-    worker_->counters().Add(Counter::kIllegalDestination);
-    return End(ErrorCode::kIllegalDestination);
-  }
-  dial_ = std::make_unique<Dial>(worker_->loop(), this);
-  dial_->Start(worker_->sockets().OpenDeliverySocket(pod_->netns_fd, record_.source, application),
-               application, Dial::Reach::kPod, worker_->options().connect_timeout_ms);
+  if (code != ErrorCode::kNone) return Refuse(code);
+  Deliver(*pod_, {record_.original_dst.ip, DeliverPortOf(*verdict, record_.original_dst.port, "")});
 }
-
-void InboundPlaintextConnection::OnNoVerdict(ErrorCode code) { End(code); }
 
 void InboundPlaintextConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   dial_.reset();
-  if (code != ErrorCode::kNone) return End(code);
+  if (code != ErrorCode::kNone) return Refuse(code);
   MarkOpened();
   relay_ = std::make_unique<TcpRelay>(worker_->loop(), worker_->scratch(), &bytes_, this);
   relay_->Start(std::move(downstream_), std::move(fd));

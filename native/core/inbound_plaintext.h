@@ -4,9 +4,8 @@
 //   1. accept from the pod's plaintext listener    a delivery of our own: DELIVERY_RETURNED
 //                                                  bound reached: LIMIT_CONNECTIONS
 //   2. original destination (getsockname)
-//   3. verdict, with no identity                   VERDICT_QUEUE_FULL, VERDICT_TIMEOUT, or the verdict's refusal;
-//                                                  own listener: ILLEGAL_DESTINATION
-//   4. deliver in the pod's namespace              CONNECT_*
+//   3. verdict, with no identity                   VERDICT_QUEUE_FULL, VERDICT_TIMEOUT, or the verdict's refusal
+//   4. deliver in the pod's namespace              own listener: ILLEGAL_DESTINATION; CONNECT_*
 //   5. relay until both directions have ended      PEER_RESET, POLICY_LATE_DENIED, DRAINED, ...
 //   6. Finish: flow row, one event
 //
@@ -15,7 +14,6 @@
 #include <memory>
 
 #include "connection.h"
-#include "dial.h"
 #include "relay.h"
 
 namespace groundwire {
@@ -24,7 +22,7 @@ namespace groundwire {
 void AcceptInboundPlaintext(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
                             const SocketAddress& source);
 
-class InboundPlaintextConnection final : public Connection, public DialOwner {
+class InboundPlaintextConnection final : public Connection {
  public:
   InboundPlaintextConnection(Worker* worker, std::shared_ptr<const Pod> pod, UniqueFd downstream,
                              const SocketAddress& source, const SocketAddress& original_dst);
@@ -34,7 +32,6 @@ class InboundPlaintextConnection final : public Connection, public DialOwner {
   void Recheck(const std::unordered_set<uint64_t>& verdicts) override;
   using Connection::OnVerdict;
   void OnVerdict(const InboundVerdict& verdict) override;
-  void OnNoVerdict(ErrorCode code) override;
   void OnDialled(ErrorCode code, UniqueFd fd) override;
 
  protected:
@@ -46,7 +43,6 @@ class InboundPlaintextConnection final : public Connection, public DialOwner {
 
   UniqueFd downstream_;
   InboundVerdict verdict_;
-  std::unique_ptr<Dial> dial_;
   std::unique_ptr<TcpRelay> relay_;
 };
 

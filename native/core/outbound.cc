@@ -93,7 +93,7 @@ void OutboundConnection::OnVerdict(const OutboundVerdict& verdict) {
   // A refusal names the verdict that refused; of a handoff that may be the destination's, see
   // OnVerdict below.
   record_.verdict = verdict->verdict;
-  if (!first) return IsDeniedNow(code) ? End(ErrorCode::kPolicyLateDenied) : void();
+  if (!first) return TakeLateVerdict(verdict->verdict, code);
   record_.flow_label = verdict->flow_label;
   if (code != ErrorCode::kNone) return Refuse(code);
   TakeChoice();
@@ -207,10 +207,6 @@ void OutboundConnection::AskDestination() {
   destination_ = worker_->FindPod(choice_->destination_pod);
   if (!destination_) return Refuse(ErrorCode::kUnknownDestinationWorkload);
   worker_->Join(destination_->id);
-  if (destination_->IsListenerPort(choice_->next_hop.port)) {
-    worker_->counters().Add(Counter::kIllegalDestination);
-    return Refuse(ErrorCode::kIllegalDestination);
-  }
   record_.destination_identity = destination_->identity;
   state_ = State::kInboundVerdict;
   if (const InboundVerdict verdict = worker_->verdicts().Find(DestinationKey()))
@@ -225,11 +221,7 @@ void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {
   const auto code = static_cast<ErrorCode>(verdict->code);
   const bool first = destination_verdict_ == nullptr;
   destination_verdict_ = verdict;
-  if (!first) {
-    if (!IsDeniedNow(code)) return;
-    record_.verdict = verdict->verdict;
-    return End(ErrorCode::kPolicyLateDenied);
-  }
+  if (!first) return TakeLateVerdict(verdict->verdict, code);
   inbound_row_ = true;
   inbound_flow_label_ = verdict->flow_label;
   inbound_peer_label_ = worker_->PeerLabelOf(record_.source.ip);
@@ -237,17 +229,9 @@ void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {
     record_.verdict = verdict->verdict;
     return Refuse(code);
   }
-  Deliver(verdict);
-}
-
-void OutboundConnection::Deliver(const InboundVerdict& verdict) {
   state_ = State::kDial;
-  const SocketAddress application{choice_->next_hop.ip,
-                                  DeliverPortOf(*verdict, choice_->next_hop.port, "")};
-  dial_ = std::make_unique<Dial>(worker_->loop(), this);
-  dial_->Start(
-      worker_->sockets().OpenDeliverySocket(destination_->netns_fd, record_.source, application),
-      application, Dial::Reach::kPod, worker_->options().connect_timeout_ms);
+  Deliver(*destination_,
+          {choice_->next_hop.ip, DeliverPortOf(*verdict, choice_->next_hop.port, "")});
 }
 
 void OutboundConnection::Passthrough() {
@@ -268,8 +252,6 @@ void OutboundConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   started->Start(std::move(app_), std::move(fd));
 }
 
-void OutboundConnection::OnNoVerdict(ErrorCode code) { Refuse(code); }
-
 void OutboundConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {
   if (verdict_ && verdicts.contains(verdict_->verdict)) {
     worker_->verdicts().Recheck(Key(), id(), [this](uint64_t q) { return Question(q); });
@@ -278,12 +260,6 @@ void OutboundConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {
     worker_->verdicts().Recheck(DestinationKey(), id(),
                                 [this](uint64_t q) { return DestinationQuestion(q); });
   }
-}
-
-void OutboundConnection::Refuse(ErrorCode code) {
-  if (finished()) return;
-  Abort();
-  Finish(code);
 }
 
 void OutboundConnection::Abort() {

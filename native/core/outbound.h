@@ -10,7 +10,7 @@
 //             CONNECT, 200                         HBONE_REFUSED, HBONE_RESPONSE_TIMEOUT (also when the peer takes no
 //                                                  streams); a stale tunnel: once again from 5
 //      handoff: the destination pod's own verdict  its refusal, UNKNOWN_DESTINATION_WORKLOAD
-//               deliver in the pod's namespace     CONNECT_*
+//               deliver in the pod's namespace     own listener: ILLEGAL_DESTINATION; CONNECT_*
 //      passthrough: dial from the pod's namespace  CONNECT_*
 //   6. relay until both directions have ended      PEER_RESET, POLICY_LATE_DENIED, CERTIFICATE_EXPIRED, DRAINED, ...
 //   7. Finish: flow row, one event
@@ -23,7 +23,6 @@
 #include <vector>
 
 #include "connection.h"
-#include "dial.h"
 #include "relay.h"
 #include "tunnel_pool.h"
 
@@ -33,10 +32,7 @@ namespace groundwire {
 void AcceptOutbound(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
                     const SocketAddress& source);
 
-class OutboundConnection final : public Connection,
-                                 public TunnelUser,
-                                 public DialOwner,
-                                 public HboneStreamHandler {
+class OutboundConnection final : public Connection, public TunnelUser, public HboneStreamHandler {
  public:
   OutboundConnection(Worker* worker, std::shared_ptr<const Pod> pod, UniqueFd app,
                      const SocketAddress& source, const SocketAddress& original_dst);
@@ -48,7 +44,6 @@ class OutboundConnection final : public Connection,
   void Recheck(const std::unordered_set<uint64_t>& verdicts) override;
   void OnVerdict(const OutboundVerdict& verdict) override;
   void OnVerdict(const InboundVerdict& verdict) override;
-  void OnNoVerdict(ErrorCode code) override;
 
   void OnTunnel(HboneSession* session, const std::string& peer, bool reused) override;
   void OnNoTunnel(ErrorCode code, const std::string& detail) override;
@@ -77,9 +72,7 @@ class OutboundConnection final : public Connection,
   void RequestTunnel();
   void OnResponseTimeout();
   void AskDestination();
-  void Deliver(const InboundVerdict& verdict);
   void Passthrough();
-  void Refuse(ErrorCode code);
 
   State state_ = State::kVerdict;
   bool retried_ = false;
@@ -92,7 +85,6 @@ class OutboundConnection final : public Connection,
   HboneSession* session_ = nullptr;
   HboneStream* stream_ = nullptr;
   EventLoop::TimerId response_deadline_{};
-  std::unique_ptr<Dial> dial_;
   std::variant<std::monostate, std::unique_ptr<TcpRelay>, std::unique_ptr<StreamRelay>> relay_;
 };
 

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <filesystem>
@@ -70,6 +71,45 @@ TEST("life: an invalidated verdict that turns to deny ends the live connection o
   CHECK_EQ(Peek(client), "reset");
   CHECK_EQ(CodeName(mesh.Closed(kInbound)), "POLICY_LATE_DENIED");
   CHECK_EQ(mesh.agent.Counter("connections_late_denied"), 1u);
+}
+
+TEST("life: a connection that is denied while it is delivered is refused, whatever way it came") {
+  for (const bool tunnel : {true, false}) {
+    TestMesh mesh;
+    // Full: the next connect waits.
+    REQUIRE(listen(mesh.app.get(), 0) == 0);
+    const UniqueFd filler = ConnectTo(mesh.app_address);
+    REQUIRE(filler.valid());
+    mesh.agent.SetRules([&](const msg::OutboundQuestion& q) { return mesh.ToPod2(q.question); },
+                        [&](const msg::InboundQuestion& q) {
+                          msg::InboundAnswer answer = TestAgent::Allow(
+                              q.question, msg::BitOf(msg::ConsultedField::kDestinationPort));
+                          answer.deliver_port = mesh.app_address.port;
+                          return answer;
+                        });
+    const UniqueFd client =
+        tunnel
+            ? mesh.Dial()
+            : ConnectTo(At("10.202.2.1", PortOf(mesh.agent.node.ListenersOf(2).inbound_plaintext)),
+                        "10.202.9.9");
+    REQUIRE(TestAgent::Eventually([&] {
+      const auto live = mesh.agent.Snapshot<msg::Connection>(msg::kPartConnections);
+      return std::any_of(live.begin(), live.end(), [&](const msg::Connection& one) {
+        return one.direction == kInbound && one.next_hop == mesh.app_address;
+      });
+    }));
+    mesh.agent.SetRules(nullptr, [](const msg::InboundQuestion& q) {
+      return TestAgent::Deny(q.question, ErrorCode::kPolicyDenied);
+    });
+    REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
+            -1);
+    CHECK_EQ(Peek(client), "reset");
+    const auto in = mesh.Closed(kInbound);
+    REQUIRE(in.has_value());
+    CHECK_EQ(CodeName(in), "POLICY_DENIED");
+    CHECK_EQ(in->hbone_status, tunnel ? 401 : 0);
+    CHECK_EQ(mesh.agent.Counter("connections_late_denied"), 0u);
+  }
 }
 
 TEST(

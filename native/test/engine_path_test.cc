@@ -275,6 +275,23 @@ TEST("path: handoff asks for the destination's verdict and delivers with the cli
   CHECK(inbound_row);
 }
 
+TEST("path: the port of a hostname is its service's, and may be that of a listener in the pod") {
+  TestMesh mesh;
+  const uint16_t port = PortOf(mesh.agent.node.ListenersOf(2).inbound_plaintext);
+  mesh.agent.SetRules(
+      [&](const msg::OutboundQuestion& q) {
+        return TestAgent::Hbone(q.question, mesh.hbone, "shop.test:" + std::to_string(port),
+                                {IdentityOf("pod2")});
+      },
+      [&](const msg::InboundQuestion& q) {
+        msg::InboundAnswer answer = TestAgent::Allow(q.question);
+        answer.deliver_port = mesh.app_address.port;
+        return answer;
+      });
+  auto [client, server] = mesh.Open();
+  CHECK(client.valid() && server.valid());
+}
+
 TEST("path: plaintext from outside of the mesh is delivered when its verdict allows") {
   TestMesh mesh;
   mesh.agent.SetRules(

@@ -208,6 +208,27 @@ TEST("refusal: plaintext that would be delivered to the agent's own listener wou
   CHECK_EQ(CodeName(mesh.Closed(kInbound)), "ILLEGAL_DESTINATION");
 }
 
+TEST("refusal: nothing is delivered to the agent's own listener, whatever way it comes") {
+  for (const msg::HopKind hop : {msg::HopKind::kHbone, msg::HopKind::kHandoff}) {
+    TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+    const bool tunnel = hop == msg::HopKind::kHbone;
+    mesh.agent.SetRules(
+        [&](const msg::OutboundQuestion& q) {
+          return tunnel ? mesh.ToPod2(q.question) : mesh.Direct(q.question, hop);
+        },
+        [&](const msg::InboundQuestion& q) {
+          msg::InboundAnswer answer =
+              TestAgent::Allow(q.question, msg::BitOf(msg::ConsultedField::kDestinationPort));
+          answer.deliver_port = PortOf(mesh.agent.node.ListenersOf(2).inbound_plaintext);
+          return answer;
+        });
+    const UniqueFd client = mesh.Dial();
+    CHECK_EQ(Peek(client), "reset");
+    CHECK_EQ(CodeName(mesh.Closed(tunnel ? kInbound : kOutbound)), "ILLEGAL_DESTINATION");
+    CHECK_EQ(mesh.agent.Counter("illegal_destination"), 1u);
+  }
+}
+
 TEST("refusal: a delivery that comes back is not delivered again") {
   TestMesh mesh;
   const uint16_t port = PortOf(mesh.agent.node.ListenersOf(2).inbound_plaintext);
