@@ -75,7 +75,8 @@ namespace groundwire {
   X(kOutOfFiles, "out_of_files")                             \
   X(kDeliveryReturned, "delivery_returned")                  \
   X(kHandshakesDisplaced, "handshakes_displaced")            \
-  X(kLimitPodConnections, "limit_pod_connections")
+  X(kLimitPodConnections, "limit_pod_connections")           \
+  X(kSourcePortsExhausted, "source_ports_exhausted")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

@@ -3,6 +3,8 @@
 
 #include <sys/epoll.h>
 
+#include <cerrno>
+
 #include "socket_options.h"
 
 namespace groundwire {
@@ -17,8 +19,10 @@ void Dial::Start(Result<int> socket, const SocketAddress& destination, Reach rea
   fd_.Reset(socket.value());
   // Of a pod on this node the kernel knows when it is gone.
   reach == Reach::kPod ? SetLocalSocketOptions(fd_.get()) : SetApplicationSocketOptions(fd_.get());
-  if (const int error = StartConnect(fd_.get(), destination); error != 0)
+  if (const int error = StartConnect(fd_.get(), destination); error != 0) {
+    if (error == EADDRNOTAVAIL) loop_->counters()->Add(Counter::kSourcePortsExhausted);
     return Finish(CodeOfConnectError(error));
+  }
   // A destination on this machine has answered before connect returned: no need to wait for an
   // event.
   if (IsConnected(fd_.get())) return Finish(ErrorCode::kNone);

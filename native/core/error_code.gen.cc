@@ -24,6 +24,7 @@ constexpr ErrorCodeEntry kEntries[] = {
     {ErrorCode::kConnectTimeout, "CONNECT_TIMEOUT", 503},
     {ErrorCode::kConnectUnreachable, "CONNECT_UNREACHABLE", 503},
     {ErrorCode::kDeliveryReturned, "DELIVERY_RETURNED", 503},
+    {ErrorCode::kSourcePortsExhausted, "SOURCE_PORTS_EXHAUSTED", 503},
     {ErrorCode::kTlsHandshakeFailed, "TLS_HANDSHAKE_FAILED", 0},
     {ErrorCode::kTlsUnexpectedIdentity, "TLS_UNEXPECTED_IDENTITY", 0},
     {ErrorCode::kTlsTrustDomain, "TLS_TRUST_DOMAIN", 0},

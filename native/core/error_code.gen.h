@@ -29,6 +29,7 @@ enum class ErrorCode : uint16_t {
   kConnectTimeout = 31,
   kConnectUnreachable = 32,
   kDeliveryReturned = 33,
+  kSourcePortsExhausted = 34,
   kTlsHandshakeFailed = 40,
   kTlsUnexpectedIdentity = 41,
   kTlsTrustDomain = 42,

@@ -66,8 +66,9 @@ ErrorCode CodeOfConnectError(int error) {
     case ENFILE:
     case ENOMEM:
     case ENOBUFS:
-    case EADDRNOTAVAIL:
       return ErrorCode::kOutOfFiles;
+    case EADDRNOTAVAIL:
+      return ErrorCode::kSourcePortsExhausted;
     default:
       return ErrorCode::kConnectUnreachable;
   }

@@ -248,6 +248,7 @@ TunnelPool::Tunnel* TunnelPool::Dial(const std::shared_ptr<const Pod>& pod, cons
   UniqueFd fd(socket.value());
   SetApplicationSocketOptions(fd.get());
   *refusal = CodeOfConnectError(StartConnect(fd.get(), key.next_hop));
+  if (*refusal == ErrorCode::kSourcePortsExhausted) counters_->Add(Counter::kSourcePortsExhausted);
   if (*refusal != ErrorCode::kNone) return nullptr;
   auto tunnel = std::make_unique<Tunnel>(this, pod, key);
   if (!tunnel->Start(std::move(fd), std::move(identity)).ok()) {

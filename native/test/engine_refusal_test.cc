@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole engine over real sockets: what is refused, how, and what is told about it.
+#include <fstream>
 #include <thread>
 
 #include "check.h"
@@ -100,6 +101,29 @@ TEST("refusal: an application that does not listen gives 503") {
   REQUIRE(out.has_value());
   CHECK_EQ(out->hbone_status, 503);
   CHECK_EQ(CodeName(mesh.Closed(kInbound)), "CONNECT_REFUSED");
+}
+
+TEST("refusal: a destination towards which no source port is left is told from a full agent") {
+  TestMesh mesh;
+  // Both ports of the range are somebody's.
+  const std::string path = "/proc/sys/net/ipv4/ip_local_port_range";
+  const UniqueFd taken[] = {ListenOn("0.0.0.0", 2000), ListenOn("0.0.0.0", 2001)};
+  std::string range;
+  std::getline(std::ifstream(path), range);
+  for (const msg::HopKind hop : {msg::HopKind::kPassthrough, msg::HopKind::kHbone}) {
+    mesh.agent.SetRules(
+        [&](const msg::OutboundQuestion& q) {
+          std::ofstream(path) << "2000 2001" << std::flush;
+          return hop == msg::HopKind::kHbone ? mesh.ToPod2(q.question)
+                                             : mesh.Direct(q.question, hop);
+        },
+        nullptr);
+    REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
+            -1);
+    CHECK_EQ(OutcomeOf(&mesh), "SOURCE_PORTS_EXHAUSTED");
+    std::ofstream(path) << range << std::flush;
+  }
+  CHECK_EQ(mesh.agent.Counter("source_ports_exhausted"), 2u);
 }
 
 TEST("refusal: an authority that is not the pod's own gives 400") {

@@ -53,6 +53,7 @@ export const ERROR_TABLE = {
   CONNECT_TIMEOUT: entry(31, 'destination did not answer in time', 'warn', 503, 'CONNECT', 'Maybe a NetworkPolicy or firewall blocks the port (15008 between nodes).'),
   CONNECT_UNREACHABLE: entry(32, 'destination cannot be reached', 'warn', 503, 'CONNECT', 'No route to the destination from the pod\'s network namespace.'),
   DELIVERY_RETURNED: entry(33, 'the agent\'s delivery came back to it', 'error', 503, 'CONNECT', 'The kernel did not approve a delivery, which would now loop: look at `approve_map_full`, and that the agent is in its cgroup.'),
+  SOURCE_PORTS_EXHAUSTED: entry(34, 'no source port is left towards the destination', 'error', 503, 'CONNECT', 'All of `net.ipv4.ip_local_port_range` of the pod\'s namespace are in use towards that address and port: widen it, or have the client keep its connections.'),
 
   TLS_HANDSHAKE_FAILED: entry(40, 'TLS handshake failed', 'warn', 0, 'TLS_FAILURE', 'The peer does not speak TLS 1.3 with a mesh certificate on port 15008.'),
   TLS_UNEXPECTED_IDENTITY: entry(41, 'peer is not who it should be', 'error', 0, 'TLS_FAILURE', 'The address is served by another identity than the mesh says; it may have been reused.'),

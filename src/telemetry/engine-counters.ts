@@ -187,6 +187,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'connections refused: the pod has as many as the node has left',
     'find the pod in the access log (LIMIT_CONNECTIONS); if it needs them, raise --connections-max',
   ],
+  source_ports_exhausted: [
+    'connects that failed: each source port towards that destination is in use',
+    "widen net.ipv4.ip_local_port_range in the pod's namespace, or find who opens so many (SOURCE_PORTS_EXHAUSTED)",
+  ],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',
     'the access log has gaps, metrics do not; the agent has no CPU',

@@ -145,6 +145,9 @@ class LoopbackSockets final : public PodSockets {
   static Result<int> From(const SocketAddress& address) {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return Status::Error("socket", errno);
+    // As the real ones: the port is chosen at connect.
+    const int on = 1;
+    setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     sockaddr_storage storage;
     const socklen_t length = address.ToSockaddr(AF_INET, &storage);
     if (bind(fd, reinterpret_cast<const sockaddr*>(&storage), length) != 0) {
