@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The one header shared by the eBPF programs and the engine: what lies in the maps, under which names, with which limits.
- * Fixed widths, natural alignment, padding spelled out and always zero (hash keys compare it). A change of any struct,
- * map or limit below raises MESH_ABI_VERSION: pins of another version are refused, never reinterpreted.
+ * Fixed widths, natural alignment, padding spelled out and always zero (hash keys compare it). A change of what a pinned map
+ * holds, a struct, the meaning of a bit, a size, raises MESH_ABI_VERSION: pins of another version are refused, never
+ * reinterpreted. One more counter is such a change too: it makes mesh_counters longer.
  */
 #ifndef MESH_ABI_H
 #define MESH_ABI_H
@@ -21,7 +22,7 @@
 
 #define MESH_ABI_VERSION 1
 
-/* Limits. Each has a gauge for how full it is (NodeCapture::ReadCounters). */
+/* Limits. How full the maps for pods, addresses and approvals are is told by gauges (NodeCapture::ReadCounters). */
 #define MESH_PODS_MAX 1024
 #define MESH_POD_ADDRESSES_MAX 4
 #define MESH_ADDRESSES_MAX (MESH_PODS_MAX * MESH_POD_ADDRESSES_MAX)

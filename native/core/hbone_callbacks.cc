@@ -20,8 +20,8 @@ constexpr size_t kDataFrameBytes = size_t{32} * 1024;
 constexpr size_t kFrameRoomMin = size_t{8} * 1024;
 // A session's turn of sending ends here: the rest goes in the next turn.
 constexpr size_t kSendTurnBytes = 1 << 20;
-// Streams reset by the peer before we answered, over the life of a tunnel's one interval: the
-// "rapid reset" flood.
+// Streams that the peer resets before they were answered, between two looks at whether it is alive
+// (ping_interval_ms): more is the "rapid reset" flood.
 constexpr uint32_t kEarlyResetsMax = 1000;
 
 HboneSession* Self(void* user) { return static_cast<HboneSession*>(user); }

@@ -95,10 +95,7 @@ class HboneSession final : public EventHandler, public Discardable {
   /// Why it was closed, for people; "" before.
   const std::string& close_detail() const { return close_detail_; }
   State state() const { return state_; }
-  Role role() const { return role_; }
   bool draining() const { return draining_; }
-  ByteStream* stream() const { return stream_.get(); }
-  int fd() const { return fd_.get(); }
   size_t streams() const { return streams_.size(); }
   uint64_t streams_total() const { return streams_total_; }
   /// Streams whose handlers were told that the session ended.

@@ -28,7 +28,7 @@ struct HboneHeader {
 /// broke off has delivered what it has delivered, and another session may serve.
 inline bool IsEndedHere(ErrorCode lost) {
   return lost == ErrorCode::kCertificateExpired || lost == ErrorCode::kIdentityRemoved ||
-         lost == ErrorCode::kPodRemoved || lost == ErrorCode::kDrained;
+         lost == ErrorCode::kDrained;
 }
 
 /// The user of a stream. After OnStreamClosed, or after the user called Reset, the HboneStream is

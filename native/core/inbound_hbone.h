@@ -3,8 +3,8 @@
 //
 //   1. accept from the pod's HBONE listener        IDENTITY_UNAVAILABLE (no certificate: nothing can be said, reset),
 //                                                  LIMIT_CONNECTIONS (too many tunnels: reset)
-//   2. TLS with the pod's certificate, HTTP/2      TLS_HANDSHAKE_FAILED, TLS_TRUST_DOMAIN, TLS_TIMEOUT,
-//                                                  LIMIT_CONNECTIONS (gave way to a newer handshake)
+//   2. TLS with the pod's certificate, HTTP/2      TLS_HANDSHAKE_FAILED, TLS_UNEXPECTED_IDENTITY, TLS_TRUST_DOMAIN,
+//                                                  TLS_TIMEOUT, LIMIT_CONNECTIONS (gave way to a newer handshake)
 //   for each CONNECT stream:
 //   3. method and authority                        400: HBONE_BAD_REQUEST, HBONE_WRONG_ADDRESS; 503: LIMIT_CONNECTIONS
 //   4. verdict, with the peer's identity           401 or 503 by the error table
