@@ -54,7 +54,7 @@ export class ManagedPod {
   #record: PodRecord;
   /** What is on disk. */
   #written: PodRecord;
-  /** What the engine captured the pod with. */
+  /** What the engine captured the pod with, until it has released it. */
   #inEffect: PodDecision | undefined;
   #state: PodState = { kind: 'starting' };
   #problem: string | undefined;
@@ -226,6 +226,7 @@ export class ManagedPod {
     this.#releaseBegun = true;
     await this.#parts.steps.release(this.#record);
     this.#releaseBegun = false;
+    this.#inEffect = undefined;
     this.#record = { ...this.#record, handle: this.#parts.nextHandle() };
     this.#persist(false);
     this.#setState({ kind: 'uncaptured', reason: decision.reason });
@@ -244,7 +245,8 @@ export class ManagedPod {
     try {
       await this.#parts.steps.leave(this.#record, signal);
     } catch (error) {
-      this.#setState({ kind: 'captured', sinceMs });
+      // Rules that may be there are no capture: it may have failed, or still wait for its certificate.
+      if (this.#inEffect !== undefined) this.#setState({ kind: 'captured', sinceMs });
       throw error;
     }
   }

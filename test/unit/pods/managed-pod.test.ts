@@ -279,6 +279,53 @@ test('a pod that is wanted again before it was released is captured as it was', 
   );
 });
 
+test('a pod that was never captured is not taken for captured when its leaving is taken back', async () => {
+  for (const captureFails of [false, true]) {
+    const { pod, engine, clock, issue } = makePod();
+    if (captureFails) {
+      engine.failNext('CapturePod', 'setns', 2);
+      await issue();
+    }
+    let mayStart = false;
+    const settled = pod.settled(1000, 120_000).then(() => {
+      mayStart = true;
+    });
+    pod.decide(IN);
+    await settle();
+    pod.decide(OUT);
+    await settle();
+    assert.equal(pod.view().state.kind, 'releasing');
+    engine.failNext('CapturePod', 'setns', 2);
+    pod.decide(IN);
+    await settle();
+    assert.deepEqual([pod.view().state.kind, mayStart, engine.pods.size], ['capturing', false, 0]);
+    await issue();
+    clock.advance(1000);
+    await settle();
+    assert.deepEqual([pod.view().state.kind, mayStart, engine.pods.size], ['captured', true, 1]);
+    await settled;
+  }
+});
+
+test('a pod that was captured once is not taken for captured after its release', async () => {
+  const { pod, engine, clock, issue } = makePod();
+  pod.decide(IN);
+  await issue();
+  pod.decide(OUT);
+  await settle();
+  clock.advance(251);
+  await settle();
+  assert.equal(pod.view().state.kind, 'uncaptured');
+  engine.failNext('CapturePod', 'setns', 2);
+  pod.decide(IN);
+  await settle();
+  pod.decide(OUT);
+  await settle();
+  pod.decide(IN);
+  await settle();
+  assert.ok(engine.pods.has(2));
+});
+
 test('a pod that is wanted again when its release has begun is released and then captured anew', async () => {
   const { pod, engine, clock, issue } = makePod();
   pod.decide(IN);
