@@ -78,6 +78,7 @@ export class ManagedPod {
     return {
       ...this.#record,
       state: this.#state,
+      inMesh: this.#adopted || this.#inEffect !== undefined,
       oldConnections: this.#parts.steps.oldConnections(this.#record),
       ...(problem === undefined ? {} : { problem }),
       deferred: this.#deferred(),

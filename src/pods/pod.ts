@@ -64,6 +64,8 @@ export type PodState =
 /** A pod as the status API shows it. */
 export interface PodView extends PodRecord {
   readonly state: PodState;
+  /** Captured whatever it is on its way to: who is told otherwise dials it in plaintext. */
+  readonly inMesh: boolean;
   readonly oldConnections: OldConnections;
   /** Why the last step did not work; it is tried again. */
   readonly problem?: string;

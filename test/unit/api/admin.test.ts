@@ -29,6 +29,7 @@ const POD: PodView = {
   startedMs: 0,
   captured: true,
   state: { kind: 'captured', sinceMs: 0 },
+  inMesh: true,
   deferred: [],
   oldConnections: {
     connections: [{ local: { address: '10.0.0.1', port: 80 }, remote: { address: 'fd00::2', port: 5 } }],

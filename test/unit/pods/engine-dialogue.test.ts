@@ -46,6 +46,7 @@ function aPod(name: string, handle: number, address: string): PodView {
     startedMs: 0,
     captured: true,
     state: { kind: 'captured', sinceMs: 0 },
+    inMesh: true,
     oldConnections: { connections: [], closed: false },
     deferred: [],
   };

@@ -378,6 +378,48 @@ test('a pod taken over from a previous run is captured at once, before its certi
   assert.deepEqual(journal, ['require web', 'report captured=true commands=CapturePod']);
 });
 
+test('a pod is in the mesh from its capture to its release, for whoever asks meanwhile', async () => {
+  const { pod, clock, issue } = makePod();
+  const seen: string[] = [];
+  const look = (): number => seen.push(`${pod.view().state.kind} ${pod.view().inMesh}`);
+  for (const step of [
+    async () => {},
+    async () => pod.decide(IN),
+    issue,
+    async () => pod.decide(OUT),
+    async () => pod.decide(IN),
+    async () => pod.decide(OUT),
+    async () => clock.advance(251),
+  ]) {
+    await step();
+    await settle();
+    look();
+  }
+  assert.deepEqual(seen, [
+    'starting false',
+    'capturing false',
+    'captured true',
+    'releasing true',
+    'captured true',
+    'releasing true',
+    'uncaptured false',
+  ]);
+});
+
+test('a pod taken over is in the mesh before the engine has taken over its rules', async () => {
+  for (const [captured, decision] of [
+    [true, IN],
+    [true, OUT],
+    [false, OUT],
+  ] as const) {
+    const { pod } = makePod({ ...RECORD, captured, decision });
+    pod.resume();
+    assert.equal(pod.view().inMesh, captured);
+    await settle();
+    assert.equal(pod.view().inMesh, captured);
+  }
+});
+
 test('that rules may be in a namespace is on disk before they are', async () => {
   const { pod, engine, persisted } = makePod();
   pod.decide(IN);
