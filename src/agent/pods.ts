@@ -62,7 +62,7 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
       if (pod !== undefined) identity.certificates.hurry(podIdentity(trustDomain, pod.spec));
     },
     onRejected: (uid, reason) => pods.reject(uid, reason),
-    onTokenRenewed: (token) => upstream.tokens.renew(token),
+    openTokenLine: () => upstream.tokens.openLine(),
     clock,
     log: registryLog,
   });

@@ -30,8 +30,8 @@ export interface PodRegistryClientOptions {
   readonly onWelcome: (welcome: RegistryWelcome) => void;
   readonly onDecision: (decision: CaptureDecision) => void;
   readonly onRejected: (uid: string, reason: string) => void;
-  /** The token for this node's calls from now on. */
-  readonly onTokenRenewed: (token: string) => void;
+  /** Called as a stream is opened. What it returns takes the newer tokens that come over that stream; false ends it. */
+  readonly openTokenLine: () => (token: string) => boolean;
   readonly clock: Clock;
   readonly log: Log;
   readonly random?: () => number;
@@ -41,7 +41,12 @@ type Call = ClientDuplexStream<NodeReport, NodeInstruction>;
 
 type State =
   | { readonly kind: 'waiting'; readonly lastError: string; readonly abort: Cancel }
-  | { readonly kind: 'open'; readonly call: Call; readonly abort: Cancel }
+  | {
+      readonly kind: 'open';
+      readonly call: Call;
+      readonly takeToken: (token: string) => boolean;
+      readonly abort: Cancel;
+    }
   | { readonly kind: 'closed'; readonly abort: Cancel };
 
 /** The node's side of the pod registry. What happens while there is no stream is told by the next one's snapshot. */
@@ -96,9 +101,10 @@ export class PodRegistryClient {
   }
 
   #connect(): void {
-    const { controlPlane, node, addresses, snapshot } = this.#options;
+    const { controlPlane, node, addresses, snapshot, openTokenLine } = this.#options;
     this.counters.connects += 1;
     try {
+      const takeToken = openTokenLine();
       const { address, credentials, options } = controlPlane.dial();
       const client = new Stub(address, credentials, options);
       const call = client.attach(controlPlane.callMetadata());
@@ -106,7 +112,7 @@ export class PodRegistryClient {
         call.cancel();
         client.close();
       };
-      this.#setState({ kind: 'open', call, abort });
+      this.#setState({ kind: 'open', call, takeToken, abort });
       const fail = (error: StreamError): void => {
         if (this.#state.kind === 'open' && this.#state.call === call) this.#waitAfter(error);
       };
@@ -163,11 +169,17 @@ export class PodRegistryClient {
         this.#options.onRejected(instruction.value.uid, instruction.value.reason);
         return;
       case 'tokenRenewed':
-        this.#options.onTokenRenewed(instruction.value.token);
+        this.#takeToken(instruction.value.token);
         return;
       case undefined:
         this.#options.log.warn('instruction of a later version ignored');
     }
+  }
+
+  // Only a stream that was opened with the token of now is given newer ones of it.
+  #takeToken(token: string): void {
+    if (this.#state.kind !== 'open' || this.#state.takeToken(token)) return;
+    this.#waitAfter(new StreamError('UNAVAILABLE', 'opened anew with the token that was given since', true));
   }
 }
 

@@ -32,7 +32,7 @@ interface Renewal {
  * plane gave in its place. Another one from the operator ends that line: it may be of another control plane.
  */
 export class TokenKeeper {
-  readonly counters = { renewed: 0, notKept: 0 };
+  readonly counters = { renewed: 0, notKept: 0, outdated: 0 };
   readonly #options: TokenKeeperOptions;
   #renewal: Renewal | undefined;
 
@@ -47,16 +47,41 @@ export class TokenKeeper {
     return this.#renewal?.ofGiven === digestOf(given) ? this.#renewal.token : given;
   }
 
-  /** The control plane gave a newer one. Used from now on, also when it cannot be kept. */
-  renew(token: string): void {
-    const { readGiven, path, log } = this.#options;
+  /**
+   * For a stream that is opened with `current()`: takes the newer tokens that come over it. Throws what `readGiven` throws.
+   *
+   * A newer one is used from then on, also when it cannot be kept. It belongs to the token that the operator had given when
+   * the stream was opened: false when that is another one by now, and a stream is to be opened with that.
+   */
+  openLine(): (token: string) => boolean {
+    const ofGiven = digestOf(this.#options.readGiven());
+    return (token) => this.#renew({ ofGiven, token });
+  }
+
+  #renew(renewal: Renewal): boolean {
+    const { path, log } = this.#options;
+    if (this.#isReplaced(renewal.ofGiven)) {
+      this.counters.outdated += 1;
+      log.info('renewed join token not used, another one has been given since the last was used');
+      return false;
+    }
     this.counters.renewed += 1;
+    this.#renewal = renewal;
     try {
-      this.#renewal = { ofGiven: digestOf(readGiven()), token };
-      writeFileAtomically(path, JSON.stringify(this.#renewal), 0o600);
+      writeFileAtomically(path, JSON.stringify(renewal), 0o600);
     } catch (error) {
       this.counters.notKept += 1;
       log.warn('join token not kept, a restart goes back to the one given', { path, reason: reasonOf(error) });
+    }
+    return true;
+  }
+
+  /** Who took the given one away has not given another. */
+  #isReplaced(ofGiven: string): boolean {
+    try {
+      return digestOf(this.#options.readGiven()) !== ofGiven;
+    } catch {
+      return false;
     }
   }
 

@@ -22,6 +22,10 @@ export const AGENT_COUNTERS = {
     'of these, those that could not be written to disk',
     'make room in --state-dir: after a restart the agent has the token file only, which may have ended',
   ],
+  token_outdated: [
+    'join tokens that came in the place of one that the operator has replaced meanwhile, not used',
+    'the agent attaches anew with the one given',
+  ],
   certificates_signed: ['certificates that the control plane signed', ''],
   certificates_failed: [
     'certificates asked for and not had; asked for again',

@@ -114,7 +114,7 @@ test('control: a restart takes no pod and no policy from an agent, before its no
     onWelcome: () => registry.started(POD),
     onDecision: () => registry.captured(POD.uid, true),
     onRejected: () => {},
-    onTokenRenewed: () => {},
+    openTokenLine: () => () => true,
     clock: systemClock,
     log,
   });

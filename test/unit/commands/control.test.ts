@@ -106,7 +106,7 @@ async function makeMesh(t: TestContext) {
     onWelcome: (welcome) => welcomes.push(welcome),
     onDecision: (decision) => decisions.push(decision),
     onRejected: (_uid, reason) => rejected.push(reason),
-    onTokenRenewed: () => {},
+    openTokenLine: () => () => true,
     clock: systemClock,
     log,
   });

@@ -58,7 +58,7 @@ function attach(t: TestContext, loopback: Loopback, pods: ReportedPod[], node = 
     onWelcome: ({ podCidrs }) => welcomes.push(...podCidrs),
     onDecision: (decision) => decisions.push(decision),
     onRejected: (uid, reason) => rejected.push(`${uid}: ${reason}`),
-    onTokenRenewed: () => {},
+    openTokenLine: () => () => true,
     clock: systemClock,
     log: loopback.recorded.log,
   });
@@ -178,7 +178,7 @@ test('pod registry: a node with the token of another is told what to do, waits l
     onWelcome: () => {},
     onDecision: () => {},
     onRejected: () => {},
-    onTokenRenewed: () => {},
+    openTokenLine: () => () => true,
     clock,
     log: own.log,
     random: () => 0.5,
@@ -295,7 +295,8 @@ test('pod registry: each pod is told by name once when it comes, is refused and 
   assert.deepEqual(told('pod gone'), ['shop/two', 'shop/one']);
 });
 
-test('pod registry: an attached node outlives its token, over a restart too, and the one it was given is not touched', async (t) => {
+/** A registry, and a node whose token is renewed by it; all by one clock. */
+async function openRenewal(t: TestContext) {
   const clock = new ManualClock();
   const loopback = await Loopback.open(t, clock);
   const server = new PodRegistryServer({
@@ -311,10 +312,10 @@ test('pod registry: an attached node outlives its token, over a restart too, and
   t.after(() => server.close());
   await loopback.serve(server);
   const folder = temporaryFolder(t);
-  const given = loopback.tokens.make('a', 60 * MINUTE_MS);
+  const given = { token: loopback.tokens.make('a', 60 * MINUTE_MS) };
   const openKeeper = () =>
     new TokenKeeper({
-      readGiven: () => given,
+      readGiven: () => given.token,
       path: join(folder, 'renewed.token'),
       scarceShare: 0.25,
       renewal: '',
@@ -334,7 +335,7 @@ test('pod registry: an attached node outlives its token, over a restart too, and
       },
       onDecision: () => {},
       onRejected: () => {},
-      onTokenRenewed: (token) => tokens.renew(token),
+      openTokenLine: () => tokens.openLine(),
       clock,
       log: loopback.recorded.log,
     });
@@ -342,6 +343,11 @@ test('pod registry: an attached node outlives its token, over a restart too, and
     client.open();
     return { client, welcomes: () => welcomes };
   };
+  return { loopback, clock, server, given, openKeeper, open };
+}
+
+test('pod registry: an attached node outlives its token, over a restart too, and the one it was given is not touched', async (t) => {
+  const { loopback, clock, server, given, openKeeper, open } = await openRenewal(t);
   const tokens = openKeeper();
   const { client } = open(tokens);
   // At once, then at each half of an hour.
@@ -350,7 +356,7 @@ test('pod registry: an attached node outlives its token, over a restart too, and
     clock.advance(30 * MINUTE_MS);
   }
   client.close();
-  assert.ok('reason' in loopback.tokens.verify(given), 'the given one has ended');
+  assert.ok('reason' in loopback.tokens.verify(given.token), 'the given one has ended');
   const again = openKeeper();
   const { welcomes } = open(again);
   await until('welcome again', () => welcomes() === 1);
@@ -360,4 +366,21 @@ test('pod registry: an attached node outlives its token, over a restart too, and
   const before = server.counters.tokensRenewed;
   clock.advance(30 * MINUTE_MS);
   assert.equal(server.counters.tokensRenewed, before + 1);
+});
+
+test('pod registry: a token that the operator gives while a stream is open is used, and renewed from then on', async (t) => {
+  const { loopback, clock, server, given, openKeeper, open } = await openRenewal(t);
+  const tokens = openKeeper();
+  const { client } = open(tokens);
+  await until('renewed', () => tokens.counters.renewed === 1);
+  given.token = loopback.tokens.make('a', 24 * 60 * MINUTE_MS);
+  clock.advance(30 * MINUTE_MS);
+  await until('refused', () => tokens.counters.outdated === 1);
+  assert.equal(tokens.current(), given.token);
+  await until('ended', () => client.status().state === 'waiting');
+  clock.advance(10_000);
+  await until('renewed on a stream of the new one', () => tokens.counters.renewed === 2);
+  const life = tokens.life();
+  assert.equal((life?.untilMs ?? 0) - (life?.fromMs ?? 0), 24 * 60 * MINUTE_MS);
+  assert.equal(server.nodes().attached, 1);
 });

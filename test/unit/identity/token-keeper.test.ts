@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { JoinTokens } from '#src/identity/join-token.ts';
@@ -38,7 +38,7 @@ test('token keeper: a renewed token is used at once and after a restart, and kep
   assert.equal(keeper.current(), first);
   clock.advance(HOUR_MS / 2);
   const second = tokens.make('a', HOUR_MS);
-  keeper.renew(second);
+  keeper.openLine()(second);
   assert.equal(keeper.current(), second);
   assert.equal(open().current(), second);
   assert.equal(statSync(kept).mode & 0o777, 0o600);
@@ -48,11 +48,33 @@ test('token keeper: a renewed token is used at once and after a restart, and kep
 test('token keeper: another token from the operator ends the line of the last one', (t) => {
   const { tokens, given, open } = makePlace(t);
   const keeper = open();
-  keeper.renew(tokens.make('a', 2 * HOUR_MS));
+  keeper.openLine()(tokens.make('a', 2 * HOUR_MS));
   const other = tokens.make('a', 3 * HOUR_MS);
   writeFileSync(given, other);
   assert.equal(keeper.current(), other);
   assert.equal(open().current(), other);
+});
+
+test('token keeper: what comes over a stream of the last token is not used in place of another one', (t) => {
+  const { tokens, given, kept, open } = makePlace(t);
+  const keeper = open();
+  const take = keeper.openLine();
+  const other = tokens.make('a', 30 * 24 * HOUR_MS);
+  writeFileSync(given, other);
+  assert.equal(take(tokens.make('a', 2 * HOUR_MS)), false);
+  assert.deepEqual([keeper.current(), open().current()], [other, other]);
+  assert.deepEqual([keeper.counters.renewed, keeper.counters.outdated, existsSync(kept)], [0, 1, false]);
+});
+
+test('token keeper: one that comes while the file is away is used when it is back', (t) => {
+  const { tokens, given, open } = makePlace(t);
+  const keeper = open();
+  const take = keeper.openLine();
+  renameSync(given, `${given}.away`);
+  const second = tokens.make('a', 2 * HOUR_MS);
+  assert.equal(take(second), true);
+  renameSync(`${given}.away`, given);
+  assert.deepEqual([keeper.current(), open().current()], [second, second]);
 });
 
 test('token keeper: one that cannot be kept is used all the same, and told', (t) => {
@@ -60,7 +82,7 @@ test('token keeper: one that cannot be kept is used all the same, and told', (t)
   writeFileSync(join(folder, 'file'), '');
   const keeper = open(join(folder, 'file', 'renewed.token'));
   const second = tokens.make('a', 2 * HOUR_MS);
-  keeper.renew(second);
+  keeper.openLine()(second);
   assert.equal(keeper.current(), second);
   assert.equal(keeper.counters.notKept, 1);
   assert.match(lines.at(-1)?.message ?? '', /^join token not kept/);
@@ -68,7 +90,7 @@ test('token keeper: one that cannot be kept is used all the same, and told', (t)
 
 test('token keeper: a kept one that is damaged, or that others can read, is told and left', (t) => {
   const { tokens, given, kept, lines, open } = makePlace(t);
-  open().renew(tokens.make('a', 2 * HOUR_MS));
+  open().openLine()(tokens.make('a', 2 * HOUR_MS));
   chmodSync(kept, 0o644);
   assert.equal(open().current(), readFileSync(given, 'utf8'));
   assert.match(String(lines.at(-1)?.fields['reason']), /others than its owner/);
@@ -93,7 +115,7 @@ test('token keeper: with less than a quarter of its life left a token is a probl
     keeper.problem() ?? '',
     /^the join token ended at \S+Z, and nothing is signed for this node any more: make one$/,
   );
-  keeper.renew(tokens.make('a', HOUR_MS));
+  keeper.openLine()(tokens.make('a', HOUR_MS));
   assert.equal(keeper.problem(), undefined);
 });
 
