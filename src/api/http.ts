@@ -90,17 +90,32 @@ export function makeHttpServer(routes: readonly HttpRoute[], options: HttpServer
   return server;
 }
 
-/** Listens on an address or a socket file, which the setting `flag` names; rejects with `SettingError`. */
+/**
+ * Listens on an address or a socket file, which the setting `flag` names; rejects with `SettingError`.
+ *
+ * `[::]` is every address of both families, and of IPv4 alone where the kernel has no IPv6.
+ */
 export async function listenOn(server: Server, where: ListenAddress, flag: string): Promise<Server> {
-  const listening = new Promise<void>((resolve, reject) => {
+  await namingAsync(useOf(flag, where), async () => {
+    try {
+      await listenOnce(server, where);
+    } catch (error) {
+      const isWithoutIpv6 = (error as NodeJS.ErrnoException).code === 'EAFNOSUPPORT';
+      if (!isWithoutIpv6 || 'path' in where || where.host !== '::') throw error;
+      await listenOnce(server, { ...where, host: '0.0.0.0' });
+    }
+  });
+  return server;
+}
+
+async function listenOnce(server: Server, where: ListenAddress): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(where, () => {
       server.off('error', reject);
       resolve();
     });
   });
-  await namingAsync(useOf(flag, where), () => listening);
-  return server;
 }
 
 function useOf(flag: string, where: ListenAddress): SettingUse {

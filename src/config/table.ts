@@ -221,8 +221,8 @@ export const TABLE = {
   /** The agent's own HTTP. */
   api: {
     admin: setting('api-listen', loopbackHostPort(), '127.0.0.1:15000', 'status API, to be read only'),
-    ready: setting('ready-listen', hostPort(), '0.0.0.0:15021', 'readiness'),
-    metrics: setting('metrics-listen', hostPort(), '0.0.0.0:15020', 'Prometheus metrics'),
+    ready: setting('ready-listen', hostPort(), '0.0.0.0:15021', 'readiness; [::]:15021 is both families'),
+    metrics: setting('metrics-listen', hostPort(), '0.0.0.0:15020', 'Prometheus metrics, likewise'),
   },
 
   /** Logs. */

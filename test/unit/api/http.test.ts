@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
-import { request } from 'node:http';
+import { request, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { after, test } from 'node:test';
 
@@ -145,4 +145,30 @@ test('garbage in place of HTTP ends that connection and nothing else', async () 
     assert.match(said, /^HTTP\/1\.1 4\d\d /, JSON.stringify(bytes.slice(0, 20)));
   }
   assert.equal((await ask('GET', '/things/a')).status, 200);
+});
+
+test('http: [::] is both families, and IPv4 where the kernel has no IPv6', async (t) => {
+  const make = () => makeHttpServer([], { guardHost: false, counters, onError: () => {} });
+  const isReachedOver = async (own: Server, host: string): Promise<boolean> => {
+    const socket = connect({ host, port: (own.address() as AddressInfo).port });
+    const isOpen = await new Promise<boolean>((resolve) => {
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    });
+    socket.destroy();
+    return isOpen;
+  };
+  const both = await listenOn(make(), { host: '::', port: 0 }, 'ready-listen');
+  t.after(() => closeServer(both));
+  assert.deepEqual([await isReachedOver(both, '127.0.0.1'), await isReachedOver(both, '::1')], [true, true]);
+
+  const refusing = make();
+  const listen = refusing.listen.bind(refusing) as (where: object, done: () => void) => Server;
+  refusing.listen = ((where: { host: string }, done: () => void) => {
+    if (where.host !== '::') return listen(where, done);
+    process.nextTick(() => refusing.emit('error', Object.assign(new Error('listen'), { code: 'EAFNOSUPPORT' })));
+    return refusing;
+  }) as Server['listen'];
+  const one = await listenOn(refusing, { host: '::', port: 0 }, 'ready-listen');
+  t.after(() => closeServer(one));
+  assert.equal((one.address() as AddressInfo).address, '0.0.0.0');
 });

@@ -89,8 +89,16 @@ test('daemonset: its command line is one that the agent accepts, with nothing mi
 test('daemonset: it is to istiod the pod and the namespace that its token is of', () => {
   const { upstream } = loadArgs();
   assert.equal(upstream.agentPod, 'groundwire-x2x4z');
-  assert.equal(upstream.agentNamespace, find('ServiceAccount').metadata.namespace);
-  assert.equal(pod.serviceAccountName, find('ServiceAccount').metadata.name);
+  assert.equal(upstream.agentNamespace, find('DaemonSet').metadata.namespace);
+});
+
+test('daemonset: deleting what was applied takes nothing away that istiod, or its ztunnel, has', () => {
+  assert.deepEqual(
+    objects.map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`),
+    ['DaemonSet istio-system/groundwire'],
+  );
+  // By this name istiod's defaults let an agent of a node ask for certificates of other identities.
+  assert.equal(pod.serviceAccountName, 'ztunnel');
 });
 
 test('daemonset: each variable of it is used, and none is taken for a setting', () => {
@@ -112,6 +120,7 @@ test('daemonset: ports and probes are those of the table and of the agent', () =
   const served = readinessRoutes({ pending: [] }).map(({ path }) => path);
   for (const { httpGet } of [container.readinessProbe, container.livenessProbe]) {
     assert.equal(httpGet.port, api.ready.port);
+    assert.equal(api.ready.host, '::', 'the kubelet probes over the family of the cluster');
     assert.ok(served.includes(httpGet.path), httpGet.path);
   }
   assert.notEqual(container.livenessProbe.httpGet.path, container.readinessProbe.httpGet.path);
