@@ -12,8 +12,8 @@ import { defineCommand } from './command.ts';
 import { openNodeAgent } from './open-agent.ts';
 import { openLogger, requireRoot, runService, type Service } from './service.ts';
 
-// The token is made anew at each start; it need not outlive a run by much.
-const TOKEN_TTL_MS = 365 * 24 * 3600_000;
+// Longer than any run: it is made anew at each start, and lies beside the key that makes tokens.
+const TOKEN_TTL_MS = 3650 * 24 * 3600_000;
 
 export const command = defineCommand({
   name: 'up',

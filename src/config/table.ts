@@ -275,6 +275,12 @@ export const TABLE = {
       '30d',
       'after this, too, they are removed; what is sent to their addresses later is not carried by the mesh',
     ),
+    tokenLineMaxMs: setting(
+      'token-line-max',
+      duration('1m', '3650d'),
+      '90d',
+      'the join token of an attached node is renewed until it, or the first one that it came from, is this old; then the node needs another one',
+    ),
   },
 
   /** What agents and control plane of a mesh must agree on. */
@@ -328,7 +334,7 @@ export const TABLE = {
       'ttl',
       duration('1s', '3650d'),
       '24h',
-      'the token is valid for this long; an attached node is given a new one in time',
+      'the token is valid for this long; an attached node is given a new one in time, up to --token-line-max of the control plane',
     ),
     stateDirectory: setting(
       'state-dir',

@@ -21,6 +21,9 @@ import { type CompileSettings, DEFAULT_COMPILE_SETTINGS } from '../manifests/set
 import { systemClock } from '../model/clock.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
+// As the agent's own notice, which may be of a control plane with another setting.
+const TOKEN_NOTICE_SHARE = 0.25;
+
 export type ControlConfig = Config<'control' | 'mesh' | 'defaults'> & { readonly stateDirectory: string };
 
 /** What the mesh is: its sources, and the services that tell it to nodes. */
@@ -121,7 +124,8 @@ function openRegistry(
   return new PodRegistryServer({
     callerOf: (metadata) => authentication.callerOf(metadata),
     welcome: (node) => ({ trustDomain: mesh.trustDomain, clusterId: mesh.clusterId, podCidrs: ranges.rangesOf(node) }),
-    makeToken: (node, lifetimeMs) => tokens.make(node, lifetimeMs),
+    renewToken: (node, last) => tokens.renew(node, last, control.tokenLineMaxMs),
+    tokenNoticeMs: control.tokenLineMaxMs * TOKEN_NOTICE_SHARE,
     onChange,
     graceMs: control.nodeGraceMs,
     forgetMs: control.nodeForgetMs,

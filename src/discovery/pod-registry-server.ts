@@ -8,7 +8,7 @@ import { type Metadata, type ServerDuplexStream, status } from '@grpc/grpc-js';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
 import { QuietLogs } from '../model/quiet-logs.ts';
-import type { Caller } from '../model/caller.ts';
+import type { Caller, TokenLife } from '../model/caller.ts';
 import {
   type Hello,
   type NodeInstruction,
@@ -23,7 +23,10 @@ import { PodTable, type RegisteredPod } from './pod-table.ts';
 export interface PodRegistryServerOptions {
   readonly callerOf: (metadata: Metadata) => Caller | undefined;
   readonly welcome: (node: string) => RegistryWelcome;
-  readonly makeToken: (node: string, lifetimeMs: number) => string;
+  /** The token after that one; nothing when that is to be the last of its line. */
+  readonly renewToken: (node: string, last: TokenLife) => RenewedToken | undefined;
+  /** How long before its tokens end for good a node is told of. */
+  readonly tokenNoticeMs: number;
   /** Pods were added, changed or removed. */
   readonly onChange: () => void;
   /** How long the pods of a node stay as they are when its stream is gone; then they are lost. */
@@ -39,6 +42,11 @@ export interface PodRegistryServerOptions {
   readonly podsPerNodeMax?: number;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+export interface RenewedToken {
+  readonly token: string;
+  readonly life: TokenLife;
 }
 
 type Call = ServerDuplexStream<NodeReport, NodeInstruction>;
@@ -59,6 +67,7 @@ export class PodRegistryServer {
   readonly implementation: PodRegistryHandlers;
   readonly counters = {
     attached: 0,
+    attachedTwice: 0,
     reports: 0,
     podsRejected: 0,
     nodesRefused: 0,
@@ -71,11 +80,16 @@ export class PodRegistryServer {
   readonly #pods: PodTable;
   /** Nodes that are refused try for ever. */
   readonly #refusals: QuietLogs;
+  /** So do two agents of one node, and a node whose tokens end. */
+  readonly #takeovers: QuietLogs;
+  readonly #endings: QuietLogs;
   #closed = false;
 
   constructor(options: PodRegistryServerOptions) {
     this.#options = options;
     this.#refusals = new QuietLogs(options.clock);
+    this.#takeovers = new QuietLogs(options.clock);
+    this.#endings = new QuietLogs(options.clock);
     this.#pods = new PodTable(options.podsPerNodeMax ?? 1024);
     this.implementation = { attach: (call) => this.#accept(call) };
   }
@@ -192,6 +206,8 @@ export class PodRegistryServer {
     // Before anything is changed: a node that there is no room for leaves no trace.
     const { trustDomain, clusterId, podCidrs } = welcome(node);
     const record = this.#nodes.get(node) ?? newRecord(node);
+    const peer = call.getPeer();
+    if (record.call !== undefined) this.#tellTakeover(node, peer, record.call.getPeer());
     record.call?.end();
     record.cancelLease();
     record.cancelRenewal();
@@ -201,20 +217,43 @@ export class PodRegistryServer {
     this.#nodes.set(node, record);
     this.counters.attached += 1;
     this.#refusals.reset(keyOf(node, node));
-    log.info('node attached', { node });
+    log.info('node attached', { node, peer });
     call.write({ instruction: { $case: 'welcome', value: { trustDomain, clusterId, podCidrs: [...podCidrs] } } });
-    this.#renewToken(record, caller.tokenLifetimeMs);
+    this.#renewToken(record, caller.token);
     return record;
   }
 
+  /** After a cut that only the node has noticed, or there are two with its name: agents, or a node and a thief of its token. */
+  #tellTakeover(node: string, peer: string, lastPeer: string): void {
+    this.counters.attachedTwice += 1;
+    this.#takeovers.say(node, (unsaid) =>
+      this.#options.log.warn('node attached while it was attached', { node, peer, last_peer: lastPeer, unsaid }),
+    );
+  }
+
   /** A node that is attached always has a token of which half is left, and so has that half to come back after a cut. */
-  #renewToken(record: NodeRecord, lifetimeMs: number): void {
-    const { makeToken, clock, log } = this.#options;
+  #renewToken(record: NodeRecord, last: TokenLife): void {
+    const { renewToken, clock, log } = this.#options;
     const { node } = record;
-    record.call?.write({ instruction: { $case: 'tokenRenewed', value: { token: makeToken(node, lifetimeMs) } } });
+    const next = renewToken(node, last);
+    this.#tellTokenEnd(node, next?.life.lineUntilMs ?? last.untilMs);
+    if (next === undefined) return;
+    const { token, life } = next;
+    record.call?.write({ instruction: { $case: 'tokenRenewed', value: { token } } });
     this.counters.tokensRenewed += 1;
+    const lifetimeMs = life.untilMs - life.fromMs;
     log.debug('join token renewed', { node, lifetime_ms: lifetimeMs });
-    record.cancelRenewal = clock.setTimer(lifetimeMs / 2, () => this.#renewToken(record, lifetimeMs));
+    record.cancelRenewal = clock.setTimer(lifetimeMs / 2, () => this.#renewToken(record, life));
+  }
+
+  #tellTokenEnd(node: string, endMs: number): void {
+    const { tokenNoticeMs, clock, log } = this.#options;
+    if (endMs - clock.nowMs() >= tokenNoticeMs) return;
+    const until = new Date(endMs).toISOString();
+    const hint = `make a new one with \`groundwire control token --node ${node}\` for its --token-file`;
+    this.#endings.say(node, (unsaid) =>
+      log.warn('join token is not renewed beyond its end', { node, until, hint, unsaid }),
+    );
   }
 
   #handle(record: NodeRecord, report: NodeReport['report']): void {

@@ -2,7 +2,7 @@
 
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { join } from 'node:path';
-import type { Caller } from '../model/caller.ts';
+import type { Caller, TokenLife } from '../model/caller.ts';
 import type { Clock } from '../model/clock.ts';
 import { splitPem } from './pem.ts';
 import { fileExists, readOrCreateSecret, SecretFileError } from './secret-file.ts';
@@ -12,10 +12,13 @@ export const TOKEN_AUDIENCE = 'istio-ca';
 const TOKEN_BYTES_MAX = 8192;
 const KEY_BYTES = 32;
 
-/** From when to when a token is valid. */
-export interface TokenLife {
-  readonly fromMs: number;
-  readonly untilMs: number;
+/** What a token says beside its audience; times in seconds. */
+interface TokenClaims {
+  readonly node: string;
+  readonly iat: number;
+  readonly exp: number;
+  readonly line_iat?: number;
+  readonly line_exp?: number;
 }
 
 export interface TokenRejected {
@@ -58,10 +61,27 @@ export class JoinTokens {
     return fileExists(join(stateDir, 'token.key'));
   }
 
+  /** The first token of a line. */
   make(node: string, lifetimeMs: number): string {
-    const nowSeconds = Math.floor(this.#clock.nowMs() / 1000);
-    const claims = { aud: [TOKEN_AUDIENCE], node, iat: nowSeconds, exp: nowSeconds + Math.ceil(lifetimeMs / 1000) };
-    const body = `${encodeJson({ alg: 'HS256', typ: 'JWT' })}.${encodeJson(claims)}`;
+    const iat = Math.floor(this.#clock.nowMs() / 1000);
+    return this.#seal({ node, iat, exp: iat + Math.ceil(lifetimeMs / 1000) });
+  }
+
+  /** The one after `last`, for as long, but not beyond the end of their line; nothing when that is where `last` ends. */
+  renew(node: string, last: TokenLife, lineMaxMs: number): { token: string; life: TokenLife } | undefined {
+    const iat = Math.floor(this.#clock.nowMs() / 1000);
+    const lineExp = Math.floor((last.lineFromMs + lineMaxMs) / 1000);
+    if (last.untilMs >= lineExp * 1000) return undefined;
+    const exp = Math.min(iat + Math.ceil((last.untilMs - last.fromMs) / 1000), lineExp);
+    const lineIat = Math.floor(last.lineFromMs / 1000);
+    return {
+      token: this.#seal({ node, iat, exp, line_iat: lineIat, line_exp: lineExp }),
+      life: { fromMs: iat * 1000, untilMs: exp * 1000, lineFromMs: lineIat * 1000, lineUntilMs: lineExp * 1000 },
+    };
+  }
+
+  #seal(claims: TokenClaims): string {
+    const body = `${encodeJson({ alg: 'HS256', typ: 'JWT' })}.${encodeJson({ aud: [TOKEN_AUDIENCE], ...claims })}`;
     return `${body}.${this.#sign(body).toString('base64url')}`;
   }
 
@@ -82,13 +102,14 @@ export class JoinTokens {
     if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
       return rejected('the token was not made by this control plane');
     }
-    const { aud, node, iat, exp } = decodeJson(claims);
+    const { aud, node } = decodeJson(claims);
+    const life = readTokenLife(token);
     if (!Array.isArray(aud) || !aud.includes(TOKEN_AUDIENCE)) return rejected(`the token is not for ${TOKEN_AUDIENCE}`);
-    if (typeof exp !== 'number' || exp * 1000 <= this.#clock.nowMs()) {
+    if (life === undefined || life.untilMs <= this.#clock.nowMs()) {
       return rejected('the token has expired; make a new one with `groundwire control token --node NAME`');
     }
     if (typeof node !== 'string' || node === '') return rejected('the token names no node');
-    return { node, tokenLifetimeMs: (exp - Number(iat)) * 1000 };
+    return { node, token: life };
   }
 
   // The algorithm is fixed, whatever the header says.
@@ -124,8 +145,15 @@ export function parseJoinFile(text: string): JoinFile {
 
 /** What a token says of its own life; nothing when it says nothing, which is for its issuer to know. */
 export function readTokenLife(token: string): TokenLife | undefined {
-  const { iat, exp } = decodeJson(token.split('.')[1] ?? '');
-  return typeof iat === 'number' && typeof exp === 'number' ? { fromMs: iat * 1000, untilMs: exp * 1000 } : undefined;
+  const claims = decodeJson(token.split('.')[1] ?? '');
+  const atMs = (name: keyof TokenClaims): number | undefined => {
+    const seconds = claims[name];
+    return typeof seconds === 'number' ? seconds * 1000 : undefined;
+  };
+  const fromMs = atMs('iat');
+  const untilMs = atMs('exp');
+  if (fromMs === undefined || untilMs === undefined) return undefined;
+  return { fromMs, untilMs, lineFromMs: atMs('line_iat') ?? fromMs, lineUntilMs: atMs('line_exp') };
 }
 
 function rejected(reason: string): TokenRejected {

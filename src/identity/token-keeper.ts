@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { createHash } from 'node:crypto';
+import type { TokenLife } from '../model/caller.ts';
 import type { Clock } from '../model/clock.ts';
 import { isMissing } from '../model/file-error.ts';
 import type { Log } from '../model/log.ts';
-import { readTokenLife, type TokenLife } from './join-token.ts';
+import { readTokenLife } from './join-token.ts';
 import { readSecret, writeFileAtomically } from './secret-file.ts';
 
 export interface TokenKeeperOptions {
@@ -12,7 +13,7 @@ export interface TokenKeeperOptions {
   readonly readGiven: () => string;
   /** Where the newest token is kept over a restart, 0600. What the operator gave is never written. */
   readonly path: string;
-  /** A token of which less than this share of its life is left, and that nobody has renewed, is a problem. */
+  /** A token, or a line of tokens, of which less than this share of its life is left is a problem. */
   readonly scarceShare: number;
   /** Who brings a newer one while this one is valid, and what to do when it is not any more: in words. */
   readonly renewal: string;
@@ -99,12 +100,17 @@ export class TokenKeeper {
     const { clock, scarceShare, renewal, remedy } = this.#options;
     const life = this.life();
     if (life === undefined) return undefined;
-    const leftMs = life.untilMs - clock.nowMs();
-    if (leftMs >= (life.untilMs - life.fromMs) * scarceShare) return undefined;
-    const end = new Date(life.untilMs).toISOString();
-    return leftMs > 0
-      ? `the join token ends at ${end} and no newer one has come: ${renewal}; else ${remedy}`
-      : `the join token ended at ${end}, and nothing is signed for this node any more: ${remedy}`;
+    const { fromMs, untilMs, lineFromMs, lineUntilMs = Infinity } = life;
+    const nowMs = clock.nowMs();
+    const isScarce = (beginMs: number, endMs: number): boolean => endMs - nowMs < (endMs - beginMs) * scarceShare;
+    const end = formatTime(untilMs);
+    if (untilMs <= nowMs)
+      return `the join token ended at ${end}, and nothing is signed for this node any more: ${remedy}`;
+    if (untilMs < lineUntilMs && isScarce(fromMs, untilMs))
+      return `the join token ends at ${end} and no newer one has come: ${renewal}; else ${remedy}`;
+    return isScarce(lineFromMs, lineUntilMs)
+      ? `the join token is renewed until ${formatTime(lineUntilMs)} and not beyond: ${remedy}`
+      : undefined;
   }
 
   #load(): Renewal | undefined {
@@ -123,6 +129,10 @@ export class TokenKeeper {
 
 function digestOf(token: string): string {
   return createHash('sha256').update(token).digest('hex');
+}
+
+function formatTime(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
 function reasonOf(error: unknown): string {

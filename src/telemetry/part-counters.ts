@@ -101,6 +101,10 @@ export const CONTROL_COUNTERS = {
     'what is broken in the manifests has no last good version: correct it; look at the disk',
   ],
   registry_attached: ['times a node attached', ''],
+  registry_attached_twice: [
+    'times a node attached while its last stream was open',
+    'the log names both peers: one host is a node after a cut; two are two agents with one name, or a stolen token',
+  ],
   registry_reports: ['messages of nodes', ''],
   registry_pods_rejected: [
     'pods that nodes reported and that were not taken',

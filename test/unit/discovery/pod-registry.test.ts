@@ -12,6 +12,7 @@ import { ManualClock } from '../../helpers/manual-clock.ts';
 import { Loopback, recordingLog, temporaryFolder, until } from './loopback.ts';
 
 const MINUTE_MS = 60_000;
+const LINE_MAX_MS = 72 * 60 * MINUTE_MS;
 
 function pod(name: string, more: Partial<ReportedPod> = {}): ReportedPod {
   return {
@@ -34,7 +35,8 @@ async function openRegistry(t: TestContext) {
   const server = new PodRegistryServer({
     callerOf: (metadata) => loopback.authentication.callerOf(metadata),
     welcome: (node) => ({ trustDomain: 'cluster.local', clusterId: 'Kubernetes', podCidrs: [`cidr of ${node}`] }),
-    makeToken: (node, lifetimeMs) => loopback.tokens.make(node, lifetimeMs),
+    renewToken: (node, last) => loopback.tokens.renew(node, last, LINE_MAX_MS),
+    tokenNoticeMs: LINE_MAX_MS / 4,
     onChange: () => {},
     graceMs: 30_000,
     forgetMs: 600_000,
@@ -238,7 +240,8 @@ test('pod registry: a node that there is no room for is refused in words, and th
       if (node === 'b') throw new Error('10.244.0.0/24 has no part left for node number 2');
       return { trustDomain: 'cluster.local', clusterId: 'Kubernetes', podCidrs: [] };
     },
-    makeToken: (node, lifetimeMs) => loopback.tokens.make(node, lifetimeMs),
+    renewToken: (node, last) => loopback.tokens.renew(node, last, LINE_MAX_MS),
+    tokenNoticeMs: LINE_MAX_MS / 4,
     onChange: () => {},
     graceMs: 30_000,
     forgetMs: 600_000,
@@ -302,7 +305,8 @@ async function openRenewal(t: TestContext) {
   const server = new PodRegistryServer({
     callerOf: (metadata) => loopback.authentication.callerOf(metadata),
     welcome: () => ({ trustDomain: 'cluster.local', clusterId: 'Kubernetes', podCidrs: [] }),
-    makeToken: (node, lifetimeMs) => loopback.tokens.make(node, lifetimeMs),
+    renewToken: (node, last) => loopback.tokens.renew(node, last, LINE_MAX_MS),
+    tokenNoticeMs: LINE_MAX_MS / 4,
     onChange: () => {},
     graceMs: 30_000,
     forgetMs: 600_000,
@@ -383,4 +387,52 @@ test('pod registry: a token that the operator gives while a stream is open is us
   const life = tokens.life();
   assert.equal((life?.untilMs ?? 0) - (life?.fromMs ?? 0), 24 * 60 * MINUTE_MS);
   assert.equal(server.nodes().attached, 1);
+});
+
+test('pod registry: a line of tokens ends, and both sides say so before', async (t) => {
+  const { loopback, clock, server, openKeeper, open } = await openRenewal(t);
+  const tokens = openKeeper();
+  const { client } = open(tokens);
+  await until('renewed', () => tokens.counters.renewed === 1);
+  const notices = () =>
+    loopback.recorded.lines.filter(({ message }) => message.startsWith('join token is not renewed'));
+  const startMs = tokens.life()?.lineFromMs ?? 0;
+  while (clock.nowMs() - startMs < 0.7 * LINE_MAX_MS) clock.advance(30 * MINUTE_MS);
+  assert.equal(notices().length, 0);
+  while (clock.nowMs() - startMs < 0.8 * LINE_MAX_MS) clock.advance(30 * MINUTE_MS);
+  const endMs = startMs + LINE_MAX_MS;
+  const endText = new Date(endMs).toISOString();
+  assert.deepEqual(notices()[0]?.fields, {
+    node: 'a',
+    until: endText,
+    hint: 'make a new one with `groundwire control token --node a` for its --token-file',
+    unsaid: 0,
+  });
+  while (clock.nowMs() < endMs) clock.advance(30 * MINUTE_MS);
+  const renewed = server.counters.tokensRenewed;
+  await until('all have come', () => tokens.counters.renewed === renewed);
+  assert.equal(tokens.life()?.untilMs, endMs);
+  assert.match(tokens.problem() ?? '', /^the join token ended at /);
+  clock.advance(60 * MINUTE_MS);
+  assert.equal(server.counters.tokensRenewed, renewed);
+  client.close();
+});
+
+test('pod registry: who attaches as a node that is attached is told of, with both peers', async (t) => {
+  const { loopback, server } = await openRegistry(t);
+  const first = attach(t, loopback, []);
+  await until('the first', () => first.welcomes.length === 1);
+  const second = attach(t, loopback, []);
+  await until('the second', () => second.welcomes.length === 1);
+  first.client.close();
+  second.client.close();
+  const [told] = loopback.recorded.lines.filter(({ message }) => message === 'node attached while it was attached');
+  const attached = loopback.recorded.lines.filter(({ message }) => message === 'node attached');
+  assert.equal(told?.level, 'warn');
+  assert.deepEqual(
+    [told.fields['last_peer'], told.fields['peer']],
+    attached.slice(0, 2).map(({ fields }) => fields['peer']),
+  );
+  assert.match(String(told.fields['peer']), /^127\.0\.0\.1:\d+$/);
+  assert.ok(server.counters.attachedTwice >= 1);
 });

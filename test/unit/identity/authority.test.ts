@@ -15,6 +15,8 @@ import { systemClock } from '#src/model/clock.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
 import { temporaryFolder } from '../discovery/loopback.ts';
 
+const HOUR_MS = 3_600_000;
+
 const WEB = { trustDomain: 'cluster.local', namespace: 'shop', serviceAccount: 'web' };
 
 function open(stateDir: string, trustDomain = 'cluster.local', caCertsDir?: string) {
@@ -138,7 +140,11 @@ test('join token: accepted until it expires, by the control plane that made it, 
   const clock = new ManualClock();
   const tokens = JoinTokens.open(temporaryFolder(t), clock);
   const token = tokens.make('node-a', 60_000);
-  assert.deepEqual(tokens.verify(token), { node: 'node-a', tokenLifetimeMs: 60_000 });
+  const fromMs = Math.floor(clock.nowMs() / 1000) * 1000;
+  assert.deepEqual(tokens.verify(token), {
+    node: 'node-a',
+    token: { fromMs, untilMs: fromMs + 60_000, lineFromMs: fromMs, lineUntilMs: undefined },
+  });
   const foreign = JoinTokens.open(temporaryFolder(t), clock).verify(token);
   assert.ok('reason' in foreign && /not made by this control plane/.test(foreign.reason));
   const [header, , signature] = token.split('.');
@@ -147,6 +153,32 @@ test('join token: accepted until it expires, by the control plane that made it, 
   clock.advance(61_000);
   const late = tokens.verify(token);
   assert.ok('reason' in late && /has expired; make a new one/.test(late.reason));
+});
+
+test('join token: renewed for as long as its line lasts, and not beyond, whoever holds it', (t) => {
+  const clock = new ManualClock();
+  const tokens = JoinTokens.open(temporaryFolder(t), clock);
+  const lineMaxMs = 3.25 * HOUR_MS;
+  const lifeOf = (token: string) => {
+    const caller = tokens.verify(token);
+    assert.ok('token' in caller);
+    return caller.token;
+  };
+  const first = lifeOf(tokens.make('node-a', HOUR_MS));
+  const ends = [first.untilMs];
+  for (let last = first; ends.length < 20; clock.advance(HOUR_MS / 2)) {
+    const next = tokens.renew('node-a', last, lineMaxMs);
+    if (next === undefined) break;
+    last = lifeOf(next.token);
+    assert.deepEqual(last, next.life);
+    assert.deepEqual([last.lineFromMs, last.lineUntilMs], [first.fromMs, first.fromMs + lineMaxMs]);
+    ends.push(last.untilMs);
+  }
+  assert.deepEqual(
+    ends.map((endMs) => (endMs - first.fromMs) / HOUR_MS),
+    [1, 1, 1.5, 2, 2.5, 3, 3.25],
+  );
+  assert.equal(tokens.renew('node-a', lifeOf(tokens.make('node-a', 5 * HOUR_MS)), lineMaxMs), undefined);
 });
 
 test('join token: no text makes verify or parse do anything but refuse', (t) => {

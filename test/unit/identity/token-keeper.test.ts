@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { JoinTokens } from '#src/identity/join-token.ts';
+import { JoinTokens, readTokenLife } from '#src/identity/join-token.ts';
 import { TokenKeeper } from '#src/identity/token-keeper.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
 import { recordingLog, temporaryFolder } from '../discovery/loopback.ts';
@@ -117,6 +117,30 @@ test('token keeper: with less than a quarter of its life left a token is a probl
   );
   keeper.openLine()(tokens.make('a', HOUR_MS));
   assert.equal(keeper.problem(), undefined);
+});
+
+test('token keeper: the end of a line is a problem from its last quarter on', (t) => {
+  const { clock, tokens, given, open } = makePlace(t);
+  const keeper = open();
+  const take = keeper.openLine();
+  const first = readTokenLife(readFileSync(given, 'utf8'));
+  assert.ok(first !== undefined);
+  let last = first;
+  const renewFor = (untilMs: number) => {
+    for (let left = 40; left > 0 && clock.nowMs() < untilMs; left -= 1) {
+      const next = tokens.renew('a', last, 10 * HOUR_MS);
+      assert.ok(next !== undefined && take(next.token));
+      last = next.life;
+      clock.advance(HOUR_MS / 4);
+    }
+  };
+  renewFor(first.fromMs + 7.2 * HOUR_MS);
+  assert.equal(keeper.problem(), undefined);
+  renewFor(first.fromMs + 8 * HOUR_MS);
+  const end = new Date(first.fromMs + 10 * HOUR_MS).toISOString();
+  assert.equal(keeper.problem(), `the join token is renewed until ${end} and not beyond: make one`);
+  clock.advance(HOUR_MS / 2);
+  assert.match(keeper.problem() ?? '', /no newer one has come/, 'what ends first');
 });
 
 test('token keeper: a token that says nothing of its life is no problem of ours', (t) => {
