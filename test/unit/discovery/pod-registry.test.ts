@@ -255,7 +255,8 @@ test('pod registry: a node that there is no room for is refused in words, and th
   const { client } = attach(t, loopback, [pod('two')], 'b');
   await until('refused', () => client.status().lastError !== '');
   assert.match(client.status().lastError, /RESOURCE_EXHAUSTED: .*no part left/);
-  assert.deepEqual([server.pods().length, server.counters.nodesRefused], [1, 1]);
+  assert.equal(server.pods().length, 1);
+  assert.ok(server.counters.nodesRefused >= 1, 'at each try');
 });
 
 test('pod registry: a restarted one has the pods of its predecessor until their node says otherwise or the grace ends', async (t) => {
