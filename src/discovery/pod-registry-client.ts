@@ -19,6 +19,8 @@ import {
 const RECONNECT = { initialMs: 10, maxMs: 5_000, jitter: 0.2 };
 // Who is refused is so until somebody does something about it.
 const REFUSED_RECONNECT = { initialMs: 1_000, maxMs: 60_000, jitter: 0.2 };
+// Longer than any pause between tries: two agents of one node end each other's streams, and would never pause otherwise.
+const STANDING_MS = 10_000;
 const REFUSALS: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'UNAUTHENTICATED']);
 
 export interface PodRegistryClientOptions {
@@ -56,6 +58,7 @@ export class PodRegistryClient {
   readonly #backoff: Backoff;
   readonly #refusedBackoff: Backoff;
   readonly #outage: QuietLog;
+  #cancelStanding: Cancel = nothing;
   #state: State = { kind: 'waiting', lastError: '', abort: nothing };
 
   constructor(options: PodRegistryClientOptions) {
@@ -97,6 +100,7 @@ export class PodRegistryClient {
   #setState(state: State): void {
     const before = this.#state;
     this.#state = state;
+    this.#cancelStanding();
     before.abort();
   }
 
@@ -152,12 +156,17 @@ export class PodRegistryClient {
     });
   }
 
+  #onStanding(): void {
+    this.#backoff.reset();
+    this.#refusedBackoff.reset();
+    this.#outage.reset();
+  }
+
   #receive(instruction: NodeInstruction['instruction']): void {
     switch (instruction?.$case) {
       case 'welcome': {
-        this.#backoff.reset();
-        this.#refusedBackoff.reset();
-        this.#outage.reset();
+        this.#cancelStanding();
+        this.#cancelStanding = this.#options.clock.setTimer(STANDING_MS, () => this.#onStanding());
         const { trustDomain, clusterId, podCidrs } = instruction.value;
         this.#options.onWelcome({ trustDomain, clusterId, podCidrs });
         return;

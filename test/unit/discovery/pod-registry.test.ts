@@ -437,3 +437,46 @@ test('pod registry: who attaches as a node that is attached is told of, with bot
   assert.match(String(told.fields['peer']), /^127\.0\.0\.1:\d+$/);
   assert.ok(server.counters.attachedTwice >= 1);
 });
+
+test('pod registry: two agents of one node wait longer each time, until one of them stays attached', async (t) => {
+  const { loopback } = await openRegistry(t);
+  const clock = new ManualClock();
+  let welcomes = 0;
+  const client = new PodRegistryClient({
+    controlPlane: loopback.controlPlane('a'),
+    node: 'a',
+    addresses: [],
+    snapshot: () => [],
+    onWelcome: () => {
+      welcomes += 1;
+    },
+    onDecision: () => {},
+    onRejected: () => {},
+    openTokenLine: () => () => true,
+    clock,
+    log: recordingLog().log,
+    random: () => 0.5,
+  });
+  t.after(() => client.close());
+  client.open();
+  await until('welcome', () => welcomes === 1);
+  const expectRetry = async (failures: number, delayMs: number) => {
+    await until(`end ${failures}`, () => client.counters.failures === failures);
+    clock.advance(delayMs - 1);
+    assert.equal(client.counters.connects, failures, `not before ${delayMs} ms`);
+    clock.advance(1);
+    assert.equal(client.counters.connects, failures + 1);
+    await until('welcome', () => welcomes === failures + 1);
+  };
+  const other = attach(t, loopback, []);
+  await expectRetry(1, 10);
+  await expectRetry(2, 20);
+  await until('end 3', () => client.counters.failures === 3);
+  other.client.close();
+  await expectRetry(3, 40);
+  clock.advance(10_000);
+  const last = attach(t, loopback, []);
+  await until('end 4', () => client.counters.failures === 4);
+  last.client.close();
+  await expectRetry(4, 10);
+});
