@@ -7,10 +7,10 @@
 #include "engine_options.h"
 #include "event_queue.h"
 #include "hbone_session.h"
+#include "identity_store.h"
 #include "pod_sockets.h"
 #include "proof_table.h"
 #include "question_table.h"
-#include "tls_identity.h"
 
 namespace groundwire {
 

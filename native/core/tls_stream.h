@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "byte_stream.h"
+#include "peer_check.h"
 #include "thread_scratch.h"
 #include "tls_identity.h"
 

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "check.h"
+#include "peer_check.h"
 #include "support/http2_bytes.h"
 #include "support/mesh.h"
 #include "tls_identity.h"

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include "check.h"
+#include "identity_store.h"
 #include "support/certificates.h"
 #include "tls_stream.h"
 #include "unique_fd.h"
