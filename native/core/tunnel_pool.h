@@ -3,7 +3,6 @@
 // as long as its proof.
 #pragma once
 #include <cstdint>
-#include <deque>
 #include <list>
 #include <memory>
 #include <string>
