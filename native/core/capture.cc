@@ -25,6 +25,7 @@
 #include "capture_approvals.h"
 #include "capture_node.h"
 #include "capture_pod.h"
+#include "capture_sweep.h"
 #include "mesh_abi.h"
 
 namespace groundwire {
