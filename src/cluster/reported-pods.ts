@@ -95,7 +95,7 @@ function toObject(pod: RegisteredPod, speaksHbone: boolean): unknown {
       podIP: pod.ips[0],
       podIPs: pod.ips.map((ip) => ({ ip })),
       // Without a word about it a pod is ready.
-      ...(pod.lost === true && { conditions: [{ type: 'Ready', status: 'False' }] }),
+      ...(pod.lostSinceMs !== undefined && { conditions: [{ type: 'Ready', status: 'False' }] }),
     },
   };
 }

@@ -56,7 +56,7 @@ interface NodeRecord {
   call: Call | undefined;
   /** Pods seen since the stream began; `undefined` once the snapshot is complete. */
   snapshot: Set<string> | undefined;
-  lost: boolean;
+  lostSinceMs: number | undefined;
   cancelLease: Cancel;
   cancelRenewal: Cancel;
 }
@@ -102,7 +102,7 @@ export class PodRegistryServer {
   nodes(): { readonly attached: number; readonly on_lease: number; readonly lost: number } {
     const records = [...this.#nodes.values()];
     const attached = records.filter(({ call }) => call !== undefined).length;
-    const lost = records.filter((record) => record.lost).length;
+    const lost = records.filter(({ lostSinceMs }) => lostSinceMs !== undefined).length;
     return { attached, on_lease: records.length - attached - lost, lost };
   }
 
@@ -114,13 +114,17 @@ export class PodRegistryServer {
   restore(pods: readonly RegisteredPod[]): void {
     for (const pod of pods) {
       this.#pods.put(pod);
-      const record = this.#nodes.get(pod.node) ?? newRecord(pod.node);
-      record.lost = pod.lost === true;
-      this.#nodes.set(pod.node, record);
+      this.#nodes.set(pod.node, newRecord(pod.node));
     }
     for (const record of this.#nodes.values()) {
-      if (record.lost) this.#forgetLater(record);
-      else this.#startLease(record);
+      const since = this.#pods.podsOf(record.node).map(({ lostSinceMs }) => lostSinceMs);
+      // One that is not lost came with a snapshot that was cut short: the node was there.
+      if (since.includes(undefined)) {
+        this.#startLease(record);
+      } else {
+        record.lostSinceMs = Math.max(...since.map(Number));
+        this.#forgetLater(record, record.lostSinceMs);
+      }
     }
   }
 
@@ -212,7 +216,7 @@ export class PodRegistryServer {
     record.cancelLease();
     record.cancelRenewal();
     record.call = call;
-    record.lost = false;
+    record.lostSinceMs = undefined;
     record.snapshot = new Set();
     this.#nodes.set(node, record);
     this.counters.attached += 1;
@@ -342,25 +346,28 @@ export class PodRegistryServer {
   // The node may be dead, or only cut off from here with its pods alive: they stay in the mesh, so that nobody sends to
   // them in plaintext, and nobody is sent to them who has a choice.
   #lose(record: NodeRecord): void {
-    const { forgetMs, log, onChange } = this.#options;
+    const { clock, forgetMs, log, onChange } = this.#options;
     const { node } = record;
+    const lostSinceMs = clock.nowMs();
     const pods = this.#pods.podsOf(node);
     this.counters.leasesExpired += 1;
-    record.lost = true;
+    record.lostSinceMs = lostSinceMs;
     log.warn('node did not come back, its pods are unhealthy until it does', {
       node,
       pods: pods.length,
       forget_ms: forgetMs,
     });
-    for (const pod of pods) this.#pods.put({ ...pod, lost: true });
+    for (const pod of pods) this.#pods.put({ ...pod, lostSinceMs });
     onChange();
-    this.#forgetLater(record);
+    this.#forgetLater(record, lostSinceMs);
   }
 
-  #forgetLater(record: NodeRecord): void {
-    const { clock, forgetMs, log, onChange } = this.#options;
+  #forgetLater(record: NodeRecord, lostSinceMs: number): void {
+    const { clock, graceMs, forgetMs, log, onChange } = this.#options;
     const { node } = record;
-    record.cancelLease = clock.setTimer(forgetMs, () => {
+    // After a restart a node has its grace, and a clock that was set back gives no more than there is.
+    const leftMs = Math.min(Math.max(lostSinceMs + forgetMs - clock.nowMs(), graceMs), forgetMs);
+    record.cancelLease = clock.setTimer(leftMs, () => {
       this.counters.nodesForgotten += 1;
       log.warn('lost node forgotten, its pods are removed', { node, pods: this.#pods.podsOf(node).length });
       this.#pods.removeNode(node);
@@ -371,7 +378,14 @@ export class PodRegistryServer {
 }
 
 function newRecord(node: string): NodeRecord {
-  return { node, call: undefined, snapshot: undefined, lost: false, cancelLease: () => {}, cancelRenewal: () => {} };
+  return {
+    node,
+    call: undefined,
+    snapshot: undefined,
+    lostSinceMs: undefined,
+    cancelLease: () => {},
+    cancelRenewal: () => {},
+  };
 }
 
 function keyOf(node: string, tokenNode: string): string {

@@ -5,8 +5,8 @@ import type { CaptureDecision, ReportedPod } from './pod-report.ts';
 /** A pod, and where it runs. */
 export interface RegisteredPod extends ReportedPod {
   readonly node: string;
-  /** Its node has been away for longer than its grace: it may be gone, or live where nobody sees it. */
-  readonly lost?: boolean;
+  /** When its node had been away for its grace: since then it may be gone, or live where nobody sees it. */
+  readonly lostSinceMs?: number;
 }
 
 interface Entry {
@@ -46,7 +46,9 @@ export class PodTable {
     const entries = this.#entriesOf(pod.node);
     if (!entries.has(pod.uid) && entries.size >= this.#podsPerNodeMax)
       return `the node has ${this.#podsPerNodeMax} pods already`;
-    const twin = this.pods().find((other) => other.node !== pod.node && other.lost !== true && isSamePod(other, pod));
+    const twin = this.pods().find(
+      (other) => other.node !== pod.node && other.lostSinceMs === undefined && isSamePod(other, pod),
+    );
     return twin === undefined ? undefined : `pod ${twin.namespace}/${twin.name} runs on node ${twin.node} already`;
   }
 

@@ -125,7 +125,7 @@ test('ReportedPods: a lost pod is dialled through the mesh or not at all, and no
   };
   const pod = { ...POD, captured: true };
   assert.deepEqual(describe(pod), ['HBONE', 'HEALTHY']);
-  assert.deepEqual(describe({ ...pod, lost: true }), ['HBONE', 'UNHEALTHY']);
+  assert.deepEqual(describe({ ...pod, lostSinceMs: 1 }), ['HBONE', 'UNHEALTHY']);
   assert.deepEqual(describe(pod), ['HBONE', 'HEALTHY']);
 });
 

@@ -122,9 +122,9 @@ test('pod registry: pods of a node that stays away are lost after the grace, and
   client.close();
   await until('detached', () => server.nodes().on_lease === 1);
   clock.advance(29_999);
-  assert.equal(server.pods()[0]?.lost, undefined);
+  assert.equal(server.pods()[0]?.lostSinceMs, undefined);
   clock.advance(1);
-  assert.deepEqual(server.pods(), [{ ...pod('one'), node: 'a', lost: true }]);
+  assert.deepEqual(server.pods(), [{ ...pod('one'), node: 'a', lostSinceMs: clock.nowMs() }]);
   assert.deepEqual(server.nodes(), { attached: 0, on_lease: 0, lost: 1 });
   assert.equal(server.counters.leasesExpired, 1);
   clock.advance(600_000);
@@ -135,23 +135,47 @@ test('pod registry: pods of a node that stays away are lost after the grace, and
 test('pod registry: a lost pod is itself again when its node is back, also after a restart', async (t) => {
   const { loopback, clock, server } = await openRegistry(t);
   server.restore([
-    { ...pod('one'), node: 'a', lost: true },
+    { ...pod('one'), node: 'a', lostSinceMs: clock.nowMs() },
     { ...pod('two', { uid: 'uid-two' }), node: 'b' },
   ]);
   assert.deepEqual(server.nodes(), { attached: 0, on_lease: 1, lost: 1 });
   assert.deepEqual(
-    server.pods().map(({ lost }) => lost),
-    [true, undefined],
+    server.pods().map(({ lostSinceMs }) => lostSinceMs),
+    [clock.nowMs(), undefined],
   );
   attach(t, loopback, [pod('one')]);
-  await until('found again', () => server.podsOf('a')[0]?.lost === undefined);
+  await until('found again', () => server.podsOf('a')[0]?.lostSinceMs === undefined);
   clock.advance(10_000_000);
   assert.deepEqual(server.podsOf('a'), [{ ...pod('one'), node: 'a' }]);
 });
 
+test('pod registry: a restart begins no new time for lost nodes, and one with a pod that is not lost is on lease', async (t) => {
+  const { clock, server } = await openRegistry(t);
+  const lostSinceMs = clock.nowMs() - 500_000;
+  server.restore([
+    { ...pod('one'), node: 'a', lostSinceMs },
+    { ...pod('two'), node: 'b' },
+    { ...pod('three'), node: 'b', lostSinceMs },
+    { ...pod('four'), node: 'c', lostSinceMs: clock.nowMs() + 3_600_000 },
+    { ...pod('five'), node: 'd', lostSinceMs: 1 },
+  ]);
+  assert.deepEqual(server.nodes(), { attached: 0, on_lease: 1, lost: 3 });
+  clock.advance(29_999);
+  assert.equal(server.podsOf('d').length, 1, 'it may be on its way back');
+  clock.advance(1);
+  assert.equal(server.podsOf('d').length, 0);
+  clock.advance(69_999);
+  assert.equal(server.podsOf('a').length, 1);
+  clock.advance(1);
+  assert.equal(server.podsOf('a').length, 0);
+  assert.equal(server.podsOf('b').length, 2);
+  clock.advance(500_000);
+  assert.equal(server.podsOf('c').length, 0, 'a clock that was set back');
+});
+
 test('pod registry: a lost pod may be started under its name on another node, and is then gone where it was', async (t) => {
-  const { loopback, server } = await openRegistry(t);
-  server.restore([{ ...pod('one'), node: 'a', lost: true }]);
+  const { loopback, clock, server } = await openRegistry(t);
+  server.restore([{ ...pod('one'), node: 'a', lostSinceMs: clock.nowMs() }]);
   const second = attach(t, loopback, [pod('one', { uid: 'uid-new' })], 'b');
   await until('the new one', () => server.podsOf('b').length === 1);
   assert.deepEqual([server.podsOf('a'), second.rejected], [[], []]);
@@ -273,7 +297,7 @@ test('pod registry: a restarted one has the pods of its predecessor until their 
   await until('the decision', () => decisions.length === 1);
   assert.equal(server.podsOf('b').length, 1);
   clock.advance(30_000);
-  const lost = server.pods().filter((one) => one.lost === true);
+  const lost = server.pods().filter(({ lostSinceMs }) => lostSinceMs !== undefined);
   assert.deepEqual(
     lost.map(({ node, name }) => `${node} ${name}`),
     ['b far'],
