@@ -14,7 +14,7 @@ import type { Cancel, Clock } from '../model/clock.ts';
 import { fromGrpcStatus, StreamError } from '../model/grpc-status.ts';
 import type { Log } from '../model/log.ts';
 import { QuietLog } from '../model/quiet-log.ts';
-import type { ControlPlane } from './control-plane.ts';
+import { type ControlPlane, FIRST_ANSWER_MS, silenceError } from './control-plane.ts';
 import { decodeObject } from './decode.ts';
 import { nameOnly } from './remains.ts';
 import {
@@ -33,8 +33,6 @@ import {
 
 const MESSAGE_BYTES_MAX = 200 * 1024 * 1024;
 const RECONNECT = { initialMs: 10, maxMs: 15_000, jitter: 0.2 };
-/** A control plane that has not answered by then is taken for dead. */
-const FIRST_RESPONSE_MS = 10_000;
 const NACK_TEXT_MAX = 4096;
 
 /** One response, understood: apply it whole before anything else is decided. */
@@ -216,9 +214,8 @@ export class DeltaClient {
       const fail = (error: StreamError): void => {
         if (isCurrent()) this.#waitAfter(error, answered.size > 0);
       };
-      const silence = clock.setTimer(FIRST_RESPONSE_MS, () => {
-        if (answered.size === 0)
-          fail(new StreamError('UNAVAILABLE', `the control plane did not answer in ${FIRST_RESPONSE_MS} ms`, false));
+      const silence = clock.setTimer(FIRST_ANSWER_MS, () => {
+        if (answered.size === 0) fail(silenceError());
       });
       const abort = (): void => {
         silence();

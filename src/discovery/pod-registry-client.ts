@@ -6,7 +6,7 @@ import type { Cancel, Clock } from '../model/clock.ts';
 import { fromGrpcStatus, StreamError } from '../model/grpc-status.ts';
 import type { Log } from '../model/log.ts';
 import { QuietLog } from '../model/quiet-log.ts';
-import type { ControlPlane } from './control-plane.ts';
+import { type ControlPlane, FIRST_ANSWER_MS, silenceError } from './control-plane.ts';
 import { type NodeInstruction, type NodeReport, PodRegistryClient as Stub } from '../wire/groundwire/pods.ts';
 import {
   type CaptureDecision,
@@ -58,7 +58,8 @@ export class PodRegistryClient {
   readonly #backoff: Backoff;
   readonly #refusedBackoff: Backoff;
   readonly #outage: QuietLog;
-  #cancelStanding: Cancel = nothing;
+  /** Of a stream: the deadline of its welcome, and from then on the time after which it stands. */
+  #cancelTrial: Cancel = nothing;
   #state: State = { kind: 'waiting', lastError: '', abort: nothing };
 
   constructor(options: PodRegistryClientOptions) {
@@ -100,12 +101,12 @@ export class PodRegistryClient {
   #setState(state: State): void {
     const before = this.#state;
     this.#state = state;
-    this.#cancelStanding();
+    this.#cancelTrial();
     before.abort();
   }
 
   #connect(): void {
-    const { controlPlane, node, addresses, snapshot, openTokenLine } = this.#options;
+    const { controlPlane, node, addresses, snapshot, openTokenLine, clock } = this.#options;
     this.counters.connects += 1;
     try {
       const takeToken = openTokenLine();
@@ -120,6 +121,7 @@ export class PodRegistryClient {
       const fail = (error: StreamError): void => {
         if (this.#state.kind === 'open' && this.#state.call === call) this.#waitAfter(error);
       };
+      this.#cancelTrial = clock.setTimer(FIRST_ANSWER_MS, () => fail(silenceError()));
       call.on('data', ({ instruction }: NodeInstruction) => {
         if (this.#state.kind === 'open' && this.#state.call === call) this.#receive(instruction);
       });
@@ -165,8 +167,8 @@ export class PodRegistryClient {
   #receive(instruction: NodeInstruction['instruction']): void {
     switch (instruction?.$case) {
       case 'welcome': {
-        this.#cancelStanding();
-        this.#cancelStanding = this.#options.clock.setTimer(STANDING_MS, () => this.#onStanding());
+        this.#cancelTrial();
+        this.#cancelTrial = this.#options.clock.setTimer(STANDING_MS, () => this.#onStanding());
         const { trustDomain, clusterId, podCidrs } = instruction.value;
         this.#options.onWelcome({ trustDomain, clusterId, podCidrs });
         return;

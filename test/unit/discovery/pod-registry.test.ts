@@ -3,11 +3,13 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { CaptureDecision, ReportedPod } from '#src/discovery/pod-report.ts';
 import { PodRegistryClient } from '#src/discovery/pod-registry-client.ts';
 import { PodRegistryServer } from '#src/discovery/pod-registry-server.ts';
 import { TokenKeeper } from '#src/identity/token-keeper.ts';
 import { systemClock } from '#src/model/clock.ts';
+import { type NodeInstruction, type NodeReport, PodRegistryService } from '#src/wire/groundwire/pods.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
 import { Loopback, recordingLog, temporaryFolder, until } from './loopback.ts';
 
@@ -503,4 +505,46 @@ test('pod registry: two agents of one node wait longer each time, until one of t
   await until('end 4', () => client.counters.failures === 4);
   last.client.close();
   await expectRetry(4, 10);
+});
+
+test('pod registry: a control plane that accepts a stream and says nothing is tried again, one that welcomes is kept', async (t) => {
+  const loopback = await Loopback.open(t);
+  const streams: ServerDuplexStream<NodeReport, NodeInstruction>[] = [];
+  await loopback.serve({
+    definition: PodRegistryService,
+    implementation: { attach: (call: ServerDuplexStream<NodeReport, NodeInstruction>) => streams.push(call) },
+  });
+  const clock = new ManualClock();
+  let welcomes = 0;
+  const client = new PodRegistryClient({
+    controlPlane: loopback.controlPlane('a'),
+    node: 'a',
+    addresses: [],
+    snapshot: () => [],
+    onWelcome: () => {
+      welcomes += 1;
+    },
+    onDecision: () => {},
+    onRejected: () => {},
+    openTokenLine: () => () => true,
+    clock,
+    log: recordingLog().log,
+    random: () => 0.5,
+  });
+  t.after(() => client.close());
+  client.open();
+  await until('accepted', () => streams.length === 1);
+  clock.advance(9_999);
+  assert.equal(client.status().state, 'open');
+  clock.advance(1);
+  const { state, lastError } = client.status();
+  assert.deepEqual([state, client.counters.failures], ['waiting', 1]);
+  assert.match(lastError, /the control plane did not answer in 10000 ms/);
+  clock.advance(10);
+  await until('accepted again', () => streams.length === 2);
+  const value = { trustDomain: 'cluster.local', clusterId: 'Kubernetes', podCidrs: [] };
+  streams[1]?.write({ instruction: { $case: 'welcome', value } });
+  await until('welcome', () => welcomes === 1);
+  clock.advance(60_000);
+  assert.deepEqual([client.status().state, client.counters.failures], ['open', 1]);
 });
