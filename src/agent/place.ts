@@ -24,9 +24,9 @@ export interface Place {
   readonly nodeFacts: NodeFactsReader;
 }
 
-/** Takes the node: lock, cgroups, forwarding; and clears away what a previous run left. */
+/** Takes the node: lock, cgroups, forwarding where pods are made here; and clears away what a previous run left. */
 export async function openPlace(
-  config: Config<'node' | 'kernel' | 'engine'>,
+  config: Config<'node' | 'kernel' | 'engine' | 'upstream'>,
   log: Logger,
   closers: Closers,
   signal: AbortSignal,
@@ -49,15 +49,19 @@ export async function openPlace(
   closers.add('node', async () => home.close(await files.hasPods()));
   signal.throwIfAborted();
   const resolvers = config.engine.resolvers.length > 0 ? config.engine.resolvers : await findResolvers();
-  const forwarding = new Forwarding(home.sysctlMemory, podsLog);
-  closers.add('forwarding', async () => {
-    if (!(await files.hasPods())) await forwarding.close();
-  });
-  await forwarding.open();
+  if (config.upstream.podRegistry) await openForwarding(home, files, podsLog, closers);
   const recovered = await recoverPods({ node, podsCgroup: home.podsCgroup }, files, podsLog);
   signal.throwIfAborted();
   const addresses = config.node.addresses.length > 0 ? config.node.addresses : globalAddresses();
   const nodeFacts = await NodeFactsReader.open(node, addresses);
   signal.throwIfAborted();
   return { home, addresses, resolvers, files, recovered, nodeFacts };
+}
+
+async function openForwarding(home: NodeHome, files: PodFiles, log: Logger, closers: Closers): Promise<void> {
+  const forwarding = new Forwarding(home.sysctlMemory, log);
+  closers.add('forwarding', async () => {
+    if (!(await files.hasPods())) await forwarding.close();
+  });
+  await forwarding.open();
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SettingError } from '#src/config/setting-error.ts';
 import type { Log } from '#src/model/log.ts';
@@ -13,22 +13,29 @@ const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
 // Says "0", and takes nothing from anybody.
 const STAYS_OFF = '/sys/class/net/lo/carrier_changes';
 
-/** Two sysctls, the first off and the second on, and where to remember that. */
-function makeNode(t: TestContext) {
+/** A node that forwards IPv6 and not IPv4, unless told otherwise, with its interfaces and where to remember changes. */
+function makeNode(t: TestContext, ipv6 = '1', acceptRa: Readonly<Record<string, string>> = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'groundwire-sysctl-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
-  const [off, on, memory] = [
-    join(directory, 'off'),
-    join(directory, 'on'),
-    join(directory, 'node', 'sysctls'),
-  ] as const;
-  writeFileSync(off, '0\n');
-  writeFileSync(on, '1\n');
+  const memory = join(directory, 'node', 'sysctls');
+  const interfaces = join(directory, 'ipv6/conf');
+  const [ipv4Path, ipv6Path] = [join(directory, 'ipv4/ip_forward'), join(interfaces, 'all/forwarding')];
+  const put = (path: string, value: string): void => {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, `${value}\n`);
+  };
+  put(ipv4Path, '0');
+  put(ipv6Path, ipv6);
+  for (const [name, value] of Object.entries(acceptRa)) put(join(interfaces, name, 'accept_ra'), value);
+  const read = (path: string): string => readFileSync(path, 'utf8').trim();
   return {
     directory,
     memory,
-    values: () => [off, on].map((path) => readFileSync(path, 'utf8').trim()),
-    forwarding: (...more: string[]) => new Forwarding(memory, SILENT, [off, on, ...more]),
+    ipv4Path,
+    interfaces,
+    values: () => [ipv4Path, ipv6Path].map(read),
+    acceptRa: () => Object.keys(acceptRa).map((name) => read(join(interfaces, name, 'accept_ra'))),
+    forwarding: () => new Forwarding(memory, SILENT, directory),
   };
 }
 
@@ -64,10 +71,50 @@ test('nothing is turned on that could not be remembered', async (t) => {
 });
 
 test('what cannot be turned on is not taken for ours', async (t) => {
-  const node = makeNode(t);
-  const forwarding = node.forwarding(STAYS_OFF);
+  const node = makeNode(t, '0');
+  rmSync(node.ipv4Path);
+  symlinkSync(STAYS_OFF, node.ipv4Path);
+  const forwarding = node.forwarding();
   await forwarding.open();
-  assert.doesNotMatch(readFileSync(node.memory, 'utf8'), /carrier_changes/);
-  await forwarding.close();
+  assert.doesNotMatch(readFileSync(node.memory, 'utf8'), /ip_forward/);
   assert.deepEqual(node.values(), ['0', '1']);
+  await forwarding.close();
+  assert.deepEqual(node.values(), ['0', '0']);
+});
+
+const INTERFACES = { all: '1', default: '1', lo: '1', eth0: '1', eth1: '0', 'eth2.7': '2' };
+
+test('a node that comes to forward IPv6 hears its routers as before, and as before again at the end', async (t) => {
+  const node = makeNode(t, '0', INTERFACES);
+  await node.forwarding().open();
+  assert.deepEqual(
+    [node.values(), node.acceptRa()],
+    [
+      ['1', '1'],
+      ['1', '1', '1', '2', '0', '2'],
+    ],
+  );
+  const next = node.forwarding();
+  await next.open();
+  await next.close();
+  assert.deepEqual([node.values(), node.acceptRa()], [['0', '0'], Object.values(INTERFACES)]);
+});
+
+test('a node that forwards IPv6 already hears whom its owner lets it hear', async (t) => {
+  const node = makeNode(t, '1', INTERFACES);
+  const forwarding = node.forwarding();
+  await forwarding.open();
+  assert.deepEqual(node.acceptRa(), Object.values(INTERFACES));
+  await forwarding.close();
+  assert.deepEqual([node.values(), node.acceptRa()], [['0', '1'], Object.values(INTERFACES)]);
+});
+
+test('an interface that has gone meanwhile is no obstacle', async (t) => {
+  const node = makeNode(t, '0', { eth0: '1' });
+  const forwarding = node.forwarding();
+  await forwarding.open();
+  rmSync(join(node.interfaces, 'eth0'), { recursive: true });
+  await forwarding.close();
+  assert.deepEqual(node.values(), ['0', '0']);
+  assert.equal(existsSync(node.memory), false);
 });
