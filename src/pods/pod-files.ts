@@ -64,10 +64,10 @@ export class PodFiles {
     const trial = join(this.#directory, 'trial');
     try {
       writeFileAtomically(trial, ' '.repeat(TRIAL_BYTES), 0o600);
+      await rm(trial, { force: true });
     } catch {
       return;
     }
-    await rm(trial, { force: true });
     this.#problem = undefined;
     this.#log.info('pod files can be written again', { path: this.#directory });
   }

@@ -261,6 +261,8 @@ export class PodManager {
   }
 
   #poll(): void {
+    // One that was under way when the agent began to leave ends here: what is looked after may be gone by now.
+    if (this.#leaving) return;
     this.#pollCancel = this.#parts.clock.setTimer(HOLDER_POLL_MS, () => {
       const checks = [...this.#pods.keys()].map((uid) => this.checkHolder(uid));
       Promise.all([...checks, this.#parts.files.retry()]).then(

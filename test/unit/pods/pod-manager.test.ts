@@ -44,6 +44,7 @@ const OUTSIDE = {
 function makeManager(t: TestContext) {
   const directory = mkdtempSync(join(tmpdir(), 'groundwire-manager-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const clock = new ManualClock();
   const sandboxes = new Set<string>();
   const told: string[] = [];
   const opening: (() => void)[] = [];
@@ -78,14 +79,14 @@ function makeManager(t: TestContext) {
         },
         stopped: () => told.push('stopped'),
       },
-      clock: new ManualClock(),
+      clock,
       log: SILENT,
       pool: Promise.resolve(new AddressPool(['10.9.0.0/29'])),
       podsChanged: () => {},
     },
   );
   const left = () => [...sandboxes, ...readdirSync(join(directory, 'pods'))];
-  return { manager, told, opening, left };
+  return { manager, clock, told, opening, left };
 }
 
 async function create(manager: PodManager, signal = new AbortController().signal) {
@@ -129,6 +130,20 @@ for (const [who, interrupt] of [
     assert.deepEqual([manager.counters.refused, manager.counters.removed], [2, 1]);
   });
 }
+
+test('holders are looked after until the agent leaves, also by a look that is under way', async (t) => {
+  const { manager, clock } = makeManager(t);
+  manager.open([]);
+  for (let i = 0; i < 2; i += 1) {
+    clock.advance(1000);
+    assert.equal(clock.timers, 0, 'a look is under way');
+    await until(() => clock.timers === 1);
+  }
+  clock.advance(1000);
+  manager.close();
+  for (let i = 0; i < 20; i += 1) await turn();
+  assert.equal(clock.timers, 0);
+});
 
 test('a pod is not made for one who has gone before it was begun', async (t) => {
   const { manager, opening, left } = makeManager(t);
