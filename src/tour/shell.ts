@@ -2,6 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { isSystemError } from '../config/setting-error.ts';
 
 /** How a command that ran to its end came out. */
 export interface Outcome {
@@ -12,7 +13,7 @@ export interface Outcome {
 }
 
 export interface RunOptions {
-  /** Bound in time; the command is killed then. Default 30,000 ms. */
+  /** Bound in time; the command is killed then, with what it started. Default 30,000 ms. */
   readonly timeoutMs?: number;
   readonly input?: string;
 }
@@ -27,7 +28,8 @@ export function run(command: readonly [string, ...string[]], options: RunOptions
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
     let stdout = '';
     let stderr = '';
-    const deadline = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 30_000);
+    // All that it started as well: what lives on keeps its output open, and us waiting.
+    const deadline = setTimeout(() => killGroup(child), options.timeoutMs ?? 30_000);
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
     // A command may end before it has read its input.
@@ -42,6 +44,16 @@ export function run(command: readonly [string, ...string[]], options: RunOptions
       resolve({ code: code ?? 128 + (SIGNAL_NUMBERS[signal ?? ''] ?? 0), stdout, stderr });
     });
   });
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch (error) {
+    // Nobody of the group is left; what holds the output has gone elsewhere.
+    if (!isSystemError(error) || error.code !== 'ESRCH') throw error;
+  }
 }
 
 /** Runs a command that has to succeed. Returns its standard output; the error carries the command and what it said. */
