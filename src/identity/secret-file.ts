@@ -10,6 +10,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeFileSync,
@@ -67,7 +68,14 @@ export function fileExists(path: string): boolean {
 /** Replaces a file in one step: a reader sees the old content or the new, also after a crash. */
 export function writeFileAtomically(path: string, content: string, mode: number): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  renameSync(writeTemporary(path, content, mode), path);
+  const temporary = writeTemporary(path, content, mode);
+  try {
+    renameSync(temporary, path);
+  } catch (error) {
+    // The content may be a secret; a name that nobody knows is no place for it.
+    rmSync(temporary, { force: true });
+    throw error;
+  }
 }
 
 function writeTemporary(path: string, content: string, mode: number): string {
