@@ -13,6 +13,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { adviceOf, isSystemError, systemReason } from '../config/setting-error.ts';
 import type { Log } from '../model/log.ts';
 import { removeCgroup } from './cgroup.ts';
 import { runProgram } from './process.ts';
@@ -173,16 +174,29 @@ function podSide(sandbox: Sandbox, peer: string): string[] {
   return lines;
 }
 
-async function writeResolvConf(host: SandboxHost, sandbox: Sandbox, namespace: string): Promise<void> {
-  const directory = join(RESOLV_DIRECTORY, sandbox.namespaceName);
-  await mkdir(directory, { recursive: true });
+/** Where `ip netns exec` finds the pod's resolv.conf. Throws, in words of its own, when the disk does not take it. */
+export async function writeResolvConf(
+  host: Pick<SandboxHost, 'nameservers' | 'clusterDomain'>,
+  sandbox: Pick<Sandbox, 'namespaceName'>,
+  namespace: string,
+  root = RESOLV_DIRECTORY,
+): Promise<void> {
+  const directory = join(root, sandbox.namespaceName);
+  const path = join(directory, 'resolv.conf');
   const domain = host.clusterDomain;
   const lines = [
     ...host.nameservers.slice(0, 3).map((server) => `nameserver ${server}`),
     `search ${namespace}.svc.${domain} svc.${domain} ${domain}`,
     'options ndots:5',
   ];
-  await writeFile(join(directory, 'resolv.conf'), `${lines.join('\n')}\n`);
+  try {
+    await mkdir(directory, { recursive: true });
+    await writeFile(path, `${lines.join('\n')}\n`);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    const advice = adviceOf(error) ?? `see what is in the way at ${root}`;
+    throw new Error(`${path} cannot be written: ${systemReason(error)}; ${advice}`, { cause: error });
+  }
 }
 
 async function runBatch(options: readonly string[], lines: readonly string[]): Promise<void> {
