@@ -2,7 +2,7 @@
 
 import type { ErrorCode } from '../model/errors.ts';
 import { parseSpiffeId, type SpiffeId } from '../model/identity.ts';
-import type { Allowance, Refusal } from '../model/route.ts';
+import { type Allowance, HBONE_PORT, type Refusal } from '../model/route.ts';
 import type { Service } from '../model/service.ts';
 import { serviceKey } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
@@ -12,7 +12,6 @@ import { targetPortOf } from './load-balance.ts';
 import { bestService } from './match-service.ts';
 import type { InboundQuestion } from './questions.ts';
 import { CONSULTED, CONSULTED_ALL } from './questions.ts';
-import { isMeshPort } from './resolve-outbound.ts';
 import type { DependencyKey, MeshView } from './view.ts';
 import { dependency } from './view.ts';
 
@@ -31,7 +30,7 @@ export interface InboundDecision {
 /**
  * Decides whether, and to which port, an inbound connection is delivered to a pod of this node.
  *
- * The flow: 1. the address must be the pod's; 2. a named destination becomes a port; 3. ports of the agent are refused;
+ * The flow: 1. the address must be the pod's; 2. a named destination becomes a port; 3. the HBONE port is the agent's, and refused;
  * 4. policy, against the port of the application.
  *
  * Shape: pure. Besides the codes of `authorize`: HBONE_WRONG_ADDRESS, UNKNOWN_SERVICE_PORT,
@@ -61,7 +60,7 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
   if (!target) return refuse('UNKNOWN_SERVICE_PORT', CONSULTED.destinationPort | CONSULTED.authority);
   // A named destination may want another port than a numbered one with the same number: the two never share an entry.
   const portBits = CONSULTED.destinationPort | CONSULTED.authority;
-  if (isMeshPort(target.port)) return refuse('ILLEGAL_DESTINATION', portBits);
+  if (target.port === HBONE_PORT) return refuse('ILLEGAL_DESTINATION', portBits);
   const decision = authorizeAtEveryAddress(view, {
     destination,
     ...(identity && { identity }),

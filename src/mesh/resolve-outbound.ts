@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The way of a decision:
-//   1. ports of the mesh itself are refused: such a connection would loop;
+//   1. the HBONE port of a pod is refused: such a connection would loop, or pass for a peer's. The agent's other listeners are
+//      the engine's to refuse, which knows their ports (ztunnel's are fixed, 15001 and 15006, and it refuses them itself);
 //   2. the address is looked up: workload, then Service, then what was rejected (refused), then ranges of Services, else it is
 //      outside the mesh;
 //   3. a Service with a waypoint goes there with its address untranslated; so does a workload with one, when dialled by IP;
@@ -37,14 +38,6 @@ export interface OutboundDecision {
   /** The Service that was dialled, if it was one. */
   readonly service?: Service;
   readonly dependencies: ReadonlySet<DependencyKey>;
-}
-
-// Ports of the agent in a captured pod: outbound, plaintext inbound and HBONE listeners.
-const MESH_PORTS: ReadonlySet<number> = new Set([15_001, 15_006, HBONE_PORT]);
-
-/** Whether a port of a captured pod belongs to the agent and not to the application. */
-export function isMeshPort(port: number): boolean {
-  return MESH_PORTS.has(port);
 }
 
 /**
@@ -83,7 +76,7 @@ class Resolution {
 
   resolve(): OutboundDecision {
     const { address, port } = this.#originalDst;
-    if (isMeshPort(port) && isLoopback(address)) return this.#decide(refuse('ILLEGAL_DESTINATION'));
+    if (port === HBONE_PORT && isLoopback(address)) return this.#decide(refuse('ILLEGAL_DESTINATION'));
     const workload = this.#findWorkloadByAddress(this.#source.network, address);
     if (workload) return this.#decide(this.#routeToWorkload(workload));
     const exact = findServiceAt(this.#view, this.#source, address, this.#dependencies);
@@ -115,7 +108,8 @@ class Resolution {
   #routeToWorkload(workload: Workload): Route | Refusal {
     const { address, port } = this.#originalDst;
     // A workload that is its own tunnel end (a gateway) has, and dials, port 15008 for itself.
-    if (isMeshPort(port) && isAgentPort(workload) && !this.#source.nativeTunnel) return refuse('ILLEGAL_DESTINATION');
+    if (port === HBONE_PORT && hasAgentOnHbonePort(workload) && !this.#source.nativeTunnel)
+      return refuse('ILLEGAL_DESTINATION');
     if (workload.waypoint) {
       const route = this.#routeToWaypoint(workload.waypoint, '');
       if (route) return route;
@@ -135,7 +129,7 @@ class Resolution {
     const { candidates, elsewhere } = this.#select(service, key, servicePort);
     const choices: RouteChoice[] = [];
     for (const { workload, address, port } of candidates) {
-      if (isMeshPort(port) && isAgentPort(workload)) continue;
+      if (port === HBONE_PORT && hasAgentOnHbonePort(workload)) continue;
       choices.push(this.#hopTo(workload, address, port, identities));
     }
     if (choices.length > 0) return toRoute(key, choices);
@@ -252,6 +246,6 @@ function namedIdentities(service: Service): SpiffeId[] {
   return service.subjectAltNames.flatMap((name) => parseSpiffeId(name) ?? []);
 }
 
-function isAgentPort(workload: Workload): boolean {
+function hasAgentOnHbonePort(workload: Workload): boolean {
   return workload.tunnelProtocol === 'HBONE' && !workload.nativeTunnel;
 }

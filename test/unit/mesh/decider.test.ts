@@ -189,9 +189,14 @@ const inboundTable: readonly {
     want: { code: number('HBONE_WRONG_ADDRESS'), consulted: CONSULTED_ALL },
   },
   {
-    claim: 'a port of the agent is refused',
-    question: { destination: { address: '10.0.0.2', port: 15006 } },
+    claim: 'the HBONE port is the agent’s',
+    question: { destination: { address: '10.0.0.2', port: 15008 } },
     want: { code: number('ILLEGAL_DESTINATION') },
+  },
+  {
+    claim: 'ports of ztunnel are as good as any for an application',
+    question: { destination: { address: '10.0.0.2', port: 15006 } },
+    want: { code: 0, deliverPort: 15006 },
   },
   {
     claim: 'a named destination becomes the target port',

@@ -351,17 +351,17 @@ const table: readonly Row[] = [
     want: ['passthrough 10.0.1.1:8080 10.0.1.1:8080'],
   },
   {
-    claim: 'refuses ports of the mesh on loopback',
+    claim: 'refuses port 15008 on loopback',
     mesh: {},
     dst: '127.0.0.1',
-    port: 15001,
+    port: 15008,
     want: 'ILLEGAL_DESTINATION',
   },
   {
-    claim: 'refuses ports of the mesh on IPv6 loopback',
+    claim: 'refuses port 15008 on IPv6 loopback',
     mesh: {},
     dst: '::1',
-    port: 15006,
+    port: 15008,
     want: 'ILLEGAL_DESTINATION',
   },
   {
@@ -372,9 +372,14 @@ const table: readonly Row[] = [
     want: 'ILLEGAL_DESTINATION',
   },
   {
-    claim: 'refuses a Service that leads to port 15006 of a mesh pod',
-    mesh: webTo({ ports: [port(80, 15006)] }, web),
+    claim: 'refuses a Service that leads to port 15008 of a mesh pod',
+    mesh: webTo({ ports: [port(80, 15008)] }, web),
     want: 'ILLEGAL_DESTINATION',
+  },
+  {
+    claim: 'an application may have port 15006, which is ztunnel’s elsewhere',
+    mesh: webTo({ ports: [port(80, 15006)] }, web),
+    want: ['hbone 10.0.1.1:15008 10.0.1.1:15006'],
   },
   {
     claim: 'a gateway of its own tunnels may dial 15008',
