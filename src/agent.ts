@@ -9,7 +9,6 @@
 //   API: 127.0.0.1:15000 and agent.sock · readiness 15021 · metrics 15020
 
 import { openApi } from './agent/api.ts';
-import { Closers } from './agent/closers.ts';
 import { openDecisions } from './agent/decisions.ts';
 import { openDiscovery } from './agent/discovery.ts';
 import { drain } from './agent/drain.ts';
@@ -24,6 +23,7 @@ import type { EngineOptions, EnginePort } from './engine/port.ts';
 import { MeshStore } from './mesh/store.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { systemClock } from './model/clock.ts';
+import { Closers } from './model/closers.ts';
 import { engineOptions } from './pods/engine-options.ts';
 import { PodCaptures } from './pods/pod-captures.ts';
 import { FlowLabelTable } from './telemetry/flow-labels.ts';

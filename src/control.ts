@@ -11,8 +11,6 @@
 import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-
-import { Closers } from './agent/closers.ts';
 import { KeptState } from './cluster/kept-state.ts';
 import { runsOnNode } from './cluster/node-identities.ts';
 import { makeNamedDirectory } from './config/paths.ts';
@@ -27,6 +25,7 @@ import { SigningServer } from './identity/signing-server.ts';
 import { requireManifests } from './manifests/directory-source.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { systemClock } from './model/clock.ts';
+import { Closers } from './model/closers.ts';
 import { takeLock } from './pods/process-lock.ts';
 import type { Logger } from './telemetry/logger.ts';
 

@@ -20,8 +20,8 @@ import { describeConfig } from '../config/render.ts';
 import type { Config } from '../config/table.ts';
 import { readVersion } from '../config/version.ts';
 import { formatSocketAddress } from '../model/address.ts';
+import type { Closers } from '../model/closers.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { Closers } from './closers.ts';
 import type { Telemetry, TelemetrySources } from './telemetry.ts';
 
 // Each pod holds one connection, and there may be as many as a control plane takes of one node; the rest is for questions.

@@ -7,6 +7,7 @@ import type { MeshStore } from '../mesh/store.ts';
 import { VerdictLedger } from '../mesh/verdicts.ts';
 import { NETWORK } from '../mesh/view.ts';
 import type { Clock } from '../model/clock.ts';
+import type { Closers } from '../model/closers.ts';
 import { readDnsQuestion } from '../pods/dns-question.ts';
 import { type DialogueCounts, EngineDialogue } from '../pods/engine-dialogue.ts';
 import type { PodCaptures } from '../pods/pod-captures.ts';
@@ -15,7 +16,6 @@ import { logConnection } from '../telemetry/access-log.ts';
 import type { FlowLabelTable } from '../telemetry/flow-labels.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Closers } from './closers.ts';
 
 /** Everything between the engine's questions and the mesh. */
 export interface Decisions {

@@ -9,9 +9,9 @@ import { DeltaClient, type DeltaUpdate } from '../discovery/delta-client.ts';
 import { ADDRESS_TYPE } from '../discovery/resource.ts';
 import type { MeshDelta, MeshStore } from '../mesh/store.ts';
 import type { Clock } from '../model/clock.ts';
+import type { Closers } from '../model/closers.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Closers } from './closers.ts';
 
 /** The mesh as the control plane tells it, now or in an earlier run. */
 export interface Discovery {

@@ -6,9 +6,9 @@ import type { EnginePort } from '../engine/port.ts';
 import { CertificateManager } from '../identity/certificate-manager.ts';
 import { SigningClient } from '../identity/signing-client.ts';
 import type { Clock } from '../model/clock.ts';
+import type { Closers } from '../model/closers.ts';
 import { EngineIdentities } from '../pods/engine-identities.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { Closers } from './closers.ts';
 
 /** Certificates, from the authority to the engine. */
 export interface Identity {

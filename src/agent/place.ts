@@ -2,6 +2,7 @@
 
 import { globalAddresses, NodeFactsReader } from '../api/node-facts.ts';
 import type { Config } from '../config/table.ts';
+import type { Closers } from '../model/closers.ts';
 import { requireCgroup } from '../pods/cgroup.ts';
 import { findBpfDirectory } from '../pods/engine-options.ts';
 import { NodeHome } from '../pods/node-home.ts';
@@ -11,7 +12,6 @@ import { PodFiles } from '../pods/pod-files.ts';
 import { recoverPods } from '../pods/recover.ts';
 import { findResolvers } from '../pods/resolvers.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { Closers } from './closers.ts';
 
 /** What the agent finds and takes on its machine before it carries any traffic. */
 export interface Place {

@@ -2,11 +2,10 @@
 
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-
-import { Closers } from '../agent/closers.ts';
 import type { AgentConfig } from '../agent.ts';
 import type { ControlConfig } from '../control/mesh.ts';
 import { openControl } from '../control.ts';
+import { Closers } from '../model/closers.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { defineCommand } from './command.ts';
 import { openNodeAgent } from './open-agent.ts';

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Closers } from '../agent/closers.ts';
 import { closeServer, type HttpCounters, listenOn, makeHttpServer } from '../api/http.ts';
 import { metricsRoutes, readinessRoutes } from '../api/readiness.ts';
 import { readVersion } from '../config/version.ts';
@@ -8,6 +7,7 @@ import type { Authentication } from '../discovery/authentication.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../discovery/resource.ts';
 import type { CertificateAuthority } from '../identity/certificate-authority.ts';
 import type { SigningServer } from '../identity/signing-server.ts';
+import type { Closers } from '../model/closers.ts';
 import { type ControlReader, declareControlMetrics } from '../telemetry/control-metrics.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { prefixed } from '../telemetry/readings.ts';

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Closers } from '#src/agent/closers.ts';
-import { recordingLog } from './discovery/loopback.ts';
+import { Closers } from '#src/model/closers.ts';
+import { recordingLog } from '../discovery/loopback.ts';
 
 test('every step is undone, the last first, also after one that fails, which is told', async () => {
   const { log, lines } = recordingLog();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Log } from '../model/log.ts';
+import type { Log } from './log.ts';
 
 type Close = () => Promise<void> | void;
 
