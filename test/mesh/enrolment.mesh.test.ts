@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type Background, until } from '../../src/tour/shell.ts';
+import { type Background, must, until } from '../../src/tour/shell.ts';
 import {
   namespaceManifest,
   peer,
@@ -37,11 +37,6 @@ describe('pods that join and leave', { skip: WITHOUT_ROOT }, () => {
   });
   after(() => test.close());
 
-  const rowOf = async (namespace: string) =>
-    (await test.mesh.ask<{ pods: PodRow[] }>('a', 'status')).pods.find(
-      (pod) => pod.namespace === namespace && pod.name === 'holder',
-    );
-
   async function holdThenLabel(
     namespace: string,
     annotations: Readonly<Record<string, string>>,
@@ -54,7 +49,7 @@ describe('pods that join and leave', { skip: WITHOUT_ROOT }, () => {
     await until('the connection is open', () => (holder.log().includes('open') ? true : undefined));
     test.mesh.writeManifest(`${namespace}.yaml`, namespaceManifest(namespace, true, annotations));
     const row = await until('the pod is captured and its old connection listed', async () => {
-      const found = await rowOf(namespace);
+      const found = await rowOf(test, namespace);
       return found?.state === 'captured' && found.oldConnections.count > 0 ? found : undefined;
     });
     return { holder, row };
@@ -85,7 +80,9 @@ describe('pods that join and leave', { skip: WITHOUT_ROOT }, () => {
       'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: alias\n  labels: { istio-injection: enabled }\n',
     );
     const pod = test.mesh.startPod({ node: 'a', namespace: 'alias', name: 'holder' }, ['sleep', '1000']);
-    await until('the pod is captured', async () => ((await rowOf('alias'))?.state === 'captured' ? true : undefined));
+    await until('the pod is captured', async () =>
+      (await rowOf(test, 'alias'))?.state === 'captured' ? true : undefined,
+    );
     assert.match(test.mesh.control.log(), /istio-injection/);
     await pod.stop();
   });
@@ -93,7 +90,7 @@ describe('pods that join and leave', { skip: WITHOUT_ROOT }, () => {
   it('gives a pod back when its namespace loses the label, and takes it again', async () => {
     const pod = test.mesh.startPod({ node: 'a', namespace: 'keeping', name: 'holder' }, ['sleep', '1000']);
     const becomes = (state: string) =>
-      until(`the pod is ${state}`, async () => ((await rowOf('keeping'))?.state === state ? true : undefined));
+      until(`the pod is ${state}`, async () => ((await rowOf(test, 'keeping'))?.state === state ? true : undefined));
     for (const [label, state] of [
       [true, 'captured'],
       [false, 'uncaptured'],
@@ -104,24 +101,70 @@ describe('pods that join and leave', { skip: WITHOUT_ROOT }, () => {
     }
     await pod.stop();
   });
+});
 
-  it('keeps a pod whose label is taken away and comes back at once', async () => {
-    const pod = test.mesh.startPod({ node: 'a', namespace: 'keeping', name: 'holder' }, ['sleep', '1000']);
-    const label = (on: boolean) => test.mesh.writeManifest('keeping.yaml', namespaceManifest('keeping', on));
-    const becomes = (what: string, holds: (row: PodRow) => boolean) =>
-      until(what, async () => {
-        const row = await rowOf('keeping');
-        return row !== undefined && holds(row) ? row : undefined;
-      });
+describe('pods whose label comes back while they leave', { skip: WITHOUT_ROOT }, () => {
+  let test: TestMesh;
+
+  before(async () => {
+    // So long that whatever is seen here has not waited for its end.
+    const agentFlags = ['--keep-pods=false', '--release-grace', '1m'];
+    test = await TestMesh.open({ 'flapping.yaml': namespaceManifest('flapping', false) }, { agentFlags });
+  });
+  after(() => test.close());
+
+  const label = (on: boolean) => test.mesh.writeManifest('flapping.yaml', namespaceManifest('flapping', on));
+  const becomes = (...states: string[]) =>
+    until(`the pod is ${states.join(' or ')}`, async () => {
+      const row = await rowOf(test, 'flapping');
+      return row !== undefined && states.includes(row.state) ? row : undefined;
+    });
+
+  it('stay captured', async () => {
+    const pod = test.mesh.startPod({ node: 'a', namespace: 'flapping', name: 'holder' }, ['sleep', '1000']);
+    await becomes('uncaptured');
     label(true);
-    await becomes('the pod is captured', ({ state }) => state === 'captured');
+    await becomes('captured');
     for (let i = 0; i < 3; i += 1) {
       label(false);
-      await becomes('the pod is leaving', ({ state }) => state !== 'captured');
+      await becomes('releasing');
       label(true);
-      const { problem } = await becomes('the pod is captured again', ({ state }) => state === 'captured');
+      const { problem } = await becomes('captured');
       assert.equal(problem, undefined);
     }
+    const log = test.mesh.agent('a').log();
+    assert.equal(log.match(/pod captured.*flapping\/holder/g)?.length, 1, log);
+    assert.doesNotMatch(log, /pod released/);
+    await pod.stop();
+  });
+
+  it('do not start when they could not be captured', async () => {
+    const pins = `/sys/fs/bpf/groundwire/${test.mesh.nodes.a.name}/v1/pods`;
+    await must(['mount', '-t', 'tmpfs', '-o', 'ro', 'groundwire-test', pins]);
+    let pod: Background;
+    try {
+      pod = test.mesh.startPod({ node: 'a', namespace: 'flapping', name: 'holder' }, [
+        'sh',
+        '-c',
+        'echo started; sleep 1000',
+      ]);
+      await until('its capture failed', async () => (await rowOf(test, 'flapping'))?.problem);
+      label(false);
+      await becomes('releasing');
+      label(true);
+      const { state } = await becomes('capturing', 'captured');
+      assert.equal(state, 'capturing');
+      assert.doesNotMatch(pod.log(), /started/);
+    } finally {
+      await must(['umount', pins]);
+    }
+    await becomes('captured');
+    await until('its program runs', () => (pod.log().includes('started') ? true : undefined));
     await pod.stop();
   });
 });
+
+async function rowOf(test: TestMesh, namespace: string): Promise<PodRow | undefined> {
+  const { pods } = await test.mesh.ask<{ pods: PodRow[] }>('a', 'status');
+  return pods.find((pod) => pod.namespace === namespace && pod.name === 'holder');
+}
