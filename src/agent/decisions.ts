@@ -8,7 +8,7 @@ import { VerdictLedger } from '../mesh/verdicts.ts';
 import { NETWORK } from '../mesh/view.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';
-import { readDnsQuestion } from '../pods/dns-question.ts';
+import { readDnsQueryType } from '../pods/dns-query-type.ts';
 import { type DialogueCounts, EngineDialogue } from '../pods/engine-dialogue.ts';
 import type { PodCaptures } from '../pods/pod-captures.ts';
 import { LocalPodDirectory } from '../pods/pod-directory.ts';
@@ -95,7 +95,7 @@ function dialogueCounts(metrics: Metrics): DialogueCounts {
       if (outcome === 'drop') return 0;
       return metrics.countDnsRequest(
         {
-          request_query_type: readDnsQuestion(message)?.type ?? 'unknown',
+          request_query_type: readDnsQueryType(message) ?? 'unknown',
           request_protocol: transport,
           source_canonical_service: client?.canonicalName ?? 'unknown',
           source_canonical_revision: client?.canonicalRevision ?? 'unknown',

@@ -11,7 +11,11 @@ import type { MeshView } from './view.ts';
 
 /** What to do with a query. `reason` is a closed set, for counting. */
 export type NameDecision =
-  | { readonly kind: 'answer'; readonly reason: 'found' | 'empty' | 'malformed'; readonly message: Uint8Array }
+  | {
+      readonly kind: 'answer';
+      readonly reason: 'found' | 'empty' | 'unknown_name' | 'malformed';
+      readonly message: Uint8Array;
+    }
   | { readonly kind: 'forward'; readonly reason: 'type' | 'unknown_name' | 'opcode' }
   | { readonly kind: 'drop'; readonly reason: 'malformed' };
 
@@ -35,14 +39,16 @@ const RECORDS_MAX = 512;
 // A query may carry OPT and a signature; nothing else belongs behind its question.
 const ADDITIONALS_MAX = 2;
 const FORMAT_ERROR = 1;
+const NAME_ERROR = 3;
 const MESH_NAME = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
 
 /**
  * Answers a DNS query of a pod from the names of the mesh, or says that it is for the upstream resolver.
  *
- * Of class IN: A and AAAA of every name of the mesh, and that there is nothing else of those below the cluster's domain, if
- * that is ours (another type may be known upstream). The names of Services visible to the client: full, short by the client's namespace, with
- * a suffix of the search list that the client's resolver appended (answered through a CNAME), and by wildcard hosts.
+ * Of class IN: A and AAAA of every name of the mesh. Below the cluster's domain, if that is ours, also that a name has nothing
+ * else, and that there is no other name (NXDOMAIN); what we do not own may be known upstream. The
+ * names of Services visible to the client: full, short by the client's namespace, with a suffix of the search list that the
+ * client's resolver appended (answered through a CNAME), and by wildcard hosts.
  * A Service that is known and has no address of that family gives NOERROR without records.
  * Shape: pure but for `random`; never throws, whatever the bytes. Limits: O(labels) lookups, O(endpoints) if headless.
  * Source: ztunnel src/dns/server.rs; RFC 1035, RFC 6891.
@@ -59,15 +65,21 @@ export function resolveName(view: MeshView, client: Workload, message: Uint8Arra
   if (!query || !question) return { kind: 'answer', reason: 'malformed', message: formatError(bytes) };
   const name = question.name.toLowerCase();
   const asksAddress = question.type === 'A' || question.type === 'AAAA';
-  const isOwn = options.ownsClusterDomain && name.endsWith(`.${options.clusterDomain}`);
+  // An answer says its question back, and bytes that are no text were lost in decoding.
+  const isOwn = options.ownsClusterDomain && name.endsWith(`.${options.clusterDomain}`) && !name.includes('\ufffd');
   if (question.class !== 'IN' || !(asksAddress || isOwn)) return { kind: 'forward', reason: 'type' };
   const found = findName(view, client, name, options.clusterDomain);
-  if (!found) return { kind: 'forward', reason: 'unknown_name' };
-  // A suffix of the search list is no name of ours: behind it may be one whose other records are known upstream.
-  if (!asksAddress && found.canonicalName !== undefined) return { kind: 'forward', reason: 'type' };
-  const addresses = asksAddress ? addressesOf(view, client, found.service, question.type === 'AAAA') : [];
-  const answer = encodeAnswer(query, question, found.canonicalName, rotate(addresses, options.random()), options);
-  return { kind: 'answer', reason: addresses.length > 0 ? 'found' : 'empty', message: answer };
+  const answer = (reason: 'found' | 'empty' | 'unknown_name', records: Records): NameDecision => ({
+    kind: 'answer',
+    reason,
+    message: encodeAnswer(query, question, records, options),
+  });
+  if (!found) return isOwn ? answer('unknown_name', { code: NAME_ERROR }) : { kind: 'forward', reason: 'unknown_name' };
+  // No CNAME either: with an answer that is empty a search list goes on, to the name whose other records upstream may know.
+  if (!asksAddress) return answer('empty', {});
+  const { service, canonicalName } = found;
+  const addresses = rotate(addressesOf(view, client, service, question.type === 'AAAA'), options.random());
+  return answer(addresses.length > 0 ? 'found' : 'empty', { addresses, ...(canonicalName && { canonicalName }) });
 }
 
 interface FoundName {
@@ -130,11 +142,16 @@ function addressesOf(view: MeshView, client: Workload, service: Service, wantsIp
   return addresses;
 }
 
+interface Records {
+  readonly code?: number;
+  readonly canonicalName?: string;
+  readonly addresses?: readonly string[];
+}
+
 function encodeAnswer(
   query: DecodedPacket,
   question: Question,
-  canonicalName: string | undefined,
-  addresses: readonly string[],
+  { code = 0, canonicalName, addresses = [] }: Records,
   options: NameOptions,
 ): Uint8Array {
   const opt = query.additionals?.find((record): record is OptAnswer => record.type === 'OPT');
@@ -161,7 +178,7 @@ function encodeAnswer(
   const response = (answers: readonly StringAnswer[]) => ({
     type: 'response' as const,
     id: query.id ?? 0,
-    flags: (query.flag_rd ? RECURSION_DESIRED : 0) | RECURSION_AVAILABLE,
+    flags: (query.flag_rd ? RECURSION_DESIRED : 0) | RECURSION_AVAILABLE | code,
     questions: [question],
     answers: [...answers],
     additionals,

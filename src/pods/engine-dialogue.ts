@@ -18,7 +18,6 @@ import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
 import { QuietLog } from '../model/quiet-log.ts';
 import type { Workload } from '../model/workload.ts';
-import { denyDnsName, readDnsQuestion } from './dns-question.ts';
 import type { LocalPodDirectory } from './pod-directory.ts';
 import { VerdictRecall } from './verdict-recall.ts';
 
@@ -106,24 +105,15 @@ export class EngineDialogue {
       transport: query.transport,
       random,
     });
-    const denial = decision.kind === 'forward' ? this.#denyUnknown(query.message) : undefined;
-    const label = counts.countDns(client, query, denial === undefined ? decision.kind : 'answer');
+    const label = counts.countDns(client, query, decision.kind);
     switch (decision.kind) {
       case 'answer':
         return answer(decision.message, label);
       case 'forward':
-        return answer(denial ?? FORWARD, label);
+        return answer(FORWARD, label);
       case 'drop':
         return [];
     }
-  }
-
-  /** A name of the cluster's own domain that the mesh does not have: nobody upstream has it, unless a kube-dns is there. */
-  #denyUnknown(message: Uint8Array): Uint8Array | undefined {
-    const { clusterDomain, ownsClusterDomain } = this.#parts;
-    if (!ownsClusterDomain) return undefined;
-    const question = readDnsQuestion(message);
-    return question?.name.endsWith(`.${clusterDomain}`) === true ? denyDnsName(message, question) : undefined;
   }
 
   #send(decisions: Decisions): void {

@@ -82,12 +82,15 @@ function query(name: string, type: RecordType = 'A', fields: Packet = {}): Uint8
   });
 }
 
-/** `forward`, `drop`, `empty`, or the records as `owner type data`. */
+/** `forward`, `drop`, `NXDOMAIN`, `empty`, or the records as `owner type data`. */
 function show(decision: NameDecision): string | string[] {
   if (decision.kind !== 'answer') return decision.kind;
   if (decision.reason === 'malformed') return 'malformed';
-  const answers = decode(Buffer.from(decision.message)).answers ?? [];
-  if (answers.length === 0) return 'empty';
+  const { rcode, answers = [] } = decode(Buffer.from(decision.message)) as ReturnType<typeof decode> & {
+    rcode: string;
+  };
+  assert.equal(rcode === 'NXDOMAIN', decision.reason === 'unknown_name');
+  if (answers.length === 0) return rcode === 'NXDOMAIN' ? rcode : 'empty';
   return answers.map(
     (answer) =>
       `${answer.name} ${answer.type} ${'data' in answer && typeof answer.data === 'string' ? answer.data : '?'}`,
@@ -192,16 +195,22 @@ for (const [claim, name, type, want, namespace = 'shop'] of table) {
   });
 }
 
-test('resolveName: of names below a domain that is ours there is nothing but addresses', () => {
+test('resolveName: of names below a domain that is ours there is nothing but addresses, and no others', () => {
   const ask = (name: string, type: RecordType) =>
     show(resolveName(store, client, query(name, type), { ...options, ownsClusterDomain: true }));
   for (const type of ['SRV', 'TXT', 'MX', 'ANY', 'UNKNOWN_65'] as string[] as RecordType[]) {
     assert.equal(ask(web, type), 'empty', type);
-    assert.equal(ask('nothing.shop.svc.cluster.local', type), 'forward', type);
+    assert.equal(ask('nothing.shop.svc.cluster.local', type), 'NXDOMAIN', type);
     assert.equal(ask('api.example.com', type), 'forward', type);
-    assert.equal(ask('api.example.com.shop.svc.cluster.local', type), 'forward', type);
+    assert.equal(ask('api.example.com.shop.svc.cluster.local', type), 'empty', type);
   }
   assert.deepEqual(ask(web, 'A'), [`${web} A 10.96.0.1`]);
+  for (const name of ['Nothing.Shop.svc.Cluster.Local', 'www.debian.org.shop.svc.cluster.local', '*.cluster.local']) {
+    assert.equal(ask(name, 'A'), 'NXDOMAIN', name);
+  }
+  assert.equal(ask('cluster.local', 'A'), 'forward', 'the domain itself exists');
+  const noText = Buffer.from(query('x.cluster.local')).fill(0xff, 13, 14);
+  assert.equal(show(resolveName(store, client, noText, { ...options, ownsClusterDomain: true })), 'forward');
   const answer = resolveName(store, client, query(web, 'TXT'), { ...options, ownsClusterDomain: true });
   assert.ok(answer.kind === 'answer');
   const { rcode, questions } = decode(Buffer.from(answer.message)) as ReturnType<typeof decode> & { rcode: string };
@@ -226,6 +235,9 @@ test('resolveName: EDNS is answered with EDNS, and only then', () => {
   assert.equal(decision.kind, 'answer');
   const [opt] = decode(Buffer.from(decision.message)).additionals ?? [];
   assert.ok(opt?.type === 'OPT' && opt.udpPayloadSize === 1232 && opt.flag_do);
+  const unknown = query('nothing.cluster.local', 'A', { additionals: [OPT] });
+  const denial = resolveName(store, client, unknown, { ...options, ownsClusterDomain: true });
+  assert.ok(denial.kind === 'answer' && decode(Buffer.from(denial.message)).additionals?.[0]?.type === 'OPT');
 });
 
 test('resolveName: addresses rotate', () => {
@@ -278,7 +290,11 @@ test('resolveName: a malformed query is told so under its own id', () => {
 test('resolveName: never throws, whatever the bytes', () => {
   const mutated = fc
     .tuple(
-      fc.constantFrom(query(web), query('api.example.com.cluster.local', 'A', { additionals: [OPT] })),
+      fc.constantFrom(
+        query(web),
+        query('nothing.cluster.local'),
+        query('api.example.com.cluster.local', 'A', { additionals: [OPT] }),
+      ),
       fc.array(fc.tuple(fc.nat(80), fc.nat(255)), { maxLength: 6 }),
     )
     .map(([bytes, edits]) => {
@@ -288,8 +304,10 @@ test('resolveName: never throws, whatever the bytes', () => {
     });
   fc.assert(
     fc.property(fc.oneof(fc.uint8Array({ maxLength: 100 }), mutated), (bytes) => {
-      const decision = resolveName(store, client, bytes, options);
-      if (decision.kind === 'answer') decode(Buffer.from(decision.message));
+      for (const ownsClusterDomain of [false, true]) {
+        const decision = resolveName(store, client, bytes, { ...options, ownsClusterDomain });
+        if (decision.kind === 'answer') decode(Buffer.from(decision.message));
+      }
     }),
     { numRuns: 5000 },
   );

@@ -248,7 +248,10 @@ test('peers: the engine learns whose an address is, and unlearns it', async () =
 
 test('DNS: names of the mesh are answered, others are forwarded, garbage is not answered at all', async () => {
   const { engine, mesh, setPods, counted } = makeDialogue();
-  mesh.apply({ workloads: [aWorkload('client', '10.0.0.1')], services: [aService('web', '10.96.0.7')] });
+  mesh.apply({
+    workloads: [aWorkload('client', '10.0.0.1')],
+    services: [aService('web', '10.96.0.7'), aService('api', '240.0.0.1', { hostname: 'api.example.com' })],
+  });
   setPods(aPod('client', 1, '10.0.0.1'));
   const ask = (query: bigint, message: Uint8Array, pod = 1): EngineEvent => ({
     kind: 'DnsQuery',
@@ -259,7 +262,7 @@ test('DNS: names of the mesh are answered, others are forwarded, garbage is not 
     server: { address: '10.96.0.10', port: 53 },
     message,
   });
-  const name = (text: string, type: 'A' | 'TXT' = 'A') =>
+  const name = (text: string, type: 'A' | 'MX' | 'TXT' = 'A') =>
     encode({ type: 'query', id: 9, questions: [{ type, name: text, class: 'IN' }] });
   await engine.push([
     ask(1n, name('web')),
@@ -269,14 +272,15 @@ test('DNS: names of the mesh are answered, others are forwarded, garbage is not 
   ]);
   await engine.push([ask(5n, name('example.com.shop.svc.cluster.local'))]);
   await engine.push([ask(6n, name('web.shop.svc.cluster.local', 'TXT'))]);
+  await engine.push([ask(7n, name('api.example.com.shop.svc.cluster.local', 'MX'))]);
   const answers = engine.answers.filter((answer) => answer.kind === 'DnsAnswer');
   assert.deepEqual(
     answers.map((answer) => answer.query),
-    [1n, 2n, 4n, 5n, 6n],
+    [1n, 2n, 4n, 5n, 6n, 7n],
   );
   assert.deepEqual(
     answers.map((answer) => answer.label),
-    [1, 2, 4, 5, 6],
+    [1, 2, 4, 5, 6, 7],
     'what was counted for each query',
   );
   const [found] = decode(Buffer.from(answers[0]?.message ?? [])).answers ?? [];
@@ -284,9 +288,15 @@ test('DNS: names of the mesh are answered, others are forwarded, garbage is not 
   assert.equal(found.data, '10.96.0.7');
   assert.equal(answers[1]?.message.length, 0);
   assert.equal(answers[2]?.message.length, 0);
-  const denied = decode(Buffer.from(answers[3]?.message ?? [])) as ReturnType<typeof decode> & { rcode?: string };
-  assert.equal(denied.rcode, 'NXDOMAIN', 'a search list ends at once');
-  const empty = decode(Buffer.from(answers[4]?.message ?? [])) as ReturnType<typeof decode> & { rcode?: string };
-  assert.deepEqual([empty.rcode, empty.answers], ['NOERROR', []], 'the name is there, records of that type are not');
-  assert.deepEqual(counted, ['dns answer', 'dns forward', 'dns drop', 'dns forward', 'dns answer', 'dns answer']);
+  const read = (index: number) => {
+    const { message } = answers[index] ?? {};
+    return decode(Buffer.from(message ?? [])) as ReturnType<typeof decode> & { rcode?: string };
+  };
+  assert.equal(read(3).rcode, 'NXDOMAIN', 'a search list ends at once');
+  for (const index of [4, 5]) {
+    const { rcode, answers: records } = read(index);
+    assert.deepEqual([rcode, records], ['NOERROR', []], 'the name is there, records of that type are not');
+  }
+  const answer = 'dns answer';
+  assert.deepEqual(counted, [answer, 'dns forward', 'dns drop', 'dns forward', answer, answer, answer]);
 });
