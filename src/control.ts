@@ -18,6 +18,7 @@ import { type ControlConfig, type OpenMesh, openMesh } from './control/mesh.ts';
 import { openMonitoring } from './control/monitoring.ts';
 import { Authentication } from './discovery/authentication.ts';
 import { GrpcServer } from './discovery/grpc-server.ts';
+import { takeLock } from './host/process-lock.ts';
 import { CertificateAuthority } from './identity/certificate-authority.ts';
 import { formatJoinFile, JoinTokens } from './identity/join-token.ts';
 import { issueServerCertificate } from './identity/server-certificate.ts';
@@ -26,7 +27,6 @@ import { requireManifests } from './manifests/directory-source.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { systemClock } from './model/clock.ts';
 import { Closers } from './model/closers.ts';
-import { takeLock } from './pods/process-lock.ts';
 import type { Logger } from './telemetry/logger.ts';
 
 const SERVER_CERTIFICATE_MS = 7 * 24 * 3600_000;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { ServerResponse } from 'node:http';
-
+import { findProcess, type ProcessId } from '../host/process-id.ts';
 import type { PodSpec, PodView } from '../pods/pod.ts';
 import { PodRefused } from '../pods/pod-manager.ts';
-import { findProcess, type ProcessId } from '../pods/process.ts';
 import { type HttpAnswer, HttpError, type HttpRequest, type HttpRoute } from './http.ts';
 import { parsePodRequest } from './pod-request.ts';
 

@@ -8,7 +8,7 @@ import { tryBpffs } from '../pods/bpffs.ts';
 import { findCgroupRoot, requireCgroup } from '../pods/cgroup.ts';
 import { BPF_DIRECTORY, findBpfDirectory } from '../pods/engine-options.ts';
 import { findPlaces } from '../pods/node-home.ts';
-import { runProgram } from '../pods/process.ts';
+import { runProgram } from '../pods/program.ts';
 import { defineCommand } from './command.ts';
 import { EXIT } from './exit-code.ts';
 import { formatAnswer, renderTable } from './output.ts';

@@ -2,7 +2,7 @@
 
 import { type Agent, type AgentConfig, openAgent } from '../agent.ts';
 import { REFUSED_AGENTS_PATH } from '../api/refused-agents.ts';
-import { LockHeld } from '../pods/process-lock.ts';
+import { LockHeld } from '../host/process-lock.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { AgentClient } from './agent-client.ts';
 import { openEngine } from './open-engine.ts';

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 
 import { makeNamedDirectory } from '../config/paths.ts';
 import { naming, SettingError } from '../config/setting-error.ts';
-import { runProgram } from './process.ts';
+import { runProgram } from './program.ts';
 
 // linux/magic.h BPF_FS_MAGIC
 const BPF_FS_MAGIC = 0xcafe4a11;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { namingAsync, SettingError, type SettingUse } from '../config/setting-error.ts';
+import { mountsOf } from '../host/mounts.ts';
 
 // linux/magic.h CGROUP2_SUPER_MAGIC
 const CGROUP2_MAGIC = 0x63677270;
@@ -13,13 +14,9 @@ const EMPTY_POLLS = 200;
 const EMPTY_POLL_MS = 10;
 
 /** Finds where cgroup v2 is mounted; it may stand beside v1 (`/sys/fs/cgroup/unified`). */
-export async function findCgroupRoot(): Promise<string> {
-  const mounts = await readFile('/proc/self/mountinfo', 'utf8');
-  for (const line of mounts.split('\n')) {
-    const fields = line.split(' ');
-    const separator = fields.indexOf('-');
-    if (separator > 0 && fields[separator + 1] === 'cgroup2') return fields[4] as string;
-  }
+export function findCgroupRoot(): string {
+  const [first] = mountsOf('cgroup2');
+  if (first !== undefined) return first;
   throw new Error(
     'no cgroup v2 hierarchy is mounted here; mount one (mount -t cgroup2 none /sys/fs/cgroup/unified) or name it with --cgroup-root',
   );

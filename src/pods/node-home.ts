@@ -7,11 +7,11 @@ import { join } from 'node:path';
 
 import { makeNamedDirectory } from '../config/paths.ts';
 import { namingAsync, SettingError } from '../config/setting-error.ts';
+import { takeLock } from '../host/process-lock.ts';
 import type { Log } from '../model/log.ts';
 import { mountBpffs } from './bpffs.ts';
 import { findCgroupRoot, joinCgroup, ownCgroup, removeCgroup, removeEmptyCgroup, requireCgroup } from './cgroup.ts';
 import { hasPodFiles } from './pod-files.ts';
-import { takeLock } from './process-lock.ts';
 
 const LOCK_NAME = 'agent.lock';
 // sizeof(sockaddr_un.sun_path), with its zero.
@@ -81,9 +81,7 @@ export class NodeHome implements NodePlaces {
   static async open(options: NodeHomeOptions, log: Log): Promise<NodeHome> {
     const { runDirectory, bpffs } = options;
     const cgroupRoot =
-      options.cgroupRoot === undefined
-        ? await findCgroupRoot()
-        : await requireCgroup('cgroup-root', options.cgroupRoot);
+      options.cgroupRoot === undefined ? findCgroupRoot() : await requireCgroup('cgroup-root', options.cgroupRoot);
     const home = new NodeHome(options, cgroupRoot, join(cgroupRoot, await ownCgroup()), log);
     checkSocketPath(home.socket, runDirectory);
     makeNamedDirectory('bpffs', bpffs, bpffs);

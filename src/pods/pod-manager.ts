@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { randomUUID } from 'node:crypto';
-
+import { isAlive, type ProcessId } from '../host/process-id.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
 import type { AddressPool } from './address-pool.ts';
@@ -9,8 +9,7 @@ import { removeCgroup } from './cgroup.ts';
 import { ManagedPod, type PodSteps } from './managed-pod.ts';
 import type { PodDecision, PodRecord, PodSpec, PodView } from './pod.ts';
 import type { PodFiles } from './pod-files.ts';
-import { isAlive, type ProcessId } from './process.ts';
-import { planSandbox, type SandboxHost, type Sandboxes } from './sandbox.ts';
+import { planSandbox, type Sandboxes, type SandboxHost } from './sandbox.ts';
 
 // A holder normally ends with its connection, which is noticed at once; this finds the others.
 const HOLDER_POLL_MS = 1000;

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { adviceOf, isSystemError, systemReason } from '../config/setting-error.ts';
 import type { Log } from '../model/log.ts';
 import { removeCgroup } from './cgroup.ts';
-import { runProgram } from './process.ts';
+import { runProgram } from './program.ts';
 
 const GATEWAY_V4 = '169.254.1.1';
 const GATEWAY_V6 = 'fe80::1';

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { mountsOf } from '../host/mounts.ts';
 import { run, sleep } from './shell.ts';
 
 /** Where a mesh of two nodes on this machine keeps its things; every name begins with the mesh's own. */
@@ -35,15 +36,6 @@ function nodesOf(mesh: string): string[] {
 
 function entries(directory: string): string[] {
   return existsSync(directory) ? readdirSync(directory) : [];
-}
-
-/** Mount points of a kind of file system, as the kernel lists them. */
-function mountsOf(type: string): string[] {
-  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  return lines.flatMap((line) => {
-    const [mount, after] = line.split(' - ');
-    return after?.startsWith(`${type} `) === true ? [mount?.split(' ')[4] ?? ''] : [];
-  });
 }
 
 function cgroupsOf(mesh: string): string[] {

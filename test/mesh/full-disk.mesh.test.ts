@@ -117,7 +117,7 @@ describe('a run directory on a full disk', { skip: WITHOUT_ROOT }, () => {
         [],
       );
       assert.deepEqual(await must(['ip', '-n', node.netns, '-br', 'link', 'show', 'type', 'veth']), '');
-      const pods = join(await findCgroupRoot(), 'groundwire', node.name, 'pods');
+      const pods = join(findCgroupRoot(), 'groundwire', node.name, 'pods');
       assert.deepEqual(
         readdirSync(pods, { withFileTypes: true }).filter((entry) => entry.isDirectory()),
         [],

@@ -95,7 +95,7 @@ describe('an agent whose settings name what is not there', { skip: WITHOUT_ROOT 
       assert.doesNotMatch(said.stderr, /not closed/);
       assert.ok(!existsSync(join(at('run'), NODE)) && !existsSync(at('none')));
       assert.deepEqual(readdirSync(at('empty')), []);
-      assert.ok(!existsSync(join(await findCgroupRoot(), 'groundwire', NODE)));
+      assert.ok(!existsSync(join(findCgroupRoot(), 'groundwire', NODE)));
     });
   }
 });
@@ -117,7 +117,7 @@ describe('an agent that the kernel does not let work', { skip: WITHOUT_ROOT }, (
       assert.doesNotMatch(said.stderr, /not closed/);
       assert.ok(!existsSync(join(at('run'), NODE)));
       assert.ok(!existsSync(join(bpffs, 'groundwire')));
-      assert.ok(!existsSync(join(await findCgroupRoot(), 'groundwire', NODE)));
+      assert.ok(!existsSync(join(findCgroupRoot(), 'groundwire', NODE)));
     } finally {
       spawnSync('umount', [bpffs]);
     }

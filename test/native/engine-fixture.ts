@@ -4,16 +4,14 @@ import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EngineOptions } from '#src/engine/index.ts';
+import { mountsOf } from '#src/host/mounts.ts';
 
 /** Why these tests cannot run here; undefined where they can. */
 export const cannotRun: string | undefined =
   process.getuid?.() === 0 ? undefined : 'opening the engine needs root: it loads eBPF programs and makes pins';
 
 function cgroupMount(): string {
-  const line = readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .find((entry) => entry.includes(' - cgroup2 '));
-  const mount = line?.split(' ')[4];
+  const [mount] = mountsOf('cgroup2');
   if (mount === undefined) throw new Error('no cgroup v2 is mounted on this machine');
   return mount;
 }

@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, '../..');
 /** Who may import whom: only what is further up in this table, and one's own folder. */
 const LAYERS: readonly (readonly string[])[] = [
   ['model'],
-  ['config', 'mesh', 'manifests', 'telemetry', 'wire'],
+  ['config', 'host', 'mesh', 'manifests', 'telemetry', 'wire'],
   ['engine', 'discovery', 'identity'],
   ['pods', 'cluster'],
   ['api'],

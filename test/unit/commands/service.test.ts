@@ -7,9 +7,9 @@ import type { CommandIo } from '#src/commands/command.ts';
 import { CliError, EXIT } from '#src/commands/exit-code.ts';
 import { explainFailure, openLogger, runService } from '#src/commands/service.ts';
 import { dialHost } from '#src/commands/up.ts';
+import { LockHeld } from '#src/host/process-lock.ts';
 import { CertificateAuthorityError } from '#src/identity/certificate-authority.ts';
 import { SecretFileError } from '#src/identity/secret-file.ts';
-import { LockHeld } from '#src/pods/process-lock.ts';
 
 const log = openLogger({ level: 'error', format: 'text' });
 

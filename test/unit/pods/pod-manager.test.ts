@@ -6,13 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { findProcess } from '#src/host/process-id.ts';
 import type { Log } from '#src/model/log.ts';
 import { AddressPool } from '#src/pods/address-pool.ts';
 import type { PodSteps } from '#src/pods/managed-pod.ts';
 import type { PodSpec } from '#src/pods/pod.ts';
 import { PodFiles } from '#src/pods/pod-files.ts';
 import { PodManager, PodRefused } from '#src/pods/pod-manager.ts';
-import { findProcess } from '#src/pods/process.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
 
 const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };

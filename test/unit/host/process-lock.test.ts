@@ -6,7 +6,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { LockHeld, takeLock } from '#src/pods/process-lock.ts';
+import { LockHeld, takeLock } from '#src/host/process-lock.ts';
 
 const taken = (holder: number): string => `taken by ${holder}`;
 

@@ -9,7 +9,7 @@
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 
 import { isMissing } from '../model/file-error.ts';
-import { findProcess, isAlive, type ProcessId } from './process.ts';
+import { findProcess, isAlive, type ProcessId } from './process-id.ts';
 
 /** A process that lives has the lock; the message says who, and what to do. */
 export class LockHeld extends Error {
