@@ -62,6 +62,6 @@ export interface InboundAnswer {
 
 export type Answer = OutboundAnswer | InboundAnswer;
 
-/** Bits of `consulted`. */
+/** Bits of `consulted`; a test holds them to those of the engine's messages. */
 export const CONSULTED = { identity: 1, sourceAddress: 2, destinationPort: 4, authority: 8 } as const;
-export const CONSULTED_ALL = 15;
+export const CONSULTED_ALL = Object.values(CONSULTED).reduce((sum, bit) => sum + bit, 0);

@@ -108,8 +108,7 @@ class Resolution {
   #routeToWorkload(workload: Workload): Route | Refusal {
     const { address, port } = this.#originalDst;
     // A workload that is its own tunnel end (a gateway) has, and dials, port 15008 for itself.
-    if (port === HBONE_PORT && hasAgentOnHbonePort(workload) && !this.#source.nativeTunnel)
-      return refuse('ILLEGAL_DESTINATION');
+    if (port === HBONE_PORT && hasAgent(workload) && !this.#source.nativeTunnel) return refuse('ILLEGAL_DESTINATION');
     if (workload.waypoint) {
       const route = this.#routeToWaypoint(workload.waypoint, '');
       if (route) return route;
@@ -129,7 +128,7 @@ class Resolution {
     const { candidates, elsewhere } = this.#select(service, key, servicePort);
     const choices: RouteChoice[] = [];
     for (const { workload, address, port } of candidates) {
-      if (port === HBONE_PORT && hasAgentOnHbonePort(workload)) continue;
+      if (port === HBONE_PORT && hasAgent(workload)) continue;
       choices.push(this.#hopTo(workload, address, port, identities));
     }
     if (choices.length > 0) return toRoute(key, choices);
@@ -246,6 +245,6 @@ function namedIdentities(service: Service): SpiffeId[] {
   return service.subjectAltNames.flatMap((name) => parseSpiffeId(name) ?? []);
 }
 
-function hasAgentOnHbonePort(workload: Workload): boolean {
+function hasAgent(workload: Workload): boolean {
   return workload.tunnelProtocol === 'HBONE' && !workload.nativeTunnel;
 }
