@@ -50,7 +50,7 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
     controlPlane: upstream.controlPlane,
     node: config.node.name,
     addresses: place.addresses,
-    snapshot: () => pods.list().map((pod) => toReport(pod, pod.inMesh)),
+    snapshot: () => pods.listStaying().map((pod) => toReport(pod, pod.inMesh)),
     onWelcome: (welcome) => {
       checkTrustDomain(welcome, trustDomain, registryLog);
       pool.resolve(new AddressPool(welcome.podCidrs));

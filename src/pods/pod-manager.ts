@@ -220,6 +220,11 @@ export class PodManager {
     return [...this.#pods.values()].map((pod) => pod.view());
   }
 
+  /** Those that stay. One that is being removed was told as stopped, and is not to be told as there once more. */
+  listStaying(): readonly PodView[] {
+    return this.list().filter(({ uid }) => !this.#removals.has(uid));
+  }
+
   /** Stops looking after the pods; they go on, captured as they are, and none is made any more. */
   close(): void {
     this.#leaving = true;

@@ -106,7 +106,10 @@ test('a pod that nobody interrupts is there until it is removed', async (t) => {
   opening[0]?.();
   const { uid } = await made;
   assert.equal(left().length, 2);
-  await manager.remove(uid);
+  assert.equal(manager.listStaying().length, 1);
+  const removed = manager.remove(uid);
+  assert.deepEqual([manager.list().length, manager.listStaying().length], [1, 0]);
+  await removed;
   assert.deepEqual([left(), manager.list(), told], [[], [], ['started', 'stopped']]);
 });
 
