@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { join } from 'node:path';
+import { fileExists } from '../config/paths.ts';
 import type { RegisteredPod } from '../discovery/pod-table.ts';
-import { fileExists } from '../identity/secret-file.ts';
 import type { FileInForce } from '../manifests/object-store.ts';
 import { type ParsedManifest, readObjects } from '../manifests/parse-manifest.ts';
 import type { Log } from '../model/log.ts';

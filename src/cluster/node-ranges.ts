@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 
-import { writeFileAtomically } from '../identity/secret-file.ts';
+import { writeFileAtomically } from '../host/atomic-file.ts';
 import { addressBytes, formatAddress, parseAddressRange } from '../model/address.ts';
 import { isMissing } from '../model/file-error.ts';
 import { RestoreError } from './kept-state.ts';

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { writeFileAtomically } from '../identity/secret-file.ts';
+import { writeFileAtomically } from '../host/atomic-file.ts';
 import { isMissing } from '../model/file-error.ts';
 
 /** A file of the state directory is not what was written. */

@@ -5,9 +5,9 @@ import { dirname } from 'node:path';
 
 import { makeNamedDirectory } from '../config/paths.ts';
 import { naming, namingAsync, SettingError, type SettingUse } from '../config/setting-error.ts';
+import { writeFileAtomically } from '../host/atomic-file.ts';
 import { CertificateAuthority } from '../identity/certificate-authority.ts';
 import { formatJoinFile, JoinTokens, parseJoinFile } from '../identity/join-token.ts';
-import { writeFileAtomically } from '../identity/secret-file.ts';
 import { systemClock } from '../model/clock.ts';
 import { defineCommand } from './command.ts';
 import { CliError, EXIT } from './exit-code.ts';

@@ -18,6 +18,11 @@ export function makeNamedDirectory(flag: string, value: string, path: string, mo
   naming(use, () => makeDirectories(path, mode));
 }
 
+/** Whether there is such a file. Throws when that cannot be seen, rather than taking it for absent. */
+export function fileExists(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
 // Not `recursive`: Node tries forever below a directory like /proc, that takes none.
 function makeDirectories(path: string, mode: number | undefined): void {
   const found = statSync(path, { throwIfNoEntry: false });

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { createHash } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeNamedDirectory } from '../config/paths.ts';
 import { namingAsync } from '../config/setting-error.ts';
+import { writeFileAtomicallyAsync } from '../host/atomic-file.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { isMissing } from '../model/file-error.ts';
 import type { Log } from '../model/log.ts';
@@ -76,12 +77,11 @@ export class ConfigCache implements ReceivedStore {
 
   async #write(): Promise<void> {
     const { path, log } = this.#options;
-    const temporary = `${path}.tmp`;
     const hint = 'name a directory for it';
     try {
       makeNamedDirectory('state-dir', dirname(path), dirname(path), 0o700);
       await namingAsync({ flag: 'state-dir', value: dirname(path), tried: 'written to', hint }, () =>
-        writeAndRename(temporary, path, formatCache(this.#resources.values())),
+        writeFileAtomicallyAsync(path, formatCache(this.#resources.values()), 0o600),
       );
       this.counters.writes += 1;
     } catch (error) {
@@ -90,20 +90,8 @@ export class ConfigCache implements ReceivedStore {
         path,
         reason: (error as Error).message,
       });
-      await rm(temporary, { force: true }).catch(() => undefined);
     }
   }
-}
-
-async function writeAndRename(temporary: string, path: string, content: string): Promise<void> {
-  const file = await open(temporary, 'w', 0o600);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
 }
 
 function formatCache(resources: Iterable<ReceivedResource>): string {

@@ -3,11 +3,13 @@
 import { createPrivateKey, generateKeyPairSync, X509Certificate as NodeCertificate, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileExists } from '../config/paths.ts';
+import { writeFileAtomically } from '../host/atomic-file.ts';
 import type { Clock } from '../model/clock.ts';
 import { isMissing } from '../model/file-error.ts';
 import { formatSpiffeId, type SpiffeId } from '../model/identity.ts';
 import { splitPem } from './pem.ts';
-import { fileExists, readOrCreateSecret, readSecret, SecretFileError, writeFileAtomically } from './secret-file.ts';
+import { readOrCreateSecret, readSecret, SecretFileError } from './secret-file.ts';
 import { importSigningKey, type SigningKey } from './signing-key.ts';
 import * as x509 from './x509.ts';
 

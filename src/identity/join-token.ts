@@ -2,10 +2,11 @@
 
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { join } from 'node:path';
+import { fileExists } from '../config/paths.ts';
 import type { Caller, TokenLife } from '../model/caller.ts';
 import type { Clock } from '../model/clock.ts';
 import { splitPem } from './pem.ts';
-import { fileExists, readOrCreateSecret, SecretFileError } from './secret-file.ts';
+import { readOrCreateSecret, SecretFileError } from './secret-file.ts';
 
 /** What the signing API of every mesh expects as audience. */
 export const TOKEN_AUDIENCE = 'istio-ca';

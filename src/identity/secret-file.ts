@@ -1,21 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  fchmodSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname } from 'node:path';
+import { linkSync, readFileSync, statSync, unlinkSync } from 'node:fs';
+import { writeTemporary } from '../host/atomic-file.ts';
 import { isMissing } from '../model/file-error.ts';
 
 /** A file that holds a secret cannot be used as it is; the message says what to do. */
@@ -35,7 +21,6 @@ export function readOrCreateSecret(path: string, make: () => string): string {
   } catch (error) {
     if (!isMissing(error)) throw error;
   }
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const temporary = writeTemporary(path, make(), 0o600);
   try {
     // Unlike rename, link does not replace: the first of two makers wins and both read the winner's.
@@ -58,42 +43,6 @@ export function readSecret(path: string): string {
     );
   }
   return readFileSync(path, 'utf8');
-}
-
-/** Whether there is such a file. Throws when that cannot be seen, rather than taking it for absent. */
-export function fileExists(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
-}
-
-/** Replaces a file in one step: a reader sees the old content or the new, also after a crash. */
-export function writeFileAtomically(path: string, content: string, mode: number): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const temporary = writeTemporary(path, content, mode);
-  try {
-    renameSync(temporary, path);
-  } catch (error) {
-    // The content may be a secret; a name that nobody knows is no place for it.
-    rmSync(temporary, { force: true });
-    throw error;
-  }
-}
-
-function writeTemporary(path: string, content: string, mode: number): string {
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
-  const fd = openSync(temporary, 'wx', mode);
-  try {
-    // The mode given to open is cut by the umask.
-    fchmodSync(fd, mode);
-    // Not writeSync: on a disk that fills up that writes a part and does not say so.
-    writeFileSync(fd, content);
-    fsyncSync(fd);
-  } catch (error) {
-    unlinkSync(temporary);
-    throw error;
-  } finally {
-    closeSync(fd);
-  }
-  return temporary;
 }
 
 function hasCode(error: unknown, code: string): boolean {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { createHash } from 'node:crypto';
+import { writeFileAtomically } from '../host/atomic-file.ts';
 import type { TokenLife } from '../model/caller.ts';
 import type { Clock } from '../model/clock.ts';
 import { isMissing } from '../model/file-error.ts';
 import type { Log } from '../model/log.ts';
 import { readTokenLife } from './join-token.ts';
-import { readSecret, writeFileAtomically } from './secret-file.ts';
+import { readSecret } from './secret-file.ts';
 
 export interface TokenKeeperOptions {
   /** The token that the operator gave, read again at each use. Throws when there is none. */

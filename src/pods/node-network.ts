@@ -4,7 +4,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { naming } from '../config/setting-error.ts';
-import { writeFileAtomically } from '../identity/secret-file.ts';
+import { writeFileAtomically } from '../host/atomic-file.ts';
 import { isMissing } from '../model/file-error.ts';
 import type { Log } from '../model/log.ts';
 

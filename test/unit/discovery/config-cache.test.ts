@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
-import { appendFileSync, readFileSync, statSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
-import { test } from 'node:test';
+import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { type TestContext, test } from 'node:test';
 import { ConfigCache } from '#src/discovery/config-cache.ts';
 import { AUTHORIZATION_TYPE } from '#src/discovery/resource.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
@@ -11,6 +13,14 @@ import { recordingLog, temporaryFolder } from './loopback.ts';
 
 function received(name: string, version = '1') {
   return { type: AUTHORIZATION_TYPE, name, version, bytes: Uint8Array.of(1, 2, 3) } as const;
+}
+
+/** From now on every write through an open file fails as on a full disk. */
+async function fillDisk(t: TestContext) {
+  const file = await open(import.meta.filename);
+  await file.close();
+  const error = Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', errno: -constants.errno.ENOSPC });
+  return t.mock.method(Object.getPrototypeOf(file), 'writeFile', () => Promise.reject(error));
 }
 
 test('config cache: gives the next run what was accepted, without what was removed', async (t) => {
@@ -53,8 +63,7 @@ test('config cache: a full disk costs the new copy only, and is counted', async 
   cache.record(AUTHORIZATION_TYPE, [received('n/a')], []);
   await cache.close();
   const before = readFileSync(path, 'utf8');
-  // Every write to /dev/full ends in ENOSPC.
-  symlinkSync('/dev/full', `${path}.tmp`);
+  const full = await fillDisk(t);
   cache.record(AUTHORIZATION_TYPE, [received('n/b')], []);
   await cache.close();
   assert.deepEqual([cache.counters.writes, cache.counters.writeFailures], [1, 1]);
@@ -64,6 +73,8 @@ test('config cache: a full disk costs the new copy only, and is counted', async 
     /--state-dir .* cannot be written to: no space left on device; free space on that disk/,
   );
   assert.equal(readFileSync(path, 'utf8'), before);
+  assert.deepEqual(readdirSync(dirname(path)), ['config'], 'and nothing lies beside it');
+  full.mock.restore();
   cache.record(AUTHORIZATION_TYPE, [received('n/c')], []);
   await cache.close();
   assert.equal(cache.counters.writes, 2, 'the next write goes through, with everything');
