@@ -87,8 +87,13 @@ async function openParts(
 
   const identity = openIdentity(config, log, { controlPlane, engine, clock }, closers);
   const address = place.addresses[0] ?? '127.0.0.1';
-  const discovery = openDiscovery(config, log, { controlPlane, mesh, address, metrics, clock }, closers);
-  const pods = openPods(config, log, { place, upstream, mesh, captures, identity, decisions, clock }, closers);
+  // Each of the two streams pauses after its own failures. Whichever is served first tells the other, or pods would be
+  // admitted to a mesh that this node hears of only later.
+  const onAnswered = (): void => pods.registry.hurry();
+  const discovery = openDiscovery(config, log, { controlPlane, mesh, address, metrics, onAnswered, clock }, closers);
+  const onWelcome = (): void => discovery.xds.hurry();
+  const podsParts = { place, upstream, mesh, captures, identity, decisions, onWelcome, clock };
+  const pods = openPods(config, log, podsParts, closers);
   const parts = { engine, mesh, captures, decisions, upstream, identity, discovery, place, pods };
   const sources: TelemetrySources = { ...parts, startedMs };
   mesh.watch(({ keys }) => {

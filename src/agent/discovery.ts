@@ -26,6 +26,8 @@ export interface DiscoveryParts {
   readonly mesh: MeshStore;
   readonly address: string;
   readonly metrics: Metrics;
+  /** The control plane serves a new stream. */
+  readonly onAnswered: () => void;
   readonly clock: Clock;
 }
 
@@ -33,7 +35,7 @@ export interface DiscoveryParts {
 export function openDiscovery(
   config: Config<'node' | 'state' | 'upstream' | 'mesh'>,
   log: Logger,
-  { controlPlane, mesh, address, metrics, clock }: DiscoveryParts,
+  { controlPlane, mesh, address, metrics, onAnswered, clock }: DiscoveryParts,
   closers: Closers,
 ): Discovery {
   const node = config.node.name;
@@ -58,6 +60,7 @@ export function openDiscovery(
         cache.record(type, received, removals);
       },
     },
+    onAnswered,
     onEnded: (code) => metrics.countXdsTermination(code),
     clock,
     log: log.child('discovery'),

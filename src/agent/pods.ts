@@ -34,6 +34,8 @@ export interface PodsParts {
   readonly captures: PodCaptures;
   readonly identity: Identity;
   readonly decisions: Decisions;
+  /** The control plane takes reports on a new stream. */
+  readonly onWelcome: () => void;
   readonly clock: Clock;
 }
 
@@ -54,6 +56,7 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
     onWelcome: (welcome) => {
       checkTrustDomain(welcome, trustDomain, registryLog);
       pool.resolve(new AddressPool(welcome.podCidrs));
+      parts.onWelcome();
     },
     onDecision: ({ uid, ...decision }) => {
       pods.decide(uid, decision);
@@ -109,7 +112,7 @@ function openSteps(config: PodsConfig, parts: PodsParts, registry: PodRegistryCl
       clock,
       trustDomain: () => trustDomain,
       reportCaptured: (uid, captured) => registry.captured(uid, captured),
-      findTunnelProtocol: (pod) => mesh.findWorkload(workloadUidOf(clusterId, pod.spec))?.tunnelProtocol,
+      findWorkload: (pod) => mesh.findWorkload(workloadUidOf(clusterId, pod.spec)),
     },
   );
 }

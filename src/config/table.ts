@@ -197,7 +197,7 @@ export const TABLE = {
       'capture-timeout',
       duration('100ms', '5m'),
       '30s',
-      'for a new pod that belongs to the mesh to be captured; it is not started before',
+      'for a new pod that belongs to the mesh to be captured, and known to this node; it is not started before',
     ),
     releaseGraceMs: setting(
       'release-grace',

@@ -72,6 +72,8 @@ export interface DeltaClientOptions {
   /** Takes an update and returns what it would not have: that is neither acknowledged nor kept. */
   readonly sink: (update: DeltaUpdate) => readonly RefusedResource[];
   readonly store: ReceivedStore;
+  /** Called with the first response on a stream. */
+  readonly onAnswered?: () => void;
   /** A stream ended, with the name of its status. */
   readonly onEnded?: (code: string) => void;
   readonly clock: Clock;
@@ -177,6 +179,11 @@ export class DeltaClient {
     this.#connect();
   }
 
+  /** The control plane is there again: what is left of a pause is not waited for. Not before `open`. */
+  hurry(): void {
+    if (this.#state.kind === 'waiting' && this.#state.lastError !== '') this.#connect();
+  }
+
   close(): void {
     this.#setState({ kind: 'closed', abort: nothing });
   }
@@ -276,6 +283,7 @@ export class DeltaClient {
     }
     const rejected = this.#apply(type, response);
     if (!answered.has(type)) {
+      if (answered.size === 0) this.#options.onAnswered?.();
       answered.add(type);
       this.#backoff.reset();
       this.#outage.reset();

@@ -73,6 +73,11 @@ export class PodRegistryClient {
     this.#connect();
   }
 
+  /** The control plane is there again: what is left of a pause is not waited for. Not before `open`. */
+  hurry(): void {
+    if (this.#state.kind === 'waiting' && this.#state.lastError !== '') this.#connect();
+  }
+
   close(): void {
     this.#setState({ kind: 'closed', abort: nothing });
   }

@@ -2,7 +2,7 @@
 
 import type { Clock } from '../model/clock.ts';
 import type { SpiffeId } from '../model/identity.ts';
-import type { TunnelProtocol } from '../model/workload.ts';
+import type { Workload } from '../model/workload.ts';
 import type { EngineIdentities } from './engine-identities.ts';
 import type { PodSteps } from './managed-pod.ts';
 import { type OldConnections, type PodDecision, type PodRecord, podIdentity } from './pod.ts';
@@ -27,8 +27,8 @@ export interface CaptureStepsParts {
   /** Known once the control plane, or the configuration, has named it. */
   readonly trustDomain: () => string;
   readonly reportCaptured: (uid: string, captured: boolean) => void;
-  /** How the mesh, as this node sees it, reaches the pod; `undefined` when it does not know it. */
-  readonly findTunnelProtocol: (pod: PodRecord) => TunnelProtocol | undefined;
+  /** The pod as the mesh, seen from this node, has it; `undefined` when it does not know it. */
+  readonly findWorkload: (pod: PodRecord) => Pick<Workload, 'addresses' | 'tunnelProtocol'> | undefined;
 }
 
 /**
@@ -77,6 +77,12 @@ export class CaptureSteps implements PodSteps {
     }
   }
 
+  isKnown(pod: PodRecord): boolean {
+    // One of that name that is gone may be there still, under the address it had.
+    const known = this.#parts.findWorkload(pod)?.addresses ?? [];
+    return pod.sandbox.addresses.every((address) => known.includes(address));
+  }
+
   oldConnections(pod: PodRecord): OldConnections {
     return this.#parts.captures.oldConnections(pod.handle);
   }
@@ -87,7 +93,7 @@ export class CaptureSteps implements PodSteps {
 
   /** Waits until the mesh reaches the pod in plaintext; after `releaseWaitMs` it goes on, since the label is gone. */
   async #notDialled(pod: PodRecord, signal: AbortSignal): Promise<void> {
-    const isDialled = (): boolean => this.#parts.findTunnelProtocol(pod) === 'HBONE';
+    const isDialled = (): boolean => this.#parts.findWorkload(pod)?.tunnelProtocol === 'HBONE';
     if (!isDialled()) return;
     const seen = new AbortController();
     const listener = (): void => {

@@ -25,6 +25,8 @@ export interface PodSteps {
   release(pod: PodRecord): Promise<void>;
   /** The pod ends: takes it out of the engine at once. */
   discard(pod: PodRecord): Promise<void>;
+  /** The mesh, as this node sees it, has the pod: until then nothing is decided for it, no name and no connection. */
+  isKnown(pod: PodRecord): boolean;
   oldConnections(pod: PodRecord): OldConnections;
   /** Something the steps wait for may have changed. */
   onMeshChanged(): void;
@@ -106,6 +108,7 @@ export class ManagedPod {
 
   onMeshChanged(): void {
     if (this.#state.kind === 'releasing') this.#parts.steps.onMeshChanged();
+    if (this.#waiters.size > 0) this.#settle();
   }
 
   /** Goes on where the previous run stood. */
@@ -114,7 +117,7 @@ export class ManagedPod {
     this.#reconcile();
   }
 
-  /** Resolves when the pod may start: captured or known to stay outside the mesh. Rejects when that takes too long. */
+  /** Resolves when the pod may start: captured and known to the mesh, or to stay outside. Rejects when that takes too long. */
   async settled(decisionTimeoutMs: number, captureTimeoutMs: number): Promise<void> {
     let cancel: Cancel = () => {};
     try {
@@ -129,16 +132,22 @@ export class ManagedPod {
             );
             return;
           }
-          const detail = (): string => (this.#problem === undefined ? '' : ` (${this.#problem})`);
-          cancel = this.#parts.clock.setTimer(captureTimeoutMs, () =>
-            reject(new Error(`it could not be captured within ${captureTimeoutMs} ms${detail()}`)),
-          );
+          cancel = this.#parts.clock.setTimer(captureTimeoutMs, () => reject(this.#lateError(captureTimeoutMs)));
         });
         this.#settle();
       });
     } finally {
       cancel();
     }
+  }
+
+  #lateError(timeoutMs: number): Error {
+    if (this.#state.kind === 'captured')
+      return new Error(
+        `the control plane did not tell this node of it within ${timeoutMs} ms, and until then no name resolves in it; check discovery with \`groundwire status\``,
+      );
+    const detail = this.#problem === undefined ? '' : ` (${this.#problem})`;
+    return new Error(`it could not be captured within ${timeoutMs} ms${detail}`);
   }
 
   /** Aborts what runs and takes the pod out of the engine. */
@@ -287,9 +296,10 @@ export class ManagedPod {
   }
 
   #settle(): void {
-    const isSettled = this.#state.kind === 'captured' || this.#state.kind === 'uncaptured';
-    if (!isSettled && this.#rejected === undefined) return;
     if (this.#rejected !== undefined) return this.#refuse(new Error(this.#rejected));
+    const { kind } = this.#state;
+    const maySettle = kind === 'uncaptured' || (kind === 'captured' && this.#parts.steps.isKnown(this.#record));
+    if (!maySettle) return;
     for (const waiter of this.#waiters) waiter.resolve();
     this.#waiters.clear();
   }

@@ -2,7 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { DeltaClient, type DeltaUpdate, type ReceivedResource } from '#src/discovery/delta-client.ts';
+import {
+  DeltaClient,
+  type DeltaClientOptions,
+  type DeltaUpdate,
+  type ReceivedResource,
+} from '#src/discovery/delta-client.ts';
 import { DeltaServer, type TypeCounters } from '#src/discovery/delta-server.ts';
 import { objectName } from '#src/discovery/decode.ts';
 import { encodeObject } from '#src/discovery/encode.ts';
@@ -41,6 +46,7 @@ function follow(
   token?: string,
   unwelcome: ReadonlySet<string> = new Set(),
   controlPlane = loopback.controlPlane('a', token),
+  more: Partial<DeltaClientOptions> = {},
 ): Follower {
   const updates: DeltaUpdate[] = [];
   const stored: ReceivedResource[] = [];
@@ -58,6 +64,7 @@ function follow(
     store: { record: (_type, received) => stored.push(...received) },
     clock: systemClock,
     log: loopback.recorded.log,
+    ...more,
   });
   t.after(() => client.close());
   return { client, updates, stored };
@@ -203,6 +210,33 @@ test('delta: a control plane that stays away is told of rarely, and how long ago
   assert.ok(Date.now() - (client.status().syncedMs ?? 0) < 10_000);
   const lines = loopback.recorded.lines.filter(({ message }) => message === 'discovery stream ended');
   assert.equal(lines.length, 1);
+});
+
+test('delta: a client that waits tries at once when it is told that the control plane is back, and tells of its answer', async (t) => {
+  const { loopback, server } = await openPair(t);
+  let answers = 0;
+  const { client } = follow(t, loopback, undefined, undefined, undefined, {
+    clock: new ManualClock(),
+    onAnswered: () => {
+      answers += 1;
+    },
+  });
+  client.hurry();
+  assert.deepEqual([client.status().state, client.counters.connects], ['waiting', 0], 'it was not opened yet');
+  client.open();
+  await until('synced', () => client.status().synced);
+  client.hurry();
+  assert.deepEqual([client.counters.connects, answers], [1, 1], 'one that is served is left as it is');
+  loopback.stop();
+  await until('the end of the stream', () => client.status().state === 'waiting');
+  await loopback.serve(server);
+  // Its clock stands still: nothing else ends the pause.
+  client.hurry();
+  await until('synced again', () => client.status().synced);
+  assert.deepEqual([client.counters.connects, answers], [2, 2]);
+  client.close();
+  client.hurry();
+  assert.equal(client.status().state, 'closed');
 });
 
 test('delta: a client that comes back to a restarted server gets only the differences', async (t) => {

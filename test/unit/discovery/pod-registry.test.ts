@@ -8,7 +8,7 @@ import type { CaptureDecision, ReportedPod } from '#src/discovery/pod-report.ts'
 import { PodRegistryClient } from '#src/discovery/pod-registry-client.ts';
 import { PodRegistryServer } from '#src/discovery/pod-registry-server.ts';
 import { TokenKeeper } from '#src/identity/token-keeper.ts';
-import { systemClock } from '#src/model/clock.ts';
+import { type Clock, systemClock } from '#src/model/clock.ts';
 import { type NodeInstruction, type NodeReport, PodRegistryService } from '#src/wire/groundwire/pods.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
 import { Loopback, recordingLog, temporaryFolder, until } from './loopback.ts';
@@ -50,7 +50,14 @@ async function openRegistry(t: TestContext) {
   return { loopback, clock, server };
 }
 
-function attach(t: TestContext, loopback: Loopback, pods: ReportedPod[], node = 'a', tokenNode = node) {
+function attach(
+  t: TestContext,
+  loopback: Loopback,
+  pods: ReportedPod[],
+  node = 'a',
+  tokenNode = node,
+  clock: Clock = systemClock,
+) {
   const welcomes: string[] = [];
   const decisions: CaptureDecision[] = [];
   const rejected: string[] = [];
@@ -63,7 +70,7 @@ function attach(t: TestContext, loopback: Loopback, pods: ReportedPod[], node = 
     onDecision: (decision) => decisions.push(decision),
     onRejected: (uid, reason) => rejected.push(`${uid}: ${reason}`),
     openTokenLine: () => () => true,
-    clock: systemClock,
+    clock,
     log: loopback.recorded.log,
   });
   t.after(() => client.close());
@@ -505,6 +512,23 @@ test('pod registry: two agents of one node wait longer each time, until one of t
   await until('end 4', () => client.counters.failures === 4);
   last.client.close();
   await expectRetry(4, 10);
+});
+
+test('pod registry: a node that waits tries at once when it is told that the control plane is back', async (t) => {
+  const { loopback, server } = await openRegistry(t);
+  const { client, welcomes } = attach(t, loopback, [], 'a', 'a', new ManualClock());
+  await until('attached', () => welcomes.length === 1);
+  client.hurry();
+  assert.equal(client.counters.connects, 1, 'one that is served is left as it is');
+  loopback.stop();
+  await until('the end of the stream', () => client.status().state === 'waiting');
+  await loopback.serve(server);
+  // Its clock stands still: nothing else ends the pause.
+  client.hurry();
+  await until('attached again', () => welcomes.length === 2);
+  client.close();
+  client.hurry();
+  assert.equal(client.status().state, 'closed');
 });
 
 test('pod registry: a control plane that accepts a stream and says nothing is tried again, one that welcomes is kept', async (t) => {

@@ -54,6 +54,7 @@ function makePod(record = RECORD, persist = (_changed: PodRecord): void => {}) {
     for (const event of events) captures.onEvent(event);
   });
   let protocol: 'HBONE' | 'NONE' = 'NONE';
+  let addresses = record.sandbox.addresses;
   const steps = new CaptureSteps(
     { drainDeadlineMs: 1000, releaseGraceMs: 250, releaseWaitMs: 30_000 },
     {
@@ -67,7 +68,7 @@ function makePod(record = RECORD, persist = (_changed: PodRecord): void => {}) {
       trustDomain: () => 'cluster.local',
       reportCaptured: (_uid, captured) =>
         journal.push(`report captured=${captured} commands=${engine.commands.map((one) => one.kind).join(',')}`),
-      findTunnelProtocol: () => protocol,
+      findWorkload: () => ({ addresses, tunnelProtocol: protocol }),
     },
   );
   let nextHandle = 2;
@@ -96,6 +97,10 @@ function makePod(record = RECORD, persist = (_changed: PodRecord): void => {}) {
     changes: () => changes,
     setProtocol: (value: 'HBONE' | 'NONE') => {
       protocol = value;
+      pod.onMeshChanged();
+    },
+    setMeshAddresses: (value: readonly string[]) => {
+      addresses = value;
       pod.onMeshChanged();
     },
     issue: async () => {
@@ -146,6 +151,40 @@ test('a pod may start only once it is captured, or known to stay outside', async
   outside.pod.decide(OUT);
   await outside.pod.settled(1000, 1000);
   assert.equal(outside.pod.view().state.kind, 'uncaptured');
+});
+
+test('a captured pod may start only once the mesh, as its node sees it, has it under its address', async () => {
+  const { pod, setMeshAddresses, issue } = makePod();
+  setMeshAddresses([]);
+  let started = false;
+  const settled = pod.settled(1000, 1000).then(() => {
+    started = true;
+  });
+  pod.decide(IN);
+  await issue();
+  assert.deepEqual([pod.view().state.kind, started], ['captured', false]);
+  setMeshAddresses(['10.0.0.9']);
+  await settle();
+  assert.equal(started, false, 'that is the pod that had the name before');
+  setMeshAddresses(['10.0.0.1']);
+  await settled;
+
+  const outside = makePod();
+  outside.setMeshAddresses([]);
+  outside.pod.decide(OUT);
+  await outside.pod.settled(1000, 1000);
+
+  const unknown = makePod();
+  unknown.setMeshAddresses([]);
+  const late = assert.rejects(
+    unknown.pod.settled(1000, 1000),
+    /did not tell this node of it within 1000 ms.*groundwire status/,
+  );
+  unknown.pod.decide(IN);
+  await unknown.issue();
+  unknown.clock.advance(1001);
+  unknown.clock.advance(1001);
+  await late;
 });
 
 test('fails closed: without a decision, and without a capture, a pod does not start', async () => {

@@ -29,6 +29,7 @@ const NO_STEPS: PodSteps = {
   leave: async () => {},
   release: async () => {},
   discard: async () => {},
+  isKnown: () => true,
   oldConnections: () => ({ connections: [], closed: false }),
   onMeshChanged: () => {},
 };
