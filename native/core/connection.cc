@@ -110,9 +110,14 @@ void Connection::Deliver(const Pod& to, const SocketAddress& application) {
 }
 
 void Connection::TakeLateVerdict(uint64_t verdict, ErrorCode code) {
+  if (!opened()) {
+    // Nothing lives by the old answer yet, so the new one counts whole.
+    if (code == ErrorCode::kNone) return;
+    record_.verdict = verdict;
+    return Refuse(code);
+  }
   if (!IsPolicyDenial(code)) return;
   record_.verdict = verdict;
-  if (!opened()) return Refuse(code);
   worker_->counters().Add(Counter::kConnectionsLateDenied);
   End(ErrorCode::kPolicyLateDenied);
 }

@@ -61,9 +61,9 @@ class Connection : public Discardable, public RelayOwner, public DialOwner {
   /// After the verdict that allows it: dials the application in the pod's namespace under the
   /// client's address. OnDialled comes next, maybe from within.
   void Deliver(const Pod& to, const SocketAddress& application);
-  /// What the answer to a question that was asked again changes. Only a policy that denies it ends
-  /// a connection: an endpoint or a workload that is no longer listed may be draining, and its own
-  /// end will tell.
+  /// What the answer to a question that was asked again changes. Before a connection is opened any
+  /// refusal ends it. Afterwards only a policy that denies it: an endpoint or a workload that is no
+  /// longer listed may be draining, and its own end will tell.
   void TakeLateVerdict(uint64_t verdict, ErrorCode code);
   void MarkOpened();
   void Finish(ErrorCode code);

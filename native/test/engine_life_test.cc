@@ -112,6 +112,27 @@ TEST("life: a connection that is denied while it is delivered is refused, whatev
   }
 }
 
+TEST("life: a connection whose destination gets a waypoint nobody knows, before it was let in") {
+  TestMesh mesh;
+  std::atomic<bool> asked{false};
+  mesh.agent.SetRules([&](const msg::OutboundQuestion& q) { return mesh.ToPod2(q.question); },
+                      [&](const msg::InboundQuestion&) -> std::optional<msg::InboundAnswer> {
+                        asked = true;
+                        return std::nullopt;
+                      });
+  const UniqueFd client = mesh.Dial();
+  REQUIRE(TestAgent::Eventually([&] { return asked.load(); }));
+  mesh.agent.SetRules(
+      [](const msg::OutboundQuestion& q) {
+        return TestAgent::Refusal(q.question, ErrorCode::kUnknownWaypoint);
+      },
+      nullptr);
+  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
+          -1);
+  CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "UNKNOWN_WAYPOINT");
+}
+
 TEST(
     "life: a re-asked connection without an answer goes on, is asked again, and ends at a late "
     "deny") {
