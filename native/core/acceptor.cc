@@ -68,17 +68,26 @@ void Acceptor::OnEvents(uint32_t) {
   }
 }
 
+/// Delivered once more it would come back once more, until nothing is left to connect with.
+ErrorCode Acceptor::RefusalOfReturned(const UniqueFd& fd) const {
+  if (!worker_->sockets().IsDelivery(fd.get())) return ErrorCode::kNone;
+  worker_->counters().Add(Counter::kDeliveryReturned);
+  return ErrorCode::kDeliveryReturned;
+}
+
 void Acceptor::Hand(UniqueFd fd, const SocketAddress& source) {
+  const bool inbound = kind_ == Kind::kInboundPlaintext || kind_ == Kind::kInboundHbone;
+  const ErrorCode refusal = inbound ? RefusalOfReturned(fd) : ErrorCode::kNone;
   switch (kind_) {
     case Kind::kOutbound:
       worker_->counters().Add(Counter::kOutboundAccepted);
       return AcceptOutbound(worker_, pod_, std::move(fd), source);
     case Kind::kInboundPlaintext:
       worker_->counters().Add(Counter::kInboundPlaintextAccepted);
-      return AcceptInboundPlaintext(worker_, pod_, std::move(fd), source);
+      return AcceptInboundPlaintext(worker_, pod_, std::move(fd), source, refusal);
     case Kind::kInboundHbone:
       worker_->counters().Add(Counter::kInboundHboneAccepted);
-      return worker_->inbound_tunnels().Accept(pod_, std::move(fd), source);
+      return worker_->inbound_tunnels().Accept(pod_, std::move(fd), source, refusal);
     case Kind::kDnsTcp:
       return worker_->dns().AcceptTcp(pod_, std::move(fd), source);
   }

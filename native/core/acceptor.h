@@ -4,8 +4,10 @@
 #include <memory>
 
 #include "address.h"
+#include "error_code.gen.h"
 #include "event_loop.h"
 #include "pod.h"
+#include "unique_fd.h"
 
 namespace groundwire {
 
@@ -27,6 +29,7 @@ class Acceptor final : public EventHandler, public Discardable {
 
  private:
   void Hand(UniqueFd fd, const SocketAddress& source);
+  ErrorCode RefusalOfReturned(const UniqueFd& fd) const;
   void Pause();
 
   Worker* const worker_;

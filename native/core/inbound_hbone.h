@@ -2,7 +2,8 @@
 // The life of a connection that reaches a captured pod through a tunnel.
 //
 //   1. accept from the pod's HBONE listener        IDENTITY_UNAVAILABLE (no certificate: nothing can be said, reset),
-//                                                  LIMIT_CONNECTIONS (too many tunnels: reset)
+//                                                  LIMIT_CONNECTIONS (too many tunnels: reset),
+//                                                  DELIVERY_RETURNED (a delivery of our own: reset)
 //   2. TLS with the pod's certificate, HTTP/2      TLS_HANDSHAKE_FAILED, TLS_UNEXPECTED_IDENTITY, TLS_TRUST_DOMAIN,
 //                                                  TLS_TIMEOUT, LIMIT_CONNECTIONS (gave way to a newer handshake)
 //   for each CONNECT stream:
@@ -70,8 +71,9 @@ class InboundTunnel final : public HboneSessionOwner, public Discardable {
 class InboundTunnels {
  public:
   explicit InboundTunnels(Worker* worker) : worker_(worker) {}
-  /// Step 1. Takes the accepted socket.
-  void Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source);
+  /// Step 1. Takes the accepted socket; `refusal`: what is known against it already.
+  void Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source,
+              ErrorCode refusal);
   /// The tunnel's handshake is over, well or not.
   void EndHandshake(InboundTunnel* tunnel);
   void Remove(InboundTunnel* tunnel);

@@ -9,12 +9,9 @@
 namespace groundwire {
 
 void AcceptInboundPlaintext(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
-                            const SocketAddress& source) {
+                            const SocketAddress& source, ErrorCode refusal) {
   const SocketAddress original_dst = LocalAddress(fd.get());
-  // Delivered once more it would come back once more, until nothing is left to connect with.
-  const bool returned = worker->sockets().IsDelivery(fd.get());
-  if (returned) worker->counters().Add(Counter::kDeliveryReturned);
-  const ErrorCode refusal = returned ? ErrorCode::kDeliveryReturned : worker->Admit(*pod);
+  if (refusal == ErrorCode::kNone) refusal = worker->Admit(*pod);
   auto connection = std::make_unique<InboundPlaintextConnection>(worker, pod, std::move(fd), source,
                                                                  original_dst);
   worker->Adopt(std::move(connection))->Start(refusal);

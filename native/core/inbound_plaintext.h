@@ -18,9 +18,9 @@
 
 namespace groundwire {
 
-/// Steps 1 and 2. Takes the accepted socket.
+/// Steps 1 and 2. Takes the accepted socket; `refusal`: what is known against it already.
 void AcceptInboundPlaintext(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
-                            const SocketAddress& source);
+                            const SocketAddress& source, ErrorCode refusal);
 
 class InboundPlaintextConnection final : public Connection {
  public:

@@ -115,9 +115,13 @@ msg::Tunnel InboundTunnel::Describe() const {
 }
 
 void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
-                            const SocketAddress& source) {
+                            const SocketAddress& source, ErrorCode refusal) {
   auto identity = worker_->shared()->identities.Find(pod->identity);
   auto tunnel = std::make_unique<InboundTunnel>(worker_, this, pod, source);
+  if (refusal != ErrorCode::kNone) {
+    RecordRefusal(*tunnel, refusal, "");
+    return CloseWithReset(&fd);
+  }
   if (!identity) {
     RecordRefusal(*tunnel, ErrorCode::kIdentityUnavailable,
                   "no certificate of the pod's identity is valid");

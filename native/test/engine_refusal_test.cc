@@ -256,11 +256,13 @@ TEST("refusal: nothing is delivered to the agent's own listener, whatever way it
 
 TEST("refusal: a delivery that comes back is not delivered again") {
   TestMesh mesh;
-  const uint16_t port = PortOf(mesh.agent.node.ListenersOf(2).inbound_plaintext);
-  const UniqueFd client = ConnectTo(At("10.202.2.1", port), kReturnedClient);
-  CHECK_EQ(Peek(client), "reset");
-  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "DELIVERY_RETURNED");
-  CHECK_EQ(mesh.agent.Counter("delivery_returned"), 1u);
+  const PodListeners listeners = mesh.agent.node.ListenersOf(2);
+  for (const int listener : {listeners.inbound_plaintext, listeners.inbound_hbone}) {
+    const UniqueFd client = ConnectTo(At("10.202.2.1", PortOf(listener)), kReturnedClient);
+    CHECK_EQ(Peek(client), "reset");
+    CHECK_EQ(CodeName(mesh.Closed(kInbound)), "DELIVERY_RETURNED");
+  }
+  CHECK_EQ(mesh.agent.Counter("delivery_returned"), 2u);
   CHECK_EQ(mesh.agent.questions(), 0);
 }
 
