@@ -13,7 +13,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { KeptState } from './cluster/kept-state.ts';
 import { runsOnNode } from './cluster/node-identities.ts';
-import { makeNamedDirectory } from './config/paths.ts';
+import { makeNamedDirectory, writingState } from './config/paths.ts';
 import { type ControlConfig, type OpenMesh, openMesh } from './control/mesh.ts';
 import { openMonitoring } from './control/monitoring.ts';
 import { Authentication } from './discovery/authentication.ts';
@@ -65,19 +65,20 @@ export async function openControl(config: ControlConfig, log: Logger): Promise<C
 async function takeStateDirectory(directory: string, closers: Closers): Promise<void> {
   const lock = join(directory, 'control.lock');
   makeNamedDirectory('state-dir', directory, directory, 0o700);
-  await takeLock(
-    lock,
-    (holder) =>
-      `the state directory ${directory} is in use by another control plane, process ${holder} (${lock}); stop that one, or give this one another --state-dir`,
-  );
+  const refusal = (holder: number): string =>
+    `the state directory ${directory} is in use by another control plane, process ${holder} (${lock}); stop that one, or give this one another --state-dir`;
+  await writingState(directory, () => takeLock(lock, refusal));
   closers.add('state directory', () => rm(lock, { force: true }));
 }
 
 async function openParts(config: ControlConfig, log: Logger, kept: KeptState, closers: Closers): Promise<Control> {
   const { stateDirectory, control, mesh } = config;
   const clock = systemClock;
-  const authority = await CertificateAuthority.open({ stateDir: stateDirectory, trustDomain: mesh.trustDomain, clock });
-  const tokens = JoinTokens.open(stateDirectory, clock);
+  const { trustDomain } = mesh;
+  const [authority, tokens] = await writingState(stateDirectory, async () => [
+    await CertificateAuthority.open({ stateDir: stateDirectory, trustDomain, clock }),
+    JoinTokens.open(stateDirectory, clock),
+  ]);
   const authentication = new Authentication((token) => tokens.verify(token), clock, log.child('authentication'));
   // The server closes after the mesh that it serves: nodes that go then are not told of as lost.
   const opened: { server?: GrpcServer } = {};
@@ -104,7 +105,7 @@ async function openParts(config: ControlConfig, log: Logger, kept: KeptState, cl
     address: formatEndpoint({ ...control.listen, port }),
     monitoring: formatEndpoint({ ...control.monitoring, port: monitoringPort }),
     manifests: control.manifests,
-    trust_domain: mesh.trustDomain,
+    trust_domain: trustDomain,
   });
   return {
     port,

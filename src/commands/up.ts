@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AgentConfig } from '../agent.ts';
+import { writingState } from '../config/paths.ts';
 import type { ControlConfig } from '../control/mesh.ts';
 import { openControl } from '../control.ts';
+import { writeFileAtomicallyAsync } from '../host/atomic-file.ts';
 import { Closers } from '../model/closers.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { defineCommand } from './command.ts';
@@ -49,9 +51,10 @@ async function openBoth(
     closers.add('control plane', () => control.close());
     signal.throwIfAborted();
     const tokenFile = join(stateDirectory, name, 'join.token');
-    await mkdir(join(stateDirectory, name), { recursive: true, mode: 0o700 });
     closers.add('join token', () => rm(tokenFile, { force: true }));
-    await writeFile(tokenFile, control.makeJoinFile(name, TOKEN_TTL_MS), { mode: 0o600 });
+    await writingState(stateDirectory, () =>
+      writeFileAtomicallyAsync(tokenFile, control.makeJoinFile(name, TOKEN_TTL_MS), 0o600),
+    );
     const upstream = {
       control: { host: dialHost(config.control.listen.host), port: control.port },
       tokenFile,

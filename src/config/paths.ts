@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-import { naming } from './setting-error.ts';
+import { naming, namingAsync } from './setting-error.ts';
 
 /** Reads the file that a setting names; throws `SettingError`. */
 export function readNamedFile(flag: string, path: string, hint: string): string {
@@ -21,6 +21,12 @@ export function makeNamedDirectory(flag: string, value: string, path: string, mo
 /** Whether there is such a file. Throws when that cannot be seen, rather than taking it for absent. */
 export function fileExists(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** Runs what writes below the directory of `--state-dir`; throws `SettingError` for what the system refuses. */
+export function writingState<T>(directory: string, run: () => Promise<T>): Promise<T> {
+  const hint = 'name a directory that can be written to';
+  return namingAsync({ flag: 'state-dir', value: directory, tried: 'written to', hint }, run);
 }
 
 // Not `recursive`: Node tries forever below a directory like /proc, that takes none.

@@ -93,6 +93,29 @@ test('control: an address that cannot be listened on, by the service and by its 
   }
 });
 
+const isRoot = process.getuid?.() === 0;
+
+test('control, up: a state directory on a disk without room', { skip: !isRoot && 'mounting needs root' }, () => {
+  const [disk, manifests] = [at('disk'), at('disk-manifests')];
+  mkdirSync(disk);
+  mkdirSync(manifests);
+  writeFileSync(join(manifests, 'a.yaml'), 'apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n');
+  const flags = ['--manifests', manifests, '--state-dir', disk];
+  const ports = ['--listen', '127.0.0.1:0', '--monitoring-listen', '127.0.0.1:0'];
+  // Without room at all, and with room for the lock alone.
+  for (const pages of [1, 2]) {
+    for (const command of ['control', 'up']) {
+      const fill = `mount -t tmpfs -o size=${pages * 4}k none ${disk} && head -c 4096 /dev/zero >${disk}/full && exec "$@"`;
+      const words = ['--mount', 'sh', '-c', fill, 'sh', GROUNDWIRE, command, ...flags, ...ports];
+      const said = spawnSync('unshare', words, { encoding: 'utf8', timeout: 60_000 });
+      const [last] = said.stderr.trimEnd().split('\n').slice(-1);
+      const what = `--state-dir ${disk} cannot be written to: no space left on device`;
+      assert.equal(last, `groundwire: ${what}; free space on that disk`);
+      assert.equal(said.status, EXIT.file);
+    }
+  }
+});
+
 test('control token --out: for its owner alone, replaces a join file, and nothing else', () => {
   const out = (path: string) =>
     groundwire('control', 'token', '--node', 'a', '--state-dir', at('state'), '--out', path);
