@@ -2,9 +2,12 @@
 
 import type { Clock } from '#src/model/clock.ts';
 
+// The same in each run, so that what depends on the time of day fails always or never.
+const START_MS = Date.UTC(2026, 0, 31, 23, 59, 30);
+
 /** A clock that moves only when told, and runs what falls due in order. */
 export class ManualClock implements Clock {
-  #nowMs = Date.now();
+  #nowMs = START_MS;
   #timers = new Set<{ atMs: number; run: () => void }>();
 
   nowMs(): number {

@@ -11,6 +11,7 @@ import { type Control, openControl } from '#src/control.ts';
 import { ControlPlane } from '#src/discovery/control-plane.ts';
 import { DeltaClient } from '#src/discovery/delta-client.ts';
 import { PodRegistryClient } from '#src/discovery/pod-registry-client.ts';
+import type { ReportedPod } from '#src/discovery/pod-report.ts';
 import { parseJoinFile } from '#src/identity/join-token.ts';
 import { systemClock } from '#src/model/clock.ts';
 import { Logger } from '#src/telemetry/logger.ts';
@@ -23,7 +24,7 @@ const NAMESPACE =
   'apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}\n';
 const POLICY =
   'apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: nobody, namespace: shop}\nspec: {action: ALLOW}\n';
-const POD = {
+const POD: ReportedPod = {
   uid: 'uid-web',
   name: 'web',
   namespace: 'shop',
@@ -61,8 +62,8 @@ function makePlace(t: TestContext) {
     t.after(() => control.close());
     return control;
   };
-  const join_ = (control: Control): ControlPlane => {
-    const { rootsPem = '', token } = parseJoinFile(control.makeJoinFile('a', 60_000));
+  const join_ = (control: Control, node = 'a'): ControlPlane => {
+    const { rootsPem = '', token } = parseJoinFile(control.makeJoinFile(node, 60_000));
     return new ControlPlane({
       address: `127.0.0.1:${control.port}`,
       readRootsPem: () => rootsPem,
@@ -99,20 +100,15 @@ function follow(t: TestContext, controlPlane: ControlPlane, log: Logger) {
   return { client, held, removed };
 }
 
-test('control: a restart takes no pod and no policy from an agent, before its node has come back', async (t) => {
-  const { start, join: joinMesh, write, log, lines, manifests } = makePlace(t);
-  write('namespace.yaml', NAMESPACE);
-  write('policy.yaml', POLICY);
-  const first = await start();
-  const controlPlane = joinMesh(first);
-  const { client, held, removed } = follow(t, controlPlane, log);
+/** A node with one pod, which it captures when told. */
+function attach(t: TestContext, controlPlane: ControlPlane, node: string, pod: ReportedPod, log: Logger) {
   const registry = new PodRegistryClient({
     controlPlane,
-    node: 'a',
+    node,
     addresses: [],
     snapshot: () => [],
-    onWelcome: () => registry.started(POD),
-    onDecision: () => registry.captured(POD.uid, true),
+    onWelcome: () => registry.started(pod),
+    onDecision: () => registry.captured(pod.uid, true),
     onRejected: () => {},
     openTokenLine: () => () => true,
     clock: systemClock,
@@ -120,6 +116,17 @@ test('control: a restart takes no pod and no policy from an agent, before its no
   });
   registry.open();
   t.after(() => registry.close());
+  return registry;
+}
+
+test('control: a restart takes no pod and no policy from an agent, before its node has come back', async (t) => {
+  const { start, join: joinMesh, write, log, lines, manifests } = makePlace(t);
+  write('namespace.yaml', NAMESPACE);
+  write('policy.yaml', POLICY);
+  const first = await start();
+  const controlPlane = joinMesh(first);
+  const { client, held, removed } = follow(t, controlPlane, log);
+  const registry = attach(t, controlPlane, 'a', POD, log);
   await until('the pod and the policy are known', () => held.has('web HBONE') && held.has('nobody'));
   registry.close();
   await first.close();
@@ -132,9 +139,11 @@ test('control: a restart takes no pod and no policy from an agent, before its no
   await second.close();
   await until('the loss is noticed', () => client.status().state === 'waiting');
   renameSync(manifests, `${manifests}-away`);
-  await start(first.port);
+  const third = await start(first.port);
   await until('synced again', () => client.status().synced);
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  // What was to be taken would have been by what is published later.
+  attach(t, joinMesh(third, 'b'), 'b', { ...POD, uid: 'uid-later', name: 'later', ips: ['10.244.1.1'] }, log);
+  await until('what came later', () => held.has('later HBONE'));
   assert.deepEqual(removed, []);
   assert.ok(lines.some((line) => line.includes('policy.yaml:1')));
   assert.ok(lines.some((line) => line.includes('what was read last stays in force')));
