@@ -11,7 +11,8 @@ export const command = defineCommand({
   summary: 'Where a connection would go, or whether it would be let in, and why.',
   usage: '--from --to [--direction]',
   description:
-    "Asks the agent's own decision functions; no connection is made. Ask inbound at the agent of the destination's node.",
+    "Asks the agent's own decision functions; no connection is made. Outbound also tells whether a destination on the same node\n" +
+    'lets the connection in; of one on another node, ask inbound at the agent there.',
   examples: [
     'groundwire explain --from shop/client --to web.shop:80',
     'groundwire explain --direction inbound --from shop/client --to 10.244.1.5:8080',

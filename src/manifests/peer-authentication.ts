@@ -2,6 +2,7 @@
 
 import type { Authorization, PolicyClause, PolicyMatch } from '../model/policy.ts';
 import { policyKey } from '../model/policy.ts';
+import { CONVERTED_PREFIX, STATIC_STRICT_NAME } from '../model/policy-origin.ts';
 import { describeScope, EMPTY_MATCH } from './authorization-policy.ts';
 import type { ObjectMeta } from './objects.ts';
 import { objectKey } from './objects.ts';
@@ -9,8 +10,6 @@ import type { Notice } from './problem.ts';
 import type { MtlsMode, PeerAuthenticationObject } from './security-objects.ts';
 import { SelectorIndex } from './selector-index.ts';
 
-const STATIC_STRICT = 'istio_converted_static_strict';
-const CONVERTED = 'converted_peer_authentication_';
 const NO_IDENTITY: PolicyMatch = { ...EMPTY_MATCH, notPrincipals: [{ kind: 'presence' }] };
 
 /** One selector policy, turned into what a node enforces. */
@@ -44,7 +43,7 @@ export class PeerAuthentications {
       else this.#namespaces.set(meta.namespace, mode);
     }
     this.#mesh = this.#namespaces.get(rootNamespace) ?? 'UNSET';
-    if (ordered.length > 0) this.authorizations.push(policy(rootNamespace, STATIC_STRICT, [NO_IDENTITY]));
+    if (ordered.length > 0) this.authorizations.push(policy(rootNamespace, STATIC_STRICT_NAME, [NO_IDENTITY]));
     for (const object of ordered) {
       if (object.unreadable !== undefined) notices.push(unreadable(object, rootNamespace));
       if (object.selector.size > 0) this.#convert(object, notices);
@@ -59,7 +58,7 @@ export class PeerAuthentications {
   }
 
   get #staticKey(): string {
-    return `${this.#rootNamespace}/${STATIC_STRICT}`;
+    return `${this.#rootNamespace}/${STATIC_STRICT_NAME}`;
   }
 
   #parentIsStrict(namespace: string): boolean {
@@ -84,7 +83,7 @@ export class PeerAuthentications {
     const inherits = mode === 'UNSET';
     const strict = inherits ? this.#parentIsStrict(meta.namespace) : mode === 'STRICT';
     const ports = [...portModes].sort(([a], [b]) => a - b);
-    const name = `${CONVERTED}${meta.name}`;
+    const name = `${CONVERTED_PREFIX}${meta.name}`;
     const reference = [`${meta.namespace}/${name}`];
     if (!strict) {
       const strictPorts = ports.filter(([, portMode]) => portMode === 'STRICT').map(([port]) => port);

@@ -2,6 +2,7 @@
 
 import { formatSocketAddress } from '../model/address.ts';
 import type { LogFields } from '../model/log.ts';
+import { hintOf } from '../model/policy-origin.ts';
 import type { HopKind, SocketAddress } from '../model/route.ts';
 import { findError } from './error-codes.ts';
 import { FIELDS } from './fields.ts';
@@ -60,6 +61,7 @@ function connectionFields(parts: AccessLogParts, record: ConnectionRecord): LogF
   const error = findError(record.code);
   const labels = parts.labels.find(record.flowLabel, record.peerLabel, error?.responseFlag ?? '-');
   const destination = destinationOf(record);
+  const policy = error && parts.findPolicy(record.verdict);
   const source = parts.findWorkload(record.source.address);
   const target = parts.findWorkload(destination.address);
   const known = (text: string | undefined) => (text === 'unknown' || text === '' ? undefined : text);
@@ -86,8 +88,8 @@ function connectionFields(parts: AccessLogParts, record: ConnectionRecord): LogF
     [FIELDS.error]: error && (record.detail === '' ? error.message : `${error.message}: ${record.detail}`),
     [FIELDS.errorCode]: error?.code,
     [FIELDS.hboneStatus]: record.hboneStatus > 0 && record.hboneStatus !== 200 ? record.hboneStatus : undefined,
-    [FIELDS.policy]: error && parts.findPolicy(record.verdict),
-    [FIELDS.hint]: error?.hint,
+    [FIELDS.policy]: policy,
+    [FIELDS.hint]: error && hintOf(error.code, policy),
   };
 }
 

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { adminRoutes } from '#src/api/admin.ts';
 import { AgentFactsReader } from '#src/api/agent-facts.ts';
+import { formatDecision } from '#src/api/explain.ts';
 import type { ExplainAnswer, StatusFacts } from '#src/api/facts.ts';
 import { type HttpAnswer, HttpError, type HttpRequest } from '#src/api/http.ts';
 import { pendingTasks, readinessRoutes } from '#src/api/readiness.ts';
@@ -11,7 +12,7 @@ import { pendingTasks, readinessRoutes } from '#src/api/readiness.ts';
 import { FakeEngine } from '#src/engine/fake-engine.ts';
 import { MeshStore } from '#src/mesh/store.ts';
 import type { PodView } from '#src/pods/pod.ts';
-import { aMatch, aPolicy, aService, aWorkload } from '../mesh/mesh-fixtures.ts';
+import { aMatch, aPolicy, aService, aStore, aWorkload, localPods, port, serving } from '../mesh/mesh-fixtures.ts';
 
 const POD: PodView = {
   uid: 'uid-1',
@@ -252,6 +253,51 @@ test('explain: names are resolved, mapped addresses are what they stand for, and
   assert.ok(inbound.lines.includes('  rule 0, clause 0: does not match'));
   assert.ok(inbound.lines.includes('  rule 0, clause 1: matches'));
   assert.equal(inbound.outcome, 'allowed: no ALLOW policy selects the destination');
+});
+
+test('explain: outbound says whether the destination lets the connection in, or who knows', () => {
+  const strict = 'istio-system/istio_converted_static_strict';
+  const noIdentity = { notPrincipals: [{ kind: 'presence' }] } as const;
+  const plain = { tunnelProtocol: 'NONE' } as const;
+  const mesh = aStore({
+    workloads: [
+      aWorkload('client', '10.0.0.1'),
+      aWorkload('plain', '10.0.0.3', plain),
+      aWorkload('strict', '10.0.0.4', { ...serving('web'), authorizationPolicies: [strict] }),
+      aWorkload('closed', '10.0.0.5', { ...serving('web'), authorizationPolicies: ['shop/groundwire_unreadable_p'] }),
+      aWorkload('far', '10.0.0.6', { ...serving('web'), node: 'n2' }),
+      aWorkload('lone', '10.0.0.7', plain),
+    ],
+    services: [aService('web', '10.96.0.9', { ports: [port(80, 8080)] })],
+    policies: [
+      aPolicy('istio_converted_static_strict', noIdentity, {
+        namespace: 'istio-system',
+        scope: 'WORKLOAD_SELECTOR',
+        action: 'DENY',
+      }),
+      aPolicy('groundwire_unreadable_p', {}, { scope: 'WORKLOAD_SELECTOR', action: 'DENY', rules: [{ clauses: [] }] }),
+    ],
+  });
+  const here = localPods({ client: 'handoff', strict: 'handoff', closed: 'handoff' });
+  const ask = (from: string, address: string, direction: 'outbound' | 'inbound' = 'outbound') => {
+    const { outcome, lines } = formatDecision(mesh, here, { direction, from, to: { address, port: 80 } });
+    return `${outcome}\n${lines.join('\n')}`;
+  };
+  const invalid = /The manifest of AuthorizationPolicy p is invalid, so all of its scope is denied/;
+  assert.match(ask('shop/client', '10.0.0.4'), /^goes 1 way: let in\n[^]*\n {2}there allowed: no ALLOW policy/);
+  assert.match(ask('shop/client', '10.0.0.5'), /^goes 1 way, and there is refused: .*POLICY_DENIED.*unreadable_p/);
+  assert.match(ask('shop/client', '10.0.0.5'), invalid);
+  assert.match(ask('shop/client', '10.0.0.5', 'inbound'), invalid);
+  assert.match(
+    ask('shop/client', '10.0.0.6'),
+    /^goes 1 way: decided on another node\n[^]*node n2 decides; ask there: groundwire explain --direction inbound --from shop\/client --to 10\.0\.0\.6:80/,
+  );
+  assert.match(ask('shop/client', 'web.shop'), /^goes 3 ways: 1 let in, 1 refused, 1 decided on another node\n/);
+  assert.match(ask('shop/client', '10.0.0.7'), /^goes 1 way\n[^]*not in the mesh: no policy holds there/);
+  const past = ask('shop/plain', 'web.shop');
+  assert.match(past, /^shop\/plain is not captured: its connections go past the mesh, in plaintext; the destination/);
+  assert.match(past, /plaintext, at 10\.0\.0\.4:8080\n {2}there refused: .*STRICT: plaintext is refused/);
+  assert.doesNotMatch(past, /handoff|spiffe:.*weight/);
 });
 
 test('explain: a bad question is 400, an unknown source 404', async () => {

@@ -347,14 +347,14 @@ const record: ConnectionRecord = {
   traceparent: '',
   detail: '',
 };
-function access(fields: Partial<ConnectionRecord>): Record<string, unknown>[] {
+function access(fields: Partial<ConnectionRecord>, policy = 'shop/deny'): Record<string, unknown>[] {
   const labels = new FlowLabelTable();
   labels.internFlow(facts);
   const stream = new FakeStream();
   const log = Logger.open(stream, { level: 'info', format: 'json', nowMs: () => 0, linesMax: 10 });
   const findWorkload = (address: string) =>
     address === '10.0.0.2' ? { name: 'web-1', namespace: 'shop', clusterId: 'east' } : undefined;
-  logConnection({ log, labels, findWorkload, findPolicy: () => 'shop/deny' }, { ...record, ...fields });
+  logConnection({ log, labels, findWorkload, findPolicy: () => policy }, { ...record, ...fields });
   return stream.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
@@ -430,4 +430,8 @@ test('logConnection: a refusal names code, policy and what to do', () => {
     ],
     ['connection failed', 'POLICY_DENIED', 'shop/deny', 401, ERROR_TABLE.POLICY_DENIED.hint, '10.96.0.1:80'],
   );
+  const hintFor = (policy: string) => access({ code: ERROR_TABLE.POLICY_DENIED.number }, policy)[0]?.['hint'];
+  assert.match(String(hintFor('root/istio_converted_static_strict')), /STRICT: plaintext is refused\.$/);
+  assert.match(String(hintFor('shop/converted_peer_authentication_web')), /STRICT: plaintext is refused\.$/);
+  assert.match(String(hintFor('shop/groundwire_unreadable_p')), /manifest of AuthorizationPolicy p is invalid/);
 });
