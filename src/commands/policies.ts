@@ -15,7 +15,8 @@ export const command = listCommand<Row>({
   name: 'policies',
   summary: 'Authorization policies, also those made of PeerAuthentication.',
   description:
-    'Policies named converted_peer_authentication_… and istio_converted_static_strict come from PeerAuthentication.',
+    'Policies named converted_peer_authentication_… and istio_converted_static_strict come from PeerAuthentication;\n' +
+    'groundwire_unreadable_… stands for an AuthorizationPolicy whose manifest is invalid: it denies all of its scope.',
   path: '/policies',
   empty: 'No policies: everything is allowed.',
   columns: [

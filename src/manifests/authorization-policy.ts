@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { UNREADABLE_PREFIX } from '../model/policy-origin.ts';
 import type { Authorization, PolicyMatch, PolicyRule, PolicyScope, StringMatch } from '../model/policy.ts';
 import { objectKey } from './objects.ts';
 import type { Notice } from './problem.ts';
@@ -89,7 +90,9 @@ export function compileAuthorizationPolicy(
     );
     return compiled;
   });
-  const { name, namespace } = policy.meta;
+  const { namespace } = policy.meta;
+  // A node cannot see that a denial of everything was never meant by anybody, unless its name says so.
+  const name = policy.unreadable === undefined ? policy.meta.name : `${UNREADABLE_PREFIX}${policy.meta.name}`;
   return { name, namespace, scope: scopeOf(policy, rootNamespace), action, rules, dryRun: policy.dryRun };
 }
 

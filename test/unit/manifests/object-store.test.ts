@@ -40,15 +40,15 @@ test('ObjectStore: a refused version never replaces a good one, and removal remo
 test('ObjectStore: fails closed for a policy that never had a good version', () => {
   const store = new ObjectStore(['directory']);
   store.replace('directory', [parseManifest('a.yaml', BAD)]);
-  assert.deepEqual(policyOf(store), ['DENY', 'NAMESPACE', [{ clauses: [] }]]);
+  assert.deepEqual(policyOf(store, 'n/groundwire_unreadable_p'), ['DENY', 'NAMESPACE', [{ clauses: [] }]]);
   const selected = BAD.replace('spec:\n', 'spec:\n  selector: {matchLabels: {app: a}}\n')
     .replace('rulez', 'rules')
     .replace('namespaces', 'namespacez');
   store.replace('directory', [parseManifest('a.yaml', selected)]);
-  assert.deepEqual(policyOf(store), ['DENY', 'WORKLOAD_SELECTOR', [{ clauses: [] }]]);
+  assert.deepEqual(policyOf(store, 'n/groundwire_unreadable_p'), ['DENY', 'WORKLOAD_SELECTOR', [{ clauses: [] }]]);
   const allow = securityYaml('AuthorizationPolicy', 'n/p', '  rules: [{from: [{source: {ipBlocks: [x]}}]}]');
   store.replace('directory', [parseManifest('a.yaml', allow)]);
-  assert.deepEqual(policyOf(store), ['DENY', 'NAMESPACE', [{ clauses: [] }]]);
+  assert.deepEqual(policyOf(store, 'n/groundwire_unreadable_p'), ['DENY', 'NAMESPACE', [{ clauses: [] }]]);
   store.replace('directory', [parseManifest('a.yaml', GOOD)]);
   assert.deepEqual(policyOf(store), ['DENY', 'NAMESPACE', 'good']);
 });
@@ -75,7 +75,12 @@ test('ObjectStore: what a policy that was never good cuts is named, and how that
     );
     const strict = securityYaml('PeerAuthentication', name, `  selector: {${selector}}\n  mtls: {mode: STRIKT}`);
     store.replace('directory', [parseManifest('a.yaml', text + strict)]);
-    const { notices } = compileMesh(store.snapshot(), DEFAULT_COMPILE_SETTINGS);
+    const { notices, authorizations } = compileMesh(store.snapshot(), DEFAULT_COMPILE_SETTINGS);
+    const [namespace] = name.split('/');
+    assert.ok(
+      authorizations.has(`${namespace}/groundwire_unreadable_p`),
+      'a node tells it from a real policy by its name',
+    );
     return notices
       .filter(({ code }) => code === 'POLICY_UNREADABLE')
       .map(({ message }) => message.replace(/^cannot be understood and has no earlier version, so /, ''))
