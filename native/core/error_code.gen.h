@@ -21,6 +21,7 @@ enum class ErrorCode : uint16_t {
   kUnreachableNetwork = 15,
   kUnknownDestinationWorkload = 16,
   kRejectedDestination = 17,
+  kForgedSource = 18,
   kPolicyDenied = 20,
   kPolicyNotAllowed = 21,
   kPolicyUnknown = 22,

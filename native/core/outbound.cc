@@ -41,7 +41,7 @@ ErrorCode RefusalOf(Worker* worker, const Pod& pod, const SocketAddress& source,
     // A pod may bind an address that is not its own (IP_TRANSPARENT). Verdicts go by the address,
     // so it must be true.
     worker->counters().Add(Counter::kForgedSource);
-    return ErrorCode::kUnknownSource;
+    return ErrorCode::kForgedSource;
   }
   if (IsIllegal(pod, original_dst)) {
     worker->counters().Add(Counter::kIllegalDestination);

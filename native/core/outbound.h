@@ -2,7 +2,7 @@
 // The life of a connection that a captured pod opens.
 //
 //   1. accept from the pod's outbound listener     bound reached: LIMIT_CONNECTIONS
-//   2. source address                              not the pod's own: UNKNOWN_SOURCE
+//   2. source address                              not the pod's own: FORGED_SOURCE
 //      original destination (getsockname)          loopback or own listener: ILLEGAL_DESTINATION
 //   3. verdict, from the cache or by a question    VERDICT_QUEUE_FULL, VERDICT_TIMEOUT, or the verdict's refusal
 //   4. one of the verdict's choices, by weight

@@ -212,7 +212,7 @@ TEST(
   TestMesh mesh;
   const UniqueFd client = ConnectTo(mesh.OutboundAddress(), "10.202.2.1");
   CHECK_EQ(Peek(client), "reset");
-  CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "UNKNOWN_SOURCE");
+  CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "FORGED_SOURCE");
   CHECK_EQ(mesh.agent.Counter("forged_source"), 1u);
   CHECK_EQ(mesh.agent.questions(), 0);
 }

@@ -126,7 +126,7 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   ],
   forged_source: [
     'connections refused: a pod used a source address that is not its own',
-    'a program in the pod binds foreign addresses (IP_TRANSPARENT): the access log (UNKNOWN_SOURCE) names the pod',
+    'a program in the pod binds foreign addresses (IP_TRANSPARENT): the access log (FORGED_SOURCE) names the pod',
   ],
   limit_tunnels: [
     'tunnels refused before TLS: too many',
