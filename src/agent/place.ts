@@ -2,6 +2,7 @@
 
 import { globalAddresses, NodeFactsReader } from '../api/node-facts.ts';
 import type { Config } from '../config/table.ts';
+import { systemClock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';
 import { requireCgroup } from '../pods/cgroup.ts';
 import { findBpfDirectory } from '../pods/engine-options.ts';
@@ -53,7 +54,7 @@ export async function openPlace(
   const recovered = await recoverPods({ node, podsCgroup: home.podsCgroup }, files, podsLog);
   signal.throwIfAborted();
   const addresses = config.node.addresses.length > 0 ? config.node.addresses : globalAddresses();
-  const nodeFacts = await NodeFactsReader.open(node, addresses);
+  const nodeFacts = await NodeFactsReader.open(node, addresses, systemClock);
   signal.throwIfAborted();
   return { home, addresses, resolvers, files, recovered, nodeFacts };
 }

@@ -2,6 +2,7 @@
 
 import { loadavg, networkInterfaces } from 'node:os';
 import { cpu, mem, osInfo } from 'systeminformation';
+import type { Clock } from '../model/clock.ts';
 import type { NodeFacts } from './facts.ts';
 
 // A status page may be asked for many times a second.
@@ -12,34 +13,39 @@ type Fixed = Pick<NodeFacts, 'name' | 'addresses' | 'kernel' | 'distribution' | 
 /** Facts of the machine: what cannot change is read once, the rest at most once a second. */
 export class NodeFactsReader {
   readonly #fixed: Fixed;
-  #cached: { readonly facts: Promise<NodeFacts>; readonly readMs: number } | undefined;
+  readonly #clock: Clock;
+  #cached: Promise<NodeFacts> | undefined;
 
-  private constructor(fixed: Fixed) {
+  private constructor(fixed: Fixed, clock: Clock) {
     this.#fixed = fixed;
+    this.#clock = clock;
   }
 
   /**
    * Reads what cannot change. To be called before the engine is opened: it starts other programs (lscpu and the like), and
    * copying a process that carries traffic costs that traffic a pause.
    */
-  static async open(name: string, addresses: readonly string[]): Promise<NodeFactsReader> {
+  static async open(name: string, addresses: readonly string[], clock: Clock): Promise<NodeFactsReader> {
     const [system, processor] = await Promise.all([osInfo(), cpu()]);
-    return new NodeFactsReader({
+    const fixed: Fixed = {
       name,
       addresses,
       kernel: system.kernel,
       distribution: `${system.distro} ${system.release}`.trim(),
       cpu: `${processor.manufacturer} ${processor.brand}`.trim(),
       cores: processor.cores,
-    });
+    };
+    return new NodeFactsReader(fixed, clock);
   }
 
   read(): Promise<NodeFacts> {
-    const nowMs = performance.now();
-    if (this.#cached === undefined || nowMs - this.#cached.readMs > CACHE_MS) {
-      this.#cached = { facts: this.#gather(), readMs: nowMs };
+    if (this.#cached === undefined) {
+      this.#cached = this.#gather();
+      this.#clock.setTimer(CACHE_MS, () => {
+        this.#cached = undefined;
+      });
     }
-    return this.#cached.facts;
+    return this.#cached;
   }
 
   async #gather(): Promise<NodeFacts> {

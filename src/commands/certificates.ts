@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { systemClock } from '../model/clock.ts';
 import { listCommand } from './ask-command.ts';
 import { formatAge } from './output.ts';
 
@@ -21,7 +22,8 @@ export const command = listCommand<Row>({
     { head: 'STATE', cell: (row) => row.state },
     {
       head: 'EXPIRES IN',
-      cell: (row) => (row.certChain[0] === undefined ? '' : formatAge(row.certChain[0].expirationTime, Date.now())),
+      cell: (row) =>
+        row.certChain[0] === undefined ? '' : formatAge(row.certChain[0].expirationTime, systemClock.nowMs()),
     },
     { head: 'SERIAL', cell: (row) => row.certChain[0]?.serialNumber ?? '' },
     { head: 'PROBLEM', cell: (row) => row.error ?? '' },

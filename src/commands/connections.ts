@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { ConnectionFacts } from '../api/facts.ts';
+import { systemClock } from '../model/clock.ts';
 import { listCommand } from './ask-command.ts';
 import { formatAge, formatBytes } from './output.ts';
 
@@ -21,7 +22,7 @@ export const command = listCommand<ConnectionFacts>({
     { head: 'PEER', cell: (row) => (row.direction === 'inbound' ? row.sourceIdentity : row.destinationIdentity) },
     { head: 'SENT', cell: (row) => formatBytes(row.bytesSent) },
     { head: 'RECEIVED', cell: (row) => formatBytes(row.bytesReceived) },
-    { head: 'AGE', cell: (row) => formatAge(row.startedTime, Date.now()) },
+    { head: 'AGE', cell: (row) => formatAge(row.startedTime, systemClock.nowMs()) },
   ],
   examples: ['groundwire connections', 'groundwire connections -o json'],
 });

@@ -12,6 +12,7 @@ import { LockHeld } from '../host/process-lock.ts';
 import { CertificateAuthorityError } from '../identity/certificate-authority.ts';
 import { SecretFileError } from '../identity/secret-file.ts';
 import { ManifestsMissing } from '../manifests/directory-source.ts';
+import { systemClock } from '../model/clock.ts';
 import { ProgramError } from '../pods/program.ts';
 import { Logger } from '../telemetry/logger.ts';
 import type { CommandIo } from './command.ts';
@@ -25,7 +26,7 @@ export function openLogger(config: Config<'log'>['log']): Logger {
   return Logger.open(process.stderr, {
     level: config.level,
     format: config.format,
-    nowMs: () => Date.now(),
+    nowMs: () => systemClock.nowMs(),
     linesMax: LOG_LINES_MAX,
   });
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { StatusFacts } from '../api/facts.ts';
+import { systemClock } from '../model/clock.ts';
 import { AgentClient } from './agent-client.ts';
 import { defineCommand } from './command.ts';
 import { EXIT } from './exit-code.ts';
@@ -16,7 +17,7 @@ export const command = defineCommand({
   run: async ({ target, output }, _words, io) => {
     const agent = await AgentClient.find(target);
     const status = (await agent.ask('GET', '/status')) as StatusFacts;
-    io.print(await formatAnswer(output.format, status, () => renderStatus(status, Date.now())));
+    io.print(await formatAnswer(output.format, status, () => renderStatus(status, systemClock.nowMs())));
     return status.ready ? EXIT.ok : EXIT.failed;
   },
 });
