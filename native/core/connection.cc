@@ -23,6 +23,7 @@ Connection::Connection(Worker* worker, msg::Direction direction, std::shared_ptr
   record_.id = worker->NextConnectionId();
   record_.direction = direction;
   record_.pod = pod_->id;
+  record_.flow_label = worker_->LabelOf(*pod_);
   record_.source = source;
   record_.started_ms = WallMs();
 }
@@ -40,12 +41,15 @@ void Connection::OnRelayEnd(ErrorCode code, const std::string& detail) {
 
 template <typename Update>
 void Connection::UpdateRows(ErrorCode code, Update update) {
-  update(worker_->FlowRowOf({record_.direction, record_.flow_label, record_.peer_label, code,
-                             record_.flow_label == 0 ? record_.pod : 0}));
+  update(worker_->FlowRowOf({record_.direction, record_.flow_label, record_.peer_label, code}));
   if (inbound_row_) {
     update(worker_->FlowRowOf(
-        {msg::Direction::kInbound, inbound_flow_label_, inbound_peer_label_, code, 0}));
+        {msg::Direction::kInbound, inbound_flow_label_, inbound_peer_label_, code}));
   }
+}
+
+void Connection::TakeLabel(uint32_t flow_label) {
+  if (flow_label != 0) record_.flow_label = flow_label;
 }
 
 void Connection::MarkOpened() {

@@ -65,6 +65,8 @@ class Connection : public Discardable, public RelayOwner, public DialOwner {
   /// refusal ends it. Afterwards only a policy that denies it: an endpoint or a workload that is no
   /// longer listed may be draining, and its own end will tell.
   void TakeLateVerdict(uint64_t verdict, ErrorCode code);
+  /// Of a verdict; one that has none leaves the label of the pod, which every connection begins with.
+  void TakeLabel(uint32_t flow_label);
   void MarkOpened();
   void Finish(ErrorCode code);
   bool finished() const { return finished_; }

@@ -230,7 +230,7 @@ void Engine::ReadSnapshot(uint8_t parts, std::vector<uint8_t>* packed) {
                  [&](Worker* worker) { worker->AppendSnapshot(parts, &batch, &sums); });
   }
   for (const auto& [key, row] : sums.flows.rows()) {
-    batch.Add(msg::Flow{key.direction, key.pod, key.flow_label, key.peer_label,
+    batch.Add(msg::Flow{key.direction, key.flow_label, key.peer_label,
                         static_cast<uint16_t>(key.code), row.opened, row.closed, row.failed,
                         row.bytes_sent, row.bytes_received});
   }

@@ -15,8 +15,6 @@ struct FlowKey {
   uint32_t flow_label = 0;
   uint32_t peer_label = 0;
   ErrorCode code = ErrorCode::kNone;
-  /// Only of a row without a flow label.
-  uint32_t pod = 0;
   bool operator==(const FlowKey&) const = default;
 };
 

@@ -54,7 +54,7 @@ void InboundPlaintextConnection::OnVerdict(const InboundVerdict& verdict) {
   verdict_ = verdict;
   record_.verdict = verdict->verdict;
   if (!first) return TakeLateVerdict(verdict->verdict, code);
-  record_.flow_label = verdict->flow_label;
+  TakeLabel(verdict->flow_label);
   if (code != ErrorCode::kNone) return Refuse(code);
   Deliver(*pod_, {record_.original_dst.ip, DeliverPortOf(*verdict, record_.original_dst.port, "")});
 }

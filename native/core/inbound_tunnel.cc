@@ -173,7 +173,8 @@ void InboundTunnels::RecordRefusal(const InboundTunnel& tunnel, ErrorCode code,
   record.started_ms = WallMs();
   record.detail = DetailText(detail);
   if (code == ErrorCode::kOutOfFiles) worker_->counters().Add(Counter::kOutOfFiles);
-  ++worker_->FlowRowOf({record.direction, 0, record.peer_label, code, record.pod}).failed;
+  record.flow_label = worker_->LabelOf(*tunnel.pod());
+  ++worker_->FlowRowOf({record.direction, record.flow_label, record.peer_label, code}).failed;
   worker_->events().Push(std::move(record));
 }
 

@@ -466,7 +466,6 @@ void Encode(ByteWriter& writer, const Tunnel& message) {
 
 bool Decode(ByteReader& reader, Flow* message) {
   return ReadEnum(reader, 2, &message->direction) &&
-         reader.Read(&message->pod) &&
          reader.Read(&message->flow_label) &&
          reader.Read(&message->peer_label) &&
          reader.Read(&message->code) &&
@@ -479,7 +478,6 @@ bool Decode(ByteReader& reader, Flow* message) {
 
 void Encode(ByteWriter& writer, const Flow& message) {
   writer.Write(static_cast<uint8_t>(message.direction));
-  writer.Write(message.pod);
   writer.Write(message.flow_label);
   writer.Write(message.peer_label);
   writer.Write(message.code);

@@ -16,7 +16,7 @@
 namespace groundwire::msg {
 
 /// Both sides carry it: an addon built from another schema is refused.
-inline constexpr std::string_view kSchemaHash = "7edc1d46d8b42d6a";
+inline constexpr std::string_view kSchemaHash = "6f91f5d6faee191b";
 
 enum class HopKind : uint8_t { kHbone = 0, kHandoff = 1, kPassthrough = 2 };
 std::string_view NameOf(HopKind value);
@@ -277,7 +277,6 @@ struct Tunnel {
 struct Flow {
   static constexpr uint8_t kKind = 2;
   Direction direction{};
-  uint32_t pod = 0;
   uint32_t flow_label = 0;
   uint32_t peer_label = 0;
   uint16_t code = 0;

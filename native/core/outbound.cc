@@ -94,7 +94,7 @@ void OutboundConnection::OnVerdict(const OutboundVerdict& verdict) {
   // OnVerdict below.
   record_.verdict = verdict->verdict;
   if (!first) return TakeLateVerdict(verdict->verdict, code);
-  record_.flow_label = verdict->flow_label;
+  TakeLabel(verdict->flow_label);
   if (code != ErrorCode::kNone) return Refuse(code);
   TakeChoice();
 }
@@ -105,7 +105,7 @@ void OutboundConnection::TakeChoice() {
   if (choice_ == nullptr) return Refuse(ErrorCode::kNoHealthyUpstream);
   record_.hop = choice_->kind;
   record_.next_hop = choice_->next_hop;
-  record_.flow_label = choice_->flow_label;
+  TakeLabel(choice_->flow_label);
   switch (choice_->kind) {
     case msg::HopKind::kHbone:
       record_.security = msg::Security::kMutualTls;
@@ -223,7 +223,8 @@ void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {
   destination_verdict_ = verdict;
   if (!first) return TakeLateVerdict(verdict->verdict, code);
   inbound_row_ = true;
-  inbound_flow_label_ = verdict->flow_label;
+  inbound_flow_label_ =
+      verdict->flow_label != 0 ? verdict->flow_label : worker_->LabelOf(*destination_);
   inbound_peer_label_ = worker_->PeerLabelOf(record_.source.ip);
   if (code != ErrorCode::kNone) {
     record_.verdict = verdict->verdict;

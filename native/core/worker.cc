@@ -196,6 +196,10 @@ uint32_t Worker::PeerLabelOf(const IpAddress& address) const {
   return found == peers_.end() ? 0 : found->second;
 }
 
+uint32_t Worker::LabelOf(const Pod& pod) const {
+  return pod.addresses.empty() ? 0 : PeerLabelOf(pod.addresses.front());
+}
+
 std::shared_ptr<const Pod> Worker::FindPod(uint32_t pod) const {
   const auto found = pods_.find(pod);
   return found == pods_.end() || found->second.released ? nullptr : found->second.pod;

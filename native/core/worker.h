@@ -73,6 +73,8 @@ class Worker final : public VerdictReceiver {
   uint64_t NextConnectionId() { return ++connection_sequence_ << 8 | index_; }
   FlowRow& FlowRowOf(const FlowKey& key);
   uint32_t PeerLabelOf(const IpAddress& address) const;
+  /// The flow label of what happens to a pod before a verdict gives one: that of its address.
+  uint32_t LabelOf(const Pod& pod) const;
   /// nullptr when it is not captured here, or is being released: nothing new goes to it.
   std::shared_ptr<const Pod> FindPod(uint32_t pod) const;
   /// Takes the connection onto the books, which own it until Forget.

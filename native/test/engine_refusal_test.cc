@@ -53,11 +53,21 @@ struct RawPeer {
   bool connected = false;
 };
 
-/// What failed before it was decided, by pod.
-uint64_t UnlabelledFailures(TestMesh* mesh, uint32_t pod, ErrorCode code) {
+constexpr uint32_t kLabelOfPod2 = 72;
+
+/// From now on the mesh knows whose address that of pod 2 is.
+void LabelPod2(TestMesh* mesh) {
+  CHECK_EQ(mesh->agent
+               .Apply({msg::SetPeers{{{*IpAddress::Parse(TestAgent::AddressOf(2)), kLabelOfPod2}}}})
+               .failed_index,
+           -1);
+}
+
+/// What failed at pod 2 before it was decided.
+uint64_t UndecidedFailures(TestMesh* mesh, ErrorCode code) {
   uint64_t failed = 0;
   for (const msg::Flow& flow : mesh->agent.Snapshot<msg::Flow>(msg::kPartFlows)) {
-    if (flow.flow_label == 0 && flow.pod == pod && flow.code == static_cast<uint16_t>(code))
+    if (flow.flow_label == kLabelOfPod2 && flow.code == static_cast<uint16_t>(code))
       failed += flow.failed;
   }
   return failed;
@@ -401,6 +411,7 @@ TEST("refusal: a tunnel that a peer keeps without a stream is ended") {
 
 TEST("refusal: a peer that speaks no HTTP/2 is told by its name") {
   TestMesh mesh;
+  LabelPod2(&mesh);
   RawPeer peer(&mesh);
   REQUIRE(peer.connected);
   peer.Say("GET / HTTP/1.1\r\nHost: shop\r\n\r\nand more, for what is no preface");
@@ -411,12 +422,13 @@ TEST("refusal: a peer that speaks no HTTP/2 is told by its name") {
   CHECK_EQ(in->source_identity, IdentityOf("pod1"));
   CHECK_EQ(in->original_dst.ToString(), mesh.hbone.ToString());
   CHECK(!in->detail.empty());
-  CHECK_EQ(UnlabelledFailures(&mesh, 2, ErrorCode::kHboneProtocol), 1u);
+  CHECK_EQ(UndecidedFailures(&mesh, ErrorCode::kHboneProtocol), 1u);
   CHECK_EQ(mesh.agent.Counter("tls_handshakes_failed"), 0u);
 }
 
 TEST("refusal: requests that are no CONNECT, or to nowhere, are told with who asked for what") {
   TestMesh mesh;
+  LabelPod2(&mesh);
   RawPeer peer(&mesh);
   REQUIRE(peer.connected);
   peer.Say(http2::kPreface + http2::Frame(http2::kSettings, 0, 0, ""));
@@ -440,8 +452,24 @@ TEST("refusal: requests that are no CONNECT, or to nowhere, are told with who as
     }
   }
   CHECK_EQ(mesh.agent.Counter("hbone_bad_requests"), 4u);
-  CHECK_EQ(UnlabelledFailures(&mesh, 2, ErrorCode::kHboneBadRequest), 4u);
+  CHECK_EQ(UndecidedFailures(&mesh, ErrorCode::kHboneBadRequest), 4u);
   CHECK_EQ(mesh.agent.questions(), 0);
+}
+
+TEST("refusal: a handoff to a pod that nothing is known of counts by the label of that pod") {
+  TestMesh mesh;
+  LabelPod2(&mesh);
+  mesh.agent.SetRules(
+      [&](const msg::OutboundQuestion& q) {
+        return mesh.Direct(q.question, msg::HopKind::kHandoff);
+      },
+      [](const msg::InboundQuestion& q) {
+        auto answer = TestAgent::Deny(q.question, ErrorCode::kUnknownDestinationWorkload);
+        answer.flow_label = 0;
+        return answer;
+      });
+  CHECK_EQ(OutcomeOf(&mesh), "UNKNOWN_DESTINATION_WORKLOAD");
+  CHECK_EQ(UndecidedFailures(&mesh, ErrorCode::kUnknownDestinationWorkload), 1u);
 }
 
 TEST("refusal: commands that cannot be carried out say what and where") {

@@ -66,11 +66,6 @@ function metricsReader(
 ): MetricsReader {
   return {
     flows: () => sources().engine.readSnapshot(['flows']).flows,
-    findWorkload: (pod) => {
-      const { decisions, mesh } = sources();
-      const uid = decisions.directory.findWorkloadUid(pod);
-      return uid === undefined ? undefined : mesh.findWorkload(uid);
-    },
     dnsUpstreams: () => sources().engine.readSnapshot(['dnsUpstreams']).dnsUpstreams,
     counters: () => sources().engine.readSnapshot(['counters']).counters,
     certificates: () =>

@@ -5,7 +5,7 @@ import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 
 /** Both sides carry it: an addon built from another schema is refused. */
-export const SCHEMA_HASH = '7edc1d46d8b42d6a';
+export const SCHEMA_HASH = '6f91f5d6faee191b';
 
 export const HOP_KINDS = ['hbone', 'handoff', 'passthrough'] as const;
 export type HopKind = (typeof HOP_KINDS)[number];
@@ -238,7 +238,6 @@ export interface Tunnel {
 
 export interface Flow {
   readonly direction: Direction;
-  readonly pod: number;
   readonly flowLabel: number;
   readonly peerLabel: number;
   readonly code: number;
@@ -484,7 +483,6 @@ function readTunnel(r: ByteReader): Tunnel {
 function readFlow(r: ByteReader): Flow {
   return {
     direction: r.choice(DIRECTIONS, 'Flow.direction'),
-    pod: r.u32('Flow.pod'),
     flowLabel: r.u32('Flow.flowLabel'),
     peerLabel: r.u32('Flow.peerLabel'),
     code: r.u16('Flow.code'),

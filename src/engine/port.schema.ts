@@ -66,7 +66,10 @@ export const COMMANDS = {
   },
   /** Stops capture at once, lets live connections end until the deadline, then removes every rule. */
   ReleasePod: { pod: 'u32', drainDeadlineMs: 'u32' },
-  /** Labels by source address, for telemetry of inbound connections. label 0 removes. */
+  /**
+   * Labels by source address, for telemetry of inbound connections, and of a pod's own address for what happens to the pod
+   * before it is decided. label 0 removes.
+   */
   SetPeers: { peers: ['PeerLabel'] },
   /** Forgets the answers and asks again for the connections that live by them. */
   InvalidateVerdicts: { verdicts: ['u64'] },
@@ -193,12 +196,11 @@ export const SNAPSHOTS = {
     draining: 'bool',
   },
   /**
-   * Cumulative; one row for each (flowLabel, peerLabel, code). code 0 row carries opened and bytes. Of a row without a flow
-   * label, which is what was refused before it was decided, `pod` says whose it was; 0 otherwise.
+   * Cumulative; one row for each (flowLabel, peerLabel, code). code 0 row carries opened and bytes. What was refused before it
+   * was decided has the label of the pod's own address in `SetPeers` for its flow label.
    */
   Flow: {
     direction: 'Direction',
-    pod: 'u32',
     flowLabel: 'u32',
     peerLabel: 'u32',
     code: 'u16',

@@ -59,7 +59,7 @@ export function logConnection(parts: AccessLogParts, record: ConnectionRecord): 
 
 function connectionFields(parts: AccessLogParts, record: ConnectionRecord): LogFields {
   const error = findError(record.code);
-  const labels = parts.labels.find(record.flowLabel, record.peerLabel, error?.responseFlag ?? '-');
+  const labels = parts.labels.find(record, error?.responseFlag ?? '-');
   const destination = destinationOf(record);
   const policy = error && parts.findPolicy(record.verdict);
   const source = parts.findWorkload(record.source.address);

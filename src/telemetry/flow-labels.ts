@@ -43,9 +43,19 @@ type WorkloadSide = Readonly<Record<string, string>>;
 interface Entry {
   readonly key: string;
   readonly labels: Labels;
+  /** Of a peer, whose `labels` are those of a source: what it says of connections to it that were not decided. */
+  readonly asDestination?: Labels;
   /** Parts of the mesh that the labels name: when one is gone, so is the label set, some time later. */
   readonly parts: readonly string[];
   deadSinceMs?: number;
+}
+
+/** By what the engine counts a connection. */
+export interface FlowRowLabels {
+  readonly direction: 'outbound' | 'inbound';
+  /** Of a verdict; before one, the peer label of the pod that it happened to. */
+  readonly flowLabel: number;
+  readonly peerLabel: number;
 }
 
 export interface FlowLabelOptions {
@@ -92,47 +102,39 @@ export class FlowLabelTable {
       '\n',
     );
     return this.#intern(key, parts, () => ({
-      reporter,
-      ...(source && this.#side('source', source)),
-      ...(principal !== '' && { source_principal: principal }),
-      ...(destination && this.#side('destination', destination)),
-      ...(service && {
-        destination_service: service.hostname,
-        destination_service_namespace: service.namespace,
-        destination_service_name: service.name,
-      }),
-      connection_security_policy: security,
+      labels: {
+        reporter,
+        ...(source && this.#side('source', source)),
+        ...(principal !== '' && { source_principal: principal }),
+        ...(destination && this.#side('destination', destination)),
+        ...(service && {
+          destination_service: service.hostname,
+          destination_service_namespace: service.namespace,
+          destination_service_name: service.name,
+        }),
+        connection_security_policy: security,
+      },
     }));
   }
 
   internPeer(workload: Workload): number {
     const { part } = this.#sideOf(workload);
-    return this.#intern(`peer\n${part}`, [part], () => this.#side('source', workload));
+    return this.#intern(`peer\n${part}`, [part], () => ({
+      labels: this.#side('source', workload),
+      asDestination: this.#side('destination', workload),
+    }));
   }
 
   /** The whole label set of a row of the engine; `undefined` when its flow label has expired. */
-  find(flowLabel: number, peerLabel: number, responseFlags: string): FlowLabelSet | undefined {
-    const flow = this.#entries.get(flowLabel)?.labels;
+  find({ direction, flowLabel, peerLabel }: FlowRowLabels, responseFlags: string): FlowLabelSet | undefined {
+    const flow = this.#entries.get(flowLabel);
     if (!flow && flowLabel !== 0) return undefined;
-    const peer = this.#entries.get(peerLabel)?.labels;
-    return { ...ALL_UNKNOWN, ...peer, ...flow, request_protocol: 'tcp', response_flags: responseFlags };
-  }
-
-  /** What can be said of a row that has no flow label: the workload that it happened to, and its peer. */
-  ofUndecided(
-    direction: 'outbound' | 'inbound',
-    workload: Workload | undefined,
-    peerLabel: number,
-    responseFlags: string,
-  ): FlowLabelSet {
-    const [reporter, side] =
-      direction === 'inbound' ? (['destination', 'destination'] as const) : (['source', 'source'] as const);
     const peer = this.#entries.get(peerLabel)?.labels;
     return {
       ...ALL_UNKNOWN,
+      reporter: direction === 'inbound' ? 'destination' : 'source',
       ...peer,
-      reporter,
-      ...(workload && this.#side(side, workload)),
+      ...(direction === 'inbound' ? (flow?.asDestination ?? flow?.labels) : flow?.labels),
       request_protocol: 'tcp',
       response_flags: responseFlags,
     };
@@ -167,7 +169,7 @@ export class FlowLabelTable {
     return this.#overflowTotal;
   }
 
-  #intern(key: string, parts: readonly string[], make: () => Labels): number {
+  #intern(key: string, parts: readonly string[], make: () => Pick<Entry, 'labels' | 'asDestination'>): number {
     const known = this.#labelOf.get(key);
     if (known !== undefined) return known;
     if (this.#entries.size >= this.#options.labelsMax) {
@@ -176,7 +178,7 @@ export class FlowLabelTable {
     }
     const label = this.#next++;
     this.#labelOf.set(key, label);
-    this.#entries.set(label, { key, parts, labels: make() });
+    this.#entries.set(label, { key, parts, ...make() });
     return label;
   }
 

@@ -2,7 +2,6 @@
 
 import type { Registry } from 'prom-client';
 import { Counter, Gauge } from 'prom-client';
-import type { Workload } from '../model/workload.ts';
 import { DNS_LABELS, type DnsLabel, type DnsLabelSet, DnsLabelTable } from './dns-labels.ts';
 import { type DnsUpstreamRow, declareDnsUpstreams } from './dns-upstreams.ts';
 import { findError } from './error-codes.ts';
@@ -14,8 +13,6 @@ import { type Build, declareBuild, readingsOf } from './readings.ts';
 /** One cumulative row of the engine. Bytes: sent = client to server. */
 export interface FlowRow {
   readonly direction: 'outbound' | 'inbound';
-  /** Whose it was, of a row without a flow label; else 0. */
-  readonly pod: number;
   readonly flowLabel: number;
   readonly peerLabel: number;
   readonly code: number;
@@ -37,8 +34,6 @@ export interface Fill {
 /** Where the values come from that are read at the moment of a scrape. */
 export interface MetricsReader {
   flows(): readonly FlowRow[];
-  /** The workload that a pod of this node is; `undefined` when the pod is gone or the mesh does not know it. */
-  findWorkload(pod: number): Workload | undefined;
   dnsUpstreams(): readonly DnsUpstreamRow[];
   /** Of the engine and the kernel programs; a name that ends in `_total` only ever grows. */
   counters(): readonly { readonly name: string; readonly value: bigint }[];
@@ -157,10 +152,7 @@ function declareFlows(registry: Registry, labels: FlowLabelTable, reader: Metric
     let expired = 0;
     for (const row of reader.flows()) {
       const flags = findError(row.code)?.responseFlag ?? '-';
-      const set =
-        row.flowLabel === 0
-          ? labels.ofUndecided(row.direction, reader.findWorkload(row.pod), row.peerLabel, flags)
-          : labels.find(row.flowLabel, row.peerLabel, flags);
+      const set = labels.find(row, flags);
       if (!set) {
         expired++;
         continue;

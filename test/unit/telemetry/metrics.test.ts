@@ -25,7 +25,6 @@ const facts = {
 } as const;
 const row = (fields: Partial<FlowRow>): FlowRow => ({
   direction: 'outbound',
-  pod: 0,
   flowLabel: 0,
   peerLabel: 0,
   code: 0,
@@ -59,7 +58,8 @@ test('FlowLabelTable: who proved its identity is told by that, not by its addres
   const proven = table.internFlow({ ...inbound, sourceIdentity });
   assert.notEqual(proven, unproven);
   assert.equal(table.internFlow({ ...inbound, sourceIdentity: { ...sourceIdentity } }), proven);
-  const principal = (label: number) => table.find(label, peer, '-')?.source_principal;
+  const principal = (label: number) =>
+    table.find({ direction: 'inbound', flowLabel: label, peerLabel: peer }, '-')?.source_principal;
   assert.equal(principal(unproven), `spiffe://cluster.local/ns/${client.namespace}/sa/${client.serviceAccount}`);
   assert.equal(principal(proven), 'spiffe://cluster.local/ns/shop/sa/other');
 });
@@ -74,15 +74,16 @@ test('FlowLabelTable: when full, new sets count as unknown and the overflow is c
 test('FlowLabelTable: a set outlives its workloads by the grace period, and numbers are not used again', () => {
   const table = new FlowLabelTable({ labelsMax: 10, graceMs: 100 });
   const label = table.internFlow(facts);
+  const found = () => table.find({ direction: 'outbound', flowLabel: label, peerLabel: 0 }, '-');
   table.sweep([client], [webService], 0);
   table.sweep([client], [webService], 99);
-  assert.ok(table.find(label, 0, '-'));
+  assert.ok(found());
   table.sweep([client, web], [webService], 150);
   table.sweep([client], [webService], 200);
   table.sweep([client], [webService], 299);
-  assert.ok(table.find(label, 0, '-'));
+  assert.ok(found());
   table.sweep([client], [webService], 300);
-  assert.equal(table.find(label, 0, '-'), undefined);
+  assert.equal(found(), undefined);
   assert.ok(table.internFlow(facts) > label);
 });
 
@@ -91,7 +92,6 @@ function setUp(flows: readonly FlowRow[], labels: FlowLabelTable, dnsUpstreams: 
   let reads = 0;
   const reader: MetricsReader = {
     flows: () => (reads++, flows),
-    findWorkload: (pod) => (pod === 2 ? web : undefined),
     dnsUpstreams: () => dnsUpstreams,
     counters: () => [
       { name: 'outbound_accepted', value: 5n },
@@ -120,12 +120,13 @@ function setUp(flows: readonly FlowRow[], labels: FlowLabelTable, dnsUpstreams: 
 test('Metrics: what was refused before it was decided is told of the pod that it happened to', async () => {
   const table = new FlowLabelTable();
   const code = ERROR_TABLE.HBONE_BAD_REQUEST.number;
+  const flowLabel = table.internPeer(web);
   const refused = { peerLabel: table.internPeer(client), code, failed: 1n };
   const { find } = setUp(
     [
-      row({ ...refused, direction: 'inbound', pod: 2 }),
-      row({ direction: 'outbound', pod: 2, code, failed: 1n }),
-      row({ direction: 'inbound', pod: 3, code, failed: 1n }),
+      row({ ...refused, direction: 'inbound', flowLabel }),
+      row({ direction: 'outbound', flowLabel, code, failed: 1n }),
+      row({ direction: 'inbound', code, failed: 1n }),
     ],
     table,
   );
@@ -185,6 +186,21 @@ test('Metrics: a row of the engine becomes Istio’s counters, received being wh
   assert.equal((await find('istio_tcp_received_bytes_total'))[0]?.value, 10);
   assert.equal((await find('istio_tcp_sent_bytes_total'))[0]?.value, 20);
   assert.equal((await find('istio_tcp_connections_closed_total'))[0]?.value, 2);
+});
+
+test('Metrics: what was refused of two replicas is one series, which does not fall when one of them goes', async () => {
+  const table = new FlowLabelTable();
+  const [first, second] = [table.internPeer(web), table.internPeer({ ...web, uid: 'other', name: 'web-2' })];
+  assert.equal(first, second);
+  const { find } = setUp([row({ direction: 'inbound', flowLabel: first, failed: 3n })], table);
+  const failed = async () =>
+    (await find('istio_tcp_connections_failed_total')).map(({ value, labels }) => [
+      value,
+      labels['destination_workload'],
+    ]);
+  assert.deepEqual(await failed(), [[3, web.workloadName]]);
+  for (const nowMs of [0, 1_000_000]) table.sweep([{ ...web, uid: 'other', name: 'web-2' }], [], nowMs);
+  assert.deepEqual(await failed(), [[3, web.workloadName]]);
 });
 
 test('Metrics: rows that differ only in codes of one flag are added up, inbound sources come from the peer', async () => {
