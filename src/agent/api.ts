@@ -31,6 +31,8 @@ export interface ApiParts extends TelemetrySources {
   readonly telemetry: Telemetry;
   /** Resources that were put in force from disk. */
   readonly restored: number;
+  /** What else runs in this process. */
+  readonly host: { problems(): readonly string[] };
 }
 
 type ApiConfig = Config<'node' | 'upstream' | 'mesh' | 'api'>;
@@ -101,6 +103,7 @@ function openFacts(config: ApiConfig, parts: ApiParts, state: AgentState): Agent
     upstream: state.upstream,
     pending: state.pending,
     rejectedTotal: () => discovery.xds.counters.rejectedResources,
+    hostProblems: () => parts.host.problems(),
     podFilesProblem: () => place.files.problem,
     tokenProblem: () => parts.upstream.tokens.problem(),
     recallsOwed: () => decisions.dialogue.recall.owed,

@@ -6,6 +6,8 @@ import type { Log } from '../model/log.ts';
 
 // What is told at once; a directory in which everything is wrong would fill the log otherwise.
 const LINES_MAX = 50;
+// What a status page shows; the log has the rest.
+const SHOWN_MAX = 20;
 const REMINDER_MS = 10 * 60_000;
 
 const HEADLINES: Readonly<Record<Standing, string>> = {
@@ -58,6 +60,13 @@ export class ManifestLog {
     const counts = new Map((Object.keys(HEADLINES) as Standing[]).map((standing) => [standing, 0]));
     for (const { standing } of this.#problems.values()) counts.set(standing, (counts.get(standing) ?? 0) + 1);
     return counts;
+  }
+
+  /** The problems there are at present, each with what it leaves in force, in words. */
+  describe(): readonly string[] {
+    const told = [...this.#problems].map(([problem, { standing }]) => `${HEADLINES[standing]}: ${problem}`);
+    const more = told.length - SHOWN_MAX;
+    return more > 0 ? [...told.slice(0, SHOWN_MAX), `manifests have ${more} more problems; the log names them`] : told;
   }
 
   #count(problems: readonly StandingProblem[]): void {

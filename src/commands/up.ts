@@ -64,7 +64,9 @@ async function openBoth(
       agentNamespace: 'groundwire-system',
       podRegistry: true,
     };
-    const agent = await openNodeAgent({ ...config, upstream, exit: { keepPods: false } }, log, signal);
+    const agent = await openNodeAgent({ ...config, upstream, exit: { keepPods: false } }, log, signal, {
+      problems: () => control.manifestProblems(),
+    });
     closers.add('agent', () => agent.close());
     return { close: () => closers.close() };
   } catch (error) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -103,6 +103,25 @@ describe('groundwire up: one machine', { skip: WITHOUT_ROOT }, () => {
     } finally {
       await upstream.stop();
     }
+  });
+
+  it('tells what is wrong with its manifests where a person looks, and what stands for a policy it cannot read', async () => {
+    const file = join(names.directory, 'manifests', 'bad.yaml');
+    const ask = async (command: string): Promise<string> =>
+      (await run([GROUNDWIRE, command, '--node', node.name])).stdout;
+    const policy =
+      'apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: other}\n';
+    writeFileSync(file, `${policy}spec: {rulez: []}\n`);
+    await until('status names the policy', async () =>
+      /manifest refused.*bad\.yaml:4: AuthorizationPolicy other\/p/.test(await ask('status')) ? true : undefined,
+    );
+    await until('the agent has what stands for it', async () =>
+      (await ask('policies')).includes('groundwire_unreadable_p') ? true : undefined,
+    );
+    rmSync(file);
+    await until('nothing is wrong any more', async () =>
+      /manifest refused/.test(await ask('status')) ? undefined : true,
+    );
   });
 
   it('gives the status of the program as its own', async () => {

@@ -118,6 +118,7 @@ function makeRoutes() {
     tokenProblem: () => 'the join token ends soon',
     recallsOwed: () => 2,
     podFilesProblem: () => 'disk full',
+    hostProblems: () => ['manifest refused: a.yaml:3'],
     findPolicy: (verdict) => (verdict === 3n ? 'shop/allow' : undefined),
     identity: () => ({ trustDomain: 'cluster.local', clusterId: 'Kubernetes' }),
     version: { groundwire: '0.1.0', node: '24', openssl: '3.5' },
@@ -159,6 +160,7 @@ test('status: what a person should look at is told in words', async () => {
   assert.match(status.problems.join('\n'), /2 decisions no longer hold/);
   assert.match(status.problems.join('\n'), /^no pod can be started: disk full$/m);
   assert.match(status.problems.join('\n'), /^the join token ends soon$/m);
+  assert.match(status.problems.join('\n'), /^manifest refused: a\.yaml:3$/m);
   assert.equal(status.mesh.rejectedTotal, 3);
 });
 

@@ -219,7 +219,17 @@ test('ManifestLog: a flood of problems is cut, and as long as there are some it 
   assert.deepEqual([lines.length, lines.at(-1)?.fields], [51, { not_shown: 10 }]);
   clock.advance(10 * 60_000);
   assert.deepEqual([lines.length, lines.at(-1)?.fields['problems']], [52, 60]);
+  const told = manifestLog.describe();
+  assert.deepEqual(
+    [told.length, told[0], told.at(-1)],
+    [
+      21,
+      'manifest refused, there is no version of it in force: 0.yaml:1: bad',
+      'manifests have 40 more problems; the log names them',
+    ],
+  );
   manifestLog.report([], []);
+  assert.deepEqual(manifestLog.describe(), []);
   const count = lines.length;
   clock.advance(10 * 60_000);
   assert.equal(lines.length, count);
