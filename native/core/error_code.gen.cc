@@ -17,6 +17,7 @@ constexpr ErrorCodeEntry kEntries[] = {
     {ErrorCode::kUnknownDestinationWorkload, "UNKNOWN_DESTINATION_WORKLOAD", 503},
     {ErrorCode::kRejectedDestination, "REJECTED_DESTINATION", 503},
     {ErrorCode::kForgedSource, "FORGED_SOURCE", 0},
+    {ErrorCode::kUnknownService, "UNKNOWN_SERVICE", 503},
     {ErrorCode::kPolicyDenied, "POLICY_DENIED", 401},
     {ErrorCode::kPolicyNotAllowed, "POLICY_NOT_ALLOWED", 401},
     {ErrorCode::kPolicyUnknown, "POLICY_UNKNOWN", 401},

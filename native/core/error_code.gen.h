@@ -22,6 +22,7 @@ enum class ErrorCode : uint16_t {
   kUnknownDestinationWorkload = 16,
   kRejectedDestination = 17,
   kForgedSource = 18,
+  kUnknownService = 19,
   kPolicyDenied = 20,
   kPolicyNotAllowed = 21,
   kPolicyUnknown = 22,

@@ -33,7 +33,7 @@ export interface InboundDecision {
  * The flow: 1. the address must be the pod's; 2. a named destination becomes a port; 3. the HBONE port is the agent's, and refused;
  * 4. policy, against the port of the application.
  *
- * Shape: pure. Besides the codes of `authorize`: HBONE_WRONG_ADDRESS, UNKNOWN_SERVICE_PORT,
+ * Shape: pure. Besides the codes of `authorize`: HBONE_WRONG_ADDRESS, UNKNOWN_SERVICE, UNKNOWN_SERVICE_PORT,
  * ILLEGAL_DESTINATION. An allowance always counts the destination port as consulted, since it also says where to deliver.
  * Source: ztunnel src/proxy/inbound.rs validate_destination, find_inbound_upstream.
  */
@@ -57,7 +57,7 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
   const target = named
     ? resolveAuthority(view, destination, question.authority, dependencies)
     : { port: question.destination.port, service: guessService(view, destination, question.destination.port) };
-  if (!target) return refuse('UNKNOWN_SERVICE_PORT', CONSULTED.destinationPort | CONSULTED.authority);
+  if (typeof target === 'string') return refuse(target, CONSULTED.destinationPort | CONSULTED.authority);
   // A named destination may want another port than a numbered one with the same number: the two never share an entry.
   const portBits = CONSULTED.destinationPort | CONSULTED.authority;
   if (target.port === HBONE_PORT) return refuse('ILLEGAL_DESTINATION', portBits);
@@ -106,18 +106,19 @@ function resolveAuthority(
   destination: Workload,
   authority: string,
   dependencies: Set<DependencyKey>,
-): { port: number; service: Service } | undefined {
+): { port: number; service: Service } | 'UNKNOWN_SERVICE' | 'UNKNOWN_SERVICE_PORT' {
   const match = /^([^:]+):([0-9]{1,5})$/.exec(authority);
   const hostname = match?.[1]?.toLowerCase();
-  if (!match || !hostname) return undefined;
+  if (!match || !hostname) return 'UNKNOWN_SERVICE';
   dependencies.add(dependency.hostname(hostname));
   const serving = view.servicesByHostname(hostname).filter((service) => destination.services.has(serviceKey(service)));
   for (const service of serving) dependencies.add(dependency.service(serviceKey(service)));
   const service = bestService(destination.namespace, serving);
-  const servicePort = service?.ports.find((port) => port.servicePort === Number(match[2]));
-  if (!service || !servicePort) return undefined;
+  if (!service) return 'UNKNOWN_SERVICE';
+  const servicePort = service.ports.find((port) => port.servicePort === Number(match[2]));
+  if (!servicePort) return 'UNKNOWN_SERVICE_PORT';
   const port = targetPortOf(servicePort, destination.services.get(serviceKey(service)) ?? []);
-  return port === 0 ? undefined : { port, service };
+  return port === 0 ? 'UNKNOWN_SERVICE_PORT' : { port, service };
 }
 
 // A connection to a pod's own address does not say which Service it was meant for; for telemetry the first one that

@@ -211,7 +211,12 @@ const inboundTable: readonly {
   {
     claim: 'a name of a Service that the pod does not serve',
     question: { authority: 'db.shop.svc.cluster.local:80' },
-    want: { code: number('UNKNOWN_SERVICE_PORT') },
+    want: { code: number('UNKNOWN_SERVICE') },
+  },
+  {
+    claim: 'a name that is not written in full',
+    question: { authority: 'web.shop:80' },
+    want: { code: number('UNKNOWN_SERVICE') },
   },
   {
     claim: 'a port that the Service does not have',
@@ -223,7 +228,7 @@ const inboundTable: readonly {
     question: { authority: 'web.shop.svc.cluster.local:443' },
     want: { code: number('UNKNOWN_SERVICE_PORT') },
   },
-  { claim: 'an authority that is none', question: { authority: 'x' }, want: { code: number('UNKNOWN_SERVICE_PORT') } },
+  { claim: 'an authority that is none', question: { authority: 'x' }, want: { code: number('UNKNOWN_SERVICE') } },
   {
     claim: 'policy sees the port of the pod, not that of the Service',
     delta: { policies: [aPolicy('d', { destinationPorts: [8080] }, { action: 'DENY' })] },
