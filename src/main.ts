@@ -2,13 +2,13 @@
 
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
-
 import { type Command, type CommandIo, renderHelp } from './commands/command.ts';
 import { COMMANDS } from './commands/commands.ts';
 import { CliError, EXIT, type ExitCode } from './commands/exit-code.ts';
 import { readVariables } from './config/env.ts';
 import { loadConfig } from './config/load.ts';
 import { suggest } from './config/suggest.ts';
+import { errorTrace } from './model/error-text.ts';
 
 const io: CommandIo = {
   print: (text) => process.stdout.write(`${text}\n`),
@@ -111,7 +111,7 @@ function fail(error: unknown): never {
     );
     process.exit(EXIT.system);
   }
-  io.printError(`this is a bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  io.printError(`this is a bug: ${errorTrace(error)}`);
   process.exit(EXIT.internal);
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { chmod, rm } from 'node:fs/promises';
-
 import { adminRoutes } from '../api/admin.ts';
 import { AgentFactsReader } from '../api/agent-facts.ts';
 import type { UpstreamFacts } from '../api/facts.ts';
@@ -21,6 +20,7 @@ import type { Config } from '../config/table.ts';
 import { readVersion } from '../config/version.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import type { Closers } from '../model/closers.ts';
+import { errorTrace } from '../model/error-text.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Telemetry, TelemetrySources } from './telemetry.ts';
 
@@ -46,7 +46,7 @@ export async function openApi(config: ApiConfig, log: Logger, parts: ApiParts, c
   const onError = (error: unknown, request = ''): void =>
     log.error('request failed', {
       request,
-      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      error: errorTrace(error),
     });
   const listen = async (
     routes: readonly HttpRoute[],

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { LOG_LEVELS, type LogLevel } from '../model/log.ts';
 import { dumpCertificate, dumpConfig, dumpPolicy, dumpService, dumpWorkload } from './config-dump.ts';
 import type { AgentFacts, ExplainQuestion } from './facts.ts';
 import { type HttpAnswer, HttpError, type HttpRoute } from './http.ts';
-
-const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
-export type LogLevel = (typeof LEVELS)[number];
 
 /** The verbosity of the agent's log, which can be changed while it runs. */
 export interface LogControl {
@@ -60,8 +58,8 @@ export function adminRoutes(facts: AgentFacts, log: LogControl): readonly HttpRo
 }
 
 function setLogging(log: LogControl, query: URLSearchParams): HttpAnswer {
-  const level = LEVELS.find((one) => one === query.get('level'));
-  if (level === undefined) throw new HttpError(400, `?level= must be one of ${LEVELS.join(', ')}`);
+  const level = LOG_LEVELS.find((one) => one === query.get('level'));
+  if (level === undefined) throw new HttpError(400, `?level= must be one of ${LOG_LEVELS.join(', ')}`);
   log.setLevel(level);
   return { status: 200, json: { level: log.level } };
 }

@@ -5,10 +5,11 @@
 // istioctl/pkg/writer/ztunnel/configdump/api.go.
 
 import type { VersionFacts } from '../config/version.ts';
-import type { Authorization, PolicyMatch, StringMatch } from '../model/policy.ts';
-import type { GatewayAddress, IpFamilies, NetworkAddress, Service } from '../model/service.ts';
-import type { ServicePort, Workload } from '../model/workload.ts';
 import type { CertificateStatus } from '../identity/certificate-manager.ts';
+import { isRange } from '../model/address.ts';
+import type { Authorization, PolicyMatch, StringMatch } from '../model/policy.ts';
+import type { GatewayAddress, IpFamilies, Service } from '../model/service.ts';
+import type { ServicePort, Workload } from '../model/workload.ts';
 import type { ConnectionFacts, MeshContents, PodFacts } from './facts.ts';
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
@@ -209,10 +210,6 @@ const IP_FAMILIES: Readonly<Record<IpFamilies, { readonly ipFamilies?: string }>
 
 function dumpPorts(ports: readonly ServicePort[]): Json {
   return Object.fromEntries(ports.map((port) => [String(port.servicePort), port.targetPort]));
-}
-
-function isRange(address: NetworkAddress): boolean {
-  return address.prefixLength !== undefined && address.prefixLength < (address.address.includes(':') ? 128 : 32);
 }
 
 function formatVip(address: { readonly network: string; readonly address: string }): string {

@@ -6,6 +6,7 @@ import { compileMesh } from '../manifests/compile.ts';
 import type { ObjectStore } from '../manifests/object-store.ts';
 import type { CompileSettings } from '../manifests/settings.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
+import { errorTrace } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
 import type { ChangeLog } from './change-log.ts';
 import type { KeptState } from './kept-state.ts';
@@ -96,7 +97,7 @@ export class MeshPublisher {
         this.publish();
       } catch (error) {
         this.counters.failures += 1;
-        const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        const reason = errorTrace(error);
         this.#options.log.error('change not published, what was published stays', { reason });
       }
     });

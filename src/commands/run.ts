@@ -9,8 +9,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-
 import type { Config } from '../config/table.ts';
+import { errorText } from '../model/error-text.ts';
 import { commandInSandbox, type Sandbox } from '../pods/sandbox.ts';
 import { AgentClient } from './agent-client.ts';
 import { type CommandIo, defineCommand } from './command.ts';
@@ -115,9 +115,7 @@ async function removePod(agent: AgentClient, uid: string, io: CommandIo): Promis
     // The agent was faster.
     if (error instanceof CliError && error.exitCode === EXIT.notFound) return;
     // The next agent of this node removes it: its holder, this process, is gone then.
-    io.printError(
-      `the pod's network namespace stays until an agent runs again: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    io.printError(`the pod's network namespace stays until an agent runs again: ${errorText(error)}`);
   }
 }
 

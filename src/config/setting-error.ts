@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { getSystemErrorMessage } from 'node:util';
+import { errorText } from '../model/error-text.ts';
 
 /** Which setting it is about, what it says, and what to do when it cannot be used. */
 export interface SettingUse {
@@ -58,7 +59,7 @@ function named(use: SettingUse, error: unknown): unknown {
 }
 
 function reasonOf({ value }: SettingUse, cause: unknown): string {
-  if (!isSystemError(cause)) return cause instanceof Error ? cause.message : String(cause);
+  if (!isSystemError(cause)) return errorText(cause);
   const { path } = cause;
   return path === undefined || path === value ? systemReason(cause) : `${systemReason(cause)} (${path})`;
 }

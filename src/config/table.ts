@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { hostname } from 'node:os';
-
+import { LOG_LEVELS } from '../model/log.ts';
 import {
   bytes,
   cidr,
@@ -227,12 +227,7 @@ export const TABLE = {
 
   /** Logs. */
   log: {
-    level: setting(
-      'log-level',
-      oneOf('error', 'warn', 'info', 'debug'),
-      'info',
-      'the least important level that is written',
-    ),
+    level: setting('log-level', oneOf(...LOG_LEVELS), 'info', 'the least important level that is written'),
     format: setting('log-format', oneOf('text', 'json'), 'text', 'form of log and access-log lines'),
   },
 

@@ -8,6 +8,7 @@ import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../discovery/resource.ts';
 import type { CertificateAuthority } from '../identity/certificate-authority.ts';
 import type { SigningServer } from '../identity/signing-server.ts';
 import type { Closers } from '../model/closers.ts';
+import { errorTrace } from '../model/error-text.ts';
 import { type ControlReader, declareControlMetrics } from '../telemetry/control-metrics.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { prefixed } from '../telemetry/readings.ts';
@@ -47,7 +48,7 @@ export async function openMonitoring(
     },
   };
   const onError = (error: unknown, request: string): void =>
-    log.error('request failed', { request, error: error instanceof Error ? (error.stack ?? '') : String(error) });
+    log.error('request failed', { request, error: errorTrace(error) });
   const server = makeHttpServer([...metricsRoutes(() => metrics.render()), ...readinessRoutes(readiness)], {
     guardHost: false,
     counters: requests,

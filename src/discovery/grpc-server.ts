@@ -10,6 +10,7 @@ import {
 } from '@grpc/grpc-js';
 import { listenUse, SettingError } from '../config/setting-error.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
+import { errorText } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
 import { quietGrpc } from './quiet-grpc.ts';
 
@@ -84,7 +85,7 @@ export class GrpcServer {
 
 /** The system's error again: grpc-js hands on its words only, among its own. */
 function asSystemError(cause: unknown): unknown {
-  const message = cause instanceof Error ? cause.message : String(cause);
+  const message = errorText(cause);
   const code = /\bE[A-Z]{3,}\b/.exec(message)?.[0] ?? '';
   const errno = (constants.errno as Readonly<Record<string, number>>)[code];
   if (errno === undefined) return new Error(message.replace(/^.* errors: \[(.*)\]$/s, '$1'), { cause });

@@ -5,10 +5,11 @@
 // A new stream opens with the whole snapshot; what an earlier stream knew and the snapshot lacks is removed at its end.
 
 import { type Metadata, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import type { Caller, TokenLife } from '../model/caller.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
+import { errorText } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
 import { QuietLogs } from '../model/quiet-logs.ts';
-import type { Caller, TokenLife } from '../model/caller.ts';
 import {
   type Hello,
   type NodeInstruction,
@@ -191,7 +192,7 @@ export class PodRegistryServer {
         receive(report);
       } catch (error) {
         // What is wrong with one node ends its stream, and nobody else's.
-        refuse(status.RESOURCE_EXHAUSTED, error instanceof Error ? error.message : String(error));
+        refuse(status.RESOURCE_EXHAUSTED, errorText(error));
       }
     });
     const gone = (): void => {

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { errorText } from '../model/error-text.ts';
 import { KernelError } from './kernel-error.ts';
 import { MESH_ABI_VERSION } from './layout.gen.ts';
 import { SCHEMA_HASH } from './messages.gen.ts';
@@ -56,7 +57,7 @@ export function loadAddon(): Addon {
   try {
     addon = createRequire(import.meta.url)(ADDON_PATH) as Addon;
   } catch (cause) {
-    throw notBuilt(`does not load into this Node (${cause instanceof Error ? cause.message : String(cause)})`, cause);
+    throw notBuilt(`does not load into this Node (${errorText(cause)})`, cause);
   }
   const { schemaHash, abiVersion } = addon.layout();
   if (schemaHash !== SCHEMA_HASH || abiVersion !== MESH_ABI_VERSION) throw notBuilt('was built from other sources');

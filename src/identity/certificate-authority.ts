@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileExists } from '../config/paths.ts';
 import { writeFileAtomically } from '../host/atomic-file.ts';
 import type { Clock } from '../model/clock.ts';
+import { errorText } from '../model/error-text.ts';
 import { isMissing } from '../model/file-error.ts';
 import { formatSpiffeId, type SpiffeId } from '../model/identity.ts';
 import { splitPem } from './pem.ts';
@@ -205,7 +206,7 @@ async function readKey(path: string, pem: string): Promise<SigningKey> {
   try {
     return await importSigningKey(pem);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = errorText(cause);
     throw new CertificateAuthorityError(
       `${path} is not a usable private key (${reason}); restore it from a backup. Removing it makes a new root, which no running agent trusts`,
       { cause },
@@ -227,10 +228,7 @@ function readRequired(path: string, read: () => string): string {
     return read();
   } catch (cause) {
     if (cause instanceof SecretFileError) throw cause;
-    throw new CertificateAuthorityError(
-      `${path} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    );
+    throw new CertificateAuthorityError(`${path} cannot be read: ${errorText(cause)}`, { cause });
   }
 }
 

@@ -11,6 +11,7 @@
 import { X509Certificate } from 'node:crypto';
 import { Backoff, varyBy } from '../model/backoff.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
+import { errorText } from '../model/error-text.ts';
 import { formatSpiffeId, type SpiffeId } from '../model/identity.ts';
 import type { Log } from '../model/log.ts';
 import { QuietLogs } from '../model/quiet-logs.ts';
@@ -206,7 +207,7 @@ export class CertificateManager {
     } catch (error) {
       if (!this.#isCurrent(entry)) return;
       this.counters.failed += 1;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorText(error);
       this.#failures.say(reason, (unsaid) => log.warn('certificate not obtained', { identity, reason, unsaid }));
       this.#retryLater(entry, reason);
     }

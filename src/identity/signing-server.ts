@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { type Metadata, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
+import type { Caller } from '../model/caller.ts';
 import type { Clock } from '../model/clock.ts';
+import { errorText } from '../model/error-text.ts';
 import { formatSpiffeId, parseSpiffeId, type SpiffeId } from '../model/identity.ts';
 import type { Log } from '../model/log.ts';
-import type { CertificateAuthority } from './certificate-authority.ts';
 import {
   type IstioCertificateRequest,
   IstioCertificateResponse,
   type IstioCertificateServiceServer,
   IstioCertificateServiceService,
 } from '../wire/istio/citadel.ts';
-import type { Caller } from '../model/caller.ts';
+import type { CertificateAuthority } from './certificate-authority.ts';
 import * as x509 from './x509.ts';
 
 const CSR_BYTES_MAX = 16_384;
@@ -164,10 +165,7 @@ async function readPublicKey(csrPem: string): Promise<x509.PublicKey> {
     request = new x509.Pkcs10CertificateRequest(csrPem);
     holds = await request.verify();
   } catch (error) {
-    throw new Refused(
-      status.INVALID_ARGUMENT,
-      `not a certificate request: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new Refused(status.INVALID_ARGUMENT, `not a certificate request: ${errorText(error)}`);
   }
   if (!holds) throw new Refused(status.INVALID_ARGUMENT, 'the signature of the request is not by its own key');
   const { algorithm } = request.publicKey;

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { writeFileAtomically } from '../host/atomic-file.ts';
 import type { TokenLife } from '../model/caller.ts';
 import type { Clock } from '../model/clock.ts';
+import { errorText } from '../model/error-text.ts';
 import { isMissing } from '../model/file-error.ts';
 import type { Log } from '../model/log.ts';
 import { readTokenLife } from './join-token.ts';
@@ -73,7 +74,7 @@ export class TokenKeeper {
       writeFileAtomically(path, JSON.stringify(renewal), 0o600);
     } catch (error) {
       this.counters.notKept += 1;
-      log.warn('join token not kept, a restart goes back to the one given', { path, reason: reasonOf(error) });
+      log.warn('join token not kept, a restart goes back to the one given', { path, reason: errorText(error) });
     }
     return true;
   }
@@ -121,7 +122,7 @@ export class TokenKeeper {
       return { ofGiven: String(ofGiven), token: String(token) };
     } catch (error) {
       if (!isMissing(error)) {
-        log.warn('kept join token not used, going back to the one given', { path, reason: reasonOf(error) });
+        log.warn('kept join token not used, going back to the one given', { path, reason: errorText(error) });
       }
       return undefined;
     }
@@ -134,8 +135,4 @@ function digestOf(token: string): string {
 
 function formatTime(ms: number): string {
   return new Date(ms).toISOString();
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { addressBytes, parseAddress, sharePrefix } from '../model/address.ts';
+import { addressBytes, isRange, parseAddress, sharePrefix } from '../model/address.ts';
 import type { RejectedResource } from '../model/rejected-resource.ts';
 import type { NetworkAddress } from '../model/service.ts';
 import { type DependencyKey, dependency, NETWORK } from './view.ts';
@@ -117,9 +117,4 @@ function keyOf(space: Space, name: string): string {
 // What was rejected may have been rejected for this.
 function usable({ addresses }: RejectedResource): readonly NetworkAddress[] {
   return addresses.filter(({ address }) => parseAddress(address) === address);
-}
-
-function isRange({ address, prefixLength }: NetworkAddress): boolean {
-  const bits = address.includes(':') ? 128 : 32;
-  return prefixLength !== undefined && prefixLength >= 0 && prefixLength < bits;
 }

@@ -3,6 +3,7 @@
 import { Buffer } from 'node:buffer';
 import type { DecodedPacket, OptAnswer, Question, StringAnswer } from 'dns-packet';
 import { decode, encode, encodingLength, RECURSION_AVAILABLE, RECURSION_DESIRED, TRUNCATED_RESPONSE } from 'dns-packet';
+import { isRange } from '../model/address.ts';
 import type { Service } from '../model/service.ts';
 import { serviceKey } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
@@ -127,10 +128,7 @@ function addressesOf(view: MeshView, client: Workload, service: Service, wantsIp
   const isWanted = (address: string) => address.includes(':') === wantsIpv6;
   if (service.addresses.length > 0) {
     return service.addresses
-      .filter(({ network, address, prefixLength }) => {
-        const bits = address.includes(':') ? 128 : 32;
-        return network === client.network && (prefixLength ?? bits) === bits && isWanted(address);
-      })
+      .filter((one) => one.network === client.network && !isRange(one) && isWanted(one.address))
       .map(({ address }) => address);
   }
   const addresses: string[] = [];

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { isDeepStrictEqual } from 'node:util';
-import { addressBytes, sharePrefix } from '../model/address.ts';
+import { addressBytes, isRange, sharePrefix } from '../model/address.ts';
 import type { Authorization } from '../model/policy.ts';
 import { policyKey } from '../model/policy.ts';
+import type { RejectedResource, ResourceRemains } from '../model/rejected-resource.ts';
 import type { NetworkAddress, Service } from '../model/service.ts';
 import { serviceKey } from '../model/service.ts';
-import type { RejectedResource, ResourceRemains } from '../model/rejected-resource.ts';
 import { addressRank, type Workload } from '../model/workload.ts';
 import { checkPolicy, checkService, checkWorkload } from './check-resource.ts';
 import { RejectedTable } from './rejected-table.ts';
@@ -323,11 +323,6 @@ function remainsOfPolicy(policy: Authorization): ResourceRemains {
 // What a caller of a Service can notice of its endpoint; the policies of the endpoint are not among it.
 function asEndpoint(workload: Workload): Workload {
   return { ...workload, authorizationPolicies: [], services: new Map() };
-}
-
-function isRange(address: NetworkAddress): address is NetworkAddress & { prefixLength: number } {
-  const bits = address.address.includes(':') ? 128 : 32;
-  return address.prefixLength !== undefined && address.prefixLength < bits;
 }
 
 function addressDependency(address: NetworkAddress): DependencyKey {

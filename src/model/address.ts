@@ -3,6 +3,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import type { AddressRange } from './policy.ts';
 import type { SocketAddress } from './route.ts';
+import type { NetworkAddress } from './service.ts';
 
 /**
  * Parses an IP address into its canonical text.
@@ -62,6 +63,12 @@ export function formatAddress(bytes: Uint8Array): string {
   // RFC 5952 §4.2.2: one zero group alone is not shortened.
   if (length < 2) return hex.join(':');
   return `${hex.slice(0, start).join(':')}::${hex.slice(start + length).join(':')}`;
+}
+
+/** Whether it stands for more than one address: a prefix as long as the address is that address. */
+export function isRange(address: NetworkAddress): address is NetworkAddress & { readonly prefixLength: number } {
+  const bits = address.address.includes(':') ? 128 : 32;
+  return address.prefixLength !== undefined && address.prefixLength < bits;
 }
 
 /** Whether the first `prefixLength` bits are alike; addresses of different families never are. As `addressBytes` gives them. */

@@ -4,10 +4,10 @@
 // the waits of that step and is looked at when it ends. A step that fails is tried again with growing delays.
 
 import { isDeepStrictEqual } from 'node:util';
-
 import { SettingError } from '../config/setting-error.ts';
 import { Backoff } from '../model/backoff.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
+import { errorText } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
 import type { OldConnections, PodDecision, PodRecord, PodState, PodView } from './pod.ts';
 
@@ -268,7 +268,7 @@ export class ManagedPod {
 
   #failed(error: unknown, aborted: boolean): number {
     if (aborted) return 0;
-    this.#problem = error instanceof Error ? error.message : String(error);
+    this.#problem = errorText(error);
     this.#parts.stepFailed();
     // What somebody has to mend first is not waited for.
     if (error instanceof SettingError) this.#refuse(error);

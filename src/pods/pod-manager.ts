@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { isAlive, type ProcessId } from '../host/process-id.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
+import { errorText } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
 import type { AddressPool } from './address-pool.ts';
 import { removeCgroup } from './cgroup.ts';
@@ -281,7 +282,7 @@ export class PodManager {
 }
 
 function refusal(name: string, error: unknown): PodRefused {
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = errorText(error);
   return new PodRefused('unavailable', `pod ${name} was not started: ${reason}`, { cause: error });
 }
 

@@ -12,8 +12,8 @@
 import { createHash } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-
 import { adviceOf, isSystemError, systemReason } from '../config/setting-error.ts';
+import { errorText } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
 import { removeCgroup } from './cgroup.ts';
 import { runProgram } from './program.ts';
@@ -114,7 +114,7 @@ async function removeIfThere(args: readonly string[], log: Log): Promise<void> {
   try {
     await runProgram('ip', args);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorText(error);
     if (!/Cannot find device|No such file or directory/.test(reason)) log.warn('sandbox not removed whole', { reason });
   }
 }

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Log, LogFields } from '../model/log.ts';
+import { LOG_LEVELS, type Log, type LogFields, type LogLevel } from '../model/log.ts';
 import { FIELDS } from './fields.ts';
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export type LogFormat = 'text' | 'json';
-
-const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
 
 /** What of a stream the logger uses; `process.stdout` and file streams are ones. */
 export interface LogStream {
@@ -112,7 +109,7 @@ export class Logger implements Log {
 
   log(level: LogLevel, message: string, fields: LogFields = {}): void {
     const sink = this.#sink;
-    if (LEVELS.indexOf(level) < LEVELS.indexOf(sink.level)) return;
+    if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(sink.level)) return;
     if (sink.waiting >= sink.options.linesMax) {
       sink.dropped++;
       return;

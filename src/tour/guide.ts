@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { errorText } from '../model/error-text.ts';
 import { addresses } from './checks/addresses.ts';
 import { capture } from './checks/capture.ts';
 import type { Check } from './checks/check.ts';
@@ -37,7 +38,7 @@ async function runCheck(number: number, check: Check, shop: Shop): Promise<boole
     say(`ok      (${number}) ${check.title}\n            ${figure}`);
     return true;
   } catch (error) {
-    say(`FAILED  (${number}) ${check.title}\n            ${error instanceof Error ? error.message : String(error)}`);
+    say(`FAILED  (${number}) ${check.title}\n            ${errorText(error)}`);
     return false;
   }
 }

@@ -4,6 +4,7 @@
 // npm start -- --once   the same tour without a keyboard: a line a check, exit status 0 only if every check held
 
 import { parseArgs } from 'node:util';
+import { errorText } from '../model/error-text.ts';
 import { claimMachine } from './claim.ts';
 import { takeTour } from './guide.ts';
 import { stayUp } from './stay-up.ts';
@@ -38,6 +39,6 @@ async function main(): Promise<number> {
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 process.exitCode = await main().catch((error: unknown) => {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`${errorText(error)}\n`);
   return 1;
 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { isIP } from 'node:net';
 import test from 'node:test';
 import fc from 'fast-check';
-import { addressBytes, formatAddress, parseAddress, parseAddressRange } from '#src/model/address.ts';
+import { addressBytes, formatAddress, isRange, parseAddress, parseAddressRange } from '#src/model/address.ts';
 
 test('parseAddress: one host has one text', () => {
   const table: [string, string | undefined][] = [
@@ -61,4 +61,25 @@ test('address: bytes and text are inverse for every address', () => {
       assert.equal(formatAddress(addressBytes(text)), text);
     }),
   );
+});
+
+test('isRange: a prefix that is shorter than the address, and no other', () => {
+  const table: [string, number | undefined, boolean][] = [
+    ['10.0.0.0', undefined, false],
+    ['10.0.0.0', 31, true],
+    ['10.0.0.0', 32, false],
+    ['0.0.0.0', 0, true],
+    ['fd77::', undefined, false],
+    ['fd77::', 32, true],
+    ['fd77::', 127, true],
+    ['fd77::', 128, false],
+  ];
+  for (const [address, prefixLength, expected] of table) {
+    const shown = `${address}/${prefixLength}`;
+    assert.equal(
+      isRange({ network: '', address, ...(prefixLength !== undefined && { prefixLength }) }),
+      expected,
+      shown,
+    );
+  }
 });

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What was thrown, in its own words. */
+export function errorText(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/** What was thrown, and where: for what is a bug. */
+export function errorTrace(thrown: unknown): string {
+  return thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+}
