@@ -225,6 +225,7 @@ function podFacts(pod: PodView, trustDomain: string): PodFacts {
     reason: pod.decision?.reason ?? 'the control plane has not decided yet',
     ...(pod.problem !== undefined && { problem: pod.problem }),
     deferred: pod.deferred,
+    notices: pod.decision?.notices ?? [],
     holderPid: pod.holder.pid,
     cgroup: sandbox.cgroup,
     namespacePath: sandbox.netnsPath,

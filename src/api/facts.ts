@@ -32,6 +32,8 @@ export interface PodFacts {
   readonly problem?: string;
   /** What was decided after the capture and waits for the next one. */
   readonly deferred: readonly string[];
+  /** What whoever started it should know. */
+  readonly notices: readonly string[];
   readonly holderPid: number;
   readonly cgroup: string;
   readonly namespacePath: string;

@@ -47,10 +47,9 @@ async function createPod(pods: PodKeeper, request: HttpRequest, response: Server
   response.once('close', () => asker.abort());
   try {
     const pod = await pods.create(spec, holder, asker.signal);
-    return {
-      status: 201,
-      json: { uid: pod.uid, addresses: pod.sandbox.addresses, state: pod.state.kind, sandbox: pod.sandbox },
-    };
+    const { uid, sandbox, state, decision } = pod;
+    const notices = decision?.notices ?? [];
+    return { status: 201, json: { uid, addresses: sandbox.addresses, state: state.kind, sandbox, notices } };
   } catch (error) {
     if (!(error instanceof PodRefused)) throw error;
     throw new HttpError(error.reason === 'conflict' ? 409 : 503, error.message);

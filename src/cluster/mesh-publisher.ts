@@ -76,7 +76,7 @@ export class MeshPublisher {
   publish(): void {
     const { store, registry, reported, publication, delta, changeLog, manifestLog, settings } = this.#options;
     this.#keep();
-    const { manifests, decisions, refused } = reported.update(registry.pods(), store.snapshot());
+    const { manifests, decisions, notices, refused } = reported.update(registry.pods(), store.snapshot());
     store.replace(SOURCES.nodes, manifests);
     const compiled = compileMesh(store.snapshot(), settings);
     delta.publish(publication.encode(compiled));
@@ -86,7 +86,7 @@ export class MeshPublisher {
     for (const decision of decisions) registry.decide(decision);
     for (const { uid, reason } of refused) registry.reject(uid, reason);
     changeLog.report(store.written(SOURCES.manifests), store.keptOut(SOURCES.manifests));
-    manifestLog.report(store.problems(), [...store.notices(), ...compiled.notices]);
+    manifestLog.report(store.problems(), [...store.notices(), ...compiled.notices, ...notices]);
   }
 
   #schedule(): void {

@@ -4,15 +4,17 @@ import type { RegisteredPod } from '../discovery/pod-table.ts';
 import type { CaptureDecision as PodDecision } from '../discovery/pod-report.ts';
 import type { CaptureDecision } from '../manifests/enrolment.ts';
 import type { ObjectSnapshot } from '../manifests/object-store.ts';
-import type { NamespaceObject, PodObject } from '../manifests/objects.ts';
+import { type NamespaceObject, objectKey, type PodObject } from '../manifests/objects.ts';
 import { type ParsedManifest, readObjects } from '../manifests/parse-manifest.ts';
-import { formatProblem } from '../manifests/problem.ts';
+import { formatProblem, type Notice } from '../manifests/problem.ts';
 
 /** What the reports of the nodes amount to. */
 export interface PodUpdate {
   /** The pods as ordinary objects, for the same compiler that manifests go through; one a pod. */
   readonly manifests: readonly ParsedManifest[];
   readonly decisions: readonly PodDecision[];
+  /** What the decisions say of single pods, too. */
+  readonly notices: readonly Notice[];
   readonly refused: readonly { readonly uid: string; readonly reason: string }[];
 }
 
@@ -40,6 +42,8 @@ export class ReportedPods {
 
   update(pods: readonly RegisteredPod[], objects: ObjectSnapshot): PodUpdate {
     const namespaces = new Map(objects.of('Namespace').map((namespace) => [namespace.meta.name, namespace]));
+    const accounts = new Set(objects.of('ServiceAccount').map(({ meta }) => accountKey(meta.namespace, meta.name)));
+    const notices: Notice[] = [];
     const read: Map<string, ReadPod> = new Map();
     const decisions: PodDecision[] = [];
     const refused: { uid: string; reason: string }[] = [];
@@ -50,12 +54,15 @@ export class ReportedPods {
         refused.push({ uid: pod.uid, reason: plain.problems.map(formatProblem).join('; ') });
         continue;
       }
-      const { captured, ...decision } = this.#decide(object, namespaces.get(pod.namespace));
-      decisions.push({ uid: pod.uid, capture: captured, ...decision });
+      const namespace = namespaces.get(pod.namespace);
+      const { captured, ...decision } = this.#decide(object, namespace);
+      const missing = namespace === undefined ? noNamespace(pod, captured) : noAccount(pod, accounts);
+      notices.push(...missing.map((message) => toNotice(object, message)));
+      decisions.push({ uid: pod.uid, capture: captured, ...decision, notices: missing });
       this.#parse(pod, captured && pod.captured, read);
     }
     this.#read = read;
-    return { manifests: [...read.values()].map(({ manifest }) => manifest), decisions, refused };
+    return { manifests: [...read.values()].map(({ manifest }) => manifest), decisions, notices, refused };
   }
 
   #parse(pod: RegisteredPod, speaksHbone: boolean, read: Map<string, ReadPod>): ParsedManifest {
@@ -69,6 +76,28 @@ export class ReportedPods {
     read.set(pod.uid, { text, manifest });
     return manifest;
   }
+}
+
+// Kubernetes starts no pod in a namespace, or under an account, that is not there. Here both come into being with their
+// first pod, so that a name that was mistyped is told.
+function noNamespace({ namespace }: RegisteredPod, captured: boolean): readonly string[] {
+  const outcome = captured ? 'no label of it counts' : 'the pod is outside the mesh';
+  return [`namespace ${namespace} has no object in the manifests: ${outcome}`];
+}
+
+function noAccount({ namespace, serviceAccount }: RegisteredPod, accounts: ReadonlySet<string>): readonly string[] {
+  // That one every namespace has.
+  if (serviceAccount === 'default' || accounts.has(accountKey(namespace, serviceAccount))) return [];
+  const name = accountKey(namespace, serviceAccount);
+  return [`service account ${name} has no object in the manifests: the pod has its identity all the same`];
+}
+
+function accountKey(namespace: string, name: string): string {
+  return `${namespace}/${name}`;
+}
+
+function toNotice({ kind, meta }: PodObject, message: string): Notice {
+  return { code: 'OBJECT_MISSING', object: objectKey(kind, meta), message };
 }
 
 function toObject(pod: RegisteredPod, speaksHbone: boolean): unknown {

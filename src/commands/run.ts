@@ -25,6 +25,7 @@ const PASSED_SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGUSR1', 'SI
 interface CreatedPod {
   readonly uid: string;
   readonly sandbox: Sandbox;
+  readonly notices: readonly string[];
 }
 
 export const command = defineCommand({
@@ -75,6 +76,7 @@ async function runPod(
   });
   try {
     const pod = await createPod(agent, run, creation.signal);
+    for (const notice of pod.notices) io.printError(`notice: ${notice}`);
     const holder = new Holder(agent, pod.uid);
     try {
       await holder.start();

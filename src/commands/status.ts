@@ -66,7 +66,7 @@ export function renderStatus(status: StatusFacts, nowMs: number): string {
             ? ''
             : `${pod.oldConnections.count} ${pod.oldConnections.closed ? 'closed' : 'not covered by policy'}`,
       },
-      { head: 'WHY', cell: (pod) => pod.problem ?? [pod.reason, ...pod.deferred].join('; ') },
+      { head: 'WHY', cell: (pod) => pod.problem ?? [pod.reason, ...pod.deferred, ...pod.notices].join('; ') },
     ],
     'No pods on this node; start one with `groundwire run`.',
   );

@@ -24,6 +24,8 @@ export interface CaptureDecision {
   readonly existingConnections: 'keep' | 'close';
   readonly dnsCapture: boolean;
   readonly reason: string;
+  /** What whoever started the pod should know about it, in words. */
+  readonly notices: readonly string[];
 }
 
 /** What a node learns when it attaches. */
@@ -52,6 +54,7 @@ export function fromWirePod(pod: PodDescription): ReportedPod {
 export function toWireDecision(decision: CaptureDecision): PodDecision {
   return {
     ...decision,
+    notices: [...decision.notices],
     sameNodeMode: decision.sameNodeMode === 'tunnel' ? SameNodeMode.TUNNEL : SameNodeMode.HANDOFF,
     existingConnections:
       decision.existingConnections === 'close' ? ExistingConnections.CLOSE : ExistingConnections.KEEP,
@@ -59,7 +62,7 @@ export function toWireDecision(decision: CaptureDecision): PodDecision {
 }
 
 export function fromWireDecision(decision: PodDecision): CaptureDecision {
-  const { uid, capture, dnsCapture, reason } = decision;
+  const { uid, capture, dnsCapture, reason, notices } = decision;
   return {
     uid,
     capture,
@@ -67,5 +70,6 @@ export function fromWireDecision(decision: PodDecision): CaptureDecision {
     existingConnections: decision.existingConnections === ExistingConnections.CLOSE ? 'close' : 'keep',
     dnsCapture,
     reason,
+    notices,
   };
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { isDeepStrictEqual } from 'node:util';
+
 import type { CaptureDecision, ReportedPod } from './pod-report.ts';
 
 /** A pod, and where it runs. */
@@ -107,6 +109,7 @@ function isSameDecision(a: CaptureDecision, b: CaptureDecision): boolean {
     a.sameNodeMode === b.sameNodeMode &&
     a.existingConnections === b.existingConnections &&
     a.dnsCapture === b.dnsCapture &&
-    a.reason === b.reason
+    a.reason === b.reason &&
+    isDeepStrictEqual(a.notices, b.notices)
   );
 }

@@ -42,7 +42,8 @@ export interface Notice {
     | 'WAYPOINT_UNUSABLE'
     | 'ADDRESS_EXHAUSTED'
     | 'ADDRESS_TAKEN'
-    | 'HOSTNAME_TAKEN';
+    | 'HOSTNAME_TAKEN'
+    | 'OBJECT_MISSING';
   /** `Kind namespace/name`. */
   readonly object: string;
   readonly message: string;

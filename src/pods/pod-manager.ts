@@ -103,7 +103,10 @@ export class PodManager {
     try {
       const pod = await this.#create(spec, holder, signal);
       this.counters.started += 1;
-      return pod.view();
+      const view = pod.view();
+      for (const notice of view.decision?.notices ?? [])
+        this.#parts.log.warn('pod notice', { pod: podName(spec), notice });
+      return view;
     } catch (error) {
       this.counters.refused += 1;
       this.#parts.log.warn('pod not started', { pod: podName(spec), error: (error as Error).message });

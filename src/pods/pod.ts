@@ -23,6 +23,8 @@ export interface PodDecision {
   readonly dnsCapture: boolean;
   /** Why, for people. */
   readonly reason: string;
+  /** What whoever started the pod should know; earlier agents wrote none down. */
+  readonly notices?: readonly string[];
 }
 
 /** A pod of this node, as it is written to disk: what the next agent needs to take it over. */

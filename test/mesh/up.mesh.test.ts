@@ -58,20 +58,21 @@ describe('groundwire up: one machine', { skip: WITHOUT_ROOT }, () => {
     assert.deepEqual(left, []);
   });
 
-  const pod = (name: string, ...command: string[]): [string, ...string[]] => [
+  const podIn = (namespace: string, account: string, name: string, ...command: string[]): [string, ...string[]] => [
     GROUNDWIRE,
     'run',
     '--node',
     node.name,
     '--namespace',
-    'shop',
+    namespace,
     '--name',
     name,
     '--service-account',
-    name,
+    account,
     '--',
     ...command,
   ];
+  const pod = (name: string, ...command: string[]): [string, ...string[]] => podIn('shop', name, name, ...command);
 
   it('serves one pod to another', async () => {
     const server = start(pod('web', ...peer('serve', PEER_PORTS.count)), join(names.directory, 'web.log'));
@@ -122,6 +123,16 @@ describe('groundwire up: one machine', { skip: WITHOUT_ROOT }, () => {
     await until('nothing is wrong any more', async () =>
       /manifest refused/.test(await ask('status')) ? undefined : true,
     );
+  });
+
+  it('tells of a namespace and of an account that no manifest has, and starts the program', async () => {
+    const strayed = await run(podIn('shpo', 'default', 'stray', 'echo', 'started'));
+    assert.deepEqual([strayed.stdout, strayed.code], ['started\n', 0]);
+    assert.match(strayed.stderr, /^groundwire: notice: namespace shpo has no object .*: the pod is outside the mesh$/m);
+    const unnamed = await run(podIn('shop', 'nosuch', 'stray', 'echo', 'started'));
+    assert.deepEqual([unnamed.stdout, unnamed.code], ['started\n', 0]);
+    assert.match(unnamed.stderr, /^groundwire: notice: service account shop\/nosuch has no object in the manifests/m);
+    assert.equal((await run(podIn('shop', 'default', 'stray', 'echo', 'started'))).stderr, '');
   });
 
   it('gives the status of the program as its own', async () => {

@@ -133,6 +133,7 @@ export interface PodDecision {
   existingConnections: ExistingConnections;
   dnsCapture: boolean;
   reason: string;
+  notices: string[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -1347,6 +1348,7 @@ function createBasePodDecision(): PodDecision {
     existingConnections: 0,
     dnsCapture: false,
     reason: "",
+    notices: [],
     _unknownFields: {},
   };
 }
@@ -1370,6 +1372,9 @@ export const PodDecision: MessageFns<PodDecision> = {
     }
     if (message.reason !== "") {
       writer.uint32(50).string(message.reason);
+    }
+    for (const v of message.notices) {
+      writer.uint32(58).string(v!);
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -1443,6 +1448,14 @@ export const PodDecision: MessageFns<PodDecision> = {
             message.reason = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.notices.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1474,6 +1487,7 @@ export const PodDecision: MessageFns<PodDecision> = {
     message.existingConnections = object.existingConnections ?? 0;
     message.dnsCapture = object.dnsCapture ?? false;
     message.reason = object.reason ?? "";
+    message.notices = object.notices?.map((e) => e) || [];
     return message;
   },
 };

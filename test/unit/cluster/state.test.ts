@@ -16,6 +16,7 @@ import { encodeObject } from '#src/discovery/encode.ts';
 import type { RegisteredPod } from '#src/discovery/pod-table.ts';
 import type { EncodedResource } from '#src/discovery/resource.ts';
 import { compileMesh } from '#src/manifests/compile.ts';
+import { decideCapture, DEFAULT_ENROLMENT_SETTINGS } from '#src/manifests/enrolment.ts';
 import { ObjectStore } from '#src/manifests/object-store.ts';
 import { parseManifest, readObjects } from '#src/manifests/parse-manifest.ts';
 import { DEFAULT_COMPILE_SETTINGS } from '#src/manifests/settings.ts';
@@ -127,6 +128,41 @@ test('ReportedPods: a lost pod is dialled through the mesh or not at all, and no
   assert.deepEqual(describe(pod), ['HBONE', 'HEALTHY']);
   assert.deepEqual(describe({ ...pod, lostSinceMs: 1 }), ['HBONE', 'UNHEALTHY']);
   assert.deepEqual(describe(pod), ['HBONE', 'HEALTHY']);
+});
+
+test('ReportedPods: a pod in a namespace, or under an account, that no manifest has is told of, and works', () => {
+  const settings = DEFAULT_ENROLMENT_SETTINGS;
+  const reported = new ReportedPods((pod, namespace) => decideCapture(pod, namespace, settings));
+  const store = new ObjectStore([SOURCES.nodes, SOURCES.manifests]);
+  const objects = [
+    {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'shop', labels: { 'istio.io/dataplane-mode': 'ambient' } },
+    },
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'web', namespace: 'shop' } },
+  ];
+  store.replace(SOURCES.manifests, [readObjects('shop.yaml', objects, () => 1)]);
+  const expectNotices = (more: Partial<RegisteredPod>, capture: boolean, expected: readonly string[]): void => {
+    const { decisions, notices, refused } = reported.update([{ ...POD, ...more }], store.snapshot());
+    assert.deepEqual(refused, []);
+    assert.deepEqual([decisions[0]?.capture, decisions[0]?.notices], [capture, expected]);
+    assert.deepEqual(
+      notices.map(({ code, message }) => [code, message]),
+      expected.map((message) => ['OBJECT_MISSING', message]),
+    );
+  };
+  expectNotices({ namespace: 'shop', serviceAccount: 'web' }, true, []);
+  expectNotices({ namespace: 'shop', serviceAccount: 'default' }, true, []);
+  expectNotices({ namespace: 'shop', serviceAccount: 'wbe' }, true, [
+    'service account shop/wbe has no object in the manifests: the pod has its identity all the same',
+  ]);
+  expectNotices({ namespace: 'shpo', serviceAccount: 'web' }, false, [
+    'namespace shpo has no object in the manifests: the pod is outside the mesh',
+  ]);
+  expectNotices({ namespace: 'shpo', labels: { 'istio.io/dataplane-mode': 'ambient' } }, true, [
+    'namespace shpo has no object in the manifests: no label of it counts',
+  ]);
 });
 
 test('MeshPublisher: writes down before it publishes, and a change that cannot be compiled ends nothing', (t) => {

@@ -85,6 +85,7 @@ const DECISION: CaptureDecision = {
   existingConnections: 'close',
   dnsCapture: true,
   reason: 'namespace label',
+  notices: ['mind the gap'],
 };
 
 test('pod registry: pods come with the snapshot and by change, decisions reach their node once', async (t) => {

@@ -14,6 +14,7 @@ import type { PodSpec } from '#src/pods/pod.ts';
 import { PodFiles } from '#src/pods/pod-files.ts';
 import { PodManager, PodRefused } from '#src/pods/pod-manager.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
+import { recordingLog } from '../discovery/loopback.ts';
 
 const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
 const SPEC: PodSpec = {
@@ -39,6 +40,7 @@ const OUTSIDE = {
   existingConnections: 'keep',
   dnsCapture: true,
   reason: 'not labelled',
+  notices: ['nobody knows its namespace'],
 } as const;
 
 /** A manager whose sandboxes take as long as a test wants, and what is left of them and told of them. */
@@ -49,6 +51,7 @@ function makeManager(t: TestContext) {
   const sandboxes = new Set<string>();
   const told: string[] = [];
   const opening: (() => void)[] = [];
+  const { log, lines } = recordingLog();
   const manager: PodManager = new PodManager(
     {
       host: {
@@ -81,13 +84,13 @@ function makeManager(t: TestContext) {
         stopped: () => told.push('stopped'),
       },
       clock,
-      log: SILENT,
+      log,
       pool: Promise.resolve(new AddressPool(['10.9.0.0/29'])),
       podsChanged: () => {},
     },
   );
   const left = () => [...sandboxes, ...readdirSync(join(directory, 'pods'))];
-  return { manager, clock, told, opening, left };
+  return { manager, clock, told, opening, left, lines };
 }
 
 async function create(manager: PodManager, signal = new AbortController().signal) {
@@ -101,11 +104,15 @@ async function until(holds: () => boolean): Promise<void> {
 }
 
 test('a pod that nobody interrupts is there until it is removed', async (t) => {
-  const { manager, told, opening, left } = makeManager(t);
+  const { manager, told, opening, left, lines } = makeManager(t);
   const made = create(manager);
   await until(() => opening.length === 1);
   opening[0]?.();
   const { uid } = await made;
+  assert.deepEqual(
+    lines.map(({ message, fields }) => [message, fields]),
+    [['pod notice', { pod: 'shop/web', notice: 'nobody knows its namespace' }]],
+  );
   assert.equal(left().length, 2);
   assert.equal(manager.listStaying().length, 1);
   const removed = manager.remove(uid);
