@@ -230,7 +230,7 @@ export function listOf<T extends string | number>(
   };
 }
 
-/** `KEY=VALUE`, one a flag; the value may hold commas and more `=`. */
+/** `KEY=VALUE`, one a flag, and each key once; the value may hold commas and more `=`. */
 export function pairs<T extends string | number>(
   value: (text: string) => Parsed<T>,
   placeholder: string,
@@ -252,7 +252,12 @@ export function pairs<T extends string | number>(
           return 'reason' in right ? right : { value: [left.value, right.value] };
         },
       );
-      return 'reason' in parsed ? parsed : { value: new Map(parsed.value) };
+      if ('reason' in parsed) return parsed;
+      const keys = parsed.value.map(([key]) => key);
+      const twice = keys.find((key, index) => keys.indexOf(key) !== index);
+      if (twice === undefined) return { value: new Map(parsed.value) };
+      const count = keys.filter((key) => key === twice).length;
+      return { reason: `gives ${JSON.stringify(twice)} ${count} times; keep the one that is meant` };
     },
     format: (values) => [...values].map(([key, one]) => `${key}=${one}`).join(' '),
   };

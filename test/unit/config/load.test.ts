@@ -130,6 +130,21 @@ test('loadConfig: a switch stands alone or with a value, and --help silences wha
   assert.ok('config' in help && help.config.common.help);
 });
 
+test('loadConfig: a label, an annotation and a named port are given once', () => {
+  const run = (...argv: readonly string[]) => {
+    const loaded = loadConfig(['run'], ['--name', 'web', ...argv], NONE);
+    return 'config' in loaded ? 'taken' : loaded.map(({ name, reason }) => `${name} ${reason}`).join('\n');
+  };
+  assert.equal(run('-l', 'a=b', '-l', 'b=b', '--annotation', 'a=b', '-p', 'http=80', '-p', 'admin=80'), 'taken');
+  const twice = 'gives "a" 2 times; keep the one that is meant';
+  assert.equal(run('-l', 'a=b', '--label', 'a=c'), `--label "a=b,a=c" ${twice}`);
+  assert.equal(run('--annotation', 'a=b', '--annotation', 'a=b'), `--annotation "a=b,a=b" ${twice}`);
+  assert.match(
+    run('-p', 'http=80', '-p', 'x=1', '--port', 'http=81', '-p', 'http=82'),
+    /^--port .* gives "http" 3 times;/,
+  );
+});
+
 test('loadConfig: names, labels and annotations of a pod are those that Kubernetes takes', () => {
   const run = (...argv: readonly string[]) => {
     const loaded = loadConfig(['run'], ['--name', 'web', ...argv], NONE);
