@@ -66,9 +66,9 @@ export function resolveName(view: MeshView, client: Workload, message: Uint8Arra
   if (!query || !question) return { kind: 'answer', reason: 'malformed', message: formatError(bytes) };
   const name = question.name.toLowerCase();
   const asksAddress = question.type === 'A' || question.type === 'AAAA';
-  // An answer says its question back, and bytes that are no text were lost in decoding.
-  const isOwn = options.ownsClusterDomain && name.endsWith(`.${options.clusterDomain}`) && !name.includes('\ufffd');
+  const isOwn = options.ownsClusterDomain && name.endsWith(`.${options.clusterDomain}`);
   if (question.class !== 'IN' || !(asksAddress || isOwn)) return { kind: 'forward', reason: 'type' };
+  if (!isRepeatable(question, bytes)) return { kind: 'forward', reason: 'unknown_name' };
   const found = findName(view, client, name, options.clusterDomain);
   const answer = (reason: 'found' | 'empty' | 'unknown_name', records: Records): NameDecision => ({
     kind: 'answer',
@@ -81,6 +81,12 @@ export function resolveName(view: MeshView, client: Workload, message: Uint8Arra
   const { service, canonicalName } = found;
   const addresses = rotate(addressesOf(view, client, service, question.type === 'AAAA'), options.random());
   return answer(addresses.length > 0 ? 'found' : 'empty', { addresses, ...(canonicalName && { canonicalName }) });
+}
+
+// An answer repeats its question. The decoder's text has lost bytes that are no text, and which dots stood within a label.
+function isRepeatable(question: Question, query: Buffer): boolean {
+  const repeated = encode({ questions: [question] }).subarray(HEADER_BYTES);
+  return query.subarray(HEADER_BYTES, HEADER_BYTES + repeated.length).equals(repeated);
 }
 
 interface FoundName {

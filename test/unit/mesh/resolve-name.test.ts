@@ -209,8 +209,12 @@ test('resolveName: of names below a domain that is ours there is nothing but add
     assert.equal(ask(name, 'A'), 'NXDOMAIN', name);
   }
   assert.equal(ask('cluster.local', 'A'), 'forward', 'the domain itself exists');
-  const noText = Buffer.from(query('x.cluster.local')).fill(0xff, 13, 14);
-  assert.equal(show(resolveName(store, client, noText, { ...options, ownsClusterDomain: true })), 'forward');
+  // Bytes that are no text, and dots within a label: an answer could not repeat the question.
+  for (const bytes of ['\xff', '.', '..', 'a.b']) {
+    const odd = Buffer.from(query(`${'x'.repeat(bytes.length)}.cluster.local`, 'A', { additionals: [OPT] }));
+    odd.write(bytes, 13, 'latin1');
+    assert.equal(show(resolveName(store, client, odd, { ...options, ownsClusterDomain: true })), 'forward', bytes);
+  }
   const answer = resolveName(store, client, query(web, 'TXT'), { ...options, ownsClusterDomain: true });
   assert.ok(answer.kind === 'answer');
   const { rcode, questions } = decode(Buffer.from(answer.message)) as ReturnType<typeof decode> & { rcode: string };
