@@ -19,6 +19,7 @@ import { SigningClient } from '#src/identity/signing-client.ts';
 import { systemClock } from '#src/model/clock.ts';
 import { Logger } from '#src/telemetry/logger.ts';
 import { CONTROL_COUNTERS } from '#src/telemetry/part-counters.ts';
+import { until } from '../../helpers/until.ts';
 
 const namespace = (labels: string): string =>
   `apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {${labels}}}\n`;
@@ -33,14 +34,6 @@ const POD: ReportedPod = {
   containerPorts: [{ name: 'http', port: 8080 }],
   captured: false,
 };
-
-async function until(what: string, holds: () => boolean): Promise<void> {
-  const endMs = performance.now() + 10_000;
-  while (!holds()) {
-    assert.ok(performance.now() < endMs, `waited in vain: ${what}`);
-    await sleep(10);
-  }
-}
 
 /** A control plane of our own on a free port, and one node that has joined it. */
 async function makeMesh(t: TestContext) {

@@ -14,6 +14,7 @@ import { type Clock, systemClock } from '#src/model/clock.ts';
 import type { Log } from '#src/model/log.ts';
 
 export { ManualClock } from '../../helpers/manual-clock.ts';
+export { until } from '../../helpers/until.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -30,15 +31,6 @@ export function recordingLog(): { log: Log; lines: LogLine[] } {
     lines.push({ level, message, fields: fields ?? {} });
   };
   return { log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }, lines };
-}
-
-/** Waits until something holds; a real stream is in between, so there is no event to wait for. */
-export async function until(what: string, holds: () => boolean): Promise<void> {
-  for (let left = 500; left > 0; left -= 1) {
-    if (holds()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`did not come true in 5 s: ${what}`);
 }
 
 export function temporaryFolder(t: TestContext): string {

@@ -14,6 +14,7 @@ import type { PodSpec } from '#src/pods/pod.ts';
 import { PodFiles } from '#src/pods/pod-files.ts';
 import { PodManager, PodRefused } from '#src/pods/pod-manager.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
+import { until } from '../../helpers/until.ts';
 import { recordingLog } from '../discovery/loopback.ts';
 
 const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -99,14 +100,10 @@ async function create(manager: PodManager, signal = new AbortController().signal
   return manager.create(SPEC, holder, signal);
 }
 
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await turn();
-}
-
 test('a pod that nobody interrupts is there until it is removed', async (t) => {
   const { manager, told, opening, left, lines } = makeManager(t);
   const made = create(manager);
-  await until(() => opening.length === 1);
+  await until('the pod is being made', () => opening.length === 1);
   opening[0]?.();
   const { uid } = await made;
   assert.deepEqual(
@@ -130,7 +127,7 @@ for (const [who, interrupt] of [
     const { manager, told, opening, left } = makeManager(t);
     const asker = new AbortController();
     const made = assert.rejects(create(manager, asker.signal), PodRefused);
-    await until(() => opening.length === 1);
+    await until('the pod is being made', () => opening.length === 1);
     interrupt(manager, asker);
     await turn();
     await assert.rejects(create(manager), /already runs on this node|the agent is stopping/, 'its name is taken still');
@@ -148,7 +145,7 @@ test('holders are looked after until the agent leaves, also by a look that is un
   for (let i = 0; i < 2; i += 1) {
     clock.advance(1000);
     assert.equal(clock.timers, 0, 'a look is under way');
-    await until(() => clock.timers === 1);
+    await until('the next look is set', () => clock.timers === 1);
   }
   clock.advance(1000);
   manager.close();
@@ -159,7 +156,7 @@ test('holders are looked after until the agent leaves, also by a look that is un
 test('a pod is not made for one who has gone before it was begun', async (t) => {
   const { manager, opening, left } = makeManager(t);
   const gone = assert.rejects(create(manager, AbortSignal.abort()), /who asked for it has gone/);
-  await until(() => opening.length === 1);
+  await until('the pod is being made', () => opening.length === 1);
   opening[0]?.();
   await gone;
   assert.deepEqual([left(), manager.list()], [[], []]);
