@@ -91,7 +91,7 @@ async function openParts(
   const labels = new FlowLabelTable();
   const telemetry = openTelemetry(labels, log, clock, () => sources);
   const { metrics } = telemetry;
-  const captures = new PodCaptures(engine, clock);
+  const captures = new PodCaptures(engine, clock, log.child('pods'));
   const decisions = openDecisions(config, log, { engine, mesh, captures, labels, metrics, clock }, closers);
 
   const identity = openIdentity(config, log, { controlPlane, engine, clock }, closers);

@@ -23,7 +23,7 @@ class EventSink {
 /// have ended. Questions leave first, so however many connections end at once, no question is lost
 /// to them or waits behind them. What finds no room is dropped and counted: a dropped question ends
 /// as VERDICT_TIMEOUT or SERVFAIL, a dropped record is still in the flow rows. What answers a
-/// command (BatchDone and what comes before it, PodReleased) keeps its place among the questions
+/// command (BatchDone and what comes before it, PodReleased, PodFault) keeps its place among the questions
 /// and is never dropped: it is bounded by the commands.
 class EventQueue {
  public:

@@ -66,6 +66,12 @@ std::string_view NameOf(DnsTransport value) {
   return index < std::size(kNames) ? kNames[index] : "invalid";
 }
 
+std::string_view NameOf(PodFaultKind value) {
+  static constexpr std::string_view kNames[] = {"release", "listOld", "closeOld"};
+  const auto index = static_cast<size_t>(value);
+  return index < std::size(kNames) ? kNames[index] : "invalid";
+}
+
 std::string_view NameOf(Security value) {
   static constexpr std::string_view kNames[] = {"mutual_tls", "handoff", "none"};
   const auto index = static_cast<size_t>(value);
@@ -404,6 +410,18 @@ void Encode(ByteWriter& writer, const PodReleased& message) {
   writer.Write(message.pod);
 }
 
+bool Decode(ByteReader& reader, PodFault* message) {
+  return reader.Read(&message->pod) &&
+         ReadEnum(reader, 3, &message->fault) &&
+         reader.Read(&message->detail);
+}
+
+void Encode(ByteWriter& writer, const PodFault& message) {
+  writer.Write(message.pod);
+  writer.Write(static_cast<uint8_t>(message.fault));
+  writer.Write(message.detail);
+}
+
 bool Decode(ByteReader& reader, Connection* message) {
   return reader.Read(&message->id) &&
          ReadEnum(reader, 2, &message->direction) &&
@@ -584,6 +602,8 @@ bool Decode(ByteReader& reader, Event* message) {
       return Decode(reader, &message->emplace<UncapturedConnections>());
     case PodReleased::kKind:
       return Decode(reader, &message->emplace<PodReleased>());
+    case PodFault::kKind:
+      return Decode(reader, &message->emplace<PodFault>());
     default:
       return false;
   }

@@ -16,7 +16,7 @@
 namespace groundwire::msg {
 
 /// Both sides carry it: an addon built from another schema is refused.
-inline constexpr std::string_view kSchemaHash = "6f91f5d6faee191b";
+inline constexpr std::string_view kSchemaHash = "91ade57c04d841ff";
 
 enum class HopKind : uint8_t { kHbone = 0, kHandoff = 1, kPassthrough = 2 };
 std::string_view NameOf(HopKind value);
@@ -38,6 +38,9 @@ constexpr uint8_t BitOf(ConsultedField value) {
 
 enum class DnsTransport : uint8_t { kUdp = 0, kTcp = 1 };
 std::string_view NameOf(DnsTransport value);
+
+enum class PodFaultKind : uint8_t { kRelease = 0, kListOld = 1, kCloseOld = 2 };
+std::string_view NameOf(PodFaultKind value);
 
 enum class Security : uint8_t { kMutualTls = 0, kHandoff = 1, kNone = 2 };
 std::string_view NameOf(Security value);
@@ -240,6 +243,14 @@ struct PodReleased {
   bool operator==(const PodReleased&) const = default;
 };
 
+struct PodFault {
+  static constexpr uint8_t kKind = 7;
+  uint32_t pod = 0;
+  PodFaultKind fault{};
+  std::string detail{};
+  bool operator==(const PodFault&) const = default;
+};
+
 struct Connection {
   static constexpr uint8_t kKind = 0;
   uint64_t id = 0;
@@ -308,7 +319,7 @@ using Command = std::variant<SetIdentity, RemoveIdentity, CapturePod, ReleasePod
 
 using Answer = std::variant<OutboundAnswer, InboundAnswer, DnsAnswer>;
 
-using Event = std::variant<OutboundQuestion, InboundQuestion, DnsQuery, ConnectionClosed, BatchDone, UncapturedConnections, PodReleased>;
+using Event = std::variant<OutboundQuestion, InboundQuestion, DnsQuery, ConnectionClosed, BatchDone, UncapturedConnections, PodReleased, PodFault>;
 
 using Snapshot = std::variant<Connection, Tunnel, Flow, DnsUpstream, Counter>;
 
@@ -363,6 +374,8 @@ bool Decode(ByteReader& reader, UncapturedConnections* message);
 void Encode(ByteWriter& writer, const UncapturedConnections& message);
 bool Decode(ByteReader& reader, PodReleased* message);
 void Encode(ByteWriter& writer, const PodReleased& message);
+bool Decode(ByteReader& reader, PodFault* message);
+void Encode(ByteWriter& writer, const PodFault& message);
 bool Decode(ByteReader& reader, Connection* message);
 void Encode(ByteWriter& writer, const Connection& message);
 bool Decode(ByteReader& reader, Tunnel* message);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "detail_text.h"
 #include "socket_options.h"
 #include "worker.h"
 
@@ -12,6 +13,18 @@ namespace {
 
 constexpr uint64_t kRetryFirstMs = 200;
 constexpr uint64_t kRetryMaxMs = 30000;
+
+Counter CounterOf(msg::PodFaultKind fault) {
+  switch (fault) {
+    case msg::PodFaultKind::kRelease:
+      return Counter::kReleaseFailed;
+    case msg::PodFaultKind::kListOld:
+      return Counter::kUncapturedListFailed;
+    case msg::PodFaultKind::kCloseOld:
+      return Counter::kUncapturedCloseFailed;
+  }
+  return Counter::kReleaseFailed;
+}
 
 std::shared_ptr<Pod> MakePod(const msg::CapturePod& command, std::unique_ptr<PodCapture> capture) {
   auto pod = std::make_shared<Pod>();
@@ -59,22 +72,24 @@ Status PodStore::Capture(const msg::CapturePod& command, NodeCapture* node) {
 
 void PodStore::ReportUncaptured(const Pod& pod, bool close) {
   const auto found = pod.capture->FindUncaptured();
-  if (!found.ok()) return Count(Counter::kUncapturedListFailed);
+  if (!found.ok()) return Report(pod.id, msg::PodFaultKind::kListOld, found.status());
   if (found.value().empty()) return;
   msg::UncapturedConnections event;
   event.pod = pod.id;
   if (close) {
-    event.closed = pod.capture->CloseUncaptured(found.value()).ok();
-    if (!event.closed) Count(Counter::kUncapturedCloseFailed);
+    const Status closed = pod.capture->CloseUncaptured(found.value());
+    event.closed = closed.ok();
+    if (!event.closed) Report(pod.id, msg::PodFaultKind::kCloseOld, closed);
   }
   for (const TcpPair& pair : found.value()) event.connections.push_back({pair.local, pair.remote});
   shared_->events.Push(std::move(event));
 }
 
-void PodStore::Count(Counter counter) {
+void PodStore::Report(uint32_t pod, msg::PodFaultKind fault, const Status& why) {
+  shared_->events.Push(msg::PodFault{pod, fault, DetailText(why.ToString())});
   // Counters have one writer each, and the control thread has none that are read.
   Worker* const worker = workers_->front().get();
-  worker->Post([worker, counter] { worker->counters().Add(counter); });
+  worker->Post([worker, counter = CounterOf(fault)] { worker->counters().Add(counter); });
 }
 
 Status PodStore::Release(const msg::ReleasePod& command, EventLoop* control) {
@@ -109,10 +124,10 @@ void PodStore::FinishRelease(uint32_t pod, EventLoop* control) {
   const auto found = pods_.find(pod);
   if (found == pods_.end()) return;
   Entry& entry = found->second;
-  if (!entry.pod->capture->Release().ok()) {
+  if (const Status released = entry.pod->capture->Release(); !released.ok()) {
     // Rules that stayed would lead the pod's traffic nowhere: it is not released before they are
     // gone.
-    Count(Counter::kReleaseFailed);
+    Report(pod, msg::PodFaultKind::kRelease, released);
     control->After(entry.retry_ms, [this, pod, control] { FinishRelease(pod, control); });
     entry.retry_ms = std::min(entry.retry_ms * 2, kRetryMaxMs);
     return;

@@ -42,7 +42,7 @@ class PodStore {
   };
 
   void ReportUncaptured(const Pod& pod, bool close);
-  void Count(Counter counter);
+  void Report(uint32_t pod, msg::PodFaultKind fault, const Status& why);
   void OnDrained(uint32_t pod, EventLoop* control);
   void FinishRelease(uint32_t pod, EventLoop* control);
 

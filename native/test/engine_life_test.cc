@@ -413,6 +413,11 @@ TEST("life: connections older than the capture that cannot be listed or closed a
   set(&LoopbackNode::find_uncaptured_error, Status::Error("sock_diag", EPERM));
   mesh.agent.AddPod(5);
   CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("uncaptured_list_failed") == 1; }));
+  const auto unlisted = mesh.agent.Await<msg::PodFault>();
+  REQUIRE(unlisted.has_value());
+  CHECK_EQ(unlisted->pod, 5u);
+  CHECK(unlisted->fault == msg::PodFaultKind::kListOld);
+  CHECK_EQ(unlisted->detail, "sock_diag: Operation not permitted");
   set(&LoopbackNode::find_uncaptured_error, Status::Ok());
   set(&LoopbackNode::close_uncaptured_error, Status::Error("sock_destroy", EPERM));
   {
@@ -424,6 +429,10 @@ TEST("life: connections older than the capture that cannot be listed or closed a
   REQUIRE(event.has_value());
   CHECK(!event->closed);
   CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("uncaptured_close_failed") == 1; }));
+  const auto unclosed = mesh.agent.Await<msg::PodFault>();
+  REQUIRE(unclosed.has_value());
+  CHECK(unclosed->fault == msg::PodFaultKind::kCloseOld);
+  CHECK_EQ(unclosed->detail, "sock_destroy: Operation not permitted");
 }
 
 TEST("life: a release that the kernel refuses is tried again, and said once it is done") {
@@ -435,6 +444,11 @@ TEST("life: a release that the kernel refuses is tried again, and said once it i
   set(Status::Error("unpin", EBUSY));
   REQUIRE(mesh.agent.Apply({msg::ReleasePod{1, 100}}).failed_index == -1);
   CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("release_failed") >= 2; }));
+  const auto fault = mesh.agent.Await<msg::PodFault>();
+  REQUIRE(fault.has_value());
+  CHECK_EQ(fault->pod, 1u);
+  CHECK(fault->fault == msg::PodFaultKind::kRelease);
+  CHECK_EQ(fault->detail, "unpin: Device or resource busy");
   // Asked for a second time meanwhile, it is still the one release.
   REQUIRE(mesh.agent.Apply({msg::ReleasePod{1, 100}}).failed_index == -1);
   CHECK(!mesh.agent.Await<msg::PodReleased>([](const auto&) { return true; }, 50).has_value());

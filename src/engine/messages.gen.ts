@@ -5,7 +5,7 @@ import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 
 /** Both sides carry it: an addon built from another schema is refused. */
-export const SCHEMA_HASH = '6f91f5d6faee191b';
+export const SCHEMA_HASH = '91ade57c04d841ff';
 
 export const HOP_KINDS = ['hbone', 'handoff', 'passthrough'] as const;
 export type HopKind = (typeof HOP_KINDS)[number];
@@ -25,6 +25,9 @@ export const ConsultedFieldBit = { identity: 1, sourceAddress: 2, destinationPor
 
 export const DNS_TRANSPORTS = ['udp', 'tcp'] as const;
 export type DnsTransport = (typeof DNS_TRANSPORTS)[number];
+
+export const POD_FAULT_KINDS = ['release', 'listOld', 'closeOld'] as const;
+export type PodFaultKind = (typeof POD_FAULT_KINDS)[number];
 
 export const SECURITIES = ['mutual_tls', 'handoff', 'none'] as const;
 export type Security = (typeof SECURITIES)[number];
@@ -206,6 +209,13 @@ export interface PodReleased {
   readonly pod: number;
 }
 
+export interface PodFault {
+  readonly kind: 'PodFault';
+  readonly pod: number;
+  readonly fault: PodFaultKind;
+  readonly detail: string;
+}
+
 export interface Connection {
   readonly id: bigint;
   readonly direction: Direction;
@@ -262,7 +272,7 @@ export interface Counter {
 
 export type Command = SetIdentity | RemoveIdentity | CapturePod | ReleasePod | SetPeers | InvalidateVerdicts | CloseConnections | Drain;
 export type Answer = OutboundAnswer | InboundAnswer | DnsAnswer;
-export type EngineEvent = OutboundQuestion | InboundQuestion | DnsQuery | ConnectionClosed | BatchDone | UncapturedConnections | PodReleased;
+export type EngineEvent = OutboundQuestion | InboundQuestion | DnsQuery | ConnectionClosed | BatchDone | UncapturedConnections | PodReleased | PodFault;
 
 function writeRouteChoice(w: ByteWriter, m: RouteChoice): void {
   w.choice(HOP_KINDS, m.kind, 'RouteChoice.kind');
@@ -446,6 +456,15 @@ function readPodReleased(r: ByteReader): PodReleased {
   };
 }
 
+function readPodFault(r: ByteReader): PodFault {
+  return {
+    kind: 'PodFault',
+    pod: r.u32('PodFault.pod'),
+    fault: r.choice(POD_FAULT_KINDS, 'PodFault.fault'),
+    detail: r.string('PodFault.detail'),
+  };
+}
+
 function readConnection(r: ByteReader): Connection {
   return {
     id: r.u64('Connection.id'),
@@ -591,6 +610,8 @@ export function decodeEvents(bytes: Uint8Array): EngineEvent[] {
         return readUncapturedConnections(r);
       case 6:
         return readPodReleased(r);
+      case 7:
+        return readPodFault(r);
       default:
         return r.fail('Event kind', `${kind} is not a kind of event`);
     }

@@ -18,6 +18,7 @@ export const ENUMS = {
   /** Which fields of an inbound question the evaluator looked at; the destination pod always counts. Bits of `consulted`. */
   ConsultedField: ['identity', 'sourceAddress', 'destinationPort', 'authority'],
   DnsTransport: ['udp', 'tcp'],
+  PodFaultKind: ['release', 'listOld', 'closeOld'],
   /** inbound only; how the connection reached the pod. */
   Security: ['mutual_tls', 'handoff', 'none'],
 } as const;
@@ -163,6 +164,11 @@ export const EVENTS = {
   UncapturedConnections: { pod: 'u32', closed: 'bool', connections: ['TcpPair'] },
   /** A pod's namespace is gone or all of its connections have ended after ReleasePod. */
   PodReleased: { pod: 'u32' },
+  /**
+   * What the kernel refused of a pod and no command's answer tells. release: tried again until it holds, PodReleased comes
+   * then; listOld, closeOld: of connections that are older than its capture.
+   */
+  PodFault: { pod: 'u32', fault: 'PodFaultKind', detail: 'string' },
 } as const;
 
 /** Live state, answered by `readSnapshot`. */

@@ -49,7 +49,7 @@ function makePod(record = RECORD, persist = (_changed: PodRecord): void => {}) {
   const journal: string[] = [];
   const persisted: PodRecord[] = [];
   const identities = new EngineIdentities(engine, clock, SILENT);
-  const captures = new PodCaptures(engine, clock);
+  const captures = new PodCaptures(engine, clock, SILENT);
   engine.onEvents((events) => {
     for (const event of events) captures.onEvent(event);
   });
