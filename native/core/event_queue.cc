@@ -48,7 +48,8 @@ size_t EventQueue::Drain(std::vector<uint8_t>* packed, size_t max, uint64_t* dro
   {
     const std::lock_guard lock(mutex_);
     *dropped = records_dropped_ - std::exchange(records_dropped_told_, records_dropped_);
-    MoveFront(&questions_, max, &taken);
+    const size_t kept_for_records = std::min(records_.size(), max / 4);
+    MoveFront(&questions_, max - kept_for_records, &taken);
     MoveFront(&records_, max - taken.size(), &taken);
     more = !questions_.empty() || !records_.empty();
     woken_ = more;

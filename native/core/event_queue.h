@@ -21,10 +21,12 @@ class EventSink {
 
 /// Two queues, each bounded: questions, for which somebody waits, and records of connections that
 /// have ended. Questions leave first, so however many connections end at once, no question is lost
-/// to them or waits behind them. What finds no room is dropped and counted: a dropped question ends
-/// as VERDICT_TIMEOUT or SERVFAIL, a dropped record is still in the flow rows. What answers a
-/// command (BatchDone and what comes before it, PodReleased, PodFault) keeps its place among the questions
-/// and is never dropped: it is bounded by the commands.
+/// to them or waits behind them, except that records that wait have a quarter of each Drain: one
+/// pod that asks without end must not silence the access log of the node. What finds no room is
+/// dropped and counted: a dropped question ends as VERDICT_TIMEOUT or SERVFAIL, a dropped record is
+/// still in the flow rows. What answers a command (BatchDone and what comes before it, PodReleased,
+/// PodFault) keeps its place among the questions and is never dropped: it is bounded by the
+/// commands.
 class EventQueue {
  public:
   /// `max` of each.

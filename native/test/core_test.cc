@@ -266,6 +266,23 @@ TEST("event queue: a flood of records takes no room from questions, and comes af
   CHECK_EQ(dropped, 0u);  // told before
 }
 
+TEST("event queue: a flood of questions holds no record up") {
+  CountingSink sink;
+  EventQueue queue(&sink, 100);
+  for (int i = 0; i < 16; ++i) queue.Push(msg::DnsQuery{});
+  queue.Push(msg::ConnectionClosed{});
+  std::vector<uint8_t> packed;
+  uint64_t dropped = 0;
+  CHECK_EQ(queue.Drain(&packed, 8, &dropped), 8u);
+  std::vector<msg::Event> events;
+  REQUIRE(msg::DecodeBatch(packed, &events));
+  CHECK(std::holds_alternative<msg::DnsQuery>(events[6]));
+  CHECK(std::holds_alternative<msg::ConnectionClosed>(events[7]));
+  // What is kept for records and not needed is there for questions.
+  packed.clear();
+  CHECK_EQ(queue.Drain(&packed, 8, &dropped), 8u);
+}
+
 TEST("event loop: timers run in order, cancelled ones never; work put off runs once a turn") {
   Counters counters;
   EventLoop loop(&counters);
