@@ -83,7 +83,8 @@ void VerdictDesk::OnDeadline(const VerdictKey& key) {
 
 template <typename Key, typename Verdict>
 void VerdictDesk::Take(uint64_t question, const Key& key, const Verdict& verdict) {
-  counters_->Add(Counter::kVerdictEvicted, cache_.Put(key, verdict));
+  // Of a pod that is gone nobody would ever forget it, and it would take from the others' share.
+  if (receiver_->Knows(key.pod)) counters_->Add(Counter::kVerdictEvicted, cache_.Put(key, verdict));
   if (QuestionTable::WorkerOf(question) != worker_) return;
   const auto found = waiting_.find(key);
   if (found == waiting_.end() || found->second.question != question) return;

@@ -23,6 +23,8 @@ class VerdictReceiver {
   /// VERDICT_TIMEOUT, of a new connection.
   virtual void OnNoVerdict(uint64_t connection, ErrorCode code) = 0;
   virtual bool Lives(uint64_t connection) const = 0;
+  /// The pod is captured here, or being released.
+  virtual bool Knows(uint32_t pod) const = 0;
 
  protected:
   ~VerdictReceiver() = default;

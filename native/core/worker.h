@@ -99,6 +99,7 @@ class Worker final : public VerdictReceiver {
   void OnVerdict(uint64_t connection, const InboundVerdict& verdict) override;
   void OnNoVerdict(uint64_t connection, ErrorCode code) override;
   bool Lives(uint64_t connection) const override { return connections_.contains(connection); }
+  bool Knows(uint32_t pod) const override { return pods_.contains(pod); }
 
  private:
   struct CapturedPod {

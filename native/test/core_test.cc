@@ -19,6 +19,7 @@
 #include "random.h"
 #include "spiffe_id.h"
 #include "verdict_cache.h"
+#include "verdict_desk.h"
 
 using namespace groundwire;
 
@@ -189,6 +190,30 @@ TEST("verdict cache: agrees with asking every time (10,000 random connections)")
   }
   if (wrong != 0) std::cout << "seed " << seed << std::endl;
   CHECK_EQ(wrong, 0);
+}
+
+TEST("verdict desk: an answer that comes after its pod was released is not kept") {
+  struct Receiver final : VerdictReceiver {
+    void OnVerdict(uint64_t, const OutboundVerdict&) override {}
+    void OnVerdict(uint64_t, const InboundVerdict&) override {}
+    void OnNoVerdict(uint64_t, ErrorCode) override {}
+    bool Lives(uint64_t) const override { return false; }
+    bool Knows(uint32_t pod) const override { return pod == 1; }
+  } receiver;
+  CountingSink sink;
+  EngineShared shared({}, &sink, nullptr);
+  Counters counters;
+  EventLoop loop(&counters);
+  VerdictDesk desk(0, &shared, &loop, &counters, &receiver);
+  for (const uint32_t pod : {1U, 2U}) {
+    InboundKey inbound = Key("a", "10.0.0.1", 80);
+    inbound.pod = pod;
+    const OutboundKey outbound{pod, {}};
+    desk.TakeAnswer(1, inbound, Verdict(1, kIdentity));
+    desk.TakeAnswer(2, outbound, std::make_shared<msg::OutboundAnswer>());
+    CHECK_EQ(desk.Find(inbound) != nullptr, pod == 1);
+    CHECK_EQ(desk.Find(outbound) != nullptr, pod == 1);
+  }
 }
 
 TEST("deliver port: the answer's where it looked at the port, the connection's own elsewhere") {
