@@ -5,7 +5,7 @@
 //                                                  LIMIT_CONNECTIONS (too many tunnels: reset),
 //                                                  DELIVERY_RETURNED (a delivery of our own: reset)
 //   2. TLS with the pod's certificate, HTTP/2      TLS_HANDSHAKE_FAILED, TLS_UNEXPECTED_IDENTITY, TLS_TRUST_DOMAIN,
-//                                                  TLS_TIMEOUT, LIMIT_CONNECTIONS (gave way to a newer handshake)
+//                                                  TLS_TIMEOUT, LIMIT_CONNECTIONS (late, gave way to a newer handshake)
 //   for each CONNECT stream:
 //   3. method and authority                        400: HBONE_BAD_REQUEST, HBONE_WRONG_ADDRESS; 503: LIMIT_CONNECTIONS
 //   4. verdict, with the peer's identity           401 or 503 by the error table
@@ -50,6 +50,7 @@ class InboundTunnel final : public HboneSessionOwner, public Discardable {
   const SocketAddress& source() const { return source_; }
   const SocketAddress& local() const { return local_; }
   bool established() const { return established_ms_ != 0; }
+  uint64_t started_us() const { return started_us_; }
   /// Proven once it is established.
   const std::string& peer() const;
   msg::Tunnel Describe() const;
@@ -59,6 +60,7 @@ class InboundTunnel final : public HboneSessionOwner, public Discardable {
   InboundTunnels* const tunnels_;
   const std::shared_ptr<const Pod> pod_;
   const SocketAddress source_;
+  const uint64_t started_us_;
   SocketAddress local_;
   std::unique_ptr<HboneSession> session_;
   TlsStream* tls_ = nullptr;
@@ -87,7 +89,7 @@ class InboundTunnels {
   void AppendSnapshot(std::vector<msg::Tunnel>* tunnels) const;
 
  private:
-  /// False: there is none.
+  /// For one more handshake. False: there is none.
   bool MakeRoom(uint32_t pod);
   template <typename Predicate, typename Action>
   void ForEach(Predicate predicate, Action action);

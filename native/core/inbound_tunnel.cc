@@ -16,6 +16,9 @@ namespace {
 // pod by pod.
 constexpr size_t kTunnelsMax = 8192;
 constexpr size_t kHandshakingPerPodMax = 256;
+// Of the time a handshake may take: 1 s as it is set by default. A peer that means it needs
+// milliseconds.
+constexpr uint32_t kLateFraction = 10;
 
 }  // namespace
 
@@ -25,6 +28,7 @@ InboundTunnel::InboundTunnel(Worker* worker, InboundTunnels* tunnels,
       tunnels_(tunnels),
       pod_(std::move(pod)),
       source_(source),
+      started_us_(worker->loop()->now_us()),
       // The dialling side stops opening streams on a stale tunnel; here only the end of the proof
       // matters.
       lease_(
@@ -140,17 +144,21 @@ void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
   }
 }
 
-/// The newcomer is let in: a peer that means it is through with its handshake in milliseconds, so
-/// the one that has been at it longest is the least likely to be such a peer. Refusing newcomers
-/// instead would let a few silent clients lock everybody else out.
+/// The newcomer takes the place of a handshake that is late: refusing newcomers instead would let a
+/// few silent clients lock everybody else out. Where none is late, a herd of honest peers has come
+/// at once: ending the one that is nearest to its end for each that begins would let none of them
+/// through.
 bool InboundTunnels::MakeRoom(uint32_t pod) {
   const auto found = handshaking_.find(pod);
   const size_t unfinished = found == handshaking_.end() ? 0 : found->second.size();
   if (tunnels_.size() < kTunnelsMax && unfinished < kHandshakingPerPodMax) return true;
   if (unfinished == 0) return false;
+  const InboundTunnel* const oldest = found->second.front();
+  const uint64_t late_us = uint64_t{1000} * worker_->options().tls_timeout_ms / kLateFraction;
+  if (worker_->loop()->now_us() - oldest->started_us() < late_us) return false;
   worker_->counters().Add(Counter::kHandshakesDisplaced);
-  found->second.front()->session()->Close(ErrorCode::kLimitConnections,
-                                          "gave way to a newer handshake with this pod");
+  oldest->session()->Close(ErrorCode::kLimitConnections,
+                           "gave way to a newer handshake with this pod");
   return true;
 }
 

@@ -375,7 +375,7 @@ TEST("refusal: a client that says nothing on the HBONE port is ended in time") {
 TEST("refusal: a client that never finishes its handshake gives way to one that does") {
   TestMesh mesh([](EngineOptions* options) {
     options->worker_threads = 1;
-    options->tls_timeout_ms = 60000;
+    options->tls_timeout_ms = 20000;
   });
   std::vector<UniqueFd> silent;
   for (int i = 0; i < 256; ++i) silent.push_back(ConnectTo(mesh.hbone));
@@ -389,6 +389,8 @@ TEST("refusal: a client that never finishes its handshake gives way to one that 
       [&] { return mesh.agent.Counter("inbound_hbone_accepted") == silent.size() + 1; }));
   CHECK_EQ(mesh.agent.Counter("handshakes_displaced"), 0u);
 
+  // All of them are late now: a tenth of the time they may take has passed.
+  std::this_thread::sleep_for(std::chrono::seconds(2));
   auto [client, server] = mesh.Open();
   CHECK(client.valid());
   CHECK_EQ(mesh.agent.Counter("handshakes_displaced"), 1u);
@@ -399,6 +401,27 @@ TEST("refusal: a client that never finishes its handshake gives way to one that 
   CHECK(Peek(silent.front()) != "nothing");
   CHECK_EQ(Peek(silent[1], 0), "nothing");
   CHECK_EQ(Peek(elsewhere, 0), "nothing");
+}
+
+TEST("refusal: in a herd of handshakes the newest gives way, so that the oldest get through") {
+  TestMesh mesh([](EngineOptions* options) {
+    options->worker_threads = 1;
+    options->tls_timeout_ms = 600000;
+  });
+  std::vector<UniqueFd> herd;
+  for (int i = 0; i < 256; ++i) herd.push_back(ConnectTo(mesh.hbone));
+  const UniqueFd late = ConnectTo(mesh.hbone);
+  CHECK(Peek(late) != "nothing");
+  CHECK_EQ(mesh.agent.Counter("limit_tunnels"), 1u);
+  CHECK_EQ(mesh.agent.Counter("handshakes_displaced"), 0u);
+  const auto refused = mesh.Closed(kInbound);
+  CHECK_EQ(CodeName(refused), "LIMIT_CONNECTIONS");
+  CHECK_EQ(Peek(herd.front(), 0), "nothing");
+  // Where one is through, there is room again.
+  herd.front().Reset();
+  REQUIRE(mesh.Closed(kInbound).has_value());
+  auto [client, server] = mesh.Open();
+  CHECK(client.valid());
 }
 
 TEST("refusal: a tunnel that a peer keeps without a stream is ended") {

@@ -129,7 +129,7 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'a program in the pod binds foreign addresses (IP_TRANSPARENT): the access log (FORGED_SOURCE) names the pod',
   ],
   limit_tunnels: [
-    'tunnels refused before TLS: too many',
+    'tunnels refused before TLS: too many, or too many handshakes with one pod of which none is late',
     'peers open tunnels without end; the access log has the addresses',
   ],
   tunnels_protocol_error: ['tunnels ended: the peer broke HTTP/2', 'the peer is broken, hostile or of another version'],
@@ -180,7 +180,7 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'see approve_map_full; without that, the agent was moved out of its cgroup: restart it',
   ],
   handshakes_displaced: [
-    'unfinished TLS handshakes ended for newer ones: too many with one pod',
+    'late TLS handshakes ended for newer ones: too many with one pod',
     'somebody connects to port 15008 and says nothing; the access log has the addresses',
   ],
   limit_pod_connections: [
