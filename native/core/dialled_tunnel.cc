@@ -40,7 +40,7 @@ void TunnelPool::Tunnel::OnEstablished(HboneSession*) {
 
 void TunnelPool::Tunnel::OnCapacity(HboneSession*) {
   while (!waiting_.empty() && session_->state() == HboneSession::State::kOpen && HasRoom()) {
-    TunnelUser* user = waiting_.front();
+    TunnelUser* const user = waiting_.front().user;
     waiting_.pop_front();
     const bool reused = session_->streams_total() > 0;
     user->OnTunnel(session_.get(), tls_->peer(), reused);
@@ -66,15 +66,15 @@ void TunnelPool::Tunnel::OnSessionClosed(HboneSession*, ErrorCode code, const st
       pool_->counters_->Add(Counter::kTlsHandshakesFailed);
     }
   }
-  const std::deque<TunnelUser*> waiting = std::move(waiting_);
+  const std::deque<Waiting> all = std::move(waiting_);
   waiting_.clear();
   // The pool deletes this tunnel two turns from now.
   pool_->Remove(this);
-  for (TunnelUser* user : waiting) {
+  for (const Waiting& waiting : all) {
     if (failed || IsEndedHere(code)) {
-      user->OnNoTunnel(code, detail);
+      waiting.user->OnNoTunnel(code, detail);
     } else {
-      pool_->Acquire(pod_, key_, user);
+      pool_->Acquire(pod_, key_, waiting.user);
     }
   }
 }
@@ -105,16 +105,25 @@ void TunnelPool::Tunnel::StartIdle() {
 void TunnelPool::Tunnel::BoundWait() {
   if (!established() || waiting_.empty()) return pool_->loop_->Cancel(&wait_bound_);
   if (wait_bound_ != EventLoop::TimerId{}) return;
-  wait_bound_ = pool_->loop_->After(pool_->shared_->options.connect_timeout_ms, [this] {
-    wait_bound_ = {};
-    const std::deque<TunnelUser*> waiting = std::move(waiting_);
-    waiting_.clear();
-    for (TunnelUser* user : waiting) {
-      pool_->counters_->Add(Counter::kTunnelStreamsHeldBack);
-      user->OnNoTunnel(ErrorCode::kHboneResponseTimeout, kNoStreamsDetail);
-    }
-    OnCapacity(session_.get());
-  });
+  const uint64_t end_us = EndOfWaitUs(waiting_.front());
+  const uint64_t now_us = pool_->loop_->now_us();
+  const uint64_t rest_ms = end_us > now_us ? (end_us - now_us + 999) / 1000 : 0;
+  wait_bound_ = pool_->loop_->After(rest_ms, [this] { FailOverdue(); });
+}
+
+void TunnelPool::Tunnel::FailOverdue() {
+  wait_bound_ = {};
+  while (!waiting_.empty() && EndOfWaitUs(waiting_.front()) <= pool_->loop_->now_us()) {
+    TunnelUser* const user = waiting_.front().user;
+    waiting_.pop_front();
+    pool_->counters_->Add(Counter::kTunnelStreamsHeldBack);
+    user->OnNoTunnel(ErrorCode::kHboneResponseTimeout, kNoStreamsDetail);
+  }
+  OnCapacity(session_.get());
+}
+
+uint64_t TunnelPool::Tunnel::EndOfWaitUs(const Waiting& waiting) const {
+  return waiting.since_us + uint64_t{1000} * pool_->shared_->options.connect_timeout_ms;
 }
 
 void TunnelPool::Tunnel::OnLeaseEnd() {
@@ -123,9 +132,9 @@ void TunnelPool::Tunnel::OnLeaseEnd() {
 }
 
 void TunnelPool::Tunnel::HandOver() {
-  const std::deque<TunnelUser*> waiting = std::move(waiting_);
+  const std::deque<Waiting> all = std::move(waiting_);
   waiting_.clear();
-  for (TunnelUser* user : waiting) pool_->Acquire(pod_, key_, user);
+  for (const Waiting& waiting : all) pool_->Acquire(pod_, key_, waiting.user);
 }
 
 }  // namespace groundwire

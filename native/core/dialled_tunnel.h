@@ -40,8 +40,10 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
   bool HasRoom() const { return session_->streams() < session_->streams_max(); }
   size_t load() const { return session_->streams() + waiting_.size(); }
   bool established() const { return session_->state() == HboneSession::State::kOpen; }
-  void Wait(TunnelUser* user) { waiting_.push_back(user); }
-  bool Forget(TunnelUser* user) { return std::erase(waiting_, user) > 0; }
+  void Wait(TunnelUser* user) { waiting_.push_back({user, pool_->loop_->now_us()}); }
+  bool Forget(TunnelUser* user) {
+    return std::erase_if(waiting_, [user](const Waiting& w) { return w.user == user; }) > 0;
+  }
 
   msg::Tunnel Describe() const;
   HboneSession* session() const { return session_.get(); }
@@ -50,8 +52,16 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
   const TunnelLease& lease() const { return lease_; }
 
  private:
+  struct Waiting {
+    TunnelUser* user;
+    uint64_t since_us;
+  };
+
   void StartIdle();
+  /// Each waits as long as for a connect.
   void BoundWait();
+  void FailOverdue();
+  uint64_t EndOfWaitUs(const Waiting& waiting) const;
   void OnLeaseEnd();
   /// Those who wait for room that will not come here look for another tunnel.
   void HandOver();
@@ -64,7 +74,7 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
   TunnelLease lease_;
   uint64_t generation_ = 0;
   uint64_t established_ms_ = 0;
-  std::deque<TunnelUser*> waiting_;
+  std::deque<Waiting> waiting_;  // the longest first
   EventLoop::TimerId idle_{};
   EventLoop::TimerId wait_bound_{};
 };
