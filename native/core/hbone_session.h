@@ -83,8 +83,10 @@ class HboneSession final : public EventHandler, public Discardable {
   void Consume(HboneStream* stream, size_t size);
   /// RST_STREAM; the handler is not called again.
   void Reset(HboneStream* stream, uint32_t h2_error);
-  /// Client: the CONNECT waits here, because the peer takes no more streams at once.
+  /// Client: the CONNECT waits here, because the peer takes no more streams at once, or no bytes.
   bool IsHeldBack(const HboneStream* stream) const;
+  /// What leaves here waits for the socket: the peer or the network takes no bytes.
+  bool blocked() const { return stream_->blocked(); }
 
   /// No new streams; ends when the last one has ended. A server says so in two steps (RFC 9113
   /// 6.8).

@@ -142,7 +142,7 @@ void OutboundConnection::OnTunnel(HboneSession* session, const std::string& peer
 }
 
 void OutboundConnection::OnResponseTimeout() {
-  if (session_->IsHeldBack(stream_)) {
+  if (session_->IsHeldBack(stream_) && !session_->blocked()) {
     worker_->counters().Add(Counter::kTunnelStreamsHeldBack);
     record_.detail = kNoStreamsDetail;
   }

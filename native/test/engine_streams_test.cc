@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole engine against a peer of the test's own, and what that peer says of streams.
+#include <poll.h>
+#include <sys/socket.h>
+
 #include <chrono>
+#include <string>
 #include <thread>
 
 #include "check.h"
+#include "support/cuttable_proxy.h"
 #include "support/hbone_peer.h"
 #include "support/mesh.h"
 #include "tls_identity.h"
@@ -53,6 +58,32 @@ TEST("streams: a peer that takes none gets a few tunnels, and its connections fa
   for (const msg::Tunnel& tunnel : mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels)) {
     CHECK_EQ(tunnel.streams, 0u);
   }
+}
+
+TEST("streams: a peer whose side takes no bytes is not said to take no streams") {
+  TestMesh mesh([](EngineOptions* options) {
+    options->worker_threads = 1;
+    options->connect_timeout_ms = 2000;
+    options->stream_window_bytes = 16 << 20;
+    options->ping_interval_ms = 60000;
+  });
+  CuttableProxy proxy(mesh.hbone);
+  mesh.hbone = proxy.address();
+  auto [busy, server] = mesh.Open();
+  REQUIRE(busy.valid());
+  proxy.Stall();
+  const std::string bytes(65536, 'x');
+  pollfd room{busy.get(), POLLOUT, 0};
+  while (poll(&room, 1, 1000) == 1) {
+    REQUIRE(send(busy.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0);
+  }
+  const UniqueFd client = mesh.Dial();
+  const auto closed = mesh.Closed(msg::Direction::kOutbound);
+  REQUIRE(closed.has_value());
+  CHECK_EQ(CodeName(closed), "HBONE_RESPONSE_TIMEOUT");
+  CHECK_EQ(closed->source.port, PortOf(client.get()));
+  CHECK_EQ(closed->detail, "");
+  CHECK_EQ(mesh.agent.Counter("tunnel_streams_held_back"), 0u);
 }
 
 RUN_TESTS()

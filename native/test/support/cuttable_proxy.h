@@ -15,13 +15,16 @@
 namespace groundwire {
 
 /// A wire between two engines that a test can cut: every connection through it is reset, new ones
-/// go through. With MSG_OOB as `send_flags` the last byte of all that it carries is urgent.
+/// go through; or stall: nothing goes through any more. With MSG_OOB as `send_flags` the last byte of all that it carries is urgent.
 class CuttableProxy {
  public:
   explicit CuttableProxy(const SocketAddress& upstream, int send_flags = 0)
       : upstream_(upstream),
         send_flags_(send_flags | MSG_NOSIGNAL),
         listener_(ListenOn("10.202.0.99")) {
+    // Little fits into a wire that has stalled.
+    const int bytes = 65536;
+    (void)setsockopt(listener_.get(), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     thread_ = std::thread([this] { Loop(); });
   }
   ~CuttableProxy() {
@@ -29,6 +32,10 @@ class CuttableProxy {
     thread_.join();
   }
   SocketAddress address() const { return LocalAddress(listener_.get()); }
+  void Stall() {
+    const std::lock_guard lock(mutex_);
+    stalled_ = true;
+  }
   void Cut() {
     const std::lock_guard lock(mutex_);
     for (auto& [a, b] : pairs_) {
@@ -56,6 +63,7 @@ class CuttableProxy {
         pairs_.emplace_back(std::move(accepted), ConnectTo(upstream_));
       }
       const std::lock_guard lock(mutex_);
+      if (stalled_) continue;
       std::erase_if(pairs_, [this](const auto& pair) {
         return !Copy(pair.first, pair.second) || !Copy(pair.second, pair.first);
       });
@@ -66,6 +74,7 @@ class CuttableProxy {
   const int send_flags_;
   const UniqueFd listener_;
   std::mutex mutex_;
+  bool stalled_ = false;
   std::vector<std::pair<UniqueFd, UniqueFd>> pairs_;
   std::thread thread_;
 };
