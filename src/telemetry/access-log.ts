@@ -49,7 +49,8 @@ export interface AccessLogParts {
  * Writes the one access-log line of a connection.
  *
  * Field names are ztunnel's; `error` ends in what the engine knows beyond the code, and `error.code`, `policy` and `hint`
- * say more where it failed. Bytes: sent = client to server.
+ * say more where it failed. Bytes: sent = client to server. As ztunnel's, the message says whether the connection was opened:
+ * one that was and then failed is "complete", with an `error`. The level is that of the error table.
  */
 export function logConnection(parts: AccessLogParts, record: ConnectionRecord): void {
   const error = findError(record.code);

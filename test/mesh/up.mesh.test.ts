@@ -135,6 +135,34 @@ describe('groundwire up: one machine', { skip: WITHOUT_ROOT }, () => {
     assert.equal((await run(podIn('shop', 'default', 'stray', 'echo', 'started'))).stderr, '');
   });
 
+  it('explains what happens to a connection of a pod that is not captured, and of one that is', async () => {
+    const file = join(names.directory, 'manifests', 'strict.yaml');
+    writeFileSync(
+      file,
+      'apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: strict, namespace: shop}\nspec: {mtls: {mode: STRICT}}\n',
+    );
+    const hold = (namespace: string, name: string): Background =>
+      start(podIn(namespace, 'default', name, 'sleep', '600'), join(names.directory, `${name}.log`));
+    const pods = [hold('shop', 'one'), hold('shop', 'two'), hold('plain', 'pl')];
+    try {
+      const explain = async (from: string, direction = 'outbound'): Promise<string> => {
+        const { stdout } = await run([GROUNDWIRE, 'status', '--node', node.name, '-o', 'json']);
+        const { pods: known } = JSON.parse(stdout) as { pods: { name: string; addresses: string[] }[] };
+        const to = `${known.find(({ name }) => name === 'one')?.addresses[0] ?? '192.0.2.1'}:80`;
+        const words = ['--node', node.name, '--direction', direction, '--from', from, '--to', to];
+        return (await run([GROUNDWIRE, 'explain', ...words])).stdout;
+      };
+      const says = (what: RegExp, from: string, direction?: string): Promise<true> =>
+        until(`explain says ${what}`, async () => (what.test(await explain(from, direction)) ? true : undefined));
+      await says(/^goes 1 way: let in\n[^]*handoff to/, 'shop/two');
+      await says(/^plain\/pl is not captured: [^]*there refused: .*STRICT: plaintext is refused/, 'plain/pl');
+      await says(/^refused: [^]*STRICT: plaintext is refused/, 'plain/pl', 'inbound');
+    } finally {
+      for (const one of pods) await one.stop();
+      rmSync(file);
+    }
+  });
+
   it('gives the status of the program as its own', async () => {
     assert.equal((await run(pod('fails', 'sh', '-c', 'exit 7'))).code, 7);
   });
