@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <map>
 #include <memory>
+#include <string_view>
 
 #include "check.h"
 #include "detail_text.h"
@@ -17,6 +19,7 @@
 #include "look_on.h"
 #include "proof_table.h"
 #include "random.h"
+#include "socket_options.h"
 #include "spiffe_id.h"
 #include "verdict_cache.h"
 #include "verdict_desk.h"
@@ -223,6 +226,24 @@ TEST("deliver port: the answer's where it looked at the port, the connection's o
   CHECK_EQ(DeliverPortOf(answer, 80, "web.shop:80"), 8080);
   answer.consulted = kPort;
   CHECK_EQ(DeliverPortOf(answer, 80, ""), 8080);
+}
+
+TEST("connect errors: what the kernel says has its code") {
+  const std::map<int, std::string_view> expected = {
+      {0, "NONE"},
+      {ECONNREFUSED, "CONNECT_REFUSED"},
+      {ECONNRESET, "CONNECT_REFUSED"},
+      {ETIMEDOUT, "CONNECT_TIMEOUT"},
+      {EMFILE, "OUT_OF_FILES"},
+      {ENFILE, "OUT_OF_FILES"},
+      {ENOMEM, "OUT_OF_FILES"},
+      {ENOBUFS, "OUT_OF_FILES"},
+      {EADDRNOTAVAIL, "SOURCE_PORTS_EXHAUSTED"},
+      {EHOSTUNREACH, "CONNECT_UNREACHABLE"},
+      {ENETUNREACH, "CONNECT_UNREACHABLE"},
+      {EACCES, "CONNECT_UNREACHABLE"},
+  };
+  for (const auto& [error, name] : expected) CHECK_EQ(NameOf(CodeOfConnectError(error)), name);
 }
 
 TEST("flow table: rows add up; beyond the bound sums stay true") {

@@ -114,6 +114,24 @@ TEST("refusal: an application that does not listen gives 503") {
   CHECK_EQ(CodeName(mesh.Closed(kInbound)), "CONNECT_REFUSED");
 }
 
+TEST("refusal: an application that does not answer is dialled for a while") {
+  TestMesh mesh([](EngineOptions* options) { options->connect_timeout_ms = 100; });
+  // Full: the next connect waits.
+  REQUIRE(listen(mesh.app.get(), 0) == 0);
+  const UniqueFd filler = ConnectTo(mesh.app_address);
+  REQUIRE(filler.valid());
+  mesh.agent.SetRules(nullptr, [&](const msg::InboundQuestion& q) {
+    msg::InboundAnswer answer =
+        TestAgent::Allow(q.question, msg::BitOf(msg::ConsultedField::kDestinationPort));
+    answer.deliver_port = mesh.app_address.port;
+    return answer;
+  });
+  const uint16_t port = PortOf(mesh.agent.node.ListenersOf(2).inbound_plaintext);
+  const UniqueFd client = ConnectTo(At("10.202.2.1", port), "10.202.9.9");
+  CHECK_EQ(Peek(client), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "CONNECT_TIMEOUT");
+}
+
 TEST("refusal: a destination towards which no source port is left is told from a full agent") {
   TestMesh mesh;
   // Both ports of the range are somebody's.
@@ -447,6 +465,23 @@ TEST("refusal: a peer that speaks no HTTP/2 is told by its name") {
   CHECK(!in->detail.empty());
   CHECK_EQ(UndecidedFailures(&mesh, ErrorCode::kHboneProtocol), 1u);
   CHECK_EQ(mesh.agent.Counter("tls_handshakes_failed"), 0u);
+}
+
+TEST("refusal: a peer that closes its tunnel ends what it had on it") {
+  TestMesh mesh;
+  RawPeer peer(&mesh);
+  REQUIRE(peer.connected);
+  peer.Say(http2::kPreface + http2::Frame(http2::kSettings, 0, 0, "") +
+           http2::Connect(1, mesh.app_address.ToString()));
+  const UniqueFd server = AcceptOne(mesh.app);
+  REQUIRE(server.valid());
+  SSL_shutdown(peer.ssl.get());
+  CHECK_EQ(shutdown(peer.socket.get(), SHUT_WR), 0);
+  CHECK_EQ(Peek(server), "reset");
+  const auto in = mesh.Closed(kInbound);
+  CHECK_EQ(CodeName(in), "HBONE_GOAWAY");
+  REQUIRE(in.has_value());
+  CHECK_EQ(in->detail, "peer closed the connection");
 }
 
 TEST("refusal: requests that are no CONNECT, or to nowhere, are told with who asked for what") {
