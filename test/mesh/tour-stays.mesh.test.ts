@@ -19,7 +19,8 @@ describe('a tour at a terminal', { skip: WITHOUT_ROOT }, () => {
   after(() => sweep(NAMES));
 
   it('stays up with its live status, says what to try, and cleans up at Ctrl-C', async () => {
-    const terminal = spawn('script', ['-qefc', [process.execPath, TOUR].join(' '), '/dev/null'], {
+    // `exec`: a shell that stays between would take the key's signal as well, and end with 130 whatever the tour says.
+    const terminal = spawn('script', ['-qefc', ['exec', process.execPath, TOUR].join(' '), '/dev/null'], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     let said = '';
