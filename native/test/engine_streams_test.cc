@@ -6,6 +6,7 @@
 #include <chrono>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "check.h"
 #include "support/cuttable_proxy.h"
@@ -77,12 +78,18 @@ TEST("streams: a peer whose side takes no bytes is not said to take no streams")
   while (poll(&room, 1, 1000) == 1) {
     REQUIRE(send(busy.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0);
   }
-  const UniqueFd client = mesh.Dial();
-  const auto closed = mesh.Closed(msg::Direction::kOutbound);
-  REQUIRE(closed.has_value());
-  CHECK_EQ(CodeName(closed), "HBONE_RESPONSE_TIMEOUT");
-  CHECK_EQ(closed->source.port, PortOf(client.get()));
-  CHECK_EQ(closed->detail, "");
+  // The kernel finds a little room after all, for the first.
+  std::vector<UniqueFd> clients;
+  for (uint64_t asked = 2; asked <= 5; ++asked) {
+    clients.push_back(mesh.Dial());
+    REQUIRE(TestAgent::Eventually([&] { return mesh.agent.Counter("tunnel_streams") == asked; }));
+  }
+  for (size_t i = 0; i < clients.size(); ++i) {
+    const auto closed = mesh.Closed(msg::Direction::kOutbound);
+    REQUIRE(closed.has_value());
+    CHECK_EQ(CodeName(closed), "HBONE_RESPONSE_TIMEOUT");
+    CHECK_EQ(closed->detail, "");
+  }
   CHECK_EQ(mesh.agent.Counter("tunnel_streams_held_back"), 0u);
 }
 
