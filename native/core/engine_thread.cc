@@ -26,18 +26,20 @@ static_assert(sizeof(SchedulingAttributes) == 48);
 
 constexpr uint32_t kNormal = 0;
 // The least that the scheduler takes.
-constexpr uint64_t kSliceNs = 100'000;
+constexpr uint64_t kShortSliceNs = 100'000;
+// What the scheduler thinks right.
+constexpr uint64_t kUsualSliceNs = 0;
 
 }  // namespace
 
 void NameThread(const std::string& name) { (void)pthread_setname_np(pthread_self(), name.c_str()); }
 
-void AskForShortSlices() {
+void AskForSlices(Slices slices) {
   SchedulingAttributes attributes;
   if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0) return;
   // Of a real-time thread the field means something else.
   if (attributes.policy != kNormal) return;
-  attributes.slice_ns = kSliceNs;
+  attributes.slice_ns = slices == Slices::kShort ? kShortSliceNs : kUsualSliceNs;
   (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 

@@ -145,6 +145,7 @@ int EventLoop::Wait(epoll_event* events, int wait_max_ms) {
     return epoll_wait(epoll_.get(), events, kEventsPerTurn, timeout_ms);
   }
   counters_->Add(Counter::kLookedOn);
+  ShareProcessor(Slices::kUsual);
   uint64_t now = MonotonicUs();
   while (now < look_on_.until_us()) {
     const int count = epoll_wait(epoll_.get(), events, kEventsPerTurn, 0);
@@ -154,10 +155,16 @@ int EventLoop::Wait(epoll_event* events, int wait_max_ms) {
     }
     sched_yield();
     const uint64_t after = MonotonicUs();
-    look_on_.NoteYield(after, after - now);
+    if (look_on_.NoteYield(after, after - now)) ShareProcessor(Slices::kShort);
     now = after;
   }
   return epoll_wait(epoll_.get(), events, kEventsPerTurn, WaitMs(wait_max_ms));
+}
+
+void EventLoop::ShareProcessor(Slices slices) {
+  if (slices_ == slices) return;
+  slices_ = slices;
+  AskForSlices(slices);
 }
 
 int EventLoop::WaitMs(int wait_max_ms) const {

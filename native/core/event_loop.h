@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "counters.h"
+#include "engine_thread.h"
 #include "look_on.h"
 #include "status.h"
 #include "unique_fd.h"
@@ -104,6 +105,7 @@ class EventLoop {
 
   int Wait(epoll_event* events, int wait_max_ms);
   int WaitMs(int wait_max_ms) const;
+  void ShareProcessor(Slices slices);
   Status Register(int fd, uint32_t events, EventHandler* handler);
   void Forget(EventHandler* handler);
   void Deliver(uint64_t word, uint32_t events);
@@ -126,6 +128,7 @@ class EventLoop {
   std::vector<std::unique_ptr<Discardable>> discarded_;  // in this turn
   std::vector<std::unique_ptr<Discardable>> dying_;      // in the turn before
   LookOn look_on_;
+  Slices slices_ = Slices::kUsual;  // short ones while others have work for the processor
   uint64_t now_us_ = 0;
 };
 

@@ -32,11 +32,13 @@ class LookOn {
     until_us_ = 0;
   }
 
-  /// Giving the processor away took that long: somebody else has work for it.
-  void NoteYield(uint64_t now_us, uint64_t taken_us) {
-    if (taken_us < kBusyYieldUs) return;
+  /// Giving the processor away took that long. Returns whether somebody else has work for it; there
+  /// are no moments for a while then.
+  bool NoteYield(uint64_t now_us, uint64_t taken_us) {
+    if (taken_us < kBusyYieldUs) return false;
     until_us_ = 0;
     busy_until_us_ = now_us + kBusyUs;
+    return true;
   }
 
   uint64_t until_us() const { return until_us_; }

@@ -32,7 +32,6 @@ Status Worker::Start() {
   if (Status opened = loop_.Open(); !opened.ok()) return opened;
   thread_ = std::thread([this] {
     NameThread("gw-worker-" + std::to_string(index_));
-    AskForShortSlices();
     loop_.Run();
   });
   return Status::Ok();

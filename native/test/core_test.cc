@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine's small parts, each alone.
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <map>
 #include <memory>
 #include <string_view>
+#include <thread>
 
 #include "check.h"
+#include "clock.h"
 #include "detail_text.h"
 #include "dns_message.h"
 #include "dns_upstream_table.h"
@@ -46,6 +53,13 @@ constexpr uint8_t kPort = msg::BitOf(msg::ConsultedField::kDestinationPort);
 
 InboundKey Key(const std::string& identity, const std::string& source, uint16_t port) {
   return {1, msg::Security::kMutualTls, identity, *IpAddress::Parse(source), port, ""};
+}
+
+/// The slice that this thread asked for; 0: the kernel does not say.
+uint64_t SliceNs() {
+  std::array<uint64_t, 6> attributes{};  // struct sched_attr; its fourth word is sched_runtime
+  if (syscall(SYS_sched_getattr, 0, attributes.data(), sizeof attributes, 0) != 0) return 0;
+  return attributes[3];
 }
 
 }  // namespace
@@ -439,12 +453,45 @@ TEST(
 
   LookOn busy(200);
   busy.NoteRequest(1000, 64);
-  busy.NoteYield(6000, 5000);
+  CHECK(!busy.NoteYield(1100, 100));
+  CHECK(busy.until_us() > 1000);
+  CHECK(busy.NoteYield(6000, 5000));
   CHECK_EQ(busy.until_us(), 0u);
   busy.NoteRequest(900000, 64);
   CHECK_EQ(busy.until_us(), 0u);
   busy.NoteRequest(1900000, 64);
   CHECK(busy.until_us() > 1900000);
+}
+
+TEST("loop: asks for short slices while others have work for the processor, and only then") {
+  const uint64_t usual = SliceNs();
+  if (usual == 0) return;  // before Linux 6.12
+  Counters counters;
+  EventLoop loop(&counters);
+  REQUIRE(loop.Open().ok());
+  const auto looks_on_until_slice_is = [&](uint64_t wanted) {
+    const uint64_t give_up_us = MonotonicUs() + 20'000'000;
+    while (SliceNs() != wanted && MonotonicUs() < give_up_us) {
+      loop.look_on().NoteRequest(loop.now_us(), 64);
+      loop.RunTurn(1);
+    }
+    return SliceNs() == wanted;
+  };
+  cpu_set_t all;
+  REQUIRE(sched_getaffinity(0, sizeof all, &all) == 0);
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
+  std::atomic<bool> enough{false};
+  std::thread other([&] {  // on the same processor, as its parent
+    while (!enough) continue;
+  });
+  CHECK(looks_on_until_slice_is(100'000));
+  enough = true;
+  other.join();
+  REQUIRE(sched_setaffinity(0, sizeof all, &all) == 0);
+  CHECK(looks_on_until_slice_is(usual));
 }
 
 TEST("proof table: the newest proof counts, an older one does not take it back") {
