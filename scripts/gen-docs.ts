@@ -41,7 +41,9 @@ json\` has the same in \`counters\`. What is empty in the last column is ordinar
 
 Connections themselves are in the metrics \`istio_tcp_*\`, with Istio's labels. \`connection_security_policy\` is \`mutual_tls\` where a
 tunnel carried the connection and \`unknown\` where no TLS did: plaintext, and the handoff between two pods of one node, which
-never leaves that node's kernel; there both principals are known and policy holds all the same.
+never leaves that node's kernel; there both principals are known and policy holds all the same. \`source_principal\` of what
+reaches a pod is who proved itself by a certificate or on the same node, otherwise \`unknown\`; \`source_workload\` is whose address it came
+from.
 
 ## Engine
 

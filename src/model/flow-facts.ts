@@ -10,7 +10,7 @@ export interface FlowFacts {
   /** Whether TLS carried it; a handoff within the node has no TLS, and `unknown` is Istio's word for that. */
   readonly security: 'mutual_tls' | 'unknown';
   readonly source?: Workload;
-  /** Who the source proved to be; without it that is taken from the workload at its address. */
+  /** Who the source of an inbound flow proved to be; without it nobody is named. */
   readonly sourceIdentity?: SpiffeId;
   readonly destination?: Workload;
   readonly service?: Service;

@@ -63,7 +63,8 @@ function connectionFields(parts: AccessLogParts, record: ConnectionRecord): LogF
   const labels = parts.labels.find(record, error?.responseFlag ?? '-');
   const destination = destinationOf(record);
   const policy = error && parts.findPolicy(record.verdict);
-  const source = parts.findWorkload(record.source.address);
+  // Of a forged address the workload is not who connected; the labels are those of the pod that did.
+  const source = error?.code === 'FORGED_SOURCE' ? undefined : parts.findWorkload(record.source.address);
   const target = parts.findWorkload(destination.address);
   const known = (text: string | undefined) => (text === 'unknown' || text === '' ? undefined : text);
   return {

@@ -43,8 +43,10 @@ type WorkloadSide = Readonly<Record<string, string>>;
 interface Entry {
   readonly key: string;
   readonly labels: Labels;
-  /** Of a peer, whose `labels` are those of a source: what it says of connections to it that were not decided. */
+  /** Of a peer, whose `labels` are those of a pod that connects: what it says of connections to it that were not decided. */
   readonly asDestination?: Labels;
+  /** Of a peer: what the address of a connection says of its source. */
+  readonly asAddress?: Labels;
   /** Parts of the mesh that the labels name: when one is gone, so is the label set, some time later. */
   readonly parts: readonly string[];
   deadSinceMs?: number;
@@ -119,17 +121,22 @@ export class FlowLabelTable {
 
   internPeer(workload: Workload): number {
     const { part } = this.#sideOf(workload);
-    return this.#intern(`peer\n${part}`, [part], () => ({
-      labels: this.#side('source', workload),
-      asDestination: this.#side('destination', workload),
-    }));
+    return this.#intern(`peer\n${part}`, [part], () => {
+      const labels = this.#side('source', workload);
+      return {
+        labels,
+        asDestination: this.#side('destination', workload),
+        // As in ztunnel: an address proves nobody's identity.
+        asAddress: { ...labels, source_principal: UNKNOWN },
+      };
+    });
   }
 
   /** The whole label set of a row of the engine; `undefined` when its flow label has expired. */
   find({ direction, flowLabel, peerLabel }: FlowRowLabels, responseFlags: string): FlowLabelSet | undefined {
     const flow = this.#entries.get(flowLabel);
     if (!flow && flowLabel !== 0) return undefined;
-    const peer = this.#entries.get(peerLabel)?.labels;
+    const peer = this.#entries.get(peerLabel)?.asAddress;
     return {
       ...ALL_UNKNOWN,
       reporter: direction === 'inbound' ? 'destination' : 'source',
@@ -169,7 +176,11 @@ export class FlowLabelTable {
     return this.#overflowTotal;
   }
 
-  #intern(key: string, parts: readonly string[], make: () => Pick<Entry, 'labels' | 'asDestination'>): number {
+  #intern(
+    key: string,
+    parts: readonly string[],
+    make: () => Pick<Entry, 'labels' | 'asDestination' | 'asAddress'>,
+  ): number {
     const known = this.#labelOf.get(key);
     if (known !== undefined) return known;
     if (this.#entries.size >= this.#options.labelsMax) {

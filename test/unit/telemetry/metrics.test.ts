@@ -49,7 +49,7 @@ test('FlowLabelTable: pods of one Deployment share a label, another revision has
   assert.notEqual(table.internFlow({ ...facts, destination: { ...web, canonicalRevision: 'v3' } }), first);
 });
 
-test('FlowLabelTable: who proved its identity is told by that, not by its address', () => {
+test('FlowLabelTable: who proved its identity is told by that; its address alone names no principal', () => {
   const table = new FlowLabelTable();
   const peer = table.internPeer(client);
   const inbound = { reporter: 'destination', security: 'mutual_tls', destination: web } as const;
@@ -58,10 +58,12 @@ test('FlowLabelTable: who proved its identity is told by that, not by its addres
   const proven = table.internFlow({ ...inbound, sourceIdentity });
   assert.notEqual(proven, unproven);
   assert.equal(table.internFlow({ ...inbound, sourceIdentity: { ...sourceIdentity } }), proven);
-  const principal = (label: number) =>
-    table.find({ direction: 'inbound', flowLabel: label, peerLabel: peer }, '-')?.source_principal;
-  assert.equal(principal(unproven), `spiffe://cluster.local/ns/${client.namespace}/sa/${client.serviceAccount}`);
-  assert.equal(principal(proven), 'spiffe://cluster.local/ns/shop/sa/other');
+  const source = (label: number) => {
+    const set = table.find({ direction: 'inbound', flowLabel: label, peerLabel: peer }, '-');
+    return [set?.source_principal, set?.source_workload];
+  };
+  assert.deepEqual(source(unproven), ['unknown', client.workloadName]);
+  assert.deepEqual(source(proven), ['spiffe://cluster.local/ns/shop/sa/other', client.workloadName]);
 });
 
 test('FlowLabelTable: when full, new sets count as unknown and the overflow is counted', () => {
@@ -133,15 +135,16 @@ test('Metrics: what was refused before it was decided is told of the pod that it
   const told = (await find('istio_tcp_connections_failed_total')).map(({ labels }) => [
     labels['reporter'],
     labels['source_workload'],
+    labels['source_principal'],
     labels['destination_workload'],
     labels['destination_principal'],
     labels['response_flags'],
   ]);
   const principal = `spiffe://cluster.local/ns/${web.namespace}/sa/${web.serviceAccount}`;
   assert.deepEqual(told, [
-    ['destination', client.workloadName, web.workloadName, principal, 'CONNECT'],
-    ['source', web.workloadName, 'unknown', 'unknown', 'CONNECT'],
-    ['destination', 'unknown', 'unknown', 'unknown', 'CONNECT'],
+    ['destination', client.workloadName, 'unknown', web.workloadName, principal, 'CONNECT'],
+    ['source', web.workloadName, principal, 'unknown', 'unknown', 'CONNECT'],
+    ['destination', 'unknown', 'unknown', 'unknown', 'unknown', 'CONNECT'],
   ]);
 });
 
@@ -417,6 +420,13 @@ test('logConnection: a refused CONNECT tells who wanted what', () => {
     ),
     ['10.0.0.1:4000', record.sourceIdentity, '10.0.0.2:15008', undefined, 'web-1', 'HBONE_BAD_REQUEST'],
   );
+});
+
+test('logConnection: a forged source address is told of the pod that forged it, not of whose it is', () => {
+  const source = { address: '10.0.0.2', port: 4000 };
+  const workload = (fields: Partial<ConnectionRecord>) => access({ source, ...fields })[0]?.['src.workload'];
+  assert.equal(workload({}), 'web-1');
+  assert.equal(workload({ opened: false, code: ERROR_TABLE.FORGED_SOURCE.number }), 'client');
 });
 
 test('logConnection: a failed handshake says what the engine knows beyond the code', () => {
