@@ -4,7 +4,9 @@ import { readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 import { makeNamedDirectory } from '../config/paths.ts';
+import { describeConfig } from '../config/render.ts';
 import { naming, namingAsync, SettingError, type SettingUse } from '../config/setting-error.ts';
+import type { Config } from '../config/table.ts';
 import { writeFileAtomically } from '../host/atomic-file.ts';
 import { CertificateAuthority } from '../identity/certificate-authority.ts';
 import { formatJoinFile, JoinTokens, parseJoinFile } from '../identity/join-token.ts';
@@ -23,7 +25,7 @@ const WHERE = 'give the directory of `groundwire control` with --state-dir';
 export const command = defineCommand({
   name: 'control token',
   summary: 'Make the file with which a node joins: the roots and a token.',
-  usage: '--node [--out] [--ttl] [--state-dir] [--init]',
+  usage: '--node [--out] [--ttl] [--token-line-max] [--state-dir] [--init]',
   description:
     'Run it where the control plane keeps its state, after its first start. The file is a secret: whoever has it can report any pod\n' +
     'for that node, and gets a certificate with the identity of every pod that it reports. With --out nobody else can read it; what a\n' +
@@ -38,6 +40,7 @@ export const command = defineCommand({
     const clock = systemClock;
     const stateDir = token.stateDirectory;
     const use: SettingUse = { flag: 'state-dir', value: stateDir, tried: 'used', hint: WHERE };
+    requireWithinLine(token);
     try {
       if (token.out !== undefined) requireReplaceable(token.out);
       const file = await namingAsync(use, async () => {
@@ -60,6 +63,16 @@ export const command = defineCommand({
     return EXIT.ok;
   },
 });
+
+// A longer one is what the bound is there to rule out: a file that is the key to the mesh for years.
+function requireWithinLine(token: Config<'token'>['token']): void {
+  if (token.ttlMs <= token.lineMaxMs) return;
+  const shown = describeConfig({ token });
+  throw new CliError(
+    EXIT.usage,
+    `--ttl ${shown['ttl']} is longer than --token-line-max ${shown['token-line-max']}: give less, since an attached node is given newer tokens until then; or give that of the control plane, if it is more`,
+  );
+}
 
 // A token of a root that nobody serves is good for nothing, and two roots in two directories are hard to tell apart.
 function requireControlPlane(stateDir: string, init: boolean): void {

@@ -329,7 +329,13 @@ export const TABLE = {
       'ttl',
       duration('1s', '3650d'),
       '24h',
-      'the token is valid for this long; an attached node is given a new one in time, up to --token-line-max of the control plane',
+      'the token is valid for this long, at most --token-line-max; an attached node is given a new one in time, up to that of the control plane',
+    ),
+    lineMaxMs: setting(
+      'token-line-max',
+      duration('1m', '3650d'),
+      '90d',
+      'as the control plane has it: no token is made that is valid for longer',
     ),
     stateDirectory: setting(
       'state-dir',

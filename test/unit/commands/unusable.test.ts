@@ -57,6 +57,11 @@ const COMMANDS: readonly (readonly [args: readonly string[], status: number, say
   [['status', '--socket', at('empty')], 64, /\/empty is no socket; name that of an agent with --socket/],
   [['status', '--socket', at('file/below')], 69, /\/file\/below cannot be asked: not a directory; name .* --socket/],
   [['status', '--socket', tooLong], 69, /a{120} cannot be asked: invalid argument; name .* --socket/],
+  [
+    ['control', 'token', '--node', 'a', '--state-dir', at('state'), '--ttl', '91d'],
+    64,
+    /--ttl 91d is longer than --token-line-max 90d: give less, since .*; or give that of the control plane, if it is more/,
+  ],
   [['control', 'token', '--node', 'a', '--state-dir', at('nothing')], 66, /\/nothing is not the state directory of a/],
   [
     ['control', 'token', '--node', 'a', '--state-dir', at('file/below'), '--init'],
@@ -143,6 +148,12 @@ test('control token --out: for its owner alone, replaces a join file, and nothin
     assert.notEqual(said.status, 0);
   }
   assert.equal(readFileSync(at('file'), 'utf8'), 'no certificate\n');
+});
+
+test('control token: a bound of the control plane that is not the default is given to it, too', () => {
+  const flags = ['--node', 'a', '--state-dir', at('state'), '--ttl', '200d', '--token-line-max'];
+  assert.equal(groundwire('control', 'token', ...flags, '200d').status, EXIT.ok);
+  assert.equal(groundwire('control', 'token', ...flags, '199d').status, EXIT.usage);
 });
 
 for (const [args, status, says] of COMMANDS) {
