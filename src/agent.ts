@@ -17,7 +17,6 @@ import { openPlace } from './agent/place.ts';
 import { openPods } from './agent/pods.ts';
 import { openTelemetry, type TelemetrySources } from './agent/telemetry.ts';
 import { openUpstream } from './agent/upstream.ts';
-import { describeConfig } from './config/render.ts';
 import type { Config } from './config/table.ts';
 import type { EngineOptions, EnginePort } from './engine/port.ts';
 import { MeshStore } from './mesh/store.ts';
@@ -121,7 +120,6 @@ async function openParts(
   if (!config.exit.keepPods) closers.add('pods of this node', () => pods.pods.removeAll());
   signal.throwIfAborted();
   const { control } = config.upstream;
-  log.info('configuration in effect', describeConfig(config));
   log.info('agent serves', {
     node: config.node.name,
     socket: place.home.socket,

@@ -19,6 +19,6 @@ export const command = defineCommand({
   run: async (config, _words, io) => {
     requireRoot('agent', 'it loads eBPF programs and enters the network namespaces of pods');
     const log = openLogger(config.log);
-    return runService(io, log, (signal) => openNodeAgent(config, log, signal));
+    return runService(io, log, config, (signal) => openNodeAgent(config, log, signal));
   },
 });

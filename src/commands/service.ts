@@ -5,8 +5,9 @@
 import { once } from 'node:events';
 
 import { RestoreError } from '../cluster/kept-state.ts';
+import { describeConfig } from '../config/render.ts';
 import { adviceOf, isSystemError, SettingError, systemReason } from '../config/setting-error.ts';
-import type { Config } from '../config/table.ts';
+import type { Config, PartName } from '../config/table.ts';
 import { KernelError } from '../engine/kernel-error.ts';
 import { LockHeld } from '../host/process-lock.ts';
 import { CertificateAuthorityError } from '../identity/certificate-authority.ts';
@@ -37,7 +38,8 @@ export interface Service {
 }
 
 /**
- * Opens a service, and closes it when a signal asks for that; asked once more, it does not wait for anything.
+ * Opens a service, logs the configuration that it runs with, and closes it when a signal asks for that; asked once more,
+ * it does not wait for anything.
  *
  * Signals are heard from before the start on: one that comes while `open` works aborts its signal, and what `open` has
  * made by then it has to undo. A terminal that hangs up asks like anybody else.
@@ -45,6 +47,7 @@ export interface Service {
 export async function runService(
   io: CommandIo,
   log: Logger,
+  config: Partial<Config<PartName>>,
   open: (signal: AbortSignal) => Promise<Service>,
 ): Promise<ExitCode> {
   const asked = new AbortController();
@@ -55,6 +58,7 @@ export async function runService(
   });
   try {
     const service = await open(asked.signal);
+    log.info('configuration in effect', describeConfig(config));
     if (!asked.signal.aborted) await once(asked.signal, 'abort');
     await service.close();
   } catch (error) {

@@ -31,7 +31,7 @@ export const command = defineCommand({
   run: async (config, _words, io) => {
     requireRoot('up', 'its agent loads eBPF programs and makes network namespaces');
     const log = openLogger(config.log);
-    return runService(io, log, (signal) => openBoth(config, log, signal));
+    return runService(io, log, config, (signal) => openBoth(config, log, signal));
   },
 });
 

@@ -4,12 +4,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { CommandIo } from '#src/commands/command.ts';
+import { command as control } from '#src/commands/control.ts';
 import { CliError, EXIT } from '#src/commands/exit-code.ts';
 import { explainFailure, openLogger, runService } from '#src/commands/service.ts';
 import { dialHost } from '#src/commands/up.ts';
+import { loadConfig } from '#src/config/load.ts';
 import { LockHeld } from '#src/host/process-lock.ts';
 import { CertificateAuthorityError } from '#src/identity/certificate-authority.ts';
 import { SecretFileError } from '#src/identity/secret-file.ts';
+import { Logger } from '#src/telemetry/logger.ts';
 
 const log = openLogger({ level: 'error', format: 'text' });
 
@@ -33,7 +36,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   test(`${signal} during the start ends it, and what had been opened is undone`, async () => {
     const { io, send, listeners } = makeIo();
     const undone: string[] = [];
-    const ended = runService(io, log, async (asked) => {
+    const ended = runService(io, log, {}, async (asked) => {
       try {
         await new Promise((_, reject) => asked.addEventListener('abort', () => reject(asked.reason as Error)));
       } catch (error) {
@@ -54,7 +57,7 @@ test('a service that was opened all the same is closed; a second signal does not
   const { io, send, abandoned } = makeIo();
   const opened = Promise.withResolvers<void>();
   let closed = 0;
-  const ended = runService(io, log, async () => {
+  const ended = runService(io, log, {}, async () => {
     await opened.promise;
     return {
       close: async () => {
@@ -69,6 +72,30 @@ test('a service that was opened all the same is closed; a second signal does not
   opened.resolve();
   assert.equal(await ended, EXIT.ok);
   assert.equal(closed, 1);
+});
+
+test('a service that runs has logged its configuration, as it would be given: a control plane, too', async () => {
+  const { io, send } = makeIo();
+  const lines: string[] = [];
+  const stream = { write: (line: string) => lines.push(line) > 0 };
+  const recording = Logger.open(stream, { level: 'info', format: 'json', nowMs: () => 0, linesMax: 10 });
+  const loaded = loadConfig(control.parts, ['--manifests', '/manifests', '--node-grace', '90s'], new Map());
+  assert.ok('config' in loaded);
+  const ended = runService(io, recording, loaded.config, async () => ({ close: async () => {} }));
+  await turn();
+  send('SIGTERM');
+  await ended;
+  const told = lines.filter((line) => line.includes('configuration in effect'));
+  assert.equal(told.length, 1);
+  const fields = JSON.parse(told[0] ?? '') as Record<string, unknown>;
+  for (const [flag, value] of Object.entries({
+    manifests: '/manifests',
+    'node-grace': '90s',
+    'trust-domain': 'cluster.local',
+    'state-dir': '/var/lib/groundwire',
+  })) {
+    assert.equal(fields[flag], value);
+  }
 });
 
 const expected: readonly [error: Error, exitCode: number][] = [
