@@ -3,15 +3,17 @@
 import { readdirSync, statSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
-import { join } from 'node:path';
 
 import { isSystemError, systemReason } from '../config/setting-error.ts';
 import type { Config } from '../config/table.ts';
+import { homeFiles } from '../pods/home-files.ts';
+import { explainAbsence } from './absent-agent.ts';
 import { CliError, EXIT, type ExitCode } from './exit-code.ts';
 
 export type Target = Config<'target'>['target'];
 
 const ANSWER_TIMEOUT_MS = 10_000;
+const NOBODY_THERE: ReadonlySet<string> = new Set(['ENOENT', 'ECONNREFUSED']);
 
 /** A held connection: `lost` settles when the other side, or `close`, ended it. */
 export interface Held {
@@ -27,25 +29,30 @@ export class AgentClient {
     this.socket = socket;
   }
 
-  /** Finds the agent that is meant; throws `CliError` when there is none or more than one. */
-  static async find(target: Target): Promise<AgentClient> {
-    if (target.socket !== undefined) return new AgentClient(target.socket);
-    if (target.node !== undefined) return new AgentClient(join(target.runDirectory, target.node, 'agent.sock'));
-    const nodes = listNodes(target.runDirectory);
-    const alive = (
-      await Promise.all(
-        nodes.map(async (node) => ((await answers(join(target.runDirectory, node, 'agent.sock'))) ? [node] : [])),
-      )
-    ).flat();
+  /** Finds the agent that is meant; throws `CliError` when there is none or more than one, or it has gone. */
+  static async find({ socket, node, runDirectory }: Target): Promise<AgentClient> {
+    if (socket !== undefined) return AgentClient.#findAt(socket);
+    if (node !== undefined) return AgentClient.#findAt(homeFiles(runDirectory, node).socket);
+    const all = listNodes(runDirectory).map((name) => ({ name, socket: homeFiles(runDirectory, name).socket }));
+    const listening = await Promise.all(all.map((one) => isListenedOn(one.socket)));
+    const alive = all.filter((_, index) => listening[index]);
     const [only, ...others] = alive;
-    if (only === undefined) throw notRunning(target.runDirectory);
+    if (only === undefined) throw await noneRuns(runDirectory, all);
     if (others.length > 0) {
+      const names = alive.map(({ name }) => name).join(', ');
       throw new CliError(
         EXIT.usage,
-        `${alive.length} agents run on this machine (${alive.join(', ')}): say which with --node NAME`,
+        `${alive.length} agents run on this machine (${names}): say which with --node NAME`,
       );
     }
-    return new AgentClient(join(target.runDirectory, only, 'agent.sock'));
+    return new AgentClient(only.socket);
+  }
+
+  // Where nobody is and nobody was, asking says what is wrong.
+  static async #findAt(socket: string): Promise<AgentClient> {
+    const absence = (await isListenedOn(socket)) ? undefined : await explainAbsence(socket);
+    if (absence !== undefined) throw new CliError(EXIT.unavailable, absence);
+    return new AgentClient(socket);
   }
 
   /** The JSON that the agent answers; throws `CliError` with the agent's words when it refuses. */
@@ -147,7 +154,8 @@ function exitCodeOf(status: number): ExitCode {
 
 function listNodes(runDirectory: string): readonly string[] {
   try {
-    return readdirSync(runDirectory).sort();
+    const entries = readdirSync(runDirectory, { withFileTypes: true });
+    return entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).sort();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EACCES')
@@ -156,6 +164,12 @@ function listNodes(runDirectory: string): readonly string[] {
       throw new CliError(EXIT.usage, `${runDirectory} is no directory; name that of the agents with --run-dir`);
     throw notRunning(runDirectory);
   }
+}
+
+async function noneRuns(runDirectory: string, nodes: readonly { readonly socket: string }[]): Promise<CliError> {
+  const absences = await Promise.all(nodes.map(({ socket }) => explainAbsence(socket)));
+  const told = absences.filter((absence) => absence !== undefined);
+  return told.length === 0 ? notRunning(runDirectory) : new CliError(EXIT.unavailable, told.join('\n'));
 }
 
 function notRunning(runDirectory: string): CliError {
@@ -169,15 +183,15 @@ function isSocket(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isSocket() ?? false;
 }
 
-function answers(socket: string): Promise<boolean> {
+function isListenedOn(socket: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = connect(socket);
     probe.once('connect', () => {
       probe.destroy();
       resolve(true);
     });
-    // Not allowed to ask is not the same as nobody there: the question itself says so then.
-    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'EACCES'));
+    // Not allowed to ask, or not able to, is not the same as nobody there: the question itself says so then.
+    probe.once('error', ({ code = '' }: NodeJS.ErrnoException) => resolve(!NOBODY_THERE.has(code)));
   });
 }
 

@@ -16,6 +16,13 @@ export class LockHeld extends Error {
   override readonly name = 'LockHeld';
 }
 
+/** Who has a lock, or had it to its end. */
+export interface LockHolder {
+  /** 0 where the lock does not say. */
+  readonly pid: number;
+  readonly alive: boolean;
+}
+
 // What no process can be: the holder of a lock whose content is none.
 const NOBODY: ProcessId = { pid: 0, startTicks: 0 };
 
@@ -31,6 +38,12 @@ export async function takeLock(path: string, refusal: (holder: number) => string
   } finally {
     await rm(claim, { force: true });
   }
+}
+
+/** `undefined` where nobody has taken the lock, or its holder has given it back. */
+export async function findHolder(path: string): Promise<LockHolder | undefined> {
+  const holder = await readHolder(path);
+  return holder && { pid: holder.pid, alive: await isAlive(holder) };
 }
 
 async function takeWith(claim: string, path: string, refusal: (holder: number) => string): Promise<void> {

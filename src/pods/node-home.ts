@@ -11,9 +11,9 @@ import { takeLock } from '../host/process-lock.ts';
 import type { Log } from '../model/log.ts';
 import { mountBpffs } from './bpffs.ts';
 import { findCgroupRoot, joinCgroup, ownCgroup, removeCgroup, removeEmptyCgroup, requireCgroup } from './cgroup.ts';
+import { homeFiles } from './home-files.ts';
 import { hasPodFiles } from './pod-files.ts';
 
-const LOCK_NAME = 'agent.lock';
 // sizeof(sockaddr_un.sun_path), with its zero.
 const SOCKET_PATH_BYTES_MAX = 107;
 
@@ -52,6 +52,7 @@ export class NodeHome implements NodePlaces {
   readonly agentCgroup: string;
   /** Agents that found this node taken, as far as they could tell. */
   readonly counters = { agentsRefused: 0 };
+  readonly #lock: string;
   readonly #cgroupRoot: string;
   readonly #bpffs: string;
   readonly #cgroupBefore: string;
@@ -59,10 +60,12 @@ export class NodeHome implements NodePlaces {
 
   private constructor(options: NodeHomeOptions, cgroupRoot: string, cgroupBefore: string, log: Log) {
     const { node, runDirectory, bpffs } = options;
-    this.directory = join(runDirectory, node);
-    this.socket = join(this.directory, 'agent.sock');
-    this.podsDirectory = join(this.directory, 'pods');
-    this.sysctlMemory = join(this.directory, 'forwarding');
+    const files = homeFiles(runDirectory, node);
+    this.directory = files.directory;
+    this.socket = files.socket;
+    this.podsDirectory = files.pods;
+    this.sysctlMemory = files.sysctlMemory;
+    this.#lock = files.lock;
     const places = findPlaces(node, bpffs, cgroupRoot);
     this.pinDirectory = places.pinDirectory;
     this.podsCgroup = places.podsCgroup;
@@ -86,12 +89,11 @@ export class NodeHome implements NodePlaces {
     checkSocketPath(home.socket, runDirectory);
     makeNamedDirectory('bpffs', bpffs, bpffs);
     makeNamedDirectory('run-dir', runDirectory, home.directory, 0o700);
-    const lock = join(home.directory, LOCK_NAME);
     const refusal = (holder: number): string =>
-      `node ${options.node} is served by another agent already, process ${holder} (${lock}); stop that one, or give this one another --node`;
+      `node ${options.node} is served by another agent already, process ${holder} (${home.#lock}); stop that one, or give this one another --node`;
     await namingAsync(
       { flag: 'run-dir', value: home.directory, tried: 'written to', hint: 'name a directory that can be written to' },
-      () => takeLock(lock, refusal),
+      () => takeLock(home.#lock, refusal),
     ).catch(async (error: unknown) => {
       // Without the lock nothing in it is ours; empty, it was made for us.
       await rmdir(home.directory).catch(() => {});
@@ -140,7 +142,7 @@ export class NodeHome implements NodePlaces {
         path: this.podsDirectory,
       });
       await rm(this.socket, { force: true });
-      await rm(join(this.directory, LOCK_NAME), { force: true });
+      await rm(this.#lock, { force: true });
     }
   }
 }

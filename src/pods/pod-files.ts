@@ -12,6 +12,13 @@ const SUFFIX = '.json';
 // Two pages: a pod has a file, and needs room for the one that replaces it.
 const TRIAL_BYTES = 8192;
 
+/** The pods that a run directory tells of; what cannot be read is left out, and left there. */
+export async function readPodRecords(directory: string): Promise<readonly PodRecord[]> {
+  const names = await readdir(directory).catch(() => []);
+  const records = await Promise.all(names.map((name) => readRecord(join(directory, name))));
+  return records.filter((record) => record !== undefined);
+}
+
 /** Whether a run directory holds pods, by their files: what a write that failed left beside them is none. */
 export async function hasPodFiles(directory: string): Promise<boolean> {
   const names = await readdir(directory).catch(() => []);
@@ -78,7 +85,7 @@ export class PodFiles {
     const records: PodRecord[] = [];
     for (const name of names) {
       const path = join(this.#directory, name);
-      const record = name.endsWith(SUFFIX) ? parseRecord(await readFile(path, 'utf8').catch(() => '')) : undefined;
+      const record = await readRecord(path);
       if (record !== undefined) records.push(record);
       else {
         this.#log.warn('unreadable pod file removed', { path });
@@ -111,6 +118,10 @@ export class PodFiles {
   #path(uid: string): string {
     return join(this.#directory, `${uid}${SUFFIX}`);
   }
+}
+
+async function readRecord(path: string): Promise<PodRecord | undefined> {
+  return path.endsWith(SUFFIX) ? parseRecord(await readFile(path, 'utf8').catch(() => '')) : undefined;
 }
 
 // Written by us, mode 0600: what is checked is that it is whole, not that it is honest.

@@ -51,6 +51,8 @@ describe('outages', { skip: WITHOUT_ROOT }, () => {
     const segments = await capture.close();
     assert.equal(segmentsWith(segments, marker).length, 0);
     assert.equal(hboneSegments(segments).length, 0);
+    const status = await run([GROUNDWIRE, 'status', '--node', test.mesh.nodes.a.name]);
+    assert.match(status.stderr, /is gone: .* 1 pod that it captured has no network .* \(shop\/client\); start it as/);
     await test.mesh.startAgent('a');
     await until('the pod is served again', async () => ((await isServed()) ? true : undefined));
   });

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { basename, dirname } from 'node:path';
+import { findHolder, type LockHolder } from '../host/process-lock.ts';
+import { isAlive } from '../host/process-id.ts';
+import { homeFiles } from '../pods/home-files.ts';
+import { readPodRecords } from '../pods/pod-files.ts';
+
+// Of a full node a person needs the number, and a few to recognise them by.
+const PODS_NAMED_MAX = 5;
+
+/**
+ * Of an agent on whose socket nobody listens: what has become of it, which pods have no network meanwhile, and what to
+ * do. `undefined` where it has left nothing, or where the socket is not at the place of one.
+ */
+export async function explainAbsence(socket: string): Promise<string | undefined> {
+  const directory = dirname(socket);
+  const node = basename(directory);
+  const files = homeFiles(dirname(directory), node);
+  if (files.socket !== socket) return undefined;
+  const holder = await findHolder(files.lock);
+  const cutOff = await findCutOff(files.pods);
+  if (holder === undefined && cutOff.length === 0) return undefined;
+  const back = holder?.alive === true ? 'it listens' : 'an agent of the node runs again';
+  const advice =
+    holder?.alive === true
+      ? 'it starts, stops or is stuck: look at its log, and ask again'
+      : `start it as before (\`groundwire up\` or \`groundwire agent\`, with --node ${node} and its other options)`;
+  return `${describeEnd(node, socket, holder)}; ${describeCutOff(cutOff, back)}${advice}`;
+}
+
+function describeEnd(node: string, socket: string, holder: LockHolder | undefined): string {
+  if (holder === undefined) return `the agent of node ${node} was stopped (${socket})`;
+  const process = holder.pid === 0 ? 'its process' : `its process, ${holder.pid},`;
+  return holder.alive
+    ? `the agent of node ${node} does not listen on ${socket}, and ${process} runs`
+    : `the agent of node ${node} is gone: ${process} has ended, and nobody listens on ${socket}`;
+}
+
+function describeCutOff(pods: readonly string[], back: string): string {
+  if (pods.length === 0) return '';
+  const named = pods.slice(0, PODS_NAMED_MAX).join(', ');
+  const more = pods.length > PODS_NAMED_MAX ? ` and ${pods.length - PODS_NAMED_MAX} more` : '';
+  const are = pods.length === 1 ? '1 pod that it captured has' : `${pods.length} pods that it captured have`;
+  return `${are} no network until ${back} (${named}${more}); `;
+}
+
+// Captured stays captured, by the kernel, for as long as the pod lives: nothing leaves it in plaintext.
+async function findCutOff(podsDirectory: string): Promise<readonly string[]> {
+  const captured = (await readPodRecords(podsDirectory)).filter((record) => record.captured);
+  const alive = await Promise.all(captured.map(({ holder }) => isAlive(holder)));
+  return captured
+    .filter((_, index) => alive[index])
+    .map(({ spec }) => `${spec.namespace}/${spec.name}`)
+    .sort();
+}
