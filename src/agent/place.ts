@@ -50,7 +50,7 @@ export async function openPlace(
   closers.add('node', async () => home.close(await files.hasPods()));
   signal.throwIfAborted();
   const resolvers = config.engine.resolvers.length > 0 ? config.engine.resolvers : await findResolvers();
-  if (config.upstream.podRegistry) await openForwarding(home, files, podsLog, closers);
+  await openForwarding(config.upstream, home, files, podsLog, closers);
   const recovered = await recoverPods({ node, podsCgroup: home.podsCgroup }, files, podsLog);
   signal.throwIfAborted();
   const addresses = config.node.addresses.length > 0 ? config.node.addresses : globalAddresses();
@@ -59,10 +59,17 @@ export async function openPlace(
   return { home, addresses, resolvers, files, recovered, nodeFacts };
 }
 
-async function openForwarding(home: NodeHome, files: PodFiles, log: Logger, closers: Closers): Promise<void> {
+// Where others make the pods, what an earlier run turned on for its own is turned off again all the same.
+async function openForwarding(
+  { podRegistry }: Config<'upstream'>['upstream'],
+  home: NodeHome,
+  files: PodFiles,
+  log: Logger,
+  closers: Closers,
+): Promise<void> {
   const forwarding = new Forwarding(home.sysctlMemory, log);
   closers.add('forwarding', async () => {
     if (!(await files.hasPods())) await forwarding.close();
   });
-  await forwarding.open();
+  await (podRegistry ? forwarding.open() : forwarding.recall());
 }

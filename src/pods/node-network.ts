@@ -22,6 +22,13 @@ interface Change {
   readonly warning: string;
 }
 
+/** All that could be changed on this node. */
+interface Changes {
+  readonly hearing: readonly Change[];
+  readonly ipv4: Change;
+  readonly ipv6: Change;
+}
+
 /**
  * The node's forwarding, without which its pods reach neither each other nor the rest: turned on for them, and off again
  * where it was off before.
@@ -52,10 +59,7 @@ export class Forwarding {
    * Where it may not be written, as in a container, it is reported and left: the node's owner has to see to it.
    */
   async open(): Promise<void> {
-    const [ipv4, ipv6] = [this.#forwarding(IPV4_FORWARDING), this.#forwarding(IPV6_FORWARDING)];
-    const hearing = await this.#hearing();
-    const remembered = new Set((await readFile(this.#memory, 'utf8').catch(() => '')).split('\n'));
-    for (const change of [...hearing, ipv4, ipv6]) if (remembered.has(change.path)) this.#made.add(change);
+    const { hearing, ipv4, ipv6 } = await this.recall();
     const due: Change[] = [];
     for (const change of (await isDue(ipv6)) ? [...hearing, ipv4, ipv6] : [ipv4]) {
       if (await isDue(change)) due.push(change);
@@ -73,6 +77,15 @@ export class Forwarding {
     }
     // What stayed as it was is not ours to undo later.
     if (due.some((change) => !this.#made.has(change))) this.#remember([...this.#made]);
+  }
+
+  /** Learns what a run that died has changed, and changes nothing: all that an agent does which needs no forwarding. */
+  async recall(): Promise<Changes> {
+    const [ipv4, ipv6] = [this.#forwarding(IPV4_FORWARDING), this.#forwarding(IPV6_FORWARDING)];
+    const hearing = await this.#hearing();
+    const remembered = new Set((await readFile(this.#memory, 'utf8').catch(() => '')).split('\n'));
+    for (const change of [...hearing, ipv4, ipv6]) if (remembered.has(change.path)) this.#made.add(change);
+    return { hearing, ipv4, ipv6 };
   }
 
   /** Undoes what was changed, by this run or by one that died. */

@@ -20,6 +20,7 @@ const AS_FOUND = ['0', '0', '1'];
 describe('the network of a machine with an agent', { skip: WITHOUT_ROOT }, () => {
   const place = mkdtempSync(join(tmpdir(), 'groundwire-network-'));
   let agent: Background | undefined;
+  let starts = 0;
   const at = (name: string): string => join(place, name);
   // Not `ip netns exec`, which hides the cgroups.
   const inside = (...command: string[]): [string, ...string[]] => ['nsenter', `--net=/run/netns/${NODE}`, ...command];
@@ -62,7 +63,8 @@ describe('the network of a machine with an agent', { skip: WITHOUT_ROOT }, () =>
       '--resolvers': '127.0.0.1',
     };
     const command = inside(GROUNDWIRE, 'agent', ...Object.entries(settings).flat(), ...flags);
-    const started = start(command, at(`agent${flags.join('')}.log`));
+    starts += 1;
+    const started = start(command, at(`agent-${starts}.log`));
     agent = started;
     await until('the agent serves', () => {
       if (started.child.exitCode !== null) throw new Error(started.log());
@@ -86,5 +88,14 @@ describe('the network of a machine with an agent', { skip: WITHOUT_ROOT }, () =>
     await setSysctls(NODE, { 'ipv4/ip_forward': '1' });
     assert.equal(await ours.stop(), 0);
     assert.equal((await sysctls())[0], '1');
+  });
+
+  it('is as before, too, when one that forwarded was killed and the next leaves the pods to others', async () => {
+    await setSysctls(NODE, { 'ipv4/ip_forward': '0' });
+    await (await startAgent()).stop('SIGKILL');
+    assert.deepEqual(await sysctls(), ['1', '1', '2']);
+    const next = await startAgent('--pod-registry=false');
+    assert.equal(await next.stop(), 0);
+    assert.deepEqual(await sysctls(), AS_FOUND);
   });
 });

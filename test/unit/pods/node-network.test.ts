@@ -59,6 +59,21 @@ test('a run that was killed is undone by the next one', async (t) => {
   assert.deepEqual(node.values(), ['0', '1']);
 });
 
+test('a run that needs no forwarding turns none on, and off what one that was killed had turned on', async (t) => {
+  const node = makeNode(t);
+  const without = node.forwarding();
+  await without.recall();
+  await without.close();
+  assert.deepEqual(node.values(), ['0', '1']);
+  await node.forwarding().open();
+  const next = node.forwarding();
+  await next.recall();
+  assert.deepEqual(node.values(), ['1', '1']);
+  await next.close();
+  assert.deepEqual(node.values(), ['0', '1']);
+  assert.equal(existsSync(node.memory), false);
+});
+
 test('nothing is turned on that could not be remembered', async (t) => {
   const node = makeNode(t);
   writeFileSync(join(node.directory, 'node'), 'a file where the directory belongs');
