@@ -3,19 +3,10 @@
 import { isIP } from 'node:net';
 import { checkServerIdentity } from 'node:tls';
 import { type ChannelCredentials, type ClientOptions, credentials, Metadata } from '@grpc/grpc-js';
-import { StreamError } from '../model/grpc-status.ts';
 import { quietGrpc } from './quiet-grpc.ts';
 
 /** A name for the handshake where only an address is known; the certificate is checked against the address. */
 const SNI_OF_ADDRESS = 'control.groundwire';
-
-/** A control plane that has not answered a new stream by then is taken for dead. */
-export const FIRST_ANSWER_MS = 10_000;
-
-/** Why a stream ends on which nothing has come in that time. */
-export function silenceError(): StreamError {
-  return new StreamError('UNAVAILABLE', `the control plane did not answer in ${FIRST_ANSWER_MS} ms`, false);
-}
 
 export interface ControlPlaneOptions {
   /** HOST:PORT, [V6]:PORT. */

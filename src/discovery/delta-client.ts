@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// One stream to the control plane, kept alive for ever:
-//
-//   Waiting ──delay over──> Open ──first response of each type──> Open (synced)
-//      ^                      │ ended, refused, silent
-//      └──────backoff─────────┘                        close() from anywhere: Closed
-//
-// What was received stays in force in every state (fail-static).
+// The stream over which a node hears of the mesh. It is synced once each type has been answered on it; what was received
+// stays in force whatever becomes of it (fail-static).
 
-import type { ClientDuplexStream } from '@grpc/grpc-js';
-import { Backoff } from '../model/backoff.ts';
-import type { Cancel, Clock } from '../model/clock.ts';
-import { fromGrpcStatus, StreamError } from '../model/grpc-status.ts';
+import type { Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
-import { QuietLog } from '../model/quiet-log.ts';
-import { type ControlPlane, FIRST_ANSWER_MS, silenceError } from './control-plane.ts';
+import type { ControlPlane } from './control-plane.ts';
 import { decodeObject } from './decode.ts';
 import { nameOnly } from './remains.ts';
+import { type DialledStream, StreamKeeper, type StreamStatus } from './stream-keeper.ts';
 import {
   AggregatedDiscoveryServiceClient,
   DeltaDiscoveryRequest,
@@ -109,20 +101,11 @@ interface KnownNames {
   readonly rejected: Set<string>;
 }
 
-type Call = ClientDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
-
-type State =
-  | { readonly kind: 'waiting'; readonly lastError: string; readonly abort: Cancel }
-  | { readonly kind: 'open'; readonly answered: Set<ResourceType>; readonly abort: Cancel }
-  | { readonly kind: 'closed'; readonly abort: Cancel };
-
-export interface DeltaClientStatus {
-  readonly state: State['kind'];
+export interface DeltaClientStatus extends StreamStatus {
   /** Every type has been answered on this stream. */
   readonly synced: boolean;
   /** When the stream that was synced last was last heard of; `undefined` when none has been. */
   readonly syncedMs: number | undefined;
-  readonly lastError: string;
 }
 
 /** The agent's side of delta xDS: delivers what it understands, in order, and reports what it does not. */
@@ -136,18 +119,35 @@ export class DeltaClient {
     rejectedResources: 0,
   };
   readonly #options: DeltaClientOptions;
-  readonly #backoff: Backoff;
-  readonly #outage: QuietLog;
+  readonly #stream: StreamKeeper<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
+  /** On the stream that is open. */
+  readonly #answered = new Set<ResourceType>();
   #syncedMs: number | undefined;
   readonly #known = new Map<ResourceType, KnownNames>(
     RESOURCE_TYPES.map((type) => [type, { versions: new Map(), rejected: new Set() }]),
   );
-  #state: State = { kind: 'waiting', lastError: '', abort: nothing };
 
   constructor(options: DeltaClientOptions) {
+    const { clock, log, random } = options;
     this.#options = options;
-    this.#backoff = new Backoff(RECONNECT, options.random);
-    this.#outage = new QuietLog(options.clock);
+    this.#stream = new StreamKeeper({
+      dial: () => this.#dial(),
+      greet: () => {
+        for (const type of RESOURCE_TYPES) this.#stream.write(this.#firstRequest(type));
+      },
+      receive: (response) => this.#receive(response),
+      onEnded: ({ code }) => {
+        this.#noteSync();
+        this.#answered.clear();
+        options.onEnded?.(code);
+      },
+      ended: { message: 'discovery stream ended', reconnect: RECONNECT },
+      standingMs: 0,
+      counters: this.counters,
+      clock,
+      log,
+      random,
+    });
   }
 
   /** Starts from what an earlier run received; call before `open`. What cannot be read any more is asked for anew. */
@@ -176,73 +176,34 @@ export class DeltaClient {
   }
 
   open(): void {
-    this.#connect();
+    this.#stream.open();
   }
 
   /** The control plane is there again: what is left of a pause is not waited for. Not before `open`. */
   hurry(): void {
-    if (this.#state.kind === 'waiting' && this.#state.lastError !== '') this.#connect();
+    this.#stream.hurry();
   }
 
   close(): void {
-    this.#setState({ kind: 'closed', abort: nothing });
+    this.#noteSync();
+    this.#stream.close();
   }
 
   status(): DeltaClientStatus {
-    const state = this.#state;
-    const synced = this.#isSynced();
-    return {
-      state: state.kind,
-      synced,
-      syncedMs: synced ? this.#options.clock.nowMs() : this.#syncedMs,
-      lastError: state.kind === 'waiting' ? state.lastError : '',
-    };
+    this.#noteSync();
+    return { ...this.#stream.status(), synced: this.#isSynced(), syncedMs: this.#syncedMs };
   }
 
   // The transport is watched by keepalives: for as long as a synced stream stands, what we have is what there is.
   #isSynced(): boolean {
-    return this.#state.kind === 'open' && this.#state.answered.size === RESOURCE_TYPES.length;
+    return this.#stream.status().state === 'open' && this.#answered.size === RESOURCE_TYPES.length;
   }
 
-  #setState(state: State): void {
+  #noteSync(): void {
     if (this.#isSynced()) this.#syncedMs = this.#options.clock.nowMs();
-    const before = this.#state;
-    this.#state = state;
-    before.abort();
   }
 
-  #connect(): void {
-    const { clock } = this.#options;
-    this.counters.connects += 1;
-    try {
-      const { client, call } = this.#dial();
-      const answered = new Set<ResourceType>();
-      const isCurrent = (): boolean => this.#state.kind === 'open' && this.#state.answered === answered;
-      const fail = (error: StreamError): void => {
-        if (isCurrent()) this.#waitAfter(error, answered.size > 0);
-      };
-      const silence = clock.setTimer(FIRST_ANSWER_MS, () => {
-        if (answered.size === 0) fail(silenceError());
-      });
-      const abort = (): void => {
-        silence();
-        call.cancel();
-        client.close();
-      };
-      this.#setState({ kind: 'open', answered, abort });
-      call.on('data', (response: DeltaDiscoveryResponse) => {
-        if (!isCurrent()) return;
-        this.#receive(call, response, answered);
-      });
-      call.on('error', (error) => fail(fromGrpcStatus(error)));
-      call.on('end', () => fail(new StreamError('UNAVAILABLE', 'the control plane ended the stream', true)));
-      for (const type of RESOURCE_TYPES) call.write(this.#firstRequest(type));
-    } catch (error) {
-      this.#waitAfter(fromGrpcStatus(error), false);
-    }
-  }
-
-  #dial(): { client: AggregatedDiscoveryServiceClient; call: Call } {
+  #dial(): DialledStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
     const { controlPlane } = this.#options;
     const { address, credentials, options } = controlPlane.dial();
     const client = new AggregatedDiscoveryServiceClient(address, credentials, {
@@ -253,44 +214,23 @@ export class DeltaClient {
     return { client, call: client.deltaAggregatedResources(controlPlane.callMetadata()) };
   }
 
-  #waitAfter(error: StreamError, hadAnswer: boolean): void {
-    const { clock, log } = this.#options;
-    this.counters.failures += 1;
-    // Only a server that has answered before is one that merely moved on; another would be asked in a tight loop.
-    if (error.routine && hadAnswer) this.#backoff.reset();
-    this.#options.onEnded?.(error.code);
-    const delayMs = this.#backoff.next();
-    this.#outage.say((unsaid) => {
-      log.warn('discovery stream ended', {
-        code: error.code,
-        reason: error.detail,
-        retry_ms: Math.round(delayMs),
-        failures: this.counters.failures,
-        unsaid,
-      });
-    });
-    const abort = clock.setTimer(delayMs, () => this.#connect());
-    this.#setState({ kind: 'waiting', lastError: error.message, abort });
-  }
-
-  #receive(call: Call, response: DeltaDiscoveryResponse, answered: Set<ResourceType>): void {
+  #receive(response: DeltaDiscoveryResponse): void {
     const { typeUrl: type, nonce } = response;
     this.counters.responses += 1;
     if (!isResourceType(type)) {
       this.counters.nacks += 1;
-      call.write(toAnswer(type, nonce, `${type} was not asked for`));
+      this.#stream.write(toAnswer(type, nonce, `${type} was not asked for`));
       return;
     }
     const rejected = this.#apply(type, response);
-    if (!answered.has(type)) {
-      if (answered.size === 0) this.#options.onAnswered?.();
-      answered.add(type);
-      this.#backoff.reset();
-      this.#outage.reset();
+    if (this.#answered.size === 0) {
+      this.#stream.onAnswered();
+      this.#options.onAnswered?.();
     }
+    this.#answered.add(type);
     if (rejected.length === 0) {
       this.counters.acks += 1;
-      call.write(toAnswer(type, nonce, ''));
+      this.#stream.write(toAnswer(type, nonce, ''));
       return;
     }
     this.counters.nacks += 1;
@@ -298,7 +238,7 @@ export class DeltaClient {
     for (const { name, index, reason } of rejected)
       this.#options.log.error('resource rejected', { type, name, index, reason });
     const text = rejected.map(({ name, index, reason }) => `${name} [${index}]: ${reason}`).join('\n');
-    call.write(toAnswer(type, nonce, text.slice(0, NACK_TEXT_MAX)));
+    this.#stream.write(toAnswer(type, nonce, text.slice(0, NACK_TEXT_MAX)));
   }
 
   // Of what is rejected the last good form and version stay.
@@ -388,5 +328,3 @@ function toAnswer(typeUrl: string, responseNonce: string, problem: string): Delt
     ...(problem !== '' && { errorDetail: { code: 0, message: problem } }),
   });
 }
-
-function nothing(): void {}

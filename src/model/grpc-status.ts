@@ -28,36 +28,28 @@ export type GrpcStatusName = (typeof NAMES)[number];
 // What is behind these is mostly no answer of a server; the code says nothing that the words do not.
 const MADE_BY_CLIENT: ReadonlySet<GrpcStatusName> = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED']);
 
-/** A call or stream that ended badly. `routine`: an end that a healthy server causes now and then; retry at once. */
+/** A call or stream that ended badly. */
 export class StreamError extends Error {
   override readonly name = 'StreamError';
   readonly code: GrpcStatusName;
   /** What went wrong, without the code. */
   readonly detail: string;
-  readonly routine: boolean;
 
-  constructor(code: GrpcStatusName, detail: string, routine: boolean, options?: { cause?: unknown }) {
+  constructor(code: GrpcStatusName, detail: string, options?: { cause?: unknown }) {
     const isOwn = MADE_BY_CLIENT.has(code);
     super(detail === '' ? code : isOwn ? detail : `${code}: ${detail}`, options);
     this.code = code;
     this.detail = detail === '' ? code : detail;
-    this.routine = routine;
   }
 }
-
-// Servers recycle connections on purpose; a stock client goes back to its shortest delay for exactly these.
-const ROUTINE_CODES: ReadonlySet<GrpcStatusName> = new Set(['UNKNOWN', 'CANCELLED', 'DEADLINE_EXCEEDED']);
-const ROUTINE_DETAILS = ['transport is closing', 'received prior goaway'];
 
 /** The one place where what gRPC throws becomes an error of ours. */
 export function fromGrpcStatus(thrown: unknown): StreamError {
   if (thrown instanceof StreamError) return thrown;
   const { code, details } = readStatus(thrown);
   const name = NAMES[code] ?? 'UNKNOWN';
-  const lower = details.toLowerCase();
-  const routine = ROUTINE_CODES.has(name) || ROUTINE_DETAILS.some((detail) => lower.includes(detail));
   const words = MADE_BY_CLIENT.has(name) ? explainTransportFailure(details) : details;
-  return new StreamError(name, words, routine, { cause: thrown });
+  return new StreamError(name, words, { cause: thrown });
 }
 
 function readStatus(thrown: unknown): { code: number; details: string } {
