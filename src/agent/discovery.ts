@@ -51,15 +51,8 @@ export function openDiscovery(
     clusterId: config.mesh.clusterId,
     node: { node, address, podName: agentPod, podNamespace: agentNamespace },
     sink: (update) => mesh.apply(toMeshDelta(update)).rejected,
-    store: {
-      record: (type, received, removals) => {
-        metrics.countXdsMessage(
-          type,
-          received.reduce((sum, resource) => sum + resource.bytes.length, 0),
-        );
-        cache.record(type, received, removals);
-      },
-    },
+    store: cache,
+    onResponse: (type, bytes) => metrics.countXdsMessage(type, bytes),
     onAnswered,
     onEnded: (code) => metrics.countXdsTermination(code),
     clock,

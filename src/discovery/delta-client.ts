@@ -64,6 +64,8 @@ export interface DeltaClientOptions {
   /** Takes an update and returns what it would not have: that is neither acknowledged nor kept. */
   readonly sink: (update: DeltaUpdate) => readonly RefusedResource[];
   readonly store: ReceivedStore;
+  /** Each response to what was asked for, empty or rejected ones too; `bytes` are those of its resources. */
+  readonly onResponse?: (type: ResourceType, bytes: number) => void;
   /** Called with the first response on a stream. */
   readonly onAnswered?: () => void;
   /** A stream ended, with the name of its status. */
@@ -222,6 +224,10 @@ export class DeltaClient {
       this.#stream.write(toAnswer(type, nonce, `${type} was not asked for`));
       return;
     }
+    this.#options.onResponse?.(
+      type,
+      response.resources.reduce((sum, { resource }) => sum + (resource?.value.length ?? 0), 0),
+    );
     const rejected = this.#apply(type, response);
     if (this.#answered.size === 0) {
       this.#stream.onAnswered();

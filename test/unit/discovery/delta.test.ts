@@ -13,7 +13,7 @@ import { objectName } from '#src/discovery/decode.ts';
 import { encodeObject } from '#src/discovery/encode.ts';
 import { AggregatedDiscoveryServiceClient, DeltaDiscoveryRequest } from '#src/wire/envoy/discovery.ts';
 import * as security from '#src/wire/istio/authorization.ts';
-import { AUTHORIZATION_TYPE, contentVersion, type EncodedResource } from '#src/discovery/resource.ts';
+import { ADDRESS_TYPE, AUTHORIZATION_TYPE, contentVersion, type EncodedResource } from '#src/discovery/resource.ts';
 import { systemClock } from '#src/model/clock.ts';
 import type { Authorization } from '#src/model/policy.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
@@ -103,6 +103,22 @@ test('delta: a client gets everything, then what changes, then what is gone', as
   await until('the removal', () => updates.length > 0);
   assert.deepEqual(updates, [{ type: AUTHORIZATION_TYPE, upserts: [], removals: ['n/two'], rejected: [] }]);
   await until('all acknowledged', () => total(server, 'acks') === total(server, 'pushes'));
+});
+
+test('delta: every response is counted with its bytes, empty and rejected ones too', async (t) => {
+  const { loopback, server } = await openPair(t);
+  const [good, broken] = [policy('one'), brokenPolicy('two')];
+  server.publish([good, broken]);
+  const bytesOf = new Map<string, number[]>();
+  const onResponse: DeltaClientOptions['onResponse'] = (type, bytes) =>
+    bytesOf.set(type, [...(bytesOf.get(type) ?? []), bytes]);
+  const { client } = follow(t, loopback, undefined, undefined, undefined, { onResponse });
+  client.open();
+  await until('synced', () => client.status().synced);
+  assert.deepEqual(Object.fromEntries(bytesOf), {
+    [ADDRESS_TYPE]: [0],
+    [AUTHORIZATION_TYPE]: [good.bytes.length + broken.bytes.length],
+  });
 });
 
 test('delta: fails closed: a NACK keeps the last good policy, names the field, and is not answered in a loop', async (t) => {
