@@ -127,9 +127,14 @@ test('Decider: beyond the bound of waiting questions it refuses at once', () => 
   );
 });
 
-test('Decider: a pod that is gone is refused', () => {
+test('Decider: a pod that is gone is refused, and a CONNECT to it has a status', () => {
   const { decider } = setUp();
-  assert.equal(decider.decide([outbound({ pod: 99 })]).answers[0]?.code, number('POD_REMOVED'));
+  const { answers } = decider.decide([outbound({ pod: 99 }), inbound({ pod: 99, question: 2n })]);
+  assert.deepEqual(
+    answers.map(({ code }) => code),
+    [number('POD_REMOVED'), number('POD_REMOVED')],
+  );
+  assert.equal(ERROR_TABLE.POD_REMOVED.connectStatus, 503);
 });
 
 test('Decider: an evicted verdict is given to the engine to forget', () => {
