@@ -3,6 +3,7 @@
 import type { Config } from '../config/table.ts';
 import { PodRegistryClient } from '../discovery/pod-registry-client.ts';
 import type { RegistryWelcome, ReportedPod } from '../discovery/pod-report.ts';
+import { isAlive } from '../host/process-id.ts';
 import type { MeshStore } from '../mesh/store.ts';
 import { isLoopback } from '../model/address.ts';
 import type { Clock } from '../model/clock.ts';
@@ -85,6 +86,7 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
         close: (sandbox) => closeSandbox(sandbox, podsLog),
       },
       steps: openSteps(config, parts, registry),
+      isAlive,
       reporter: { started: (pod) => registry.started(toReport(pod, false)), stopped: (uid) => registry.stopped(uid) },
       clock,
       log: podsLog,

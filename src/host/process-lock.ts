@@ -28,7 +28,10 @@ const NOBODY: ProcessId = { pid: 0, startTicks: 0 };
 
 let claims = 0;
 
-/** Takes the lock for this process; throws `LockHeld`, worded by `refusal`, when a process that lives has it. */
+/**
+ * Takes the lock for this process; throws `LockHeld`, worded by `refusal`, when a process that lives has it, and what the
+ * system said when that cannot be seen.
+ */
 export async function takeLock(path: string, refusal: (holder: number) => string): Promise<void> {
   claims += 1;
   const claim = `${path}.claim-${process.pid}-${claims}`;
@@ -76,10 +79,18 @@ async function linkNew(claim: string, path: string): Promise<boolean> {
 }
 
 async function readHolder(path: string): Promise<ProcessId | undefined> {
+  let text: string;
   try {
-    const { pid, startTicks } = JSON.parse(await readFile(path, 'utf8')) as Partial<ProcessId>;
-    return { pid: Number(pid), startTicks: Number(startTicks) };
+    text = await readFile(path, 'utf8');
   } catch (error) {
-    return isMissing(error) ? undefined : NOBODY;
+    if (isMissing(error)) return undefined;
+    // What cannot be read may well name one who lives.
+    throw error;
+  }
+  try {
+    const { pid, startTicks } = JSON.parse(text) as Partial<ProcessId>;
+    return { pid: Number(pid), startTicks: Number(startTicks) };
+  } catch {
+    return NOBODY;
   }
 }

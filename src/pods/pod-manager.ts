@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { randomUUID } from 'node:crypto';
-import { isAlive, type ProcessId } from '../host/process-id.ts';
+import type { ProcessId } from '../host/process-id.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { errorText } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
+import { QuietLog } from '../model/quiet-log.ts';
 import type { AddressPool } from './address-pool.ts';
 import { removeCgroup } from './cgroup.ts';
 import { ManagedPod, type PodSteps } from './managed-pod.ts';
@@ -46,6 +47,8 @@ export interface PodManagerParts {
   readonly files: PodFiles;
   readonly steps: PodSteps;
   readonly reporter: PodReporter;
+  /** Rejects when that cannot be seen. */
+  readonly isAlive: (holder: ProcessId) => Promise<boolean>;
   readonly clock: Clock;
   readonly log: Log;
   /** Known only once the control plane has given the node its ranges, when they are not configured. */
@@ -66,7 +69,9 @@ export class PodManager {
   /** Pods that are being made; each is over when it is settled, well or not. */
   readonly #making = new Map<string, Promise<void>>();
   readonly #removals = new Map<string, Promise<void>>();
-  readonly counters = { started: 0, refused: 0, removed: 0, steps_failed: 0, taken_over: 0 };
+  readonly counters = { started: 0, refused: 0, removed: 0, steps_failed: 0, taken_over: 0, holders_unseen: 0 };
+  /** Never reset: where descriptors are scarce, one look in two fails. */
+  readonly #unseen: QuietLog;
   #nextHandle = 1;
   #pollCancel: Cancel = () => {};
   #leaving = false;
@@ -74,6 +79,7 @@ export class PodManager {
   constructor(options: PodManagerOptions, parts: PodManagerParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#unseen = new QuietLog(parts.clock);
   }
 
   /** Takes over the pods of a previous run, as `recoverPods` found them, and looks after them from now on. */
@@ -196,10 +202,27 @@ export class PodManager {
     this.#parts.podsChanged();
   }
 
-  /** The pod's holder let go of it: if its process is gone the pod goes, too. */
+  /** The pod's holder let go of it: if its process is gone the pod goes, too. One that cannot be seen is looked at again. */
   async checkHolder(uid: string): Promise<void> {
     const pod = this.#pods.get(uid);
-    if (pod !== undefined && !(await isAlive(pod.view().holder))) await this.remove(uid);
+    if (pod !== undefined && !(await this.#mayLive(pod.view()))) await this.remove(uid);
+  }
+
+  async #mayLive({ spec, holder }: PodView): Promise<boolean> {
+    try {
+      return await this.#parts.isAlive(holder);
+    } catch (error) {
+      this.counters.holders_unseen += 1;
+      this.#unseen.say((keptBack) =>
+        this.#parts.log.warn('cannot see whether the process that holds a pod lives, the pod stays', {
+          pod: podName(spec),
+          pid: holder.pid,
+          error: errorText(error),
+          kept_back: keptBack,
+        }),
+      );
+      return true;
+    }
   }
 
   decide(uid: string, decision: PodDecision): void {

@@ -74,6 +74,10 @@ export const AGENT_COUNTERS = {
     'groundwire status says at which pod, and why',
   ],
   pods_taken_over: ['pods of an earlier run of the agent, taken over', ''],
+  pods_holders_unseen: [
+    'looks at the process that holds a pod which the system refused: the pod stays, and is looked at again in a second',
+    'the log has what it said; mostly this machine is out of files or memory: see out_of_files',
+  ],
   pod_files_write_failures: [
     'files of pods that could not be written: no pod starts',
     'make room in --run-dir; groundwire status names it until a write works again',

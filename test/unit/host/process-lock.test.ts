@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { LockHeld, takeLock } from '#src/host/process-lock.ts';
+import { findHolder, LockHeld, takeLock } from '#src/host/process-lock.ts';
 
 const taken = (holder: number): string => `taken by ${holder}`;
 
@@ -38,4 +38,13 @@ test('the lock of a holder that lives is refused by its name', async (t) => {
   const path = join(await folder(t), 'agent.lock');
   await takeLock(path, taken);
   await assert.rejects(takeLock(path, taken), new RegExp(`taken by ${process.pid}`));
+});
+
+test('a lock that cannot be read is not taken over', async (t) => {
+  const directory = await folder(t);
+  const path = join(directory, 'agent.lock');
+  await mkdir(path);
+  await assert.rejects(takeLock(path, taken), { code: 'EISDIR' });
+  await assert.rejects(findHolder(path), { code: 'EISDIR' });
+  assert.deepEqual(await readdir(directory), ['agent.lock'], 'nothing is left beside it');
 });

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { findProcess } from '#src/host/process-id.ts';
+import { findProcess, isAlive } from '#src/host/process-id.ts';
 import type { Log } from '#src/model/log.ts';
 import { AddressPool } from '#src/pods/address-pool.ts';
 import type { PodSteps } from '#src/pods/managed-pod.ts';
@@ -45,7 +45,7 @@ const OUTSIDE = {
 } as const;
 
 /** A manager whose sandboxes take as long as a test wants, and what is left of them and told of them. */
-function makeManager(t: TestContext) {
+function makeManager(t: TestContext, look = isAlive) {
   const directory = mkdtempSync(join(tmpdir(), 'groundwire-manager-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const clock = new ManualClock();
@@ -77,6 +77,7 @@ function makeManager(t: TestContext) {
         },
       },
       steps: NO_STEPS,
+      isAlive: look,
       reporter: {
         started: ({ uid }) => {
           told.push('started');
@@ -151,6 +152,36 @@ test('holders are looked after until the agent leaves, also by a look that is un
   manager.close();
   for (let i = 0; i < 20; i += 1) await turn();
   assert.equal(clock.timers, 0);
+});
+
+test('a holder that cannot be seen keeps its pod; one that is seen to be gone does not', async (t) => {
+  let look: () => Promise<boolean> = async () => true;
+  const { manager, clock, told, opening, left, lines } = makeManager(t, () => look());
+  const made = create(manager);
+  await until('the pod is being made', () => opening.length === 1);
+  opening[0]?.();
+  const { uid } = await made;
+  manager.open([]);
+  look = async () => {
+    throw new Error('EMFILE: too many open files');
+  };
+  await manager.checkHolder(uid);
+  for (let round = 2; round <= 4; round += 1) {
+    await until('the next look is set', () => clock.timers === 1);
+    clock.advance(1000);
+    await until('it was looked at', () => manager.counters.holders_unseen === round);
+  }
+  assert.deepEqual([left().length, manager.list().length, told], [2, 1, ['started']]);
+  const warnings = lines.filter(({ message }) => message.startsWith('cannot see'));
+  assert.equal(warnings.length, 1, 'and not one a second');
+  assert.match(String(warnings[0]?.fields['error']), /EMFILE/);
+
+  look = async () => false;
+  await until('the next look is set', () => clock.timers === 1);
+  clock.advance(1000);
+  await until('the pod is gone', () => manager.list().length === 0);
+  assert.deepEqual([left(), told], [[], ['started', 'stopped']]);
+  manager.close();
 });
 
 test('a pod is not made for one who has gone before it was begun', async (t) => {
