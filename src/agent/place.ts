@@ -47,7 +47,7 @@ export async function openPlace(
     podsLog,
   );
   const files = new PodFiles(home.podsDirectory, podsLog);
-  closers.add('node', async () => home.close(await files.hasPods()));
+  closers.add('node', async () => home.close(await files.mayHavePods()));
   signal.throwIfAborted();
   const resolvers = config.engine.resolvers.length > 0 ? config.engine.resolvers : await findResolvers();
   await openForwarding(config.upstream, home, files, podsLog, closers);
@@ -69,7 +69,7 @@ async function openForwarding(
 ): Promise<void> {
   const forwarding = new Forwarding(home.sysctlMemory, log);
   closers.add('forwarding', async () => {
-    if (!(await files.hasPods())) await forwarding.close();
+    if (!(await files.mayHavePods())) await forwarding.close();
   });
   await (podRegistry ? forwarding.open() : forwarding.recall());
 }

@@ -12,7 +12,7 @@ import type { Log } from '../model/log.ts';
 import { mountBpffs } from './bpffs.ts';
 import { findCgroupRoot, joinCgroup, ownCgroup, removeCgroup, removeEmptyCgroup, requireCgroup } from './cgroup.ts';
 import { homeFiles } from './home-files.ts';
-import { hasPodFiles } from './pod-files.ts';
+import { mayHavePodFiles } from './pod-files.ts';
 
 // sizeof(sockaddr_un.sun_path), with its zero.
 const SOCKET_PATH_BYTES_MAX = 107;
@@ -115,7 +115,7 @@ export class NodeHome implements NodePlaces {
       );
       return home;
     } catch (error) {
-      await home.close(await hasPodFiles(home.podsDirectory)).catch((closing: unknown) => {
+      await home.close(await mayHavePodFiles(home.podsDirectory)).catch((closing: unknown) => {
         log.error('not closed', { what: 'node', error: String(closing) });
       });
       throw error;

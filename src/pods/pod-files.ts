@@ -3,8 +3,10 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { naming } from '../config/setting-error.ts';
+import { naming, namingAsync } from '../config/setting-error.ts';
 import { writeFileAtomically } from '../host/atomic-file.ts';
+import { errorText } from '../model/error-text.ts';
+import { isMissing } from '../model/file-error.ts';
 import type { Log } from '../model/log.ts';
 import type { PodRecord } from './pod.ts';
 
@@ -12,17 +14,24 @@ const SUFFIX = '.json';
 // Two pages: a pod has a file, and needs room for the one that replaces it.
 const TRIAL_BYTES = 8192;
 
-/** The pods that a run directory tells of; what cannot be read is left out, and left there. */
+/** The pods that a run directory tells of; a file that is none of a pod is left out, and left there. */
 export async function readPodRecords(directory: string): Promise<readonly PodRecord[]> {
-  const names = await readdir(directory).catch(() => []);
-  const records = await Promise.all(names.map((name) => readRecord(join(directory, name))));
-  return records.filter((record) => record !== undefined);
+  const paths = (await listNames(directory)).filter(isPodFile).map((name) => join(directory, name));
+  const records = await Promise.all(paths.map(async (path) => parseRecord(await readIfThere(path))));
+  return records.filter((record) => typeof record !== 'string');
 }
 
-/** Whether a run directory holds pods, by their files: what a write that failed left beside them is none. */
-export async function hasPodFiles(directory: string): Promise<boolean> {
-  const names = await readdir(directory).catch(() => []);
-  return names.some((name) => name.endsWith(SUFFIX));
+/**
+ * Whether a run directory holds pods, by their files: what a write that failed left beside them is none.
+ *
+ * One that cannot be read may hold some: what captures them must stay.
+ */
+export async function mayHavePodFiles(directory: string): Promise<boolean> {
+  try {
+    return (await listNames(directory)).some(isPodFile);
+  } catch {
+    return true;
+  }
 }
 
 /** The pods of this node on disk, a file each, so that an agent that was restarted knows whom it serves. */
@@ -44,9 +53,9 @@ export class PodFiles {
     return this.#problem;
   }
 
-  /** Whether pods of this node outlive the agent. What is in memory counts, not what could be removed from the disk. */
-  async hasPods(): Promise<boolean> {
-    return this.#known === undefined ? hasPodFiles(this.#directory) : this.#known.size > 0;
+  /** Whether pods of this node may outlive the agent. What is in memory counts, not what could be removed from the disk. */
+  async mayHavePods(): Promise<boolean> {
+    return this.#known === undefined ? mayHavePodFiles(this.#directory) : this.#known.size > 0;
   }
 
   /** A reader, or the next agent after a crash, sees the old or the new, never half. Throws `SettingError`. */
@@ -79,21 +88,36 @@ export class PodFiles {
     this.#log.info('pod files can be written again', { path: this.#directory });
   }
 
-  /** Every record; a file that cannot be read is named and removed, since its pod is found by the sweep all the same. */
+  /**
+   * Every record. A file whose content is none is named and removed: its pod is found by the sweep all the same.
+   *
+   * Throws `SettingError` when something cannot be read; nothing is removed then, since that pod may well live.
+   */
   async readAll(): Promise<readonly PodRecord[]> {
-    const names = await readdir(this.#directory).catch(() => []);
+    const hint = 'see what is in the way, and start the agent again; its pods stay as they are until then';
+    const use = { flag: 'run-dir', value: this.#directory, tried: 'read', hint };
+    const contents = await namingAsync(use, () => this.#readContents());
     const records: PodRecord[] = [];
-    for (const name of names) {
-      const path = join(this.#directory, name);
-      const record = await readRecord(path);
-      if (record !== undefined) records.push(record);
+    for (const [path, text] of contents) {
+      const record = text === undefined ? 'a write that was cut short left it' : parseRecord(text);
+      if (typeof record !== 'string') records.push(record);
       else {
-        this.#log.warn('unreadable pod file removed', { path });
+        this.#log.warn('unreadable pod file removed', { path, reason: record });
         await rm(path, { force: true });
       }
     }
     this.#known = new Set(records.map((record) => record.uid));
     return records;
+  }
+
+  /** Each file by its path; `undefined` for what is no pod's by its name. */
+  async #readContents(): Promise<ReadonlyMap<string, string | undefined>> {
+    const contents = new Map<string, string | undefined>();
+    for (const name of await listNames(this.#directory)) {
+      const path = join(this.#directory, name);
+      contents.set(path, isPodFile(name) ? await readFile(path, 'utf8') : undefined);
+    }
+    return contents;
   }
 
   #write(path: string, content: string): void {
@@ -120,17 +144,37 @@ export class PodFiles {
   }
 }
 
-async function readRecord(path: string): Promise<PodRecord | undefined> {
-  return path.endsWith(SUFFIX) ? parseRecord(await readFile(path, 'utf8').catch(() => '')) : undefined;
+/** Nothing where there is no such directory; throws when it cannot be read, which says nothing of what is in it. */
+async function listNames(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
 }
 
-// Written by us, mode 0600: what is checked is that it is whole, not that it is honest.
-function parseRecord(text: string): PodRecord | undefined {
+/** "" for a file that its agent has removed meanwhile. */
+async function readIfThere(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (isMissing(error)) return '';
+    throw error;
+  }
+}
+
+function isPodFile(name: string): boolean {
+  return name.endsWith(SUFFIX);
+}
+
+// Written by us, mode 0600: what is checked is that it is whole, not that it is honest. A text says why it is not.
+function parseRecord(text: string): PodRecord | string {
   try {
     const record = JSON.parse(text) as Partial<PodRecord>;
     const whole = record.uid && record.handle && record.spec && record.sandbox && record.holder;
-    return whole ? (record as PodRecord) : undefined;
-  } catch {
-    return undefined;
+    return whole ? (record as PodRecord) : 'it is not the whole of a pod';
+  } catch (error) {
+    return errorText(error);
   }
 }

@@ -12,19 +12,18 @@ import { closeSandbox, namespacePrefix, type Sandbox, type SandboxHost } from '.
 /**
  * Looks at what a previous run left on this node: returns the pods whose holders live, and removes everything else.
  *
- * To be called before the engine is opened: it takes away the pins of namespaces that are gone.
+ * To be called before the engine is opened: it takes away the pins of namespaces that are gone. Throws, before anything
+ * is removed, when the files of the pods or one of their holders cannot be seen.
  */
 export async function recoverPods(
   host: Pick<SandboxHost, 'node' | 'podsCgroup'>,
   files: PodFiles,
   log: Log,
 ): Promise<readonly PodRecord[]> {
-  const alive: PodRecord[] = [];
-  for (const record of await files.readAll()) {
-    if (await isAlive(record.holder)) {
-      alive.push(record);
-      continue;
-    }
+  const records = await files.readAll();
+  const isHeld = await Promise.all(records.map(({ holder }) => isAlive(holder)));
+  const alive = records.filter((_, index) => isHeld[index]);
+  for (const record of records.filter((_, index) => !isHeld[index])) {
     log.info('pod of a previous run removed', { pod: `${record.spec.namespace}/${record.spec.name}` });
     await closeSandbox(record.sandbox, log);
     await files.remove(record.uid);

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SettingError } from '#src/config/setting-error.ts';
 import type { Log } from '#src/model/log.ts';
 import type { PodRecord } from '#src/pods/pod.ts';
-import { hasPodFiles, PodFiles } from '#src/pods/pod-files.ts';
+import { mayHavePodFiles, PodFiles, readPodRecords } from '#src/pods/pod-files.ts';
+import { recordingLog } from '../discovery/loopback.ts';
 
 const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -33,10 +34,10 @@ test('a pod is on disk from its write to its removal', async (t) => {
   const files = new PodFiles(directory, SILENT);
   assert.deepEqual(await files.readAll(), []);
   files.write(RECORD);
-  assert.equal(await files.hasPods(), true);
+  assert.equal(await files.mayHavePods(), true);
   assert.deepEqual(await new PodFiles(directory, SILENT).readAll(), [RECORD]);
   await files.remove(RECORD.uid);
-  assert.equal(await files.hasPods(), false);
+  assert.equal(await files.mayHavePods(), false);
   assert.deepEqual(readdirSync(directory), []);
 });
 
@@ -50,7 +51,6 @@ test('a write that fails names the directory and a way out, counts, and stays to
   );
   assert.match(files.problem ?? '', /--run-dir \S+\/pods cannot be written to: .*; name a directory that can be/);
   assert.equal(files.counters.writeFailures, 1);
-  assert.equal(await files.hasPods(), false);
 
   await files.retry();
   assert.notEqual(files.problem, undefined);
@@ -66,7 +66,48 @@ test('what a write that was cut short left is no pod', async (t) => {
   files.write(RECORD);
   await files.remove(RECORD.uid);
   writeFileSync(join(directory, 'uid-1.json.0123456789ab.tmp'), '{"uid":');
-  assert.equal(await hasPodFiles(directory), false);
+  assert.equal(await mayHavePodFiles(directory), false);
   assert.deepEqual(await files.readAll(), []);
   assert.deepEqual(readdirSync(directory), []);
+});
+
+test('a file that cannot be read costs no pod: the start fails, names it, and nothing is removed', async (t) => {
+  const directory = folder(t);
+  const files = new PodFiles(directory, SILENT);
+  files.write(RECORD);
+  writeFileSync(join(directory, 'uid-0.json'), '{"uid":');
+  // What a read of a directory throws stands for whatever the system may say.
+  mkdirSync(join(directory, 'uid-2.json'));
+  await assert.rejects(
+    files.readAll(),
+    (error: unknown) =>
+      error instanceof SettingError && /--run-dir \S+ cannot be read: .*; see what is in the way/.test(error.message),
+  );
+  assert.deepEqual(readdirSync(directory).sort(), ['uid-0.json', 'uid-1.json', 'uid-2.json']);
+  assert.equal(await files.mayHavePods(), true);
+});
+
+test('a directory that cannot be read is no empty one', async (t) => {
+  const directory = folder(t);
+  writeFileSync(directory, 'a file where the directory belongs');
+  const files = new PodFiles(directory, SILENT);
+  await assert.rejects(files.readAll(), SettingError);
+  assert.equal(await files.mayHavePods(), true);
+  assert.equal(await mayHavePodFiles(directory), true);
+  await assert.rejects(readPodRecords(directory), { code: 'ENOTDIR' });
+});
+
+test('a file whose content is no pod is removed, with the reason', async (t) => {
+  const directory = folder(t);
+  const { log, lines } = recordingLog();
+  const files = new PodFiles(directory, log);
+  files.write(RECORD);
+  writeFileSync(join(directory, 'uid-2.json'), '{"uid":');
+  writeFileSync(join(directory, 'uid-3.json'), '{"uid":"uid-3"}');
+  assert.deepEqual(await readPodRecords(directory), [RECORD], 'who only looks removes nothing');
+  assert.deepEqual(await files.readAll(), [RECORD]);
+  assert.deepEqual(readdirSync(directory), ['uid-1.json']);
+  const reasons = lines.map(({ fields }) => String(fields['reason'])).sort();
+  assert.match(reasons[0] ?? '', /JSON/);
+  assert.match(reasons[1] ?? '', /not the whole of a pod/);
 });
