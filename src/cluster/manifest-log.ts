@@ -28,7 +28,7 @@ export class ManifestLog {
   readonly #log: Log;
   readonly #clock: Clock;
   #problems: ReadonlyMap<string, StandingProblem> = new Map();
-  #notices: ReadonlySet<string> = new Set();
+  #notices: ReadonlyMap<string, Notice> = new Map();
   #cancelReminder: Cancel;
 
   constructor(log: Log, clock: Clock) {
@@ -43,7 +43,7 @@ export class ManifestLog {
 
   report(problems: readonly StandingProblem[], notices: readonly Notice[]): void {
     const problemsNow = new Map(problems.map((problem) => [formatProblem(problem), problem]));
-    const noticesNow = new Set(notices.map((notice) => `${notice.code} ${notice.object}: ${notice.message}`));
+    const noticesNow = new Map(notices.map((notice) => [`${notice.code} ${notice.object}: ${notice.message}`, notice]));
     const news = added(problemsNow, this.#problems);
     this.#count(news.flatMap((text) => problemsNow.get(text) ?? []));
     this.#tell(news, (problem) =>
@@ -62,9 +62,11 @@ export class ManifestLog {
     return counts;
   }
 
-  /** The problems there are at present, each with what it leaves in force, in words. */
+  /** The problems there are at present, each with what it leaves in force, in words; and what was accepted in vain. */
   describe(): readonly string[] {
-    const told = [...this.#problems].map(([problem, { standing }]) => `${HEADLINES[standing]}: ${problem}`);
+    const refused = [...this.#problems].map(([problem, { standing }]) => `${HEADLINES[standing]}: ${problem}`);
+    const idle = [...this.#notices.values()].filter(({ code }) => code === 'NOT_ENFORCED');
+    const told = [...refused, ...idle.map(({ object, message }) => `not enforced: ${object}: ${message}`)];
     const more = told.length - SHOWN_MAX;
     return more > 0 ? [...told.slice(0, SHOWN_MAX), `manifests have ${more} more problems; the log names them`] : told;
   }
@@ -100,4 +102,4 @@ function added(now: Texts, before: Texts): string[] {
   return [...now.keys()].filter((text) => !before.has(text));
 }
 
-type Texts = ReadonlySet<string> | ReadonlyMap<string, unknown>;
+type Texts = ReadonlyMap<string, unknown>;

@@ -42,7 +42,8 @@ interface L4Part {
  * What only L7 can see always errs on the closed side. In an ALLOW the rule is left out, so less is allowed. In a DENY
  * only the attribute is left out, so more is denied, up to everything when nothing remains (Istio makes such a rule
  * match nothing, and the DENY is then silently ineffective). CUSTOM asks an external authorizer, whom a node cannot
- * ask: what it would have decided is denied. AUDIT decides nothing and is left out.
+ * ask: what it would have decided is denied. AUDIT decides nothing and is left out. targetRefs name what only a waypoint
+ * sees, so such a policy is left out too.
  * Source: istio pilot/pkg/serviceregistry/ambient/authorization.go @86c9f01; deviations: docs/adr/0011.
  */
 export function compileAuthorizationPolicy(
@@ -53,10 +54,15 @@ export function compileAuthorizationPolicy(
   const note = (code: Notice['code'], message: string): void => {
     notices.push({ code, object: objectKey('AuthorizationPolicy', policy.meta), message });
   };
-  // Policies with targetRefs are the waypoints' alone.
-  if (policy.targetRefs.length > 0) return undefined;
   if (policy.action === 'AUDIT') {
     note('ACTION_UNSUPPORTED', 'a node does not support the AUDIT action; the policy is left out');
+    return undefined;
+  }
+  if (policy.targetRefs.length > 0) {
+    note(
+      'NOT_ENFORCED',
+      `targetRefs are a waypoint's to enforce and this version has none: nothing enforces this ${policy.action}; use a selector`,
+    );
     return undefined;
   }
   if (policy.unreadable !== undefined) {
@@ -78,16 +84,10 @@ export function compileAuthorizationPolicy(
     if (unseen.length === 0) return compiled;
     const attributes = unseen.join(', ');
     if (action === 'ALLOW') {
-      note(
-        'POLICY_NARROWED',
-        `a rule that needs L7 (${attributes}) is left out at L4: less is allowed than written; use a waypoint and targetRefs`,
-      );
+      note('POLICY_NARROWED', `a rule that needs L7 (${attributes}) is left out at L4: less is allowed than written`);
       return [];
     }
-    note(
-      'POLICY_WIDENED',
-      `L7 attributes (${attributes}) are left out at L4: more is denied than written; use a waypoint and targetRefs`,
-    );
+    note('POLICY_WIDENED', `L7 attributes (${attributes}) are left out at L4: more is denied than written`);
     return compiled;
   });
   const { namespace } = policy.meta;

@@ -37,6 +37,7 @@ export interface Notice {
     | 'POLICY_NARROWED'
     | 'POLICY_UNREADABLE'
     | 'ACTION_UNSUPPORTED'
+    | 'NOT_ENFORCED'
     | 'DRY_RUN'
     | 'ENDPOINT_DROPPED'
     | 'WAYPOINT_UNUSABLE'

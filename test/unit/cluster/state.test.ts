@@ -271,6 +271,23 @@ test('ManifestLog: a flood of problems is cut, and as long as there are some it 
   assert.equal(lines.length, count);
 });
 
+test('ManifestLog: a policy that nothing enforces is among the problems, other notices are not', () => {
+  const { log, lines } = recordingLog();
+  const manifestLog = new ManifestLog(log, new ManualClock());
+  const notice = { object: 'AuthorizationPolicy n/p', message: 'in vain' } as const;
+  manifestLog.report(
+    [],
+    [
+      { ...notice, code: 'NOT_ENFORCED' },
+      { ...notice, code: 'DRY_RUN' },
+    ],
+  );
+  assert.equal(lines.length, 2);
+  assert.deepEqual(manifestLog.describe(), ['not enforced: AuthorizationPolicy n/p: in vain']);
+  manifestLog.report([], []);
+  assert.deepEqual(manifestLog.describe(), []);
+});
+
 test('ManifestLog: each problem has the headline of what it leaves in force', () => {
   const { log, lines } = recordingLog();
   const manifestLog = new ManifestLog(log, new ManualClock());

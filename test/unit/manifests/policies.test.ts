@@ -82,6 +82,17 @@ test('AuthorizationPolicy: what only L7 can see narrows an ALLOW and widens a DE
   for (const [spec, expected] of table) assert.deepEqual(rules(spec), expected, spec);
 });
 
+test('AuthorizationPolicy: one with targetRefs, which nothing enforces, is told by name', () => {
+  const of = (spec: string) =>
+    compileYaml(securityYaml('AuthorizationPolicy', 'n/p', `  ${spec}`)).notices.map(
+      ({ code, object, message }) => `${code} ${object}: ${message}`,
+    );
+  const targetRefs = 'targetRefs: [{kind: Service, name: a}], rules: [{}]';
+  assert.match(of(`{${targetRefs}, action: DENY}`).join(), /^NOT_ENFORCED AuthorizationPolicy n\/p: .* this DENY;/);
+  assert.match(of(`{${targetRefs}, action: AUDIT}`).join(), /^ACTION_UNSUPPORTED /);
+  assert.deepEqual(of('{action: DENY, rules: [{}]}'), []);
+});
+
 test('AuthorizationPolicy: trust domains are prefixes of principals and are never dropped', () => {
   const prefix = { prefix: 'td/' };
   const one = (match: unknown): unknown => ({ matches: [match] });
