@@ -39,10 +39,10 @@ InboundHboneConnection::InboundHboneConnection(Worker* worker, const InboundTunn
   session_->SetHandler(stream_, this);
 }
 
-void InboundHboneConnection::Start(const HboneRequest& request) {
+void InboundHboneConnection::Start(const HboneRequest& request, ErrorCode refusal) {
   DescribeRequest(request, &record_);
-  if (const ErrorCode refusal = ReadRequest(request); refusal != ErrorCode::kNone)
-    return Refuse(refusal);
+  if (refusal == ErrorCode::kNone) refusal = ReadRequest(request);
+  if (refusal != ErrorCode::kNone) return Refuse(refusal);
   if (const InboundVerdict verdict = worker_->verdicts().Find(Key())) return OnVerdict(verdict);
   const ErrorCode code =
       worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
@@ -50,7 +50,6 @@ void InboundHboneConnection::Start(const HboneRequest& request) {
 }
 
 ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
-  if (const ErrorCode full = worker_->Admit(*pod_); full != ErrorCode::kNone) return full;
   std::optional<HboneAuthority> authority;
   if (request.authority.size() <= kAuthorityMax)
     authority = HboneAuthority::Parse(request.authority);

@@ -107,7 +107,8 @@ void DescribeRequest(const HboneRequest& request, msg::ConnectionClosed* record)
 class InboundHboneConnection final : public Connection, public HboneStreamHandler {
  public:
   InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel, HboneStream* stream);
-  void Start(const HboneRequest& request);
+  /// `refusal` ends it here.
+  void Start(const HboneRequest& request, ErrorCode refusal);
 
   void Recheck(const std::unordered_set<uint64_t>& verdicts) override;
   using Connection::OnVerdict;

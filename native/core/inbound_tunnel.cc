@@ -79,7 +79,10 @@ void InboundTunnel::OnCapacity(HboneSession*) {
 }
 
 void InboundTunnel::OnRequest(HboneSession*, HboneStream* stream, HboneRequest request) {
-  worker_->Adopt(std::make_unique<InboundHboneConnection>(worker_, *this, stream))->Start(request);
+  // Before it is on the books, or it would take the last place from itself.
+  const ErrorCode refusal = worker_->Admit(*pod_);
+  worker_->Adopt(std::make_unique<InboundHboneConnection>(worker_, *this, stream))
+      ->Start(request, refusal);
 }
 
 void InboundTunnel::OnMalformedRequest(HboneSession*, const HboneRequest& request,

@@ -234,6 +234,23 @@ TEST("refusal: a pod may have as many connections as are left, so that others al
   CHECK(mesh.Open().first.valid());
 }
 
+TEST("refusal: a CONNECT may take the last place, and none beyond it") {
+  TestMesh mesh([](EngineOptions* options) { options->connections_max = 1; });
+  RawPeer peer(&mesh);
+  REQUIRE(peer.connected);
+  peer.Say(http2::kPreface + http2::Frame(http2::kSettings, 0, 0, "") +
+           http2::Connect(1, mesh.app_address.ToString()));
+  const UniqueFd last = AcceptOne(mesh.app);
+  REQUIRE(last.valid());
+  peer.Say(http2::Connect(3, mesh.app_address.ToString()));
+  const auto refused = mesh.Closed(kInbound);
+  REQUIRE(refused.has_value());
+  CHECK_EQ(CodeName(refused), "LIMIT_CONNECTIONS");
+  CHECK_EQ(refused->hbone_status, 503);
+  CHECK_EQ(mesh.agent.Counter("limit_connections"), 1u);
+  CHECK_EQ(mesh.agent.Counter("limit_pod_connections"), 0u);
+}
+
 TEST(
     "refusal: a source address that is not the pod's own is forged, and no verdict is asked for "
     "it") {
