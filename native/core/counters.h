@@ -76,7 +76,8 @@ namespace groundwire {
   X(kDeliveryReturned, "delivery_returned")                  \
   X(kHandshakesDisplaced, "handshakes_displaced")            \
   X(kLimitPodConnections, "limit_pod_connections")           \
-  X(kSourcePortsExhausted, "source_ports_exhausted")
+  X(kSourcePortsExhausted, "source_ports_exhausted")         \
+  X(kLimitPeerTunnels, "limit_peer_tunnels")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

@@ -32,6 +32,9 @@ struct EngineOptions {
   /// Live connections of the whole engine; a pod may have as many as are still free.
   uint32_t connections_max = 65536;
   uint32_t streams_per_tunnel_max = 100;
+  /// Accepted tunnels of one worker; a peer's address may have as many as are still free. TypeScript
+  /// leaves it as it is.
+  uint32_t tunnels_accepted_max = 8192;
   uint32_t tunnel_idle_ms = 300000;
   uint32_t stream_window_bytes = 1 << 20;
   uint32_t connection_window_bytes = 16 << 20;

@@ -16,6 +16,7 @@
 #include <deque>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -89,13 +90,16 @@ class InboundTunnels {
   void AppendSnapshot(std::vector<msg::Tunnel>* tunnels) const;
 
  private:
-  /// For one more handshake. False: there is none.
-  bool MakeRoom(uint32_t pod);
+  /// For one more handshake of that peer. Otherwise, by what it is counted that there is none.
+  std::optional<Counter> MakeRoom(uint32_t pod, const IpAddress& peer);
+  bool DisplaceIfLate(InboundTunnel* handshake);
   template <typename Predicate, typename Action>
   void ForEach(Predicate predicate, Action action);
 
   Worker* const worker_;
   std::list<std::unique_ptr<InboundTunnel>> tunnels_;
+  /// How many of them, by the peer's address; no entry is 0.
+  std::unordered_map<IpAddress, size_t, IpAddressHash> of_peer_;
   /// By pod, the oldest first; no entry is empty.
   std::unordered_map<uint32_t, std::deque<InboundTunnel*>> handshaking_;
 };

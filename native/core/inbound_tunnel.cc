@@ -14,11 +14,16 @@ namespace {
 
 // For each worker. Before TLS anybody may connect, so what has proven nothing yet gets little room,
 // pod by pod.
-constexpr size_t kTunnelsMax = 8192;
 constexpr size_t kHandshakingPerPodMax = 256;
 // Of the time a handshake may take: 1 s as it is set by default. A peer that means it needs
 // milliseconds.
 constexpr uint32_t kLateFraction = 10;
+
+/// As many as are left for others and no more, as with a pod's part of the connections
+/// (Worker::Admit): a peer that takes all it can get leaves half, and two such peers a third.
+bool HasShare(size_t of_peer, size_t taken, size_t max) {
+  return of_peer == 0 || of_peer + taken < max;
+}
 
 }  // namespace
 
@@ -134,34 +139,52 @@ void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
                   "no certificate of the pod's identity is valid");
     return CloseWithReset(&fd);
   }
-  if (!MakeRoom(pod->id)) {
-    worker_->counters().Add(Counter::kLimitTunnels);
-    RecordRefusal(*tunnel, ErrorCode::kLimitConnections, "too many tunnels");
+  if (const std::optional<Counter> full = MakeRoom(pod->id, source.ip)) {
+    worker_->counters().Add(*full);
+    RecordRefusal(*tunnel, ErrorCode::kLimitConnections,
+                  *full == Counter::kLimitPeerTunnels ? "too many tunnels from this address"
+                                                      : "too many tunnels");
     return CloseWithReset(&fd);
   }
   if (const Status started = tunnel->Start(std::move(fd), std::move(identity)); started.ok()) {
     handshaking_[pod->id].push_back(tunnel.get());
+    ++of_peer_[source.ip];
     tunnels_.push_back(std::move(tunnel));
   } else {
     RecordRefusal(*tunnel, ErrorCode::kOutOfFiles, started.ToString());
   }
 }
 
-/// The newcomer takes the place of a handshake that is late: refusing newcomers instead would let a
+std::optional<Counter> InboundTunnels::MakeRoom(uint32_t pod, const IpAddress& peer) {
+  const size_t tunnels_max = worker_->options().tunnels_accepted_max;
+  const auto of_peer = of_peer_.find(peer);
+  if (of_peer != of_peer_.end() && !HasShare(of_peer->second, tunnels_.size(), tunnels_max))
+    return Counter::kLimitPeerTunnels;
+  const auto found = handshaking_.find(pod);
+  if (found == handshaking_.end())
+    return tunnels_.size() < tunnels_max ? std::nullopt : std::optional(Counter::kLimitTunnels);
+  const std::deque<InboundTunnel*>& unfinished = found->second;
+  const auto is_peers = [&](const InboundTunnel* one) { return one->source().ip == peer; };
+  const auto peers = static_cast<size_t>(std::ranges::count_if(unfinished, is_peers));
+  if (!HasShare(peers, unfinished.size(), kHandshakingPerPodMax)) {
+    if (DisplaceIfLate(*std::ranges::find_if(unfinished, is_peers))) return std::nullopt;
+    return Counter::kLimitPeerTunnels;
+  }
+  if (tunnels_.size() < tunnels_max && unfinished.size() < kHandshakingPerPodMax)
+    return std::nullopt;
+  return DisplaceIfLate(unfinished.front()) ? std::nullopt : std::optional(Counter::kLimitTunnels);
+}
+
+/// A newcomer takes the place of a handshake that is late: refusing newcomers instead would let a
 /// few silent clients lock everybody else out. Where none is late, a herd of honest peers has come
 /// at once: ending the one that is nearest to its end for each that begins would let none of them
 /// through.
-bool InboundTunnels::MakeRoom(uint32_t pod) {
-  const auto found = handshaking_.find(pod);
-  const size_t unfinished = found == handshaking_.end() ? 0 : found->second.size();
-  if (tunnels_.size() < kTunnelsMax && unfinished < kHandshakingPerPodMax) return true;
-  if (unfinished == 0) return false;
-  const InboundTunnel* const oldest = found->second.front();
+bool InboundTunnels::DisplaceIfLate(InboundTunnel* handshake) {
   const uint64_t late_us = uint64_t{1000} * worker_->options().tls_timeout_ms / kLateFraction;
-  if (worker_->loop()->now_us() - oldest->started_us() < late_us) return false;
+  if (worker_->loop()->now_us() - handshake->started_us() < late_us) return false;
   worker_->counters().Add(Counter::kHandshakesDisplaced);
-  oldest->session()->Close(ErrorCode::kLimitConnections,
-                           "gave way to a newer handshake with this pod");
+  handshake->session()->Close(ErrorCode::kLimitConnections,
+                              "gave way to a newer handshake with this pod");
   return true;
 }
 
@@ -199,6 +222,8 @@ void InboundTunnels::Remove(InboundTunnel* tunnel) {
   const auto owned =
       std::find_if(tunnels_.begin(), tunnels_.end(),
                    [tunnel](const auto& candidate) { return candidate.get() == tunnel; });
+  const auto of_peer = of_peer_.find(tunnel->source().ip);
+  if (--of_peer->second == 0) of_peer_.erase(of_peer);
   worker_->loop()->Discard(std::move(*owned));
   tunnels_.erase(owned);
 }

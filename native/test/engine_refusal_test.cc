@@ -24,6 +24,9 @@ std::string OutcomeOf(TestMesh* mesh) {
   return CodeName(event);
 }
 
+/// Of 256 that are nobody's.
+std::string AddressOfClient(int client) { return "10.202.100." + std::to_string(client); }
+
 /// A peer that proves to be pod 1 and then says what it likes to pod 2.
 struct RawPeer {
   explicit RawPeer(TestMesh* mesh) : socket(ConnectTo(mesh->hbone)) {
@@ -413,7 +416,7 @@ TEST("refusal: a client that never finishes its handshake gives way to one that 
     options->tls_timeout_ms = 20000;
   });
   std::vector<UniqueFd> silent;
-  for (int i = 0; i < 256; ++i) silent.push_back(ConnectTo(mesh.hbone));
+  for (int i = 0; i < 256; ++i) silent.push_back(ConnectTo(mesh.hbone, AddressOfClient(i)));
   REQUIRE(TestAgent::Eventually(
       [&] { return mesh.agent.Counter("inbound_hbone_accepted") == silent.size(); }));
   CHECK_EQ(mesh.agent.Counter("handshakes_displaced"), 0u);
@@ -444,7 +447,7 @@ TEST("refusal: in a herd of handshakes the newest gives way, so that the oldest 
     options->tls_timeout_ms = 600000;
   });
   std::vector<UniqueFd> herd;
-  for (int i = 0; i < 256; ++i) herd.push_back(ConnectTo(mesh.hbone));
+  for (int i = 0; i < 256; ++i) herd.push_back(ConnectTo(mesh.hbone, AddressOfClient(i)));
   const UniqueFd late = ConnectTo(mesh.hbone);
   CHECK(Peek(late) != "nothing");
   CHECK_EQ(mesh.agent.Counter("limit_tunnels"), 1u);
@@ -457,6 +460,61 @@ TEST("refusal: in a herd of handshakes the newest gives way, so that the oldest 
   REQUIRE(mesh.Closed(kInbound).has_value());
   auto [client, server] = mesh.Open();
   CHECK(client.valid());
+}
+
+TEST("refusal: an address has as many handshakes with a pod as are left for others") {
+  TestMesh mesh([](EngineOptions* options) {
+    options->worker_threads = 1;
+    options->tls_timeout_ms = 40000;
+  });
+  const UniqueFd bystander = ConnectTo(mesh.hbone, AddressOfClient(1));
+  std::vector<UniqueFd> silent;
+  for (int i = 0; i < 128; ++i) silent.push_back(ConnectTo(mesh.hbone));
+  const UniqueFd beyond = ConnectTo(mesh.hbone);
+  CHECK_EQ(Peek(beyond), "reset");
+  CHECK_EQ(mesh.agent.Counter("limit_peer_tunnels"), 1u);
+  CHECK_EQ(mesh.agent.Counter("limit_tunnels"), 0u);
+  const auto refused = mesh.Closed(kInbound);
+  REQUIRE(refused.has_value());
+  CHECK_EQ(CodeName(refused), "LIMIT_CONNECTIONS");
+  CHECK_EQ(refused->detail, "too many tunnels from this address");
+  auto [client, server] = mesh.Open();
+  CHECK(client.valid());
+
+  // Once all are late it is one of its own that gives way, not the oldest.
+  std::this_thread::sleep_for(std::chrono::seconds(5));
+  const UniqueFd newest = ConnectTo(mesh.hbone);
+  const auto displaced = mesh.Closed(kInbound);
+  REQUIRE(displaced.has_value());
+  CHECK_EQ(displaced->source.port, PortOf(silent.front().get()));
+  CHECK_EQ(mesh.agent.Counter("handshakes_displaced"), 1u);
+  CHECK_EQ(Peek(bystander, 0), "nothing");
+  CHECK_EQ(Peek(newest, 0), "nothing");
+}
+
+TEST("refusal: an address has as many tunnels as are left for others") {
+  TestMesh mesh([](EngineOptions* options) {
+    options->worker_threads = 1;
+    options->tunnels_accepted_max = 4;
+  });
+  RawPeer first(&mesh);
+  const RawPeer second(&mesh);
+  REQUIRE(first.connected && second.connected);
+  const RawPeer third(&mesh);
+  CHECK(!third.connected);
+  CHECK_EQ(mesh.agent.Counter("limit_peer_tunnels"), 1u);
+  const auto refused = mesh.Closed(kInbound);
+  REQUIRE(refused.has_value());
+  CHECK_EQ(CodeName(refused), "LIMIT_CONNECTIONS");
+  CHECK_EQ(refused->detail, "too many tunnels from this address");
+  auto [client, server] = mesh.Open();
+  CHECK(client.valid());
+  // Where one of its own ends there is room for another.
+  SSL_shutdown(first.ssl.get());
+  first.Hear();
+  const RawPeer fourth(&mesh);
+  CHECK(fourth.connected);
+  CHECK_EQ(mesh.agent.Counter("limit_peer_tunnels"), 1u);
 }
 
 TEST("refusal: a tunnel that a peer keeps without a stream is ended") {

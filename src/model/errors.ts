@@ -79,7 +79,7 @@ export const ERROR_TABLE = {
   DRAINED: entry(70, 'ended by drain', 'info', 0, '-', 'The pod or the agent was asked to stop and its drain deadline passed.'),
   POD_REMOVED: entry(71, 'the pod is gone', 'info', 503, '-', 'The pod was removed from this node.'),
 
-  LIMIT_CONNECTIONS: entry(80, 'too many connections', 'error', 503, 'CONNECT', 'The bound on live connections of the agent was reached, or the pod has as many as are left: `limit_connections`, `limit_pod_connections`.'),
+  LIMIT_CONNECTIONS: entry(80, 'too many connections', 'error', 503, 'CONNECT', 'The bound on live connections of the agent was reached, or the pod has as many as are left: `limit_connections`, `limit_pod_connections`; of tunnels, `limit_tunnels`, `limit_peer_tunnels` or `tunnels_full`.'),
   OUT_OF_FILES: entry(81, 'out of file descriptors or memory', 'error', 503, 'CONNECT', 'Raise the limit of open files of the agent.'),
 } as const satisfies Record<string, ErrorEntry>;
 

@@ -191,6 +191,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'connects that failed: each source port towards that destination is in use',
     "widen net.ipv4.ip_local_port_range in the pod's namespace, or find who opens so many (SOURCE_PORTS_EXHAUSTED)",
   ],
+  limit_peer_tunnels: [
+    'tunnels refused before TLS: the address has as many, or as many handshakes with one pod, as are left for others',
+    'the peer opens tunnels without end: find it in the access log (LIMIT_CONNECTIONS); others still get through',
+  ],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',
     'the access log has gaps, metrics do not; the agent has no CPU',
