@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dialled_tunnel.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "clock.h"
@@ -74,9 +75,16 @@ void TunnelPool::Tunnel::OnSessionClosed(HboneSession*, ErrorCode code, const st
     if (failed || IsEndedHere(code)) {
       waiting.user->OnNoTunnel(code, detail);
     } else {
-      pool_->Acquire(pod_, key_, waiting.user);
+      pool_->Acquire(pod_, key_, waiting.user, waiting.since_us);
     }
   }
+}
+
+void TunnelPool::Tunnel::Wait(TunnelUser* user, uint64_t since_us) {
+  const auto place = std::ranges::upper_bound(waiting_, since_us, {}, &Waiting::since_us);
+  // The bound is that of the first.
+  if (place == waiting_.begin()) pool_->loop_->Cancel(&wait_bound_);
+  waiting_.insert(place, {user, since_us});
 }
 
 msg::Tunnel TunnelPool::Tunnel::Describe() const {
@@ -134,7 +142,7 @@ void TunnelPool::Tunnel::OnLeaseEnd() {
 void TunnelPool::Tunnel::HandOver() {
   const std::deque<Waiting> all = std::move(waiting_);
   waiting_.clear();
-  for (const Waiting& waiting : all) pool_->Acquire(pod_, key_, waiting.user);
+  for (const Waiting& waiting : all) pool_->Acquire(pod_, key_, waiting.user, waiting.since_us);
 }
 
 }  // namespace groundwire

@@ -40,7 +40,7 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
   bool HasRoom() const { return session_->streams() < session_->streams_max(); }
   size_t load() const { return session_->streams() + waiting_.size(); }
   bool established() const { return session_->state() == HboneSession::State::kOpen; }
-  void Wait(TunnelUser* user) { waiting_.push_back({user, pool_->loop_->now_us()}); }
+  void Wait(TunnelUser* user, uint64_t since_us);
   bool Forget(TunnelUser* user) {
     return std::erase_if(waiting_, [user](const Waiting& w) { return w.user == user; }) > 0;
   }
@@ -58,7 +58,7 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
   };
 
   void StartIdle();
-  /// Each waits as long as for a connect.
+  /// Each waits as long as for a connect, on however many tunnels.
   void BoundWait();
   void FailOverdue();
   uint64_t EndOfWaitUs(const Waiting& waiting) const;

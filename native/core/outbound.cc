@@ -136,13 +136,20 @@ void OutboundConnection::OnTunnel(HboneSession* session, const std::string& peer
   if (stream_ == nullptr) return RequestTunnel();
   state_ = State::kResponse;
   worker_->counters().Add(Counter::kTunnelStreams);
-  // The peer has its own deadline for its application; this one is for a peer that is stuck.
-  response_deadline_ = worker_->loop()->After(uint64_t{2} * worker_->options().connect_timeout_ms,
-                                              [this] { OnResponseTimeout(); });
+  response_deadline_ = worker_->loop()->After(worker_->options().connect_timeout_ms,
+                                              [this] { OnNoResponse(false); });
 }
 
-void OutboundConnection::OnResponseTimeout() {
-  if (session_->IsHeldBack(stream_) && !session_->blocked()) {
+/// A CONNECT that never left waits as long as for a connect. One that did has twice that: the peer
+/// has its own deadline for its application, and this one is for a peer that is stuck.
+void OutboundConnection::OnNoResponse(bool last) {
+  const bool held_back = session_->IsHeldBack(stream_) && !session_->blocked();
+  if (!held_back && !last) {
+    response_deadline_ = worker_->loop()->After(worker_->options().connect_timeout_ms,
+                                                [this] { OnNoResponse(true); });
+    return;
+  }
+  if (held_back) {
     worker_->counters().Add(Counter::kTunnelStreamsHeldBack);
     record_.detail = kNoStreamsDetail;
   }

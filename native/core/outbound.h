@@ -70,7 +70,8 @@ class OutboundConnection final : public Connection, public TunnelUser, public Hb
   msg::InboundQuestion DestinationQuestion(uint64_t id) const;
   void TakeChoice();
   void RequestTunnel();
-  void OnResponseTimeout();
+  /// `last`: there is no more time for a peer that has the CONNECT.
+  void OnNoResponse(bool last);
   void AskDestination();
   void Passthrough();
 

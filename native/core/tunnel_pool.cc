@@ -37,6 +37,11 @@ TunnelPool::~TunnelPool() = default;
 
 void TunnelPool::Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey& key,
                          TunnelUser* user) {
+  Acquire(pod, key, user, loop_->now_us());
+}
+
+void TunnelPool::Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey& key,
+                         TunnelUser* user, uint64_t since_us) {
   const uint64_t generation = GenerationOf(*pod);
   Tunnel* best = nullptr;
   Tunnel* paused = nullptr;
@@ -62,7 +67,7 @@ void TunnelPool::Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey&
     if (best == nullptr) best = dialled;
     if (best == nullptr) return user->OnNoTunnel(refusal, "");
   }
-  best->Wait(user);
+  best->Wait(user, since_us);
   best->OnCapacity(best->session());
 }
 

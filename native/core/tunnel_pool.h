@@ -77,6 +77,9 @@ class TunnelPool {
     EventLoop::TimerId proof_retry{};
   };
 
+  /// `since_us`: when the user's wait began, on whatever tunnel.
+  void Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey& key, TunnelUser* user,
+               uint64_t since_us);
   Tunnel* Dial(const std::shared_ptr<const Pod>& pod, const TunnelKey& key, ErrorCode* refusal);
   /// Of the certificate the pod has now; 0: none.
   uint64_t GenerationOf(const Pod& pod) const;

@@ -9,13 +9,59 @@
 #include <vector>
 
 #include "check.h"
+#include "peer_check.h"
 #include "support/cuttable_proxy.h"
 #include "support/hbone_peer.h"
+#include "support/http2_bytes.h"
 #include "support/mesh.h"
 #include "tls_identity.h"
 #include "tunnel_pool.h"
 
 using namespace groundwire;
+
+namespace {
+
+/// Takes one tunnel, once it may, and says before the handshake is over that it serves one stream
+/// at a time. It answers nothing.
+class OneStreamPeer {
+ public:
+  explicit OneStreamPeer(std::shared_ptr<const TlsIdentity> identity)
+      : identity_(std::move(identity)), listener_(ListenOn("10.202.0.97")) {}
+  SocketAddress address() const { return At("10.202.0.97", PortOf(listener_.get())); }
+  bool TakeTunnel() {
+    socket_ = AcceptOne(listener_);
+    ssl_.reset(SSL_new(identity_->server.get()));
+    check_.trust_domain = kTrustDomain;
+    AttachPeerCheck(ssl_.get(), &check_);
+    SSL_set_fd(ssl_.get(), socket_.get());
+    // In one piece, so that the limit is there when the other side's handshake is over.
+    BIO* const unsent = BIO_new(BIO_s_mem());
+    SSL_set0_wbio(ssl_.get(), unsent);
+    uint8_t none[1];
+    size_t count = 0;
+    if (SSL_read_early_data(ssl_.get(), none, sizeof none, &count) != SSL_READ_EARLY_DATA_FINISH)
+      return false;
+    // SETTINGS_MAX_CONCURRENT_STREAMS is 3 (RFC 9113 6.5.2).
+    const std::string settings =
+        http2::Frame(http2::kSettings, 0, 0, std::string("\0\3", 2) + http2::U32(1));
+    if (SSL_write_early_data(ssl_.get(), settings.data(), settings.size(), &count) != 1)
+      return false;
+    const char* bytes = nullptr;
+    const auto size = static_cast<size_t>(BIO_get_mem_data(unsent, &bytes));
+    if (!SendAll(socket_, std::string(bytes, size))) return false;
+    SSL_set0_wbio(ssl_.get(), BIO_new_socket(socket_.get(), BIO_NOCLOSE));
+    return SSL_accept(ssl_.get()) == 1;
+  }
+
+ private:
+  const std::shared_ptr<const TlsIdentity> identity_;
+  const UniqueFd listener_;
+  UniqueFd socket_;
+  PeerCheck check_;
+  std::unique_ptr<SSL, decltype(&SSL_free)> ssl_{nullptr, SSL_free};
+};
+
+}  // namespace
 
 TEST("streams: a peer that takes none gets a few tunnels, and its connections fail in time") {
   TestMesh mesh([](EngineOptions* options) {
@@ -59,6 +105,39 @@ TEST("streams: a peer that takes none gets a few tunnels, and its connections fa
   for (const msg::Tunnel& tunnel : mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels)) {
     CHECK_EQ(tunnel.streams, 0u);
   }
+}
+
+TEST("streams: a CONNECT that a peer's limit holds back waits for one connect timeout") {
+  TestMesh mesh([](EngineOptions* options) {
+    options->worker_threads = 1;
+    options->connect_timeout_ms = 3000;
+  });
+  const auto identity = MakeTlsIdentity(mesh.agent.authority().Sign(IdentityOf("pod2")), 1);
+  REQUIRE(identity.ok());
+  OneStreamPeer peer(identity.value());
+  mesh.hbone = peer.address();
+  const UniqueFd clients[] = {mesh.Dial(), mesh.Dial()};
+  // Both wait for the one tunnel, which counts as one of many streams as yet.
+  REQUIRE(TestAgent::Eventually([&] {
+    size_t waiting = 0;
+    for (const auto& one : mesh.agent.Snapshot<msg::Connection>(msg::kPartConnections))
+      waiting += one.hop == msg::HopKind::kHbone ? 1 : 0;
+    return waiting == 2;
+  }));
+  REQUIRE(peer.TakeTunnel());
+  CHECK_EQ(mesh.agent.Counter("tunnels_dialled"), 1u);
+  const auto held_back = mesh.Closed(msg::Direction::kOutbound);
+  const auto left = mesh.Closed(msg::Direction::kOutbound);
+  REQUIRE(held_back.has_value() && left.has_value());
+  CHECK_EQ(CodeName(held_back), "HBONE_RESPONSE_TIMEOUT");
+  CHECK_EQ(held_back->detail, std::string(kNoStreamsDetail));
+  CHECK_EQ(CodeName(left), "HBONE_RESPONSE_TIMEOUT");
+  CHECK_EQ(left->detail, "");
+  CHECK(held_back->duration_us >= 3000000);
+  CHECK(left->duration_us >= 6000000);
+  // One connect timeout lies between them, less what the machine is late.
+  CHECK(left->duration_us >= held_back->duration_us + 1000000);
+  CHECK_EQ(mesh.agent.Counter("tunnel_streams_held_back"), 1u);
 }
 
 TEST("streams: a peer whose side takes no bytes is not said to take no streams") {
