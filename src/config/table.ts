@@ -126,7 +126,7 @@ export const TABLE = {
       'connect-timeout',
       duration('100ms', '5m'),
       '10s',
-      'for a TCP connection to a destination',
+      "for a TCP connection to a destination, and for a free place in a peer's tunnels; the peer has twice as long for its answer",
     ),
     tlsTimeoutMs: setting('tls-timeout', duration('100ms', '5m'), '10s', 'for a TLS handshake'),
     verdictTimeoutMs: setting(
@@ -139,7 +139,7 @@ export const TABLE = {
       'verdict-queue',
       integer(1, 65_536),
       '1024',
-      'connections of one pod that may wait for a decision',
+      'connections of one pod that may wait for a decision, in each worker thread',
     ),
     connectionsMax: setting(
       'connections-max',

@@ -39,11 +39,11 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   ],
   verdict_invalidated: ['remembered decisions that a change of the mesh made void', ''],
   verdict_timeouts: [
-    'connections refused: no decision within --verdict-timeout',
+    'questions not decided within --verdict-timeout: new connections are refused, live ones go on and are asked about again',
     'the agent has no CPU: look at nodejs_eventloop_lag_seconds',
   ],
   verdict_queue_full: [
-    'connections refused: --verdict-queue of the pod wait already',
+    'connections refused: --verdict-queue of the pod wait already in their worker thread',
     'as for verdict_timeouts; or the pod floods',
   ],
   verdict_stale_answers: ['answers to questions that nobody waits for any more', 'as for verdict_timeouts'],
@@ -70,7 +70,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'the peer is broken or hostile; the access log has its address',
   ],
   tunnels_full: ['connections refused: 1024 tunnels to one peer', 'the peer takes too few streams a tunnel'],
-  tunnel_streams: ['connections carried through tunnels', ''],
+  tunnel_streams: [
+    'connections for which a CONNECT was sent into a tunnel, once more for each that was tried again',
+    '',
+  ],
   tunnel_streams_retried: [
     'connections tried again on another tunnel, nothing sent yet',
     'expected when a peer restarts',
@@ -101,10 +104,7 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     "look at --resolvers and --resolve-from, and at the pod's network policy and routes",
   ],
   dns_timeouts: ['DNS queries that were not decided in time: SERVFAIL', 'the agent has no CPU'],
-  dns_queue_full: [
-    'DNS queries dropped: too many of the pod, or of all, wait',
-    'the resolvers are slow, or the pod floods',
-  ],
+  dns_queue_full: ['DNS queries dropped: too many of the pod wait', 'the resolvers are slow, or the pod floods'],
   dns_malformed: ['DNS queries that are not DNS', 'find what the pod sends to port 53'],
   dns_tcp_limit: [
     'TCP connections for DNS refused: too many of the pod, or of all',

@@ -35,7 +35,7 @@ export interface Fill {
 export interface MetricsReader {
   flows(): readonly FlowRow[];
   dnsUpstreams(): readonly DnsUpstreamRow[];
-  /** Of the engine and the kernel programs; a name that ends in `_total` only ever grows. */
+  /** Of the engine and the kernel programs; LEVEL tells those that rise and fall from those that only grow. */
   counters(): readonly { readonly name: string; readonly value: bigint }[];
   certificates(): readonly { readonly identity: string; readonly notAfterMs: number }[];
   /** When the token of this node's calls ends; nothing when that does not say. */
