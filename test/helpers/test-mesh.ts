@@ -101,6 +101,17 @@ export class TestMesh {
     return counters[name] ?? 0;
   }
 
+  /** Waits until one line of an agent's log has all of these; returns it. */
+  untilLogged(node: NodeLetter, ...parts: readonly string[]): Promise<string> {
+    const find = () =>
+      this.mesh
+        .agent(node)
+        .log()
+        .split('\n')
+        .find((line) => parts.every((part) => line.includes(part)));
+    return until(`agent ${node} logs ${parts.join(', ')} in one line`, find, 5000);
+  }
+
   async close(): Promise<void> {
     try {
       await Promise.all(this.#shells.map((shell) => shell.close()));

@@ -131,18 +131,7 @@ describe('bad input', { skip: WITHOUT_ROOT }, () => {
   it('ends an HTTP/2 client that sends garbage, and says who it was', () =>
     measured('istio_tcp_connections_failed_total', [...atFar, 'response_flags="H2_HANDSHAKE_FAILURE"'], async () => {
       assert.match(await dial('garbage', member), /^refused/);
-      await until(
-        'the access log says what',
-        () =>
-          test.mesh
-            .agent('b')
-            .log()
-            .split('\n')
-            .some((line) => line.includes('HBONE_PROTOCOL') && line.includes(MEMBER))
-            ? true
-            : undefined,
-        5000,
-      );
+      await test.untilLogged('b', 'error.code=HBONE_PROTOCOL', MEMBER);
     }));
 
   it('answers a CONNECT to a foreign address with 400', () =>
@@ -165,14 +154,7 @@ describe('bad input', { skip: WITHOUT_ROOT }, () => {
           return said === 'status 200' ? undefined : said;
         });
         assert.equal(answer, 'status 401');
-        await until('the access log says by what', () => {
-          const line = test.mesh
-            .agent('b')
-            .log()
-            .split('\n')
-            .find((one) => one.includes('POLICY_DENIED'));
-          return line?.includes('shop/no-client') === true && line.includes('hbone.status') ? true : undefined;
-        });
+        await test.untilLogged('b', 'error.code=POLICY_DENIED', 'policy=shop/no-client', 'hbone.status=401');
       } finally {
         test.mesh.removeManifest('policy.yaml');
       }

@@ -34,8 +34,8 @@ describe('outages', { skip: WITHOUT_ROOT }, () => {
   });
   after(() => test.close());
 
-  const ask = () => client.exec(peer('ask', far.address, PEER_PORTS.caller).join(' '), 40_000);
-  const isServed = async () => /^[0-9.]+ /.test((await ask()).stdout);
+  const ask = (from = client) => from.exec(peer('ask', far.address, PEER_PORTS.caller).join(' '), 40_000);
+  const isServed = async (from = client) => /^[0-9.]+ /.test((await ask(from)).stdout);
 
   it('fails closed: with the agent killed nothing leaves the pod in plaintext, and the next agent takes the pod over', async () => {
     const agent = test.mesh.agent('a');
@@ -57,9 +57,12 @@ describe('outages', { skip: WITHOUT_ROOT }, () => {
     await until('the pod is served again', async () => ((await isServed()) ? true : undefined));
   });
 
-  it('goes on without a control plane, also for a new identity that it has, and an agent restarts from its cache', async () => {
+  it('goes on without a control plane, also for an identity that has no tunnel yet, and an agent restarts from its cache', async () => {
+    const newcomer = test.shell('a', 'shop', 'newcomer');
+    assert.equal((await newcomer.exec('true')).code, 0);
     await test.mesh.control.stop('SIGKILL');
     assert.ok(await isServed(), 'traffic goes on');
+    assert.ok(await isServed(newcomer), 'a pod that has not connected yet is served');
     const agent = test.mesh.agent('b');
     await agent.stop('SIGTERM');
     await test.mesh.launchAgent('b');

@@ -64,10 +64,11 @@ describe('policy on live traffic', { skip: WITHOUT_ROOT }, () => {
           () => (/ECONNRESET|end|closed/.test(denied.log()) ? true : undefined),
           5000,
         );
-        await until(
-          'the access log names the policy',
-          () => (/POLICY_LATE_DENIED/.test(test.mesh.agent(node).log()) ? true : undefined),
-          5000,
+        await test.untilLogged(
+          node,
+          'error.code=POLICY_LATE_DENIED',
+          'policy=shop/no-client ',
+          `dst.addr=${address}:${PEER_PORTS.echo} `,
         );
         assert.doesNotMatch(kept.log(), /ECONNRESET|end|closed/);
       } finally {
