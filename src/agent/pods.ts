@@ -8,7 +8,7 @@ import type { MeshStore } from '../mesh/store.ts';
 import { isLoopback } from '../model/address.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';
-import { AddressPool } from '../pods/address-pool.ts';
+import { AwaitedPool } from '../pods/awaited-pool.ts';
 import { CaptureSteps } from '../pods/capture-steps.ts';
 import { type PodRecord, podIdentity } from '../pods/pod.ts';
 import type { PodCaptures } from '../pods/pod-captures.ts';
@@ -46,9 +46,8 @@ type PodsConfig = Config<'node' | 'engine' | 'pods' | 'mesh'>;
 export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, closers: Closers): Pods {
   const { place, upstream, identity, decisions, clock } = parts;
   const { trustDomain, clusterId } = config.mesh;
-  const pool = Promise.withResolvers<AddressPool>();
-  if (config.pods.cidrs.length > 0) pool.resolve(new AddressPool(config.pods.cidrs));
   const registryLog = log.child('pod registry');
+  const pool = new AwaitedPool(config.pods.cidrs, registryLog);
   const registry = new PodRegistryClient({
     controlPlane: upstream.controlPlane,
     node: config.node.name,
@@ -56,7 +55,7 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
     snapshot: () => pods.listStaying().map((pod) => toReport(pod, pod.inMesh)),
     onWelcome: (welcome) => {
       checkTrustDomain(welcome, trustDomain, registryLog);
-      pool.resolve(new AddressPool(welcome.podCidrs));
+      pool.give(welcome.podCidrs);
       parts.onWelcome();
     },
     onDecision: ({ uid, ...decision }) => {
@@ -90,7 +89,7 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
       reporter: { started: (pod) => registry.started(toReport(pod, false)), stopped: (uid) => registry.stopped(uid) },
       clock,
       log: podsLog,
-      pool: pool.promise,
+      pool: pool.opened,
       podsChanged: () => decisions.dialogue.onChange(decisions.directory.update(clusterId, pods.list())),
     },
   );

@@ -179,9 +179,48 @@ export function loopbackHostPort(): ReturnType<typeof hostPort> {
   );
 }
 
-/** One range of addresses. */
-export function cidr(): ValueType<string> {
-  return single('CIDR', '', parseCidr);
+/** One range of IPv4 addresses, with some to give away: neither its first nor its last is. */
+export function cidrV4(): ValueType<string> {
+  return single('CIDR', RANGE_V4, (text) => {
+    const parsed = parseCidr(text);
+    if ('value' in parsed && isV6(parsed.value)) return { reason: 'is a range of IPv6; give one of IPv4' };
+    return unlessTooLong(parsed);
+  });
+}
+
+/** Ranges that pods get addresses of: each pod one of each, so a family has one at most. */
+export function podRanges(): ValueType<readonly string[]> {
+  const list = listOf((text) => unlessTooLong(parseCidr(text)), 'CIDR');
+  return {
+    ...list,
+    range: `${RANGE_V4}, ${RANGE_V6}; one of each at most`,
+    parse: (texts) => {
+      const parsed = list.parse(texts);
+      if ('reason' in parsed) return parsed;
+      for (const family of ['IPv4', 'IPv6']) {
+        const ranges = parsed.value.filter((range) => isV6(range) === (family === 'IPv6'));
+        if (ranges.length > 1) return { reason: `has ${ranges.length} ranges of ${family}; give one of them` };
+      }
+      return parsed;
+    },
+  };
+}
+
+// Of IPv4 the first and the last address name the network and its broadcast; of IPv6 the first is that of its routers.
+const PREFIX_V4_MAX = 30;
+const PREFIX_V6_MAX = 127;
+const RANGE_V4 = `IPv4 up to /${PREFIX_V4_MAX}`;
+const RANGE_V6 = `IPv6 up to /${PREFIX_V6_MAX}`;
+
+function unlessTooLong(parsed: Parsed<string>): Parsed<string> {
+  if ('reason' in parsed) return parsed;
+  const max = isV6(parsed.value) ? PREFIX_V6_MAX : PREFIX_V4_MAX;
+  const length = Number(parsed.value.slice(parsed.value.indexOf('/') + 1));
+  return length <= max ? parsed : { reason: `has no address to give; its length is to be ${max} at most` };
+}
+
+function isV6(range: string): boolean {
+  return range.includes(':');
 }
 
 /** A path; relative ones start at the working directory. */

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { LOG_LEVELS } from '../model/log.ts';
 import {
   bytes,
-  cidr,
+  cidrV4,
   dnsName,
   duration,
   hostPort,
@@ -15,13 +15,13 @@ import {
   oneOf,
   onOff,
   pairs,
-  parseCidr,
   parseIp,
   parseKey,
   parseLabelValue,
   parsePort,
   parseText,
   path,
+  podRanges,
   text,
   trustDomain,
 } from './parse.ts';
@@ -170,9 +170,9 @@ export const TABLE = {
   pods: {
     cidrs: setting(
       'pod-cidr',
-      listOf(parseCidr, 'CIDR'),
+      podRanges(),
       '',
-      'addresses for pods of this node, at most one range a family (default: assigned by the control plane)',
+      'addresses for pods of this node (default: assigned by the control plane)',
     ),
     clusterDns: setting(
       'cluster-dns',
@@ -254,7 +254,7 @@ export const TABLE = {
     manifests: required('manifests', path('DIR'), 'directory of Kubernetes YAML, read again when it changes'),
     clusterCidrs: setting(
       'cluster-cidr',
-      listOf(parseCidr, 'CIDR'),
+      podRanges(),
       '10.244.0.0/16',
       'addresses of all pods; each node without --pod-cidr gets a part of it',
     ),
@@ -304,7 +304,12 @@ export const TABLE = {
       'istio-system',
       'policies of this namespace apply to the whole mesh',
     ),
-    serviceCidr: setting('service-cidr', cidr(), '10.96.0.0/16', 'addresses for Services that have none of their own'),
+    serviceCidr: setting(
+      'service-cidr',
+      cidrV4(),
+      '10.96.0.0/16',
+      'addresses for Services that have none of their own',
+    ),
     sameNodeMode: setting(
       'same-node-mode',
       oneOf('handoff', 'tunnel'),

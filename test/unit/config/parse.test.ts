@@ -4,8 +4,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 
-import { loopbackHostPort, parseBytes, parseCidr, parseDurationMs, parseHostPort } from '#src/config/parse.ts';
+import {
+  cidrV4,
+  loopbackHostPort,
+  parseBytes,
+  parseCidr,
+  parseDurationMs,
+  parseHostPort,
+  podRanges,
+} from '#src/config/parse.ts';
 import { suggest } from '#src/config/suggest.ts';
+import { AddressAllocator } from '#src/manifests/service-addresses.ts';
+import { AddressPool } from '#src/pods/address-pool.ts';
 
 test('parseDurationMs: table', () => {
   for (const [text, ms] of [
@@ -55,6 +65,44 @@ test('parseCidr: canonical text without host bits', () => {
   assert.deepEqual(parseCidr('10.244.1.7/24'), { value: '10.244.1.0/24' });
   assert.deepEqual(parseCidr('FD00:0::/64'), { value: 'fd00::/64' });
   for (const text of ['10.0.0.1', '10.0.0.0/33', 'x/8', '']) assert.ok('reason' in parseCidr(text), text);
+});
+
+test('podRanges: what is accepted gives addresses, one of a family', () => {
+  for (const text of ['', '10.0.0.0/30', 'fd00::/127', '10.0.0.0/8,fd00::/48']) {
+    const parsed = podRanges().parse([text]);
+    assert.ok('value' in parsed, text);
+    if (parsed.value.length > 0) assert.equal(new AddressPool(parsed.value).allocate().length, parsed.value.length);
+  }
+  for (const [text, reason] of [
+    ['10.0.0.0/31', /no address to give; its length is to be 30 at most/],
+    ['10.0.0.1/32', /no address to give; its length is to be 30 at most/],
+    ['fd00::1/128', /no address to give; its length is to be 127 at most/],
+    ['10.0.0.0/24,fd00::1/128', /holds "fd00::1\/128", which has no address to give/],
+    ['10.0.0.0/24,10.1.0.0/24', /has 2 ranges of IPv4; give one of them/],
+    ['fd00::/64,10.1.0.0/24,fd01::/64', /has 2 ranges of IPv6; give one of them/],
+    ['10.0.0.1', /is not ADDRESS\/LENGTH/],
+  ] as const) {
+    const parsed = podRanges().parse([text]);
+    assert.ok('reason' in parsed, text);
+    assert.match(parsed.reason, reason, text);
+  }
+});
+
+test('cidrV4: what is accepted gives addresses', () => {
+  for (const text of ['10.96.0.0/16', '10.96.0.0/30', '0.0.0.0/0']) {
+    const parsed = cidrV4().parse([text]);
+    assert.ok('value' in parsed, text);
+    assert.ok(new AddressAllocator(parsed.value, new Set()).allocate('shop/web') !== undefined, text);
+  }
+  for (const [text, reason] of [
+    ['fd00::/108', /is a range of IPv6; give one of IPv4/],
+    ['10.96.0.0/31', /no address to give; its length is to be 30 at most/],
+    ['10.96.0.1', /is not ADDRESS\/LENGTH/],
+  ] as const) {
+    const parsed = cidrV4().parse([text]);
+    assert.ok('reason' in parsed, text);
+    assert.match(parsed.reason, reason, text);
+  }
 });
 
 test('parsers: never throw, whatever the text', () => {
