@@ -56,7 +56,10 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
   }
   const target = named
     ? resolveAuthority(view, destination, question.authority, dependencies)
-    : { port: question.destination.port, service: guessService(view, destination, question.destination.port) };
+    : {
+        port: question.destination.port,
+        service: guessService(view, destination, question.destination.port, dependencies),
+      };
   if (typeof target === 'string') return refuse(target, CONSULTED.destinationPort | CONSULTED.authority);
   // A named destination may want another port than a numbered one with the same number: the two never share an entry.
   const portBits = CONSULTED.destinationPort | CONSULTED.authority;
@@ -72,7 +75,7 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
   const { outcome, consulted } = decision;
   let bits = outcome.kind === 'allowance' || consulted.has('destinationPort') ? portBits : 0;
   if (identity || consulted.has('identity')) bits |= CONSULTED.identity;
-  // A pod has one address a family, and the family of the source tells which: see authorizeAtEveryAddress.
+  // The family of the source tells that of the destination, and within it every address counts: authorizeAtEveryAddress.
   if (consulted.has('sourceAddress') || consulted.has('destinationAddress')) bits |= CONSULTED.sourceAddress;
   return {
     outcome,
@@ -123,8 +126,14 @@ function resolveAuthority(
 
 // A connection to a pod's own address does not say which Service it was meant for; for telemetry the first one that
 // has the port as its target will do.
-function guessService(view: MeshView, destination: Workload, port: number): Service | undefined {
+function guessService(
+  view: MeshView,
+  destination: Workload,
+  port: number,
+  dependencies: Set<DependencyKey>,
+): Service | undefined {
   for (const [key, ports] of destination.services) {
+    dependencies.add(dependency.service(key));
     const service = view.findService(key);
     if (service?.ports.some((servicePort) => targetPortOf(servicePort, ports) === port)) return service;
   }

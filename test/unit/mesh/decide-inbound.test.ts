@@ -68,3 +68,31 @@ test('decideInbound: fails closed through the cache: whoever shares the key of a
     { numRuns: 20_000 },
   );
 });
+
+test('decideInbound: the Service that names a connection to a bare address is a dependency, so that its label stays true', () => {
+  const question: InboundQuestion = {
+    kind: 'InboundQuestion',
+    question: 1n,
+    pod: 1,
+    security: 'none',
+    identity: '',
+    source: { address: '10.1.0.1', port: 4000 },
+    destination: { address: '10.0.0.2', port: 8443 },
+    authority: '',
+  };
+  const before = decideInbound(aStore({ workloads: [web] }), web, question);
+  assert.equal(before.service, undefined);
+  const store = aStore({ workloads: [web] });
+  const { keys } = store.apply({ services });
+  assert.ok(
+    [...keys].some((key) => before.dependencies.has(key)),
+    'its arrival overturns the answer',
+  );
+  const after = decideInbound(store, web, question);
+  assert.equal(after.service?.name, 'named');
+  const { keys: gone } = store.apply({ removedAddresses: ['shop/named.shop.svc.cluster.local'] });
+  assert.ok(
+    [...gone].some((key) => after.dependencies.has(key)),
+    'so does its removal',
+  );
+});
