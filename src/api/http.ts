@@ -146,6 +146,8 @@ async function serve(
     options.counters.served += 1;
     if (answer !== 'taken') send(response, answer, raw.method === 'HEAD');
   } catch (error) {
+    // The caller broke off in the midst of its body: `clientError` has counted it, and nobody is left to be answered.
+    if (error === raw.errored) return;
     if (!(error instanceof HttpError)) throw error;
     options.counters.refused += 1;
     send(response, { status: error.status, json: { error: error.message } });

@@ -5,7 +5,7 @@ import type { CounterHelp } from './engine-counters.ts';
 const REQUESTS = {
   requests_served: ['requests answered', ''],
   requests_refused: [
-    'requests refused: not valid, unknown, too large, or not allowed here',
+    'requests refused: not valid, not whole, unknown, too large, or not allowed here',
     'the answer told the caller why',
   ],
   requests_failed: ['requests that failed within', 'a bug: the log has the request and the error; report it'],

@@ -6,6 +6,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { after, test } from 'node:test';
 
 import { closeServer, HttpError, listenOn, makeHttpServer } from '#src/api/http.ts';
+import { until } from '../../helpers/until.ts';
 
 const failures: unknown[] = [];
 const counters = { served: 0, refused: 0, failed: 0 };
@@ -126,6 +127,19 @@ test('a bug is 500 without its detail, which goes to the log; a refusal keeps it
     409,
     { error: 'taken' },
   ]);
+});
+
+test('a caller that hangs up in the midst of its body is refused, and no failure of ours', async () => {
+  const { refused } = counters;
+  const failed = failures.length;
+  const head = 'POST /things HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 9\r\n\r\n{"a"';
+  for (const [index, end] of (['destroy', 'resetAndDestroy'] as const).entries()) {
+    const socket = connect(port, '127.0.0.1', () => socket.write(head, () => socket[end]()));
+    await until('it is counted', () => counters.refused > refused + index);
+    // What comes of the broken body comes after that.
+    await ask('GET', '/things/a');
+    assert.deepEqual([counters.refused - refused, failures.length - failed], [index + 1, 0], end);
+  }
 });
 
 test('garbage in place of HTTP ends that connection and nothing else', async () => {
