@@ -62,7 +62,12 @@ export function openMesh(config: ControlConfig, kept: KeptState, access: NodeAcc
   const store = new ObjectStore([SOURCES.nodes, SOURCES.manifests]);
   const directory = new DirectorySource({ directory: control.manifests, source: SOURCES.manifests }, store, clock);
   const delta = new DeltaServer({ clock, log: log.child('discovery') });
-  const registry = openRegistry(config, access, () => publisher.podsChanged(), log);
+  const ranges = NodeRanges.open(
+    control.clusterCidrs,
+    join(config.stateDirectory, 'nodes.json'),
+    log.child('pod registry'),
+  );
+  const registry = openRegistry(config, access, ranges, () => publisher.podsChanged(), log);
   const changeLog = new ChangeLog(log.child('manifests'));
   const manifestLog = new ManifestLog(log.child('manifests'), clock);
   const publication = new Publication(log.child('publication'));
@@ -96,7 +101,7 @@ export function openMesh(config: ControlConfig, kept: KeptState, access: NodeAcc
       changes: changeLog.counters,
     },
     start: async () => {
-      registry.restore(kept.loadPods());
+      registry.restore(kept.loadPods(), ranges.nodes());
       await directory.open(kept.loadManifests());
       publisher.publish();
       store.watch((_snapshot, source) => {
@@ -115,12 +120,12 @@ export function openMesh(config: ControlConfig, kept: KeptState, access: NodeAcc
 }
 
 function openRegistry(
-  { control, mesh, stateDirectory }: ControlConfig,
+  { control, mesh }: ControlConfig,
   { authentication, tokens }: NodeAccess,
+  ranges: NodeRanges,
   onChange: () => void,
   log: Logger,
 ): PodRegistryServer {
-  const ranges = NodeRanges.open(control.clusterCidrs, join(stateDirectory, 'nodes.json'));
   return new PodRegistryServer({
     callerOf: (metadata) => authentication.callerOf(metadata),
     welcome: (node) => ({ trustDomain: mesh.trustDomain, clusterId: mesh.clusterId, podCidrs: ranges.rangesOf(node) }),
@@ -129,6 +134,8 @@ function openRegistry(
     onChange,
     graceMs: control.nodeGraceMs,
     forgetMs: control.nodeForgetMs,
+    onNodeLost: (node, sinceMs) => ranges.lose(node, sinceMs),
+    onNodeForgotten: (node) => ranges.forget(node),
     clock: systemClock,
     log: log.child('pod registry'),
   });

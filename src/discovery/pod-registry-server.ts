@@ -39,6 +39,10 @@ export interface PodRegistryServerOptions {
    * them goes out in plaintext.
    */
   readonly forgetMs: number;
+  /** A node has been away for its grace. */
+  readonly onNodeLost: (node: string, sinceMs: number) => void;
+  /** It has no pods any more, and is not waited for; should it come back, it is a new one. */
+  readonly onNodeForgotten: (node: string) => void;
   /** Default 1024. */
   readonly podsPerNodeMax?: number;
   readonly clock: Clock;
@@ -111,14 +115,20 @@ export class PodRegistryServer {
     return this.#pods.podsOf(node);
   }
 
-  /** Takes over what an earlier run knew; call before nodes can attach. */
-  restore(pods: readonly RegisteredPod[]): void {
+  /**
+   * Takes over what an earlier run knew; call before nodes can attach.
+   *
+   * `nodes`: with those that have no pods, and since when each is lost. Of one that has some, its pods say that.
+   */
+  restore(pods: readonly RegisteredPod[], nodes: ReadonlyMap<string, number | undefined> = new Map()): void {
+    for (const node of nodes.keys()) this.#nodes.set(node, newRecord(node));
     for (const pod of pods) {
       this.#pods.put(pod);
       this.#nodes.set(pod.node, newRecord(pod.node));
     }
     for (const record of this.#nodes.values()) {
-      const since = this.#pods.podsOf(record.node).map(({ lostSinceMs }) => lostSinceMs);
+      const own = this.#pods.podsOf(record.node);
+      const since = own.length === 0 ? [nodes.get(record.node)] : own.map(({ lostSinceMs }) => lostSinceMs);
       // One that is not lost came with a snapshot that was cut short: the node was there.
       if (since.includes(undefined)) {
         this.#startLease(record);
@@ -347,7 +357,7 @@ export class PodRegistryServer {
   // The node may be dead, or only cut off from here with its pods alive: they stay in the mesh, so that nobody sends to
   // them in plaintext, and nobody is sent to them who has a choice.
   #lose(record: NodeRecord): void {
-    const { clock, forgetMs, log, onChange } = this.#options;
+    const { clock, forgetMs, log, onChange, onNodeLost } = this.#options;
     const { node } = record;
     const lostSinceMs = clock.nowMs();
     const pods = this.#pods.podsOf(node);
@@ -359,12 +369,13 @@ export class PodRegistryServer {
       forget_ms: forgetMs,
     });
     for (const pod of pods) this.#pods.put({ ...pod, lostSinceMs });
+    onNodeLost(node, lostSinceMs);
     onChange();
     this.#forgetLater(record, lostSinceMs);
   }
 
   #forgetLater(record: NodeRecord, lostSinceMs: number): void {
-    const { clock, graceMs, forgetMs, log, onChange } = this.#options;
+    const { clock, graceMs, forgetMs, log, onChange, onNodeForgotten } = this.#options;
     const { node } = record;
     // After a restart a node has its grace, and a clock that was set back gives no more than there is.
     const leftMs = Math.min(Math.max(lostSinceMs + forgetMs - clock.nowMs(), graceMs), forgetMs);
@@ -374,6 +385,7 @@ export class PodRegistryServer {
       this.#pods.removeNode(node);
       this.#nodes.delete(node);
       onChange();
+      onNodeForgotten(node);
     });
   }
 }

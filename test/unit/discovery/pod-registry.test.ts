@@ -34,6 +34,7 @@ function pod(name: string, more: Partial<ReportedPod> = {}): ReportedPod {
 async function openRegistry(t: TestContext) {
   const loopback = await Loopback.open(t);
   const clock = new ManualClock();
+  const told: string[] = [];
   const server = new PodRegistryServer({
     callerOf: (metadata) => loopback.authentication.callerOf(metadata),
     welcome: (node) => ({ trustDomain: 'cluster.local', clusterId: 'Kubernetes', podCidrs: [`cidr of ${node}`] }),
@@ -42,12 +43,14 @@ async function openRegistry(t: TestContext) {
     onChange: () => {},
     graceMs: 30_000,
     forgetMs: 600_000,
+    onNodeLost: (node, sinceMs) => told.push(`${node} lost since ${sinceMs}`),
+    onNodeForgotten: (node) => told.push(`${node} forgotten`),
     clock,
     log: loopback.recorded.log,
   });
   t.after(() => server.close());
   await loopback.serve(server);
-  return { loopback, clock, server };
+  return { loopback, clock, server, told };
 }
 
 function attach(
@@ -126,7 +129,7 @@ test('pod registry: a node that comes back within the grace loses nothing but wh
 });
 
 test('pod registry: pods of a node that stays away are lost after the grace, and removed much later', async (t) => {
-  const { loopback, clock, server } = await openRegistry(t);
+  const { loopback, clock, server, told } = await openRegistry(t);
   const { client } = attach(t, loopback, [pod('one')]);
   await until('the snapshot', () => server.pods().length === 1);
   client.close();
@@ -137,8 +140,13 @@ test('pod registry: pods of a node that stays away are lost after the grace, and
   assert.deepEqual(server.pods(), [{ ...pod('one'), node: 'a', lostSinceMs: clock.nowMs() }]);
   assert.deepEqual(server.nodes(), { attached: 0, on_lease: 0, lost: 1 });
   assert.equal(server.counters.leasesExpired, 1);
-  clock.advance(600_000);
+  const lostSinceMs = clock.nowMs();
+  assert.deepEqual(told, [`a lost since ${lostSinceMs}`]);
+  clock.advance(599_999);
+  assert.equal(told.length, 1);
+  clock.advance(1);
   assert.deepEqual([server.pods(), server.counters.nodesForgotten], [[], 1]);
+  assert.deepEqual(told, [`a lost since ${lostSinceMs}`, 'a forgotten']);
   assert.deepEqual(server.nodes(), { attached: 0, on_lease: 0, lost: 0 });
 });
 
@@ -181,6 +189,28 @@ test('pod registry: a restart begins no new time for lost nodes, and one with a 
   assert.equal(server.podsOf('b').length, 2);
   clock.advance(500_000);
   assert.equal(server.podsOf('c').length, 0, 'a clock that was set back');
+});
+
+test('pod registry: a node without pods is forgotten in its time, too, over a restart', async (t) => {
+  const { clock, server, told } = await openRegistry(t);
+  const nowMs = clock.nowMs();
+  server.restore(
+    [{ ...pod('one'), node: 'has-pods' }],
+    new Map([
+      ['was-there', undefined],
+      ['lost', nowMs - 500_000],
+      ['has-pods', nowMs - 599_999],
+    ]),
+  );
+  assert.deepEqual(server.nodes(), { attached: 0, on_lease: 2, lost: 1 });
+  clock.advance(100_000);
+  assert.deepEqual(told.sort(), [
+    `has-pods lost since ${nowMs + 30_000}`,
+    'lost forgotten',
+    `was-there lost since ${nowMs + 30_000}`,
+  ]);
+  clock.advance(530_000);
+  assert.deepEqual(server.nodes(), { attached: 0, on_lease: 0, lost: 0 });
 });
 
 test('pod registry: a lost pod may be started under its name on another node, and is then gone where it was', async (t) => {
@@ -279,6 +309,8 @@ test('pod registry: a node that there is no room for is refused in words, and th
     onChange: () => {},
     graceMs: 30_000,
     forgetMs: 600_000,
+    onNodeLost: () => {},
+    onNodeForgotten: () => {},
     clock: new ManualClock(),
     log: loopback.recorded.log,
   });
@@ -345,6 +377,8 @@ async function openRenewal(t: TestContext) {
     onChange: () => {},
     graceMs: 30_000,
     forgetMs: 600_000,
+    onNodeLost: () => {},
+    onNodeForgotten: () => {},
     clock,
     log: loopback.recorded.log,
   });
