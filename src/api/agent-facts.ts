@@ -68,7 +68,9 @@ export class AgentFactsReader implements AgentFacts {
   async status(): Promise<StatusFacts> {
     const parts = this.#parts;
     const snapshot = parts.engine.readSnapshot(['connections', 'tunnels', 'counters']);
-    const pods = this.pods();
+    const views = parts.listPods();
+    const pods = this.#factsOf(views);
+    const byHandle = podsByHandle(views);
     const pending = parts.pending();
     const controlPlane = parts.upstream();
     const counters = Object.fromEntries(snapshot.counters.map((one) => [one.name, Number(one.value)]));
@@ -87,7 +89,7 @@ export class AgentFactsReader implements AgentFacts {
         rejectedTotal: parts.rejectedTotal(),
       },
       pods,
-      tunnels: snapshot.tunnels.map((tunnel) => this.#tunnel(tunnel)),
+      tunnels: snapshot.tunnels.map((tunnel) => tunnelFacts(tunnel, byHandle.get(tunnel.pod))),
       connections: snapshot.connections.length,
       counters,
       problems: this.#problems(pods, controlPlane),
@@ -99,13 +101,12 @@ export class AgentFactsReader implements AgentFacts {
   }
 
   pods(): readonly PodFacts[] {
-    const { trustDomain } = this.#parts.identity();
-    return this.#parts.listPods().map((pod) => podFacts(pod, trustDomain));
+    return this.#factsOf(this.#parts.listPods());
   }
 
   connections(): readonly ConnectionFacts[] {
     const snapshot: EngineSnapshot = this.#parts.engine.readSnapshot(['connections']);
-    const pods = new Map(this.#parts.listPods().map((pod) => [pod.handle, pod]));
+    const pods = podsByHandle(this.#parts.listPods());
     return snapshot.connections.map((one) => this.#connection(one, pods.get(one.pod)));
   }
 
@@ -119,6 +120,11 @@ export class AgentFactsReader implements AgentFacts {
 
   explain(question: ExplainQuestion): ExplainAnswer {
     return formatDecision(this.#parts.mesh, this.#parts.localPods, question);
+  }
+
+  #factsOf(pods: readonly PodView[]): readonly PodFacts[] {
+    const { trustDomain } = this.#parts.identity();
+    return pods.map((pod) => podFacts(pod, trustDomain));
   }
 
   #connection(one: Connection, pod: PodView | undefined): ConnectionFacts {
@@ -139,22 +145,6 @@ export class AgentFactsReader implements AgentFacts {
       bytesSent: Number(one.bytesSent),
       bytesReceived: Number(one.bytesReceived),
       startedTime: new Date(Number(one.startedMs)).toISOString(),
-    };
-  }
-
-  #tunnel(one: Tunnel): TunnelFacts {
-    const pod = this.#parts.listPods().find((candidate) => candidate.handle === one.pod);
-    return {
-      pod: pod === undefined ? '' : `${pod.spec.namespace}/${pod.spec.name}`,
-      direction: one.direction,
-      local: one.local,
-      peer: one.peer,
-      remote: formatSocketAddress(one.remote),
-      streams: one.streams,
-      streamsTotal: Number(one.streamsTotal),
-      establishedTime: new Date(Number(one.establishedMs)).toISOString(),
-      expirationTime: new Date(Number(one.notAfterMs)).toISOString(),
-      draining: one.draining,
     };
   }
 
@@ -210,6 +200,25 @@ function effectOf({ kind, name, addresses, scope }: RejectedResource, mesh: Mesh
 
 function formatRange(address: string, prefixLength: number | undefined): string {
   return prefixLength === undefined ? address : `${address}/${prefixLength}`;
+}
+
+function podsByHandle(pods: readonly PodView[]): ReadonlyMap<number, PodView> {
+  return new Map(pods.map((pod) => [pod.handle, pod]));
+}
+
+function tunnelFacts(one: Tunnel, pod: PodView | undefined): TunnelFacts {
+  return {
+    pod: pod === undefined ? '' : `${pod.spec.namespace}/${pod.spec.name}`,
+    direction: one.direction,
+    local: one.local,
+    peer: one.peer,
+    remote: formatSocketAddress(one.remote),
+    streams: one.streams,
+    streamsTotal: Number(one.streamsTotal),
+    establishedTime: new Date(Number(one.establishedMs)).toISOString(),
+    expirationTime: new Date(Number(one.notAfterMs)).toISOString(),
+    draining: one.draining,
+  };
 }
 
 function podFacts(pod: PodView, trustDomain: string): PodFacts {

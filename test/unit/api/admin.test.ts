@@ -92,11 +92,15 @@ function makeRoutes() {
     flows: [],
     counters: [{ name: 'kernel_refused_total', value: 4n }],
   };
+  let podLists = 0;
   const facts = new AgentFactsReader({
     engine,
     mesh,
     localPods: { findCapturedPod: () => undefined },
-    listPods: () => [POD],
+    listPods: () => {
+      podLists += 1;
+      return [POD];
+    },
     listCertificates: () => [
       { identity: 'spiffe://b', state: 'Unavailable', error: 'no answer', certChain: [], rootCerts: [] },
     ],
@@ -131,7 +135,7 @@ function makeRoutes() {
       log.level = level;
     },
   };
-  return { routes: adminRoutes(facts, log), log, mesh };
+  return { routes: adminRoutes(facts, log), log, mesh, engine, podLists: () => podLists };
 }
 
 const REJECTED = { kind: 'service', reason: 'too new', addresses: [] } as const;
@@ -162,6 +166,28 @@ test('status: what a person should look at is told in words', async () => {
   assert.match(status.problems.join('\n'), /^the join token ends soon$/m);
   assert.match(status.problems.join('\n'), /^manifest refused: a\.yaml:3$/m);
   assert.equal(status.mesh.rejectedTotal, 3);
+});
+
+test('status: tunnels are told with their pods, who are listed once for them all', async () => {
+  const made = makeRoutes();
+  const tunnel = {
+    direction: 'inbound',
+    local: 'spiffe://b',
+    peer: 'spiffe://a',
+    remote: { address: '192.0.2.7', port: 15_008 },
+    streams: 1,
+    streamsTotal: 2n,
+    establishedMs: 1000n,
+    notAfterMs: 2000n,
+    draining: false,
+  } as const;
+  made.engine.snapshot = { ...made.engine.snapshot, tunnels: [7, 8, 7].map((pod) => ({ ...tunnel, pod })) };
+  const { tunnels } = (await call('GET', '/status', made)) as StatusFacts;
+  assert.deepEqual(
+    tunnels.map(({ pod }) => pod),
+    ['shop/web', '', 'shop/web'],
+  );
+  assert.equal(made.podLists(), 1);
 });
 
 test('status: what was rejected is told with what it does', async () => {
