@@ -268,7 +268,7 @@ export const TABLE = {
       'node-forget',
       duration('1s', '3650d'),
       '30d',
-      'after this, too, they are removed; what is sent to their addresses later is not carried by the mesh',
+      'after this, too, they are removed, and another node may get its part of --cluster-cidr; what is sent to their addresses later is not carried by the mesh',
     ),
     tokenLineMaxMs: setting(
       'token-line-max',
