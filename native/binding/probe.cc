@@ -12,7 +12,6 @@ struct PathField {
 };
 
 constexpr PathField kPathFields[] = {
-    {"pinDirectory", &NodeCaptureOptions::pin_directory},
     {"podsCgroup", &NodeCaptureOptions::pods_cgroup},
     {"agentCgroup", &NodeCaptureOptions::agent_cgroup},
     {"bpfDirectory", &NodeCaptureOptions::bpf_directory},

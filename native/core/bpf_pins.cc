@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/file.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -19,8 +18,6 @@
 
 namespace groundwire {
 namespace {
-
-constexpr char kBpffs[] = "/sys/fs/bpf";
 
 bool IsBpffs(const std::string& path) {
   struct statfs info = {};
@@ -36,19 +33,6 @@ bool Exists(const std::string& path) {
 std::string ExistingAncestor(std::string path) {
   while (path.size() > 1 && !Exists(path)) path.resize(std::max<size_t>(path.rfind('/'), 1));
   return path;
-}
-
-Status EnsureBpffs(const std::string& path) {
-  if (IsBpffs(ExistingAncestor(path))) return Status::Ok();
-  if (path.rfind(std::string(kBpffs) + "/", 0) != 0) {
-    return Status::Error(
-        "find bpffs", EINVAL,
-        path + " is not in a bpf filesystem; mount one above it: mount -t bpf bpf DIR");
-  }
-  if (mount("bpf", kBpffs, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0) {
-    return Status::Error("mount bpffs", errno, std::string("mount -t bpf bpf ") + kBpffs);
-  }
-  return Status::Ok();
 }
 
 /// The process that holds a flock on this inode, from /proc/locks; 0 when it cannot be told
@@ -90,7 +74,11 @@ Result<std::string> PreparePinParent(const std::string& directory) {
   if (directory.empty() || directory.front() != '/' || directory.back() == '/') {
     return Status::Error("check pin directory", EINVAL, "must be an absolute path: " + directory);
   }
-  if (Status ensured = EnsureBpffs(directory); !ensured.ok()) return ensured;
+  if (!IsBpffs(ExistingAncestor(directory))) {
+    return Status::Error(
+        "find bpffs", EINVAL,
+        directory + " is not in a bpf filesystem; mount one above it: mount -t bpf bpf DIR");
+  }
   // Only what is to be made in bpffs is respelled, a mount point may be called as it likes.
   std::string made;
   size_t start = 1;

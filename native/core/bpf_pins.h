@@ -12,8 +12,8 @@ namespace groundwire {
 /// bpffs reserves dots in names, node names and pod uids have them.
 std::string PinName(std::string name);
 
-/// The directory as it is spelled in bpffs, its parents made with mode 0700. Mounts bpffs on
-/// /sys/fs/bpf when the path is there and nothing is mounted.
+/// The directory as it is spelled in bpffs, its parents made with mode 0700. Fails where it would not
+/// be in bpffs: mounting that is the agent's part, before it opens an engine.
 Result<std::string> PreparePinParent(const std::string& directory);
 
 /// Takes the directory for this process. Fails with EBUSY and the holder's pid when another one has

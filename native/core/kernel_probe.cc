@@ -16,7 +16,6 @@
 #include <functional>
 
 #include "bpf_object.h"
-#include "bpf_pins.h"
 #include "mesh_abi.h"
 #include "netns.h"
 #include "sock_diag.h"
@@ -111,28 +110,16 @@ Status TrySysctl() {
   return fd.valid() ? Status::Ok() : Status::Error("open", errno, path);
 }
 
-/// Where a directory is, or would be: the type of file system of its deepest ancestor that exists.
-std::pair<std::string, long> FileSystemOf(std::string path) {
+/// The directory need not be there yet: its deepest ancestor that is tells.
+Status TryCgroup(const std::string& directory) {
+  std::string path = directory;
   struct statfs info = {};
   while (statfs(path.c_str(), &info) != 0 && path.size() > 1) {
     path.resize(std::max<size_t>(path.rfind('/'), 1));
   }
-  return {path, static_cast<long>(info.f_type)};
-}
-
-Status TryCgroup(const std::string& directory) {
-  const auto [path, type] = FileSystemOf(directory);
-  if (type == CGROUP2_SUPER_MAGIC) return Status::Ok();
+  if (info.f_type == CGROUP2_SUPER_MAGIC) return Status::Ok();
   return Status::Error("check cgroup", EINVAL,
                        path + ", above " + directory + ", is not cgroup v2");
-}
-
-Status TryBpffs(const std::string& directory) {
-  const auto [path, type] = FileSystemOf(directory);
-  // Not mounted yet is well: opening the capture mounts it at this one place.
-  if (type == BPF_FS_MAGIC || path == "/sys/fs/bpf") return Status::Ok();
-  return Status::Error("check bpffs", EINVAL,
-                       path + ", above " + directory + ", is not a bpf filesystem");
 }
 
 Status TrySockDiag() {
@@ -201,8 +188,6 @@ std::vector<KernelFeature> ProbeKernel(const NodeCaptureOptions& options) {
       {"cgroup v2 for the agent", true, "statfs of the agent's cgroup",
        "mount cgroup v2 (mount -t cgroup2 none /sys/fs/cgroup/unified) and make the directory",
        [&] { return TryCgroup(options.agent_cgroup); }},
-      {"bpffs", true, "statfs above the pin directory", "mount -t bpf bpf /sys/fs/bpf",
-       [&] { return TryBpffs(options.pin_directory); }},
       {"sock_diag destroy", false, "SOCK_DESTROY of a connection that does not exist",
        "a kernel with CONFIG_INET_DIAG_DESTROY; without it connections older than capture cannot "
        "be ended",

@@ -18,7 +18,7 @@ struct KernelFeature {
   std::string remedy;  // what an operator can do; "" when present
 };
 
-/// Tries each feature and leaves nothing behind, bpffs included. Works without root: it then says
+/// Tries each feature and leaves nothing behind. Works without root: it then says
 /// what root would bring. Blocks for some milliseconds.
 std::vector<KernelFeature> ProbeKernel(const NodeCaptureOptions& options);
 

@@ -114,9 +114,7 @@ async function kernelFeatures(kernel: Config<'kernel'>['kernel']): Promise<reado
   // What is tried of each place has a name of its own; where the place is missing there is nothing to try.
   const tried = probe(kernel, cgroup.present ? cgroup.detail : '/').filter(
     ({ name }) =>
-      name !== 'bpffs' &&
-      (cgroup.present || !name.startsWith('cgroup v2 for ')) &&
-      (programs.present || !name.startsWith('program ')),
+      (cgroup.present || !name.startsWith('cgroup v2 for ')) && (programs.present || !name.startsWith('program ')),
   );
   return [...tried, cgroup, programs, bpffs];
 }

@@ -8,8 +8,8 @@ import { MESH_ABI_VERSION } from './layout.gen.ts';
 import { SCHEMA_HASH } from './messages.gen.ts';
 import type { EngineOptions, KernelFeature } from './port.ts';
 
-/** Where capture would keep its state: what the probe tries there it removes again. */
-export type ProbeOptions = Pick<EngineOptions, 'pinDirectory' | 'podsCgroup' | 'agentCgroup' | 'bpfDirectory'>;
+/** What capture needs to be there. Whether its pins have a place is tried by who mounts that (pods/bpffs.ts). */
+export type ProbeOptions = Pick<EngineOptions, 'podsCgroup' | 'agentCgroup' | 'bpfDirectory'>;
 
 declare const handleBrand: unique symbol;
 

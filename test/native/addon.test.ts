@@ -152,7 +152,6 @@ test('addon: an engine that nobody holds any more ends its threads', { skip }, a
 
 test('addon: the probe answers a row a feature, each missing one with a remedy', () => {
   const nowhere = {
-    pinDirectory: '/nonexistent/pins',
     podsCgroup: '/nonexistent/pods',
     agentCgroup: '/nonexistent/agent',
     bpfDirectory: '/nonexistent/bpf',
