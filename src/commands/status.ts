@@ -2,6 +2,7 @@
 
 import type { StatusFacts } from '../api/facts.ts';
 import { systemClock } from '../model/clock.ts';
+import { KERNEL_COUNTERS } from '../telemetry/engine-counters.ts';
 import { AgentClient } from './agent-client.ts';
 import { defineCommand } from './command.ts';
 import { EXIT } from './exit-code.ts';
@@ -27,6 +28,21 @@ function renderSync({ state, lastSyncTime }: StatusFacts['controlPlane'], nowMs:
   if (state === 'connected') return '';
   if (lastSyncTime === undefined) return ' (not in sync since the start)';
   return ` (last in sync ${formatAge(lastSyncTime, nowMs)} ago)`;
+}
+
+// Of these a program learns only EPERM and no log tells: the kernel refuses before the agent hears of it. Not of
+// `connect_refused_family`, which every client meets that tries IPv6 first.
+const REFUSED_CONNECTS = [
+  'connect_refused_device',
+  'connect_refused_link_local',
+  'connect_refused_mark_failed',
+] as const;
+
+function renderRefusedConnects(counters: StatusFacts['counters']): readonly string[] {
+  const refused = REFUSED_CONNECTS.filter((name) => (counters[name] ?? 0) > 0);
+  if (refused.length === 0) return [];
+  const lines = refused.map((name) => `  - ${counters[name]} ${name}: ${KERNEL_COUNTERS[name]?.join('; ')}`);
+  return ['', 'Refused by the kernel, of all pods:', ...lines];
 }
 
 /** The status for people. */
@@ -74,6 +90,7 @@ export function renderStatus(status: StatusFacts, nowMs: number): string {
     ...head.map(([name, value]) => `${`${name}:`.padEnd(width)}${value}`),
     '',
     pods,
+    ...renderRefusedConnects(status.counters),
     ...(status.problems.length === 0 ? [] : ['', 'Problems:', ...status.problems.map((problem) => `  - ${problem}`)]),
   ].join('\n');
 }
