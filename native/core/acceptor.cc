@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "inbound_hbone.h"
 #include "inbound_plaintext.h"
 #include "outbound.h"
 #include "socket_options.h"

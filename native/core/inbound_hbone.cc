@@ -6,7 +6,7 @@
 
 #include "detail_text.h"
 #include "hbone_request.h"
-#include "socket_options.h"
+#include "inbound_tunnel.h"
 #include "worker.h"
 
 namespace groundwire {
@@ -27,15 +27,13 @@ void DescribeRequest(const HboneRequest& request, msg::ConnectionClosed* record)
 
 InboundHboneConnection::InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel,
                                                HboneStream* stream)
-    : Connection(worker, msg::Direction::kInbound, tunnel.pod(), tunnel.source()),
+    : InboundConnection(worker, tunnel.pod(), tunnel.source()),
       session_(tunnel.session()),
       stream_(stream) {
   record_.hop = msg::HopKind::kHbone;
   record_.security = msg::Security::kMutualTls;
   record_.source_identity = tunnel.peer();
-  record_.destination_identity = pod_->identity;
   record_.original_dst = tunnel.local();
-  record_.peer_label = worker->PeerLabelOf(tunnel.source().ip);
   session_->SetHandler(stream_, this);
 }
 
@@ -43,10 +41,7 @@ void InboundHboneConnection::Start(const HboneRequest& request, ErrorCode refusa
   DescribeRequest(request, &record_);
   if (refusal == ErrorCode::kNone) refusal = ReadRequest(request);
   if (refusal != ErrorCode::kNone) return Refuse(refusal);
-  if (const InboundVerdict verdict = worker_->verdicts().Find(Key())) return OnVerdict(verdict);
-  const ErrorCode code =
-      worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
-  if (code != ErrorCode::kNone) Refuse(code);
+  Decide();
 }
 
 ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
@@ -70,34 +65,6 @@ ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
   return ErrorCode::kNone;
 }
 
-InboundKey InboundHboneConnection::Key() const {
-  return {pod_->id,          msg::Security::kMutualTls, record_.source_identity,
-          record_.source.ip, record_.original_dst.port, hostname_authority_};
-}
-
-msg::InboundQuestion InboundHboneConnection::Question(uint64_t id) const {
-  return {id,
-          pod_->id,
-          msg::Security::kMutualTls,
-          record_.source_identity,
-          record_.source,
-          record_.original_dst,
-          hostname_authority_};
-}
-
-void InboundHboneConnection::OnVerdict(const InboundVerdict& verdict) {
-  if (finished()) return;
-  const auto code = static_cast<ErrorCode>(verdict->code);
-  const bool first = verdict_ == nullptr;
-  verdict_ = verdict;
-  record_.verdict = verdict->verdict;
-  if (!first) return TakeLateVerdict(verdict->verdict, code);
-  TakeLabel(verdict->flow_label);
-  if (code != ErrorCode::kNone) return Refuse(code);
-  Deliver(*pod_, {record_.original_dst.ip,
-                  DeliverPortOf(*verdict, record_.original_dst.port, hostname_authority_)});
-}
-
 void InboundHboneConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   dial_.reset();
   if (code != ErrorCode::kNone) return Refuse(code);
@@ -105,7 +72,7 @@ void InboundHboneConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   record_.hbone_status = 200;
   relay_ = std::make_unique<StreamRelay>(worker_->loop(), &bytes_, false, this);
   std::vector<HboneHeader> headers = {{":status", "200"}};
-  if (!verdict_->baggage.empty()) headers.push_back({"baggage", verdict_->baggage});
+  if (!verdict()->baggage.empty()) headers.push_back({"baggage", verdict()->baggage});
   session_->Respond(stream_, headers, relay_.get());
   relay_->Start(std::move(fd), session_, std::exchange(stream_, nullptr));
   const std::vector<uint8_t> ahead = std::move(ahead_);
@@ -119,11 +86,6 @@ void InboundHboneConnection::OnStreamClosed(uint32_t, ErrorCode lost) {
   // The peer gave up before it had its answer. What it sent ahead of that was promised to nobody.
   if (lost != ErrorCode::kNone) record_.detail = DetailText(session_->close_detail());
   End(lost != ErrorCode::kNone ? lost : ErrorCode::kPeerReset);
-}
-
-void InboundHboneConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {
-  if (!verdict_ || !verdicts.contains(verdict_->verdict)) return;
-  worker_->verdicts().Recheck(Key(), id(), [this](uint64_t q) { return Question(q); });
 }
 
 /// Before the 200: answers with the status of the error table.

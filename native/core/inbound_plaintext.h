@@ -13,7 +13,7 @@
 #pragma once
 #include <memory>
 
-#include "connection.h"
+#include "inbound_connection.h"
 #include "relay.h"
 
 namespace groundwire {
@@ -22,27 +22,20 @@ namespace groundwire {
 void AcceptInboundPlaintext(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
                             const SocketAddress& source, ErrorCode refusal);
 
-class InboundPlaintextConnection final : public Connection {
+class InboundPlaintextConnection final : public InboundConnection {
  public:
   InboundPlaintextConnection(Worker* worker, std::shared_ptr<const Pod> pod, UniqueFd downstream,
                              const SocketAddress& source, const SocketAddress& original_dst);
   /// From step 3 on; `refusal` ends it here.
   void Start(ErrorCode refusal);
 
-  void Recheck(const std::unordered_set<uint64_t>& verdicts) override;
-  using Connection::OnVerdict;
-  void OnVerdict(const InboundVerdict& verdict) override;
   void OnDialled(ErrorCode code, UniqueFd fd) override;
 
  protected:
   void Abort() override;
 
  private:
-  InboundKey Key() const;
-  msg::InboundQuestion Question(uint64_t id) const;
-
   UniqueFd downstream_;
-  InboundVerdict verdict_;
   std::unique_ptr<TcpRelay> relay_;
 };
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "inbound_tunnel.h"
+
 #include <algorithm>
 #include <utility>
 

@@ -18,7 +18,7 @@
 #include "engine_shared.h"
 #include "event_loop.h"
 #include "flow_table.h"
-#include "inbound_hbone.h"
+#include "inbound_tunnel.h"
 #include "pod.h"
 #include "thread_scratch.h"
 #include "tunnel_pool.h"
