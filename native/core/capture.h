@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel side of capture: eBPF objects, per-pod listeners, rules and sockets in a pod's network
-// namespace. Owned by the engine's control thread; only the socket functions at the end are called
-// by workers.
+// The kernel side of capture: eBPF objects, per-pod listeners and rules in a pod's network namespace.
+// Owned by the engine's control thread.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -74,22 +73,5 @@ class NodeCapture {
   /// (name, sum over CPUs) of every counter in mesh_abi.h, and how full each map is.
   virtual Result<std::vector<std::pair<std::string, uint64_t>>> ReadCounters() = 0;
 };
-
-/// A non-blocking TCP socket of `family` made in that namespace: for dialling a tunnel or a
-/// passthrough destination as the pod.
-Result<int> OpenPodSocket(int netns_fd, int family);
-/// The same with IP_TRANSPARENT and MESH_MARK_REPLY, bound to the client's address: for delivering
-/// to the application. When the client's address is the pod's own (it called itself), the plain pod
-/// socket is returned.
-Result<int> OpenDeliverySocket(int netns_fd, const SocketAddress& client,
-                               const SocketAddress& application);
-/// A UDP socket in that namespace that answers from `server` (IP_TRANSPARENT), for DNS.
-Result<int> OpenDnsReplySocket(int netns_fd, const SocketAddress& server);
-/// A UDP socket of `family` in that namespace whose queries to port 53 leave the pod instead of
-/// coming back to the agent.
-Result<int> OpenDnsQuerySocket(int netns_fd, int family);
-/// Whether a connection that a pod's listener accepted is a delivery of OpenDeliverySocket, which
-/// the kernel steered to the agent again instead of letting it through to the application.
-bool IsDelivery(int accepted);
 
 }  // namespace groundwire

@@ -51,7 +51,7 @@ std::optional<Query> Receive(int listener) {
 }
 
 void Answer(int netns_fd, const Query& query, const std::string& text) {
-  auto fd = OpenDnsReplySocket(netns_fd, query.asked);
+  auto fd = Sockets().OpenDnsReplySocket(netns_fd, query.asked);
   CHECK_EQ(fd.status().ToString(), "ok");
   if (!fd.ok()) return;
   sockaddr_storage to = {};
@@ -147,7 +147,7 @@ TEST("dns: a resolver on loopback and other UDP are left alone") {
 /// The agent asks a resolver as the pod; what came back.
 std::string AskAsPod(int netns_fd, const std::string& resolver) {
   const SocketAddress to = *SocketAddress::Parse(resolver);
-  const auto opened = OpenDnsQuerySocket(netns_fd, to.family());
+  const auto opened = Sockets().OpenDnsQuerySocket(netns_fd, to.family());
   if (!opened.ok()) return opened.status().ToString();
   const UniqueFd fd(opened.value());
   sockaddr_storage storage = {};

@@ -32,7 +32,7 @@ Running Application(const std::string& at, int visits, int backlog = 16) {
 
 std::string Deliver(Captured& world, const std::string& client, const std::string& application) {
   const SocketAddress to = *SocketAddress::Parse(application);
-  auto fd = OpenDeliverySocket(world.b->netns_fd(), *SocketAddress::Parse(client), to);
+  auto fd = Sockets().OpenDeliverySocket(world.b->netns_fd(), *SocketAddress::Parse(client), to);
   if (!fd.ok()) return fd.status().ToString();
   std::string said = FinishConnect(fd.value(), to);
   if (said.empty()) {
@@ -76,7 +76,7 @@ TEST("inbound: plaintext and 15008 reach their listeners with true addresses") {
     const std::string peer = PeerOf(fd);
     CHECK_EQ(peer.substr(0, peer.rfind(':')), one.client);
     CHECK_EQ(LocalOf(fd), one.to);
-    CHECK(!IsDelivery(fd));
+    CHECK(!Sockets().IsDelivery(fd));
     WriteAll(fd, "agent");
     close(fd);
     CHECK_EQ(visit.Wait(), "agent");
@@ -140,7 +140,8 @@ TEST("inbound: fails closed for a tuple that is not the approved one") {
   // The agent holds an approved delivery open; another client of the same address is still steered.
   Running application = Application("0.0.0.0:8080", 1);
   const SocketAddress to = *SocketAddress::Parse("10.201.0.2:8080");
-  auto fd = OpenDeliverySocket(world.b->netns_fd(), *SocketAddress::Parse("10.201.9.9:1"), to);
+  auto fd =
+      Sockets().OpenDeliverySocket(world.b->netns_fd(), *SocketAddress::Parse("10.201.9.9:1"), to);
   REQUIRE(fd.ok());
   CHECK_EQ(FinishConnect(fd.value(), to), "");
   Running visit = Start(Router(), [] { return Visit("10.201.0.2:8080"); });

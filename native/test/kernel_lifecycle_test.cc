@@ -421,7 +421,7 @@ TEST("lifecycle: connections older than capture are found and ended, others are 
   Running captured = Start(PodA(), [] { return Visit("10.201.9.9:7000"); });
   const int fd = Accept(world.a->listeners().outbound);
   REQUIRE(fd >= 0);
-  auto own = OpenPodSocket(world.a->netns_fd(), AF_INET);
+  auto own = Sockets().OpenPodSocket(world.a->netns_fd(), AF_INET);
   REQUIRE(own.ok());
   CHECK_EQ(FinishConnect(own.value(), *SocketAddress::Parse("10.201.9.9:7000")), "");
   auto found = world.a->FindUncaptured();
@@ -451,12 +451,13 @@ TEST("lifecycle: a delivery whose approval does not fit is steered, and known as
     filler.netns_cookie = UINT64_MAX - ++filled;
   CHECK_EQ(world.Grown("map_approvals_entries"), static_cast<uint64_t>(MESH_APPROVALS_MAX));
   const SocketAddress to = *SocketAddress::Parse("10.201.0.2:8080");
-  auto fd = OpenDeliverySocket(world.b->netns_fd(), *SocketAddress::Parse("10.201.0.1:1"), to);
+  auto fd =
+      Sockets().OpenDeliverySocket(world.b->netns_fd(), *SocketAddress::Parse("10.201.0.1:1"), to);
   REQUIRE(fd.ok());
   CHECK_EQ(FinishConnect(fd.value(), to), "");
   const int steered = Accept(world.b->listeners().inbound_plaintext);
   CHECK(steered >= 0);
-  CHECK(IsDelivery(steered));
+  CHECK(Sockets().IsDelivery(steered));
   close(steered);
   close(fd.value());
   CHECK_EQ(world.Grown("approve_map_full"), 1u);

@@ -215,7 +215,7 @@ TEST("outbound: what is not a captured pod's TCP is left alone") {
            "10.201.0.1");
   CHECK_EQ(world.Grown("connect_not_tcp"), 1u);
   // The agent dials as the pod: from the pod's address, past the hook, to the real server.
-  auto fd = OpenPodSocket(world.a->netns_fd(), AF_INET);
+  auto fd = Sockets().OpenPodSocket(world.a->netns_fd(), AF_INET);
   REQUIRE(fd.ok());
   CHECK_EQ(FinishConnect(fd.value(), *SocketAddress::Parse("10.201.9.9:8080")), "");
   CHECK_EQ(ReadAll(fd.value()), "hello 10.201.0.1");
@@ -231,7 +231,7 @@ TEST("outbound: an agent whose cgroup is below the pods' is not captured by itse
   auto pod = node.value()->CapturePod(PodOptions("a"));
   REQUIRE(pod.ok());
   Running server = Serve(Router(), "10.201.9.9:8080");
-  auto fd = OpenPodSocket(pod.value()->netns_fd(), AF_INET);
+  auto fd = Sockets().OpenPodSocket(pod.value()->netns_fd(), AF_INET);
   REQUIRE(fd.ok());
   CHECK_EQ(FinishConnect(fd.value(), *SocketAddress::Parse("10.201.9.9:8080")), "");
   CHECK_EQ(ReadAll(fd.value()), "hello 10.201.0.1");

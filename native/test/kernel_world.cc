@@ -259,6 +259,11 @@ void CloseAll(const PodListeners& listeners) {
   }
 }
 
+PodSockets& Sockets() {
+  static const std::unique_ptr<PodSockets> sockets = MakePodSockets();
+  return *sockets;
+}
+
 int Accept(int listener) {
   pollfd ready = {listener, POLLIN, 0};
   if (poll(&ready, 1, kPatienceMs) <= 0) return -1;

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "capture.h"
+#include "pod_sockets.h"
 #include "unique_fd.h"
 
 namespace groundwire::world {
@@ -83,6 +84,9 @@ class Captured {
 
 /// The listeners belong to whoever captures; these tests have no engine that would close them.
 void CloseAll(const PodListeners& listeners);
+
+/// As a worker opens them.
+PodSockets& Sockets();
 
 /// Accepts within two seconds; -1 when nobody came.
 int Accept(int listener);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sockets that workers open in a pod's namespace, thousands a second: one switch for socket(),
 // nothing else inside.
+#include "pod_sockets.h"
+
 #include <netinet/in.h>
 #include <sys/random.h>
 
 #include <cerrno>
 
-#include "capture.h"
 #include "mesh_abi.h"
 #include "netns.h"
 #include "socket_transparent.h"
@@ -86,56 +87,58 @@ Result<int> Released(Result<UniqueFd> fd) {
   return fd.value().Release();
 }
 
+class KernelPodSockets final : public PodSockets {
+ public:
+  Result<int> OpenPodSocket(int netns_fd, int family) override {
+    return Released(SocketInNetns(netns_fd, family, SOCK_STREAM | SOCK_NONBLOCK));
+  }
+  Result<int> OpenDeliverySocket(int netns_fd, const SocketAddress& client,
+                                 const SocketAddress& application) override {
+    const int family = application.family();
+    // Under its own address there is nothing to pretend, and the answers come back without a route of
+    // ours.
+    if (client.ip == application.ip) return OpenPodSocket(netns_fd, family);
+    if (client.family() != family) {
+      return Status::Error("check delivery", EAFNOSUPPORT,
+                           client.ToString() + " cannot reach " + application.ToString());
+    }
+    auto fd = SocketInNetns(netns_fd, family, SOCK_STREAM | SOCK_NONBLOCK);
+    if (!fd.ok()) return fd.status();
+    if (Status made = MakeDelivery(fd.value().get(), family, client); !made.ok()) return made;
+    return Released(std::move(fd));
+  }
+  Result<int> OpenDnsReplySocket(int netns_fd, const SocketAddress& server) override {
+    const int family = server.family();
+    auto fd = SocketInNetns(netns_fd, family, SOCK_DGRAM | SOCK_NONBLOCK);
+    if (!fd.ok()) return fd.status();
+    if (Status made = MakeDnsReply(fd.value().get(), family, server); !made.ok()) return made;
+    return Released(std::move(fd));
+  }
+  Result<int> OpenDnsQuerySocket(int netns_fd, int family) override {
+    auto fd = SocketInNetns(netns_fd, family, SOCK_DGRAM | SOCK_NONBLOCK);
+    if (!fd.ok()) return fd.status();
+    // Both families may have a query from the same port.
+    if (family == AF_INET6) {
+      if (Status set =
+              SetOption(fd.value().get(), SOL_IPV6, IPV6_V6ONLY, 1, "setsockopt IPV6_V6ONLY");
+          !set.ok()) {
+        return set;
+      }
+    }
+    if (Status bound = BindToDnsSourcePort(fd.value().get(), family); !bound.ok()) return bound;
+    return Released(std::move(fd));
+  }
+  bool IsDelivery(int accepted) override {
+    // Inherited from the SYN (tcp_fwmark_accept). Whoever forges it gets nothing but a refusal.
+    uint32_t mark = 0;
+    socklen_t length = sizeof mark;
+    return getsockopt(accepted, SOL_SOCKET, SO_MARK, &mark, &length) == 0 &&
+           mark == MESH_MARK_REPLY;
+  }
+};
+
 }  // namespace
 
-Result<int> OpenPodSocket(int netns_fd, int family) {
-  return Released(SocketInNetns(netns_fd, family, SOCK_STREAM | SOCK_NONBLOCK));
-}
-
-Result<int> OpenDeliverySocket(int netns_fd, const SocketAddress& client,
-                               const SocketAddress& application) {
-  const int family = application.family();
-  // Under its own address there is nothing to pretend, and the answers come back without a route of
-  // ours.
-  if (client.ip == application.ip) return OpenPodSocket(netns_fd, family);
-  if (client.family() != family) {
-    return Status::Error("check delivery", EAFNOSUPPORT,
-                         client.ToString() + " cannot reach " + application.ToString());
-  }
-  auto fd = SocketInNetns(netns_fd, family, SOCK_STREAM | SOCK_NONBLOCK);
-  if (!fd.ok()) return fd.status();
-  if (Status made = MakeDelivery(fd.value().get(), family, client); !made.ok()) return made;
-  return Released(std::move(fd));
-}
-
-Result<int> OpenDnsReplySocket(int netns_fd, const SocketAddress& server) {
-  const int family = server.family();
-  auto fd = SocketInNetns(netns_fd, family, SOCK_DGRAM | SOCK_NONBLOCK);
-  if (!fd.ok()) return fd.status();
-  if (Status made = MakeDnsReply(fd.value().get(), family, server); !made.ok()) return made;
-  return Released(std::move(fd));
-}
-
-Result<int> OpenDnsQuerySocket(int netns_fd, int family) {
-  auto fd = SocketInNetns(netns_fd, family, SOCK_DGRAM | SOCK_NONBLOCK);
-  if (!fd.ok()) return fd.status();
-  // Both families may have a query from the same port.
-  if (family == AF_INET6) {
-    if (Status set =
-            SetOption(fd.value().get(), SOL_IPV6, IPV6_V6ONLY, 1, "setsockopt IPV6_V6ONLY");
-        !set.ok()) {
-      return set;
-    }
-  }
-  if (Status bound = BindToDnsSourcePort(fd.value().get(), family); !bound.ok()) return bound;
-  return Released(std::move(fd));
-}
-
-bool IsDelivery(int accepted) {
-  // Inherited from the SYN (tcp_fwmark_accept). Whoever forges it gets nothing but a refusal.
-  uint32_t mark = 0;
-  socklen_t length = sizeof mark;
-  return getsockopt(accepted, SOL_SOCKET, SO_MARK, &mark, &length) == 0 && mark == MESH_MARK_REPLY;
-}
+std::unique_ptr<PodSockets> MakePodSockets() { return std::make_unique<KernelPodSockets>(); }
 
 }  // namespace groundwire
