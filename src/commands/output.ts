@@ -55,7 +55,7 @@ export function formatBytes(bytes: number): string {
 }
 
 /** `3m12s`, the two greatest units. */
-export function formatDuration(ms: number): string {
+function formatDuration(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   const parts: [number, string][] = [
     [Math.floor(seconds / 86_400), 'd'],

@@ -86,8 +86,7 @@ function readSetting(
   }
   const parsed = setting.type.parse(texts ?? [setting.default ?? '']);
   if ('value' in parsed) return Object.freeze(parsed.value);
-  const shown = setting.redact === true ? 'the given value' : JSON.stringify((texts ?? []).join(','));
-  problems.push({ name, reason: `${shown} ${parsed.reason}` });
+  problems.push({ name, reason: `${JSON.stringify((texts ?? []).join(','))} ${parsed.reason}` });
   return undefined;
 }
 

@@ -120,17 +120,17 @@ export function renderConfigDocs(commands: readonly PartsTaker[]): string {
   ].join('\n');
 }
 
-/** The effective values, flat and as they would be given; what is not set, or redacted by the table, is left out or hidden. */
+/** The effective values, flat and as they would be given; what is not set is left out. No setting is a secret: those are in files. */
 export function describeConfig(config: Partial<Config<PartName>>): Readonly<Record<string, string>> {
   const shown: Record<string, string> = {};
   for (const part of PART_NAMES) {
     const branch = config[part] as Readonly<Record<string, unknown>> | undefined;
     // What they all take asks for something else than to run.
     if (branch === undefined || part === 'common') continue;
-    for (const [key, { flag, redact, type }] of settingsOf(part)) {
+    for (const [key, { flag, type }] of settingsOf(part)) {
       const value = branch[key];
       const text = value === undefined ? '' : type.format(value);
-      if (text !== '') shown[flag] = redact === true ? '(redacted)' : text;
+      if (text !== '') shown[flag] = text;
     }
   }
   return shown;

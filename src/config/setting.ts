@@ -12,14 +12,12 @@ export interface Setting<T> {
   readonly help: string;
   /** One letter that may stand for the flag. */
   readonly short?: string;
-  /** Never printed. */
-  readonly redact?: boolean;
   /** Flag only: settings of one call, such as labels of a pod. */
   readonly flagOnly?: boolean;
   readonly type: ValueType<Exclude<T, undefined>>;
 }
 
-type Extra = Pick<Setting<unknown>, 'short' | 'redact' | 'flagOnly'>;
+type Extra = Pick<Setting<unknown>, 'short' | 'flagOnly'>;
 
 /** A setting with a default. */
 export function setting<T>(

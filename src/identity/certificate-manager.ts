@@ -137,12 +137,6 @@ export class CertificateManager {
     this.#enqueue(entry);
   }
 
-  /** The valid certificate of an identity, if there is one. */
-  find(identity: SpiffeId): IdentityCertificate | undefined {
-    const state = this.#entries.get(formatSpiffeId(identity))?.state;
-    return state?.kind === 'available' || state?.kind === 'renewing' ? state.certificate : undefined;
-  }
-
   /** Whether pods want certificates and not one of these is there, so that no connection can be made in the mesh. */
   hasNone(): boolean {
     const states = [...this.#entries.values()].map(({ state }) => state.kind);

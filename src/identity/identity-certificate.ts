@@ -11,7 +11,6 @@ export interface IdentityCertificate {
   readonly chain: readonly string[];
   readonly rootsPem: string;
   readonly privateKeyPem: string;
-  readonly serialNumber: string;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
 }
@@ -48,7 +47,7 @@ export function checkIssued(
     );
   }
   checkChain(certificates, roots);
-  return { identity, chain, rootsPem, privateKeyPem, serialNumber: leaf.serialNumber, notBeforeMs, notAfterMs };
+  return { identity, chain, rootsPem, privateKeyPem, notBeforeMs, notAfterMs };
 }
 
 function checkChain(certificates: readonly X509Certificate[], roots: readonly X509Certificate[]): void {

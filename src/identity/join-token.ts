@@ -9,7 +9,7 @@ import { splitPem } from './pem.ts';
 import { readOrCreateSecret, SecretFileError } from './secret-file.ts';
 
 /** What the signing API of every mesh expects as audience. */
-export const TOKEN_AUDIENCE = 'istio-ca';
+const TOKEN_AUDIENCE = 'istio-ca';
 const TOKEN_BYTES_MAX = 8192;
 const KEY_BYTES = 32;
 

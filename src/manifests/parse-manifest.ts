@@ -10,7 +10,7 @@ import { readMetadata } from './read-metadata.ts';
 
 /** Larger files are refused before they are parsed. */
 export const MANIFEST_BYTES_MAX = 8 * 1024 * 1024;
-export const DOCUMENTS_PER_FILE_MAX = 20_000;
+const DOCUMENTS_PER_FILE_MAX = 20_000;
 // How many nodes the aliases of a document may multiply into; the guard of the yaml package against alias bombs.
 const ALIAS_COUNT_MAX = 100;
 // The parser recurses, and its time grows with the square of the depth: a million open brackets take minutes.

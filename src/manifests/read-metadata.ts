@@ -10,7 +10,7 @@ export function isObjectName(text: string): boolean {
 }
 
 /** Whether a text can be the name of a namespace. */
-export function isNamespaceName(text: string): boolean {
+function isNamespaceName(text: string): boolean {
   return wrongWithNamespace(text) === undefined;
 }
 

@@ -72,7 +72,7 @@ export function targetPortOf(servicePort: ServicePort, endpointPorts: readonly S
 }
 
 /** Which of its addresses to use: the one asked for, else one that the Service allows, of the caller's family first. */
-export function chooseAddress(workload: Workload, families: Service['ipFamilies'], wanted: string): string | undefined {
+function chooseAddress(workload: Workload, families: Service['ipFamilies'], wanted: string): string | undefined {
   const wantedIpv6 = wanted.includes(':');
   let fallback: string | undefined;
   let best: string | undefined;

@@ -223,7 +223,7 @@ class Resolution {
 }
 
 /** The identity that a workload's certificate must carry. */
-export function identityOf(workload: Workload): SpiffeId {
+function identityOf(workload: Workload): SpiffeId {
   const { trustDomain, namespace, serviceAccount } = workload;
   return { trustDomain, namespace, serviceAccount };
 }

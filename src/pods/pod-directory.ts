@@ -18,19 +18,16 @@ export function workloadUidOf(clusterId: string, spec: Pick<PodSpec, 'namespace'
  */
 export class LocalPodDirectory implements PodDirectory {
   readonly #uidByHandle = new Map<number, string>();
-  readonly #nameByHandle = new Map<number, string>();
   readonly #captured = new Map<string, LocalPod>();
 
   /** Takes over the pods as they are now; returns the keys of decisions that this may overturn. */
   update(clusterId: string, pods: readonly PodView[]): ReadonlySet<DependencyKey> {
     const before = new Map(this.#captured);
     this.#uidByHandle.clear();
-    this.#nameByHandle.clear();
     this.#captured.clear();
     for (const pod of pods) {
       const uid = workloadUidOf(clusterId, pod.spec);
       this.#uidByHandle.set(pod.handle, uid);
-      this.#nameByHandle.set(pod.handle, `${pod.spec.namespace}/${pod.spec.name}`);
       if (pod.state.kind !== 'captured') continue;
       this.#captured.set(uid, { handle: pod.handle, sameNodeMode: pod.decision?.sameNodeMode ?? 'handoff' });
     }
@@ -48,10 +45,5 @@ export class LocalPodDirectory implements PodDirectory {
 
   findCapturedPod(workloadUid: string): LocalPod | undefined {
     return this.#captured.get(workloadUid);
-  }
-
-  /** `namespace/name`, for people. */
-  findName(handle: number): string | undefined {
-    return this.#nameByHandle.get(handle);
   }
 }

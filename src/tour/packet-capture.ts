@@ -62,7 +62,7 @@ export class PacketCapture {
 }
 
 /** Reads a capture file of Ethernet frames (little-endian, microseconds: what tcpdump writes on the supported machines). */
-export function decodeCapture(file: Buffer): Segment[] {
+function decodeCapture(file: Buffer): Segment[] {
   const segments: Segment[] = [];
   let at = FILE_HEADER_BYTES;
   while (at + RECORD_HEADER_BYTES <= file.length) {

@@ -15,7 +15,6 @@ const CERTIFICATE: IdentityCertificate = {
   chain: ['leaf'],
   rootsPem: 'root',
   privateKeyPem: 'key',
-  serialNumber: '1',
   notBeforeMs: 0,
   notAfterMs: 1e15,
 };

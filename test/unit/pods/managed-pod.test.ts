@@ -111,7 +111,6 @@ function makePod(record = RECORD, persist = (_changed: PodRecord): void => {}) {
         chain: ['leaf'],
         rootsPem: 'root',
         privateKeyPem: 'key',
-        serialNumber: '1',
         notBeforeMs: 0,
         notAfterMs: 1e15,
       });
