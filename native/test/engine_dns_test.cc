@@ -141,10 +141,10 @@ TEST("dns: a client that sends without an end leaves the worker to others, and g
   CHECK(AskUdp(&agent, 2, kQuery) == AnswerTo(kQuery));
   CHECK_EQ(agent.Counter("dns_queries"), 513u);
   answering = true;
-  // The first 512 end with SERVFAIL when their time is over; then the other 488 are read and
-  // answered.
+  // The first 512 end with SERVFAIL when their time is over. As they do, the other 488 are read and
+  // answered, at times before the last of the first has ended.
   CHECK(TestAgent::Eventually([&] { return agent.Counter("dns_answered") == 489; }));
-  CHECK_EQ(agent.Counter("dns_timeouts"), 512u);
+  CHECK(TestAgent::Eventually([&] { return agent.Counter("dns_timeouts") == 512; }));
   CHECK_EQ(agent.Counter("dns_queue_full"), 0u);
   const size_t refusals = 512 * (kServfail.size() + 2);
   const size_t answers = 488 * (AnswerTo(kQuery).size() + 2);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { addTallies, EMPTY_TALLY, single, type Tally } from './tally.ts';
 
 export interface CommandOptions {
@@ -47,7 +48,11 @@ export async function runCheck(name: string, command: readonly string[], options
   return single(name, `status ${code}`);
 }
 
-/** ctest in a build directory: each of its tests whose name matches `only` counts. */
+/**
+ * ctest in a build directory: each of its tests whose name matches `only` counts.
+ *
+ * As many at once as there are processors: each is in a network namespace of its own, and most of them wait most of the time.
+ */
 export async function runCtest(
   name: string,
   directory: string,
@@ -55,8 +60,9 @@ export async function runCtest(
   skipsFail: boolean,
   options: CommandOptions,
 ): Promise<Tally> {
+  const atOnce = String(availableParallelism());
   const { code, output } = await runCommand(
-    ['ctest', '--test-dir', directory, '-R', only, '--output-on-failure', '--timeout', '300'],
+    ['ctest', '--test-dir', directory, '-R', only, '--output-on-failure', '--timeout', '300', '--parallel', atOnce],
     options,
   );
   const summary = /(\d+) tests failed out of (\d+)/.exec(output);
