@@ -94,9 +94,7 @@ export class PodFiles {
    * Throws `SettingError` when something cannot be read; nothing is removed then, since that pod may well live.
    */
   async readAll(): Promise<readonly PodRecord[]> {
-    const hint = 'see what is in the way, and start the agent again; its pods stay as they are until then';
-    const use = { flag: 'run-dir', value: this.#directory, tried: 'read', hint };
-    const contents = await namingAsync(use, () => this.#readContents());
+    const contents = await this.#readContents();
     const records: PodRecord[] = [];
     for (const [path, text] of contents) {
       const record = text === undefined ? 'a write that was cut short left it' : parseRecord(text);
@@ -112,10 +110,14 @@ export class PodFiles {
 
   /** Each file by its path; `undefined` for what is no pod's by its name. */
   async #readContents(): Promise<ReadonlyMap<string, string | undefined>> {
+    const hint = 'see what is in the way, and start the agent again; its pods stay as they are until then';
+    // What a read throws does not always say of which file.
+    const reading = <T>(value: string, read: () => Promise<T>): Promise<T> =>
+      namingAsync({ flag: 'run-dir', value, tried: 'read', hint }, read);
     const contents = new Map<string, string | undefined>();
-    for (const name of await listNames(this.#directory)) {
+    for (const name of await reading(this.#directory, () => listNames(this.#directory))) {
       const path = join(this.#directory, name);
-      contents.set(path, isPodFile(name) ? await readFile(path, 'utf8') : undefined);
+      contents.set(path, isPodFile(name) ? await reading(path, () => readFile(path, 'utf8')) : undefined);
     }
     return contents;
   }

@@ -3,6 +3,7 @@
 // A node that is away for longer than its grace: its pods may live, so nobody may send to them in plaintext.
 
 import assert from 'node:assert/strict';
+import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { PacketCapture, segmentsWith } from '../../src/tour/packet-capture.ts';
@@ -61,5 +62,23 @@ describe('a node that stays away', { skip: WITHOUT_ROOT }, () => {
     await test.mesh.startAgent('b');
     await untilServing(client, far.address);
     await until('it is found again', async () => ((await statusOfFar()) === 'Healthy' ? true : undefined));
+  });
+
+  it('an agent that cannot read the file of a pod does not start, and costs no pod', async () => {
+    const agent = test.mesh.agent('b');
+    agent.child.kill('SIGKILL');
+    await agent.ended;
+    // What a read of a directory throws stands for whatever the system may say.
+    const inTheWay = join('/run/groundwire', test.mesh.nodes.b.name, 'pods', 'unreadable.json');
+    mkdirSync(inTheWay);
+    try {
+      const failed = await test.mesh.launchAgent('b');
+      await failed.ended;
+      assert.match(failed.log(), /--run-dir \S+\/unreadable\.json cannot be read: .*; see what is in the way/);
+    } finally {
+      rmdirSync(inTheWay);
+    }
+    await test.mesh.startAgent('b');
+    await untilServing(client, far.address);
   });
 });

@@ -81,7 +81,8 @@ test('a file that cannot be read costs no pod: the start fails, names it, and no
   await assert.rejects(
     files.readAll(),
     (error: unknown) =>
-      error instanceof SettingError && /--run-dir \S+ cannot be read: .*; see what is in the way/.test(error.message),
+      error instanceof SettingError &&
+      /--run-dir \S+\/uid-2\.json cannot be read: .*; see what is in the way/.test(error.message),
   );
   assert.deepEqual(readdirSync(directory).sort(), ['uid-0.json', 'uid-1.json', 'uid-2.json']);
   assert.equal(await files.mayHavePods(), true);
