@@ -6,14 +6,14 @@
 //      original destination (getsockname)          loopback or own listener: ILLEGAL_DESTINATION
 //   3. verdict, from the cache or by a question    VERDICT_QUEUE_FULL, VERDICT_TIMEOUT, or the verdict's refusal
 //   4. one of the verdict's choices, by weight
-//   5. hbone: a tunnel of the pool                 IDENTITY_UNAVAILABLE, CONNECT_*, TLS_*, HBONE_*
+//   5. hbone: a tunnel of the pool                 IDENTITY_UNAVAILABLE, CONNECT_*, TLS_*, HBONE_*, PEER_RESET
 //             CONNECT, 200                         HBONE_REFUSED, HBONE_RESPONSE_TIMEOUT (also when the peer takes no
 //                                                  streams); a stale tunnel: once again from 5
 //      handoff: the destination pod's own verdict  its refusal, UNKNOWN_DESTINATION_WORKLOAD
 //               deliver in the pod's namespace     own listener: ILLEGAL_DESTINATION; CONNECT_*
 //      passthrough: dial from the pod's namespace  CONNECT_*
 //   6. relay until both directions have ended      PEER_RESET, POLICY_LATE_DENIED, CERTIFICATE_EXPIRED, DRAINED, ...
-//   7. Finish: flow row, one event
+//   7. Finish: flow row (handoff: one for each side), one event
 #pragma once
 #include <memory>
 #include <optional>

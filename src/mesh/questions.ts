@@ -2,8 +2,9 @@
 
 import type { HopKind, SocketAddress } from '../model/route.ts';
 
-// What the engine asks and is told, in the words of its messages: the composition root passes them through unchanged.
-// Declared here again because a decision must not know that there is an engine.
+// What the engine asks and what it is answered, in the words of its messages, and the bits by which an answer says which
+// fields of its question it looked at. The composition root passes them through unchanged; declared here again because a
+// decision must not know that there is an engine.
 
 export interface OutboundQuestion {
   readonly kind: 'OutboundQuestion';
