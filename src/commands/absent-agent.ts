@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { basename, dirname } from 'node:path';
-import { findHolder, type LockHolder } from '../host/process-lock.ts';
+import { isSystemError, systemReason } from '../config/setting-error.ts';
 import { isAlive } from '../host/process-id.ts';
-import { homeFiles } from '../pods/home-files.ts';
+import { findHolder, type LockHolder } from '../host/process-lock.ts';
+import { type HomeFiles, homeFiles } from '../pods/home-files.ts';
 import { readPodRecords } from '../pods/pod-files.ts';
 
 // Of a full node a person needs the number, and a few to recognise them by.
@@ -18,8 +19,18 @@ export async function explainAbsence(socket: string): Promise<string | undefined
   const node = basename(directory);
   const files = homeFiles(dirname(directory), node);
   if (files.socket !== socket) return undefined;
-  const holder = await findHolder(files.lock);
-  const cutOff = await findCutOff(files.pods);
+  try {
+    return await explainHome(node, files);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    const reason = `${systemReason(error)} (${error.path ?? directory})`;
+    return `nobody listens on ${socket}, and what the agent of node ${node} has left cannot be read: ${reason}; see what is in the way, and start the agent again`;
+  }
+}
+
+async function explainHome(node: string, { socket, lock, pods }: HomeFiles): Promise<string | undefined> {
+  const holder = await findHolder(lock);
+  const cutOff = await findCutOff(pods);
   if (holder === undefined && cutOff.length === 0) return undefined;
   const back = holder?.alive === true ? 'it listens' : 'an agent of the node runs again';
   const advice =

@@ -94,6 +94,16 @@ test('an agent whose process lives is not to be started once more', async (t) =>
   );
 });
 
+test('what an agent has left and cannot be read is no bug, and said to be in the way', async (t) => {
+  const node = makeNode(t);
+  rmSync(node.pods, { recursive: true });
+  writeFileSync(node.pods, 'a file where the directory belongs');
+  assert.match(
+    await failureOf(node.target({ node: 'a' })),
+    /^nobody listens on \S+, and what the agent of node a has left cannot be read: not a directory \(\S+\/pods\); see what/,
+  );
+});
+
 test('each of several agents that have gone is told, a damaged lock among them, and what is no node is not', async (t) => {
   const a = makeNode(t);
   const b = makeNode(t, 'b', a.target().runDirectory);
