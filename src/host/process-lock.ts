@@ -6,9 +6,9 @@
 // named after that holder: so nobody replaces the lock of a holder that it has not looked at. That second one is taken
 // in the same way, and so is free again when its holder dies.
 
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, rename, rm, writeFile } from 'node:fs/promises';
 
-import { isMissing } from '../model/file-error.ts';
+import { readIfThere } from './if-there.ts';
 import { findProcess, isAlive, type ProcessId } from './process-id.ts';
 
 /** A process that lives has the lock; the message says who, and what to do. */
@@ -79,14 +79,8 @@ async function linkNew(claim: string, path: string): Promise<boolean> {
 }
 
 async function readHolder(path: string): Promise<ProcessId | undefined> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    // What cannot be read may well name one who lives.
-    throw error;
-  }
+  const text = await readIfThere(path);
+  if (text === undefined) return undefined;
   try {
     const { pid, startTicks } = JSON.parse(text) as Partial<ProcessId>;
     return { pid: Number(pid), startTicks: Number(startTicks) };

@@ -5,7 +5,7 @@
 import { readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { makeNamedDirectory } from '../config/paths.ts';
+import { fileExists, makeNamedDirectory } from '../config/paths.ts';
 import { namingAsync, SettingError } from '../config/setting-error.ts';
 import { takeLock } from '../host/process-lock.ts';
 import type { Log } from '../model/log.ts';
@@ -136,13 +136,17 @@ export class NodeHome implements NodePlaces {
       await removeEmptyDirectories(this.pinDirectory, this.#bpffs, 'files count');
       await removeCgroup(this.podsCgroup);
       await removeEmptyDirectories(this.podsCgroup, this.#cgroupRoot, 'files come with it');
-      await rm(this.directory, { recursive: true, force: true });
     } else {
       this.#log.info('pods live on, captured as they are, until the next agent of the node', {
         path: this.podsDirectory,
       });
+    }
+    // Forwarding that could not be turned off again is for the next agent to know of, too.
+    if (podsLive || fileExists(this.sysctlMemory)) {
       await rm(this.socket, { force: true });
       await rm(this.#lock, { force: true });
+    } else {
+      await rm(this.directory, { recursive: true, force: true });
     }
   }
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { naming } from '../config/setting-error.ts';
+import { naming, namingAsync } from '../config/setting-error.ts';
 import { writeFileAtomically } from '../host/atomic-file.ts';
+import { listIfThere, readIfThere } from '../host/if-there.ts';
 import { isMissing } from '../model/file-error.ts';
 import type { Log } from '../model/log.ts';
 
@@ -45,6 +46,7 @@ export class Forwarding {
   readonly #sysctls: string;
   /** In the order in which they were made. */
   readonly #made = new Set<Change>();
+  #isRecalled = false;
 
   /** `memory`: the file. */
   constructor(memory: string, log: Log, sysctls = '/proc/sys/net') {
@@ -79,17 +81,28 @@ export class Forwarding {
     if (due.some((change) => !this.#made.has(change))) this.#remember([...this.#made]);
   }
 
-  /** Learns what a run that died has changed, and changes nothing: all that an agent does which needs no forwarding. */
+  /**
+   * Learns what a run that died has changed, and changes nothing: all that an agent does which needs no forwarding.
+   *
+   * Throws `SettingError` when that cannot be read: it would never be undone.
+   */
   async recall(): Promise<Changes> {
     const [ipv4, ipv6] = [this.#forwarding(IPV4_FORWARDING), this.#forwarding(IPV6_FORWARDING)];
     const hearing = await this.#hearing();
-    const remembered = new Set((await readFile(this.#memory, 'utf8').catch(() => '')).split('\n'));
+    const hint = 'see what is in the way, and start the agent again; forwarding stays as it is until then';
+    const memory = await namingAsync({ flag: 'run-dir', value: this.#memory, tried: 'read', hint }, () =>
+      readIfThere(this.#memory),
+    );
+    const remembered = new Set(memory?.split('\n'));
     for (const change of [...hearing, ipv4, ipv6]) if (remembered.has(change.path)) this.#made.add(change);
+    this.#isRecalled = true;
     return { hearing, ipv4, ipv6 };
   }
 
   /** Undoes what was changed, by this run or by one that died. */
   async close(): Promise<void> {
+    // What this run could not learn stays for the next one.
+    if (!this.#isRecalled) return;
     for (const { path, from } of [...this.#made].toReversed()) {
       // An interface may have gone, and its sysctls with it.
       await writeFile(path, from, { flag: 'r+' }).catch((error: unknown) => {
@@ -106,7 +119,7 @@ export class Forwarding {
 
   async #hearing(): Promise<readonly Change[]> {
     const directory = join(this.#sysctls, IPV6_INTERFACES);
-    const interfaces = await readdir(directory).catch(() => []);
+    const interfaces = await listIfThere(directory);
     const warning =
       'a node that forwards drops the IPv6 routes that routers advertise, and that cannot be changed here';
     return interfaces
@@ -124,6 +137,6 @@ export class Forwarding {
 }
 
 async function isDue({ path, from }: Change): Promise<boolean> {
-  const value = await readFile(path, 'utf8').catch(() => undefined);
+  const value = await readIfThere(path);
   return value?.trim() === from;
 }

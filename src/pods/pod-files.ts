@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { naming, namingAsync } from '../config/setting-error.ts';
 import { writeFileAtomically } from '../host/atomic-file.ts';
+import { listIfThere, readIfThere } from '../host/if-there.ts';
 import { errorText } from '../model/error-text.ts';
-import { isMissing } from '../model/file-error.ts';
 import type { Log } from '../model/log.ts';
 import type { PodRecord } from './pod.ts';
 
@@ -16,8 +16,8 @@ const TRIAL_BYTES = 8192;
 
 /** The pods that a run directory tells of; a file that is none of a pod is left out, and left there. */
 export async function readPodRecords(directory: string): Promise<readonly PodRecord[]> {
-  const paths = (await listNames(directory)).filter(isPodFile).map((name) => join(directory, name));
-  const records = await Promise.all(paths.map(async (path) => parseRecord(await readIfThere(path))));
+  const paths = (await listIfThere(directory)).filter(isPodFile).map((name) => join(directory, name));
+  const records = await Promise.all(paths.map(async (path) => parseRecord((await readIfThere(path)) ?? '')));
   return records.filter((record) => typeof record !== 'string');
 }
 
@@ -28,7 +28,7 @@ export async function readPodRecords(directory: string): Promise<readonly PodRec
  */
 export async function mayHavePodFiles(directory: string): Promise<boolean> {
   try {
-    return (await listNames(directory)).some(isPodFile);
+    return (await listIfThere(directory)).some(isPodFile);
   } catch {
     return true;
   }
@@ -115,7 +115,7 @@ export class PodFiles {
     const reading = <T>(value: string, read: () => Promise<T>): Promise<T> =>
       namingAsync({ flag: 'run-dir', value, tried: 'read', hint }, read);
     const contents = new Map<string, string | undefined>();
-    for (const name of await reading(this.#directory, () => listNames(this.#directory))) {
+    for (const name of await reading(this.#directory, () => listIfThere(this.#directory))) {
       const path = join(this.#directory, name);
       contents.set(path, isPodFile(name) ? await reading(path, () => readFile(path, 'utf8')) : undefined);
     }
@@ -143,26 +143,6 @@ export class PodFiles {
 
   #path(uid: string): string {
     return join(this.#directory, `${uid}${SUFFIX}`);
-  }
-}
-
-/** Nothing where there is no such directory; throws when it cannot be read, which says nothing of what is in it. */
-async function listNames(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
-}
-
-/** "" for a file that its agent has removed meanwhile. */
-async function readIfThere(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (isMissing(error)) return '';
-    throw error;
   }
 }
 

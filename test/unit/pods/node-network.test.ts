@@ -76,12 +76,24 @@ test('a run that needs no forwarding turns none on, and off what one that was ki
 
 test('nothing is turned on that could not be remembered', async (t) => {
   const node = makeNode(t);
-  writeFileSync(join(node.directory, 'node'), 'a file where the directory belongs');
+  symlinkSync('nowhere/at/all', join(node.directory, 'node'));
   await assert.rejects(node.forwarding().open(), (error: unknown) => {
     assert.ok(error instanceof SettingError);
     assert.match(error.message, /--run-dir \S+\/sysctls cannot be written: .*; name a directory/);
     return true;
   });
+  assert.deepEqual(node.values(), ['0', '1']);
+});
+
+test('what a run that was killed has changed is not forgotten because it cannot be read', async (t) => {
+  const node = makeNode(t);
+  // What a read of a directory throws stands for whatever the system may say.
+  mkdirSync(node.memory, { recursive: true });
+  const forwarding = node.forwarding();
+  for (const learn of [() => forwarding.open(), () => forwarding.recall()])
+    await assert.rejects(learn, /--run-dir \S+\/sysctls cannot be read: .*; see what is in the way/);
+  await forwarding.close();
+  assert.equal(existsSync(node.memory), true, 'it is for the next one');
   assert.deepEqual(node.values(), ['0', '1']);
 });
 
