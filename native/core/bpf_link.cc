@@ -14,13 +14,15 @@ namespace {
 
 /// The inode of what a link is attached to (a cgroup's id, a namespace's number); 0 when that is
 /// gone.
-uint64_t LinkTarget(int link) {
+Result<uint64_t> LinkTarget(int link) {
   bpf_link_info info = {};
   uint32_t size = sizeof info;
-  if (bpf_obj_get_info_by_fd(link, &info, &size) != 0) return 0;
-  if (info.type == BPF_LINK_TYPE_CGROUP) return info.cgroup.cgroup_id;
-  if (info.type == BPF_LINK_TYPE_NETNS) return info.netns.netns_ino;
-  return 0;
+  if (bpf_obj_get_info_by_fd(link, &info, &size) != 0) {
+    return Status::Error("read link", errno);
+  }
+  if (info.type == BPF_LINK_TYPE_CGROUP) return uint64_t{info.cgroup.cgroup_id};
+  if (info.type == BPF_LINK_TYPE_NETNS) return uint64_t{info.netns.netns_ino};
+  return uint64_t{0};
 }
 
 uint64_t InodeOf(int fd) {
@@ -32,11 +34,15 @@ Result<UniqueFd> Attach(int program, int target, int attach_type, const std::str
                         const char* op) {
   auto pinned = OpenPin(pin);
   if (!pinned.ok() && pinned.status().errno_value != ENOENT) return pinned.status();
-  if (pinned.ok() && LinkTarget(pinned.value().get()) == InodeOf(target)) {
-    if (bpf_link_update(pinned.value().get(), program, nullptr) != 0) {
-      return Status::Error("bpf_link_update", errno, pin);
+  if (pinned.ok()) {
+    const auto attached = LinkTarget(pinned.value().get());
+    if (!attached.ok()) return attached.status();
+    if (attached.value() == InodeOf(target)) {
+      if (bpf_link_update(pinned.value().get(), program, nullptr) != 0) {
+        return Status::Error("bpf_link_update", errno, pin);
+      }
+      return std::move(pinned.value());
     }
-    return std::move(pinned.value());
   }
   UniqueFd link(
       bpf_link_create(program, target, static_cast<bpf_attach_type>(attach_type), nullptr));
@@ -57,6 +63,10 @@ Result<UniqueFd> AttachToNetns(int program, int netns_fd, int attach_type, const
   return Attach(program, netns_fd, attach_type, pin, "bpf_link_create netns");
 }
 
-bool IsLinkAlive(int link) { return LinkTarget(link) != 0; }
+Result<bool> IsLinkAlive(int link) {
+  const auto target = LinkTarget(link);
+  if (!target.ok()) return target.status();
+  return target.value() != 0;
+}
 
 }  // namespace groundwire

@@ -17,6 +17,6 @@ Result<UniqueFd> AttachToCgroup(int program, int cgroup_fd, int attach_type,
 Result<UniqueFd> AttachToNetns(int program, int netns_fd, int attach_type, const std::string& pin);
 
 /// False when what it was attached to is gone; the pin is then only a name.
-bool IsLinkAlive(int link);
+Result<bool> IsLinkAlive(int link);
 
 }  // namespace groundwire

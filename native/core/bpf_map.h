@@ -6,12 +6,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "status.h"
+
 namespace groundwire {
 
 /// The keys of a hash map, in batches: a key at a time, a full map of approvals would be 131,072
 /// calls. One that comes or goes meanwhile may be among them or not.
 template <typename Key, typename Value>
-std::vector<Key> ReadKeys(int map) {
+Result<std::vector<Key>> ReadKeys(int map) {
   constexpr uint32_t kBatch = 4096;
   std::vector<Key> keys;
   std::vector<Value> values(kBatch);
@@ -23,7 +25,8 @@ std::vector<Key> ReadKeys(int map) {
     const int failed = bpf_map_lookup_batch(map, first ? nullptr : &cursor, &cursor,
                                             keys.data() + known, values.data(), &count, nullptr);
     // ENOENT: these were the last ones.
-    keys.resize(known + (failed == 0 || errno == ENOENT ? count : 0));
+    if (failed != 0 && errno != ENOENT) return Status::Error("bpf_map_lookup_batch", errno);
+    keys.resize(known + count);
     if (failed != 0) return keys;
   }
 }

@@ -55,7 +55,9 @@ long LockHolder(int fd) {
 }
 
 Status RemoveTree(const std::string& path) {
-  for (const std::string& name : ListPins(path)) {
+  const auto names = ListPins(path);
+  if (!names.ok()) return names.status();
+  for (const std::string& name : names.value()) {
     if (Status removed = RemovePins(path + "/" + name); !removed.ok()) return removed;
   }
   if (rmdir(path.c_str()) != 0) return Status::Error("rmdir pin directory", errno, path);
@@ -123,15 +125,21 @@ Status RenamePinDirectory(const std::string& from, const std::string& to) {
   return Status::Ok();
 }
 
-std::vector<std::string> ListPins(const std::string& directory) {
+Result<std::vector<std::string>> ListPins(const std::string& directory) {
   std::vector<std::string> names;
   DIR* stream = opendir(directory.c_str());
-  if (stream == nullptr) return names;
+  if (stream == nullptr) {
+    if (errno == ENOENT) return names;
+    return Status::Error("open pin directory", errno, directory);
+  }
+  errno = 0;
   while (const dirent* entry = readdir(stream)) {
     const std::string name = entry->d_name;
     if (name != "." && name != "..") names.push_back(name);
   }
+  const int failed = errno;
   closedir(stream);
+  if (failed != 0) return Status::Error("read pin directory", failed, directory);
   return names;
 }
 

@@ -23,8 +23,8 @@ Result<UniqueFd> LockPinDirectory(const std::string& directory);
 Status MakePinDirectory(const std::string& directory);
 /// Gives a directory built aside its name, unless that is taken (EEXIST).
 Status RenamePinDirectory(const std::string& from, const std::string& to);
-/// Names in a directory; none when it is not there.
-std::vector<std::string> ListPins(const std::string& directory);
+/// Names in a directory; none when it is not there, which no other failure says.
+Result<std::vector<std::string>> ListPins(const std::string& directory);
 /// A directory with everything in it, or one pin. Not there is success.
 Status RemovePins(const std::string& path);
 

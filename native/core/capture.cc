@@ -192,12 +192,15 @@ Status TakeOverNode(NodeState* node, const Cgroups& cgroups) {
   return AttachNode(*node, node->directory, cgroups);
 }
 
-/// What agents that died while building left aside. Nobody's lock is on it.
+/// What agents that died while building left aside. Nobody's lock is on it, and nothing hangs on
+/// it: what is not seen now is removed another time.
 void SweepUnfinished(const std::string& directory) {
   const size_t slash = directory.rfind('/');
   const std::string parent = directory.substr(0, slash);
   const std::string prefix = directory.substr(slash + 1) + kUnfinished;
-  for (const std::string& name : ListPins(parent)) {
+  const auto names = ListPins(parent);
+  if (!names.ok()) return;
+  for (const std::string& name : names.value()) {
     if (name.rfind(prefix, 0) != 0) continue;
     auto lock = LockPinDirectory(parent + "/" + name);
     if (lock.ok()) (void)RemovePins(parent + "/" + name);
@@ -230,7 +233,8 @@ class Node final : public NodeCapture {
  public:
   explicit Node(std::shared_ptr<NodeState> state) : state_(std::move(state)) {}
   ~Node() override {
-    if (ListPins(state_->PodsDirectory()).empty()) (void)RemovePins(state_->directory);
+    const auto pods = ListPins(state_->PodsDirectory());
+    if (pods.ok() && pods.value().empty()) (void)RemovePins(state_->directory);
   }
   Result<std::unique_ptr<PodCapture>> CapturePod(const PodCaptureOptions& options) override {
     return CapturePodIn(state_, options);
@@ -251,14 +255,18 @@ Result<std::vector<std::pair<std::string, uint64_t>>> Node::ReadCounters() {
     if (!sum.ok()) return sum.status();
     counters.emplace_back(kCounterNames[i], sum.value());
   }
-  counters.emplace_back("map_pods_entries",
-                        ReadKeys<uint64_t, mesh_pod>(state_->pods.get()).size());
+  counters.emplace_back("sweep_skipped", state_->sweep_skipped);
+  const auto pods = ReadKeys<uint64_t, mesh_pod>(state_->pods.get());
+  if (!pods.ok()) return pods.status();
+  const auto addresses = ReadKeys<mesh_address, uint64_t>(state_->addresses.get());
+  if (!addresses.ok()) return addresses.status();
+  const auto approvals = ReadKeys<mesh_approval, uint32_t>(state_->approvals.get());
+  if (!approvals.ok()) return approvals.status();
+  counters.emplace_back("map_pods_entries", pods.value().size());
   counters.emplace_back("map_pods_max", MESH_PODS_MAX);
-  counters.emplace_back("map_addresses_entries",
-                        ReadKeys<mesh_address, uint64_t>(state_->addresses.get()).size());
+  counters.emplace_back("map_addresses_entries", addresses.value().size());
   counters.emplace_back("map_addresses_max", MESH_ADDRESSES_MAX);
-  counters.emplace_back("map_approvals_entries",
-                        ReadKeys<mesh_approval, uint32_t>(state_->approvals.get()).size());
+  counters.emplace_back("map_approvals_entries", approvals.value().size());
   counters.emplace_back("map_approvals_max", MESH_APPROVALS_MAX);
   return counters;
 }
@@ -280,9 +288,9 @@ Result<std::unique_ptr<NodeCapture>> NodeCapture::Open(const NodeCaptureOptions&
   Status done = exists ? TakeOverNode(state.get(), cgroups.value())
                        : CreateNode(state.get(), cgroups.value());
   if (done.ok()) done = OpenNodeMaps(state.get());
+  if (done.ok() && exists) done = ForgetApprovals(state->approvals.get());
+  if (done.ok()) done = SweepPods(state.get());
   if (!done.ok()) return done;
-  if (exists) ForgetApprovals(state->approvals.get());
-  SweepPods(*state);
   return std::unique_ptr<NodeCapture>(std::make_unique<Node>(std::move(state)));
 }
 

@@ -10,23 +10,26 @@ namespace groundwire {
 namespace {
 
 template <typename Predicate>
-void ForgetIf(int approvals, Predicate predicate) {
-  for (const mesh_approval& approval : ReadKeys<mesh_approval, uint32_t>(approvals)) {
+Status ForgetIf(int approvals, Predicate predicate) {
+  const auto all = ReadKeys<mesh_approval, uint32_t>(approvals);
+  if (!all.ok()) return all.status();
+  for (const mesh_approval& approval : all.value()) {
     // That it is gone already is as good.
     if (predicate(approval)) (void)bpf_map_delete_elem(approvals, &approval);
   }
+  return Status::Ok();
 }
 
 }  // namespace
 
-void ForgetApprovals(int approvals, uint64_t netns_cookie) {
-  ForgetIf(approvals, [netns_cookie](const mesh_approval& approval) {
+Status ForgetApprovals(int approvals, uint64_t netns_cookie) {
+  return ForgetIf(approvals, [netns_cookie](const mesh_approval& approval) {
     return approval.netns_cookie == netns_cookie;
   });
 }
 
-void ForgetApprovals(int approvals) {
-  ForgetIf(approvals, [](const mesh_approval&) { return true; });
+Status ForgetApprovals(int approvals) {
+  return ForgetIf(approvals, [](const mesh_approval&) { return true; });
 }
 
 }  // namespace groundwire

@@ -4,11 +4,13 @@
 #pragma once
 #include <cstdint>
 
+#include "status.h"
+
 namespace groundwire {
 
 /// Of connections to one namespace.
-void ForgetApprovals(int approvals, uint64_t netns_cookie);
+Status ForgetApprovals(int approvals, uint64_t netns_cookie);
 /// All: whoever made the deliveries is gone. A probe whose SYN is under way just now is steered.
-void ForgetApprovals(int approvals);
+Status ForgetApprovals(int approvals);
 
 }  // namespace groundwire

@@ -19,6 +19,8 @@ struct NodeState {
   UniqueFd addresses;  // mesh_addresses
   UniqueFd approvals;  // mesh_approvals
   UniqueFd counters;   // mesh_counters
+  /// Pods that SweepPods left as they were, since it could not read or undo all that is theirs.
+  uint64_t sweep_skipped = 0;
 
   std::string MapPin(const char* map) const { return directory + "/" + map; }
   std::string PodsDirectory() const { return directory + "/pods"; }

@@ -92,10 +92,12 @@ class CapturedPod final : public PodCapture {
 };
 
 Status CapturedPod::Capture(bool dns) {
+  const auto before = ReadPodRecord(Directory());
+  // Not known is not "none": a pod that is captured would lose its steering for the while.
+  if (!before.ok() && before.status().errno_value != ENOENT) return before.status();
   auto opened = OpenListeners(netns_.get(), dns);
   if (!opened.ok()) return opened.status();
   listeners_ = opened.value();
-  const auto before = ReadPodRecord(Directory());
   const bool takeover = before.ok() && before.value().pod.netns_cookie == state_.pod.netns_cookie;
   Status done = Status::Ok();
   if (takeover) {
@@ -223,7 +225,10 @@ Status CapturedPod::Release() {
   if (Status put_back = SetSysctls(netns_.get(), state_.sysctls_changed, false); !put_back.ok()) {
     return put_back;
   }
-  ForgetApprovals(node_->approvals.get(), state_.pod.netns_cookie);
+  if (Status forgotten = ForgetApprovals(node_->approvals.get(), state_.pod.netns_cookie);
+      !forgotten.ok()) {
+    return forgotten;
+  }
   return RemovePins(Directory());
 }
 
@@ -236,7 +241,9 @@ Result<std::unique_ptr<PodCapture>> CapturePodIn(const std::shared_ptr<NodeState
   if (!netns.ok()) return netns.status();
   auto pod = DescribePod(netns.value().get(), options);
   if (!pod.ok()) return pod.status();
-  for (const std::string& name : ListPins(node->PodsDirectory())) {
+  const auto names = ListPins(node->PodsDirectory());
+  if (!names.ok()) return names.status();
+  for (const std::string& name : names.value()) {
     const auto other = ReadPodRecord(node->PodsDirectory() + "/" + name);
     if (other.ok() && other.value().pod.netns_cookie == pod.value().netns_cookie &&
         options.uid != other.value().uid) {

@@ -299,6 +299,53 @@ TEST("lifecycle: a release that was cut off is finished by the next agent") {
   CHECK_EQ(Footprint(), before);
 }
 
+/// Makes a path one that is there and that nobody can read, as long as it lives.
+class Unreadable {
+ public:
+  explicit Unreadable(std::string path) : path_(std::move(path)) {
+    std::filesystem::rename(path_, path_ + "_aside");
+    std::filesystem::create_symlink(path_, path_);
+  }
+  ~Unreadable() {
+    std::filesystem::remove(path_);
+    std::filesystem::rename(path_ + "_aside", path_);
+  }
+
+ private:
+  const std::string path_;
+};
+
+TEST("lifecycle: fails closed when a takeover cannot read a pod's pins: they stay as they are") {
+  const std::string before = Footprint();
+  Running agent = OtherAgent();
+  WaitCaptured();
+  agent.Kill();
+  agent.Wait();
+  const std::string pods = PinDirectoryInBpffs() + "/pods";
+  for (const std::string name : {MESH_MAP_POD_STATE, "link_steer"}) {
+    const Unreadable hidden(pods + "/pod+a/" + name);
+    auto node = NodeCapture::Open(NodeOptions());
+    CHECK_EQ(node.status().ToString(), "ok");
+    REQUIRE(node.ok());
+    CHECK_EQ(Counter(*node.value(), "sweep_skipped"), 1u);
+    CHECK_EQ(Counter(*node.value(), "map_pods_entries"), 1u);
+    CHECK(!node.value()->CapturePod(PodOptions("a")).ok());
+    node.value().reset();
+    CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.2:8080"); }), "EINPROGRESS");
+  }
+  {
+    // Nor does an agent open, or take the node's pins away, that cannot tell which pods there are.
+    auto node = NodeCapture::Open(NodeOptions());
+    REQUIRE(node.ok());
+    const Unreadable hidden(pods);
+    node.value().reset();
+    CHECK_EQ(NodeCapture::Open(NodeOptions()).status().errno_value, ELOOP);
+  }
+  CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.2:8080"); }), "EINPROGRESS");
+  { Captured clean; }
+  CHECK_EQ(Footprint(), before);
+}
+
 TEST("lifecycle: listeners take no port that a program has or is likely to want") {
   const Running program = StartServer(PodA(), "65000", [] {
     // The datagram socket lets others share its port.

@@ -261,6 +261,10 @@ export const KERNEL_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'deliveries or probes not approved: the map is full; a delivery is then refused, a probe taken for plaintext',
     'too many connects at once; see map_approvals_entries',
   ],
+  sweep_skipped: [
+    'pods of the agent before that were left as they were at the start: not all of theirs could be read or undone',
+    'look at the limit of open files and at memory; the next start tries again, until then nothing of theirs goes',
+  ],
   map_pods_entries: ['captured pods in the map now', ''],
   map_pods_max: ['captured pods that the map takes', ''],
   map_addresses_entries: ['addresses of captured pods in the map now', ''],
