@@ -127,6 +127,10 @@ Status TrySockDiag() {
   if (!home.ok()) return home.status();
   auto netlink = NetlinkSocket::Open(home.value().get(), NETLINK_SOCK_DIAG);
   if (!netlink.ok()) return netlink.status();
+  // A kernel without tcp_diag says "no such socket" to what comes next, too.
+  if (Status listed = ListTcpConnections(netlink.value()).status(); !listed.ok()) {
+    return listed;
+  }
   // A connection that cannot exist: "no such socket" tells that destroying is possible, which is
   // success here.
   DiagSocket nobody;
@@ -188,9 +192,9 @@ std::vector<KernelFeature> ProbeKernel(const NodeCaptureOptions& options) {
       {"cgroup v2 for the agent", true, "statfs of the agent's cgroup",
        "mount cgroup v2 (mount -t cgroup2 none /sys/fs/cgroup/unified) and make the directory",
        [&] { return TryCgroup(options.agent_cgroup); }},
-      {"sock_diag destroy", false, "SOCK_DESTROY of a connection that does not exist",
-       "a kernel with CONFIG_INET_DIAG_DESTROY; without it connections older than capture cannot "
-       "be ended",
+      {"sock_diag destroy", false, "list TCP connections, SOCK_DESTROY of one that does not exist",
+       "a kernel with CONFIG_INET_DIAG (tcp_diag) and CONFIG_INET_DIAG_DESTROY; without them "
+       "connections older than capture cannot be found or ended",
        TrySockDiag},
       {"IPv6", false, "socket AF_INET6", "boot without ipv6.disable=1 if pods are to have IPv6",
        TryIpv6}};

@@ -25,10 +25,12 @@ Result<Turn> Walk(const uint8_t* bytes, size_t size, const char* op,
   const auto* header = reinterpret_cast<const nlmsghdr*>(bytes);
   auto left = static_cast<unsigned int>(size);
   for (; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
-    if (header->nlmsg_type == NLMSG_DONE) return Turn::kDone;
-    if (header->nlmsg_type == NLMSG_ERROR) {
-      const auto* error = static_cast<const nlmsgerr*>(NLMSG_DATA(header));
-      if (error->error != 0) return Status::Error(op, -error->error);
+    if (header->nlmsg_type == NLMSG_DONE || header->nlmsg_type == NLMSG_ERROR) {
+      // Both begin with an errno, negative: a dump that has begun fails in its last message.
+      int error = 0;
+      if (header->nlmsg_len < NLMSG_LENGTH(sizeof error)) return Status::Error(op, EPROTO);
+      std::memcpy(&error, NLMSG_DATA(header), sizeof error);
+      if (error < 0) return Status::Error(op, -error);
       return Turn::kDone;
     }
     visit(*header);

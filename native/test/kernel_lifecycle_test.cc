@@ -2,6 +2,8 @@
 // How capture begins, ends, is taken over, and fails.
 #include <bpf/bpf.h>
 #include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@
 #include "kernel_probe.h"
 #include "kernel_world.h"
 #include "mesh_abi.h"
+#include "netlink.h"
 
 namespace groundwire::world {
 namespace {
@@ -544,6 +547,20 @@ TEST("lifecycle: a takeover forgets approvals and addresses that nobody remember
   CloseAll(pod.value()->listeners());
   CHECK_EQ(pod.value()->Release().ToString(), "ok");
   CHECK_EQ(Counter(*node.value(), "map_addresses_entries"), 0u);
+}
+
+TEST("netlink: a dump that the kernel ends with an error is one that failed") {
+  const UniqueFd here(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+  auto netlink = NetlinkSocket::Open(here.get(), NETLINK_SOCK_DIAG);
+  REQUIRE(netlink.ok());
+  // Of a protocol that nobody can list: the kernel says so where the list would end.
+  NetlinkRequest request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
+  inet_diag_req_v2 body = {};
+  body.sdiag_family = AF_INET;
+  body.sdiag_protocol = 200;
+  body.idiag_states = UINT32_MAX;
+  request.AppendBody(&body, sizeof body);
+  CHECK_EQ(netlink.value().Dump(request, "dump", [](const nlmsghdr&) {}).errno_value, ENOENT);
 }
 
 TEST("probe: this kernel has all that capture needs") {
