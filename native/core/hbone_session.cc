@@ -106,6 +106,7 @@ void HboneSession::ContinueHandshake() {
   tick_ = loop_->After(options_.ping_interval_ms, [this] { Tick(); });
   owner_->OnEstablished(this);
   if (state_ != State::kOpen) return;
+  if (drain_once_open_) Drain();
   ScheduleSend();
   ReceiveTurn();
 }
@@ -375,8 +376,10 @@ void HboneSession::Tick() {
 }
 
 void HboneSession::Drain() {
-  if (state_ != State::kOpen)
-    return Close(ErrorCode::kDrained, "drained before it was established");
+  if (state_ != State::kOpen) {
+    drain_once_open_ = true;
+    return;
+  }
   if (draining_) return;
   draining_ = true;
   if (role_ == Role::kServer) {

@@ -89,7 +89,7 @@ class HboneSession final : public EventHandler, public Discardable {
   bool blocked() const { return stream_->blocked(); }
 
   /// No new streams; ends when the last one has ended. A server says so in two steps (RFC 9113
-  /// 6.8).
+  /// 6.8). Before it is open: once it is, and has served those who wait for that.
   void Drain();
   /// Ends everything now; streams are told `code`. Safe from any callback.
   void Close(ErrorCode code, const std::string& detail);
@@ -133,6 +133,7 @@ class HboneSession final : public EventHandler, public Discardable {
   const Role role_;
   State state_;
   bool draining_ = false;
+  bool drain_once_open_ = false;
   bool send_scheduled_ = false;
   bool receive_scheduled_ = false;
   /// Inside an nghttp2 call: the session object must outlive it, so Close only takes a note.

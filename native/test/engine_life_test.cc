@@ -456,6 +456,32 @@ TEST("life: a drained engine takes no new connections and ends the live ones at 
   CHECK_EQ(Peek(client), "reset");
 }
 
+TEST("life: a tunnel that is being dialled when the engine drains serves those who wait for it") {
+  TestMesh mesh;
+  CuttableProxy wire(mesh.hbone);
+  mesh.hbone = wire.address();
+  wire.Stall();
+  const UniqueFd client = mesh.Dial();
+  // Dialled and accepted; TLS does not get through.
+  REQUIRE(TestAgent::Eventually([&] {
+    return mesh.agent.Counter("tunnels_dialled") == 1 &&
+           mesh.agent.Counter("inbound_hbone_accepted") == 1;
+  }));
+  REQUIRE(mesh.agent.Apply({msg::Drain{60000}}).failed_index == -1);
+  // Answered by each worker after what it was told before.
+  CHECK(mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels).empty());
+  wire.Resume();
+  const UniqueFd server = AcceptOne(mesh.app);
+  CHECK(Echoes(client, server));
+  const auto draining = mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels);
+  CHECK_EQ(draining.size(), 2u);
+  for (const msg::Tunnel& tunnel : draining) CHECK(tunnel.draining);
+  CHECK_EQ(shutdown(client.get(), SHUT_WR), 0);
+  CHECK_EQ(shutdown(server.get(), SHUT_WR), 0);
+  CHECK(TestAgent::Eventually(
+      [&] { return mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels).empty(); }));
+}
+
 TEST("life: a closed engine answers every call and does nothing") {
   TestMesh mesh;
   auto [client, server] = mesh.Open();

@@ -15,7 +15,7 @@
 namespace groundwire {
 
 /// A wire between two engines that a test can cut: every connection through it is reset, new ones
-/// go through; or stall: nothing goes through any more. With MSG_OOB as `send_flags` the last byte of all that it carries is urgent.
+/// go through; or stall: nothing goes through until it is to go on. With MSG_OOB as `send_flags` the last byte of all that it carries is urgent.
 class CuttableProxy {
  public:
   explicit CuttableProxy(const SocketAddress& upstream, int send_flags = 0)
@@ -35,6 +35,10 @@ class CuttableProxy {
   void Stall() {
     const std::lock_guard lock(mutex_);
     stalled_ = true;
+  }
+  void Resume() {
+    const std::lock_guard lock(mutex_);
+    stalled_ = false;
   }
   void Cut() {
     const std::lock_guard lock(mutex_);
