@@ -41,6 +41,7 @@ struct Engine::Impl {
   Status Execute(const msg::CloseConnections& command);
   Status Execute(const msg::Drain& command);
   void AppendCounters(msg::BatchWriter* batch);
+  void AskForKernelCounters();
 
   EngineShared shared;
   /// Only the control thread touches it, but for Open and Close.
@@ -52,6 +53,8 @@ struct Engine::Impl {
   EventLoop control{&control_counters};
   std::thread control_thread;
   std::atomic<bool> closed{false};
+  /// A read waits on the control thread, or runs there.
+  std::atomic<bool> kernel_counters_asked{false};
   std::mutex kernel_counters_mutex;
   std::vector<std::pair<std::string, uint64_t>> kernel_counters;  // under the mutex
 };
@@ -177,16 +180,23 @@ void Engine::Impl::AppendCounters(msg::BatchWriter* batch) {
   batch->Add(msg::Counter{"questions_dropped", shared.events.questions_dropped()});
   const int64_t live = shared.connections.load(std::memory_order_relaxed);
   batch->Add(msg::Counter{"connections_live", static_cast<uint64_t>(std::max<int64_t>(live, 0))});
-  // A read of the kernel's counters belongs to the control thread; a scrape gets what the one
-  // before it asked for, and never waits behind a batch that is being executed.
+  AskForKernelCounters();
+  const std::lock_guard lock(kernel_counters_mutex);
+  for (const auto& [name, value] : kernel_counters) batch->Add(msg::Counter{name, value});
+}
+
+/// A read of the kernel's counters belongs to the control thread; a scrape gets what the one before
+/// it asked for, and never waits behind a batch that is being executed. Nor does a batch wait behind
+/// more than one read, however many scrape: anybody may.
+void Engine::Impl::AskForKernelCounters() {
+  if (kernel_counters_asked.exchange(true)) return;
   control.Post([this] {
     auto read = capture->ReadCounters();
+    kernel_counters_asked = false;
     if (!read.ok()) return;
     const std::lock_guard lock(kernel_counters_mutex);
     kernel_counters = std::move(read.value());
   });
-  const std::lock_guard lock(kernel_counters_mutex);
-  for (const auto& [name, value] : kernel_counters) batch->Add(msg::Counter{name, value});
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -499,6 +499,30 @@ TEST("life: counters have the engine's and the kernel's names") {
   CHECK_EQ(mesh.agent.Counter("connections_live"), 0u);
 }
 
+TEST("life: however often the counters are asked for, the kernel's are read once at a time") {
+  TestMesh mesh;
+  LoopbackNode& node = mesh.agent.node;
+  const auto reads = [&] {
+    const std::lock_guard lock(node.mutex);
+    return node.counter_reads;
+  };
+  {
+    const std::lock_guard lock(node.mutex);
+    node.hold_counter_reads = true;
+  }
+  for (int i = 0; i < 50; ++i) (void)mesh.agent.Counter("connections_live");
+  {
+    const std::lock_guard lock(node.mutex);
+    node.hold_counter_reads = false;
+    node.counter_reads_go_on.notify_all();
+  }
+  // Behind all that was asked for before.
+  REQUIRE(mesh.agent.Apply({msg::SetPeers{}}).failed_index == -1);
+  CHECK_EQ(reads(), 1);
+  (void)mesh.agent.Counter("connections_live");
+  CHECK(TestAgent::Eventually([&] { return reads() == 2; }));
+}
+
 TEST("life: threads say who they are") {
   TestMesh mesh;
   CHECK(TestAgent::Eventually([] { return HasThread("gw-control"); }));

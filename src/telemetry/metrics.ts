@@ -169,22 +169,25 @@ function declareFlows(registry: Registry, labels: FlowLabelTable, reader: Metric
 
 function declareReadings(registry: Registry, reader: MetricsReader): void {
   const { readCounter, readGauge } = readingsOf(registry);
+  // The first one fills both, as with flows: a read of the kernel's counters is work for the engine's control thread.
   readCounter(
     'groundwire_engine_total',
     'Counters of the engine and the kernel programs; docs/counters.md says what each counts and what to do when it rises.',
     ['name'],
     (metric) => {
-      for (const { name, value } of reader.counters()) if (!LEVEL.test(name)) metric.inc({ name }, Number(value));
+      levels.reset();
+      for (const { name, value } of reader.counters()) {
+        if (LEVEL.test(name)) levels.set({ name }, Number(value));
+        else metric.inc({ name }, Number(value));
+      }
     },
   );
-  readGauge(
-    'groundwire_engine_level',
-    'Levels of the engine and the kernel programs; docs/counters.md says what each is.',
-    ['name'],
-    (metric) => {
-      for (const { name, value } of reader.counters()) if (LEVEL.test(name)) metric.set({ name }, Number(value));
-    },
-  );
+  const levels = new Gauge({
+    name: 'groundwire_engine_level',
+    help: 'Levels of the engine and the kernel programs; docs/counters.md says what each is.',
+    labelNames: ['name'],
+    registers: [registry],
+  });
   readGauge('groundwire_certificate_expiry_timestamp_seconds', 'When certificates end.', ['identity'], (metric) => {
     for (const { identity, notAfterMs } of reader.certificates()) metric.set({ identity }, notAfterMs / 1000);
   });

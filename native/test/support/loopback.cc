@@ -116,6 +116,9 @@ class LoopbackCapture final : public NodeCapture {
         std::make_unique<LoopbackPod>(node_, options.pod, listeners));
   }
   Result<std::vector<std::pair<std::string, uint64_t>>> ReadCounters() override {
+    std::unique_lock lock(node_->mutex);
+    ++node_->counter_reads;
+    node_->counter_reads_go_on.wait(lock, [this] { return !node_->hold_counter_reads; });
     return std::vector<std::pair<std::string, uint64_t>>{{"kernel_steered", 7}};
   }
 

@@ -3,6 +3,7 @@
 // of 10.202.0.0/16 is local: a pod is an address in it, and "captured" is what dials the port of
 // the pod's listener.
 #pragma once
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -22,6 +23,9 @@ struct LoopbackNode {
   std::map<uint32_t, std::string> last_call;   // by pod: captured, stopped, released
   std::vector<TcpPair> uncaptured;
   UniqueFd next_outbound;  // the next pod's outbound listener, when it is valid
+  int counter_reads = 0;
+  bool hold_counter_reads = false;
+  std::condition_variable counter_reads_go_on;
   Status capture_error;
   Status release_error;
   Status find_uncaptured_error;

@@ -92,13 +92,17 @@ test('FlowLabelTable: a set outlives its workloads by the grace period, and numb
 function setUp(flows: readonly FlowRow[], labels: FlowLabelTable, dnsUpstreams: readonly DnsUpstreamRow[] = []) {
   const registry = new Registry();
   let reads = 0;
+  let counterReads = 0;
   const reader: MetricsReader = {
     flows: () => (reads++, flows),
     dnsUpstreams: () => dnsUpstreams,
-    counters: () => [
-      { name: 'outbound_accepted', value: 5n },
-      { name: 'connections_live', value: 2n },
-    ],
+    counters: () => {
+      counterReads++;
+      return [
+        { name: 'outbound_accepted', value: 5n },
+        { name: 'connections_live', value: 2n },
+      ];
+    },
     tokenEndMs: () => 7000,
     certificates: () => [{ identity: 'spiffe://td/ns/a/sa/b', notAfterMs: 5000 }],
     fills: () => [{ name: 'verdicts', size: 1, max: 4, droppedTotal: 3 }],
@@ -116,7 +120,7 @@ function setUp(flows: readonly FlowRow[], labels: FlowLabelTable, dnsUpstreams: 
       all.find((metric) => metric.name === name)?.values.map(({ labels: l, value }) => ({ labels: l, value })) ?? []
     );
   };
-  return { registry, metrics, find, reads: () => reads };
+  return { registry, metrics, find, reads: () => reads, counterReads: () => counterReads };
 }
 
 test('Metrics: what was refused before it was decided is told of the pod that it happened to', async () => {
@@ -223,12 +227,13 @@ test('Metrics: rows that differ only in codes of one flag are added up, inbound 
 
 test('Metrics: a second scrape shows the same values and reads the engine once more', async () => {
   const table = new FlowLabelTable();
-  const { registry, reads } = setUp([row({ opened: 1n })], table);
+  const { registry, reads, counterReads } = setUp([row({ opened: 1n })], table);
   const once = await registry.getSingleMetricAsString('istio_tcp_connections_opened_total');
   assert.equal(await registry.getSingleMetricAsString('istio_tcp_connections_opened_total'), once);
   assert.equal(reads(), 2);
   await registry.metrics();
   assert.equal(reads(), 3);
+  assert.equal(counterReads(), 1);
 });
 
 test('Metrics: rows whose labels have expired are counted and not shown', async () => {
