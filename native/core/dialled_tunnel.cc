@@ -63,9 +63,7 @@ void TunnelPool::Tunnel::OnSessionClosed(HboneSession*, ErrorCode code, const st
   const bool failed = established_ms_ == 0;
   if (failed) {
     pool_->counters_->Add(Counter::kTunnelsDialFailed);
-    if (code == ErrorCode::kTlsHandshakeFailed || code == ErrorCode::kTlsUnexpectedIdentity) {
-      pool_->counters_->Add(Counter::kTlsHandshakesFailed);
-    }
+    if (IsHandshakeFailure(code)) pool_->counters_->Add(Counter::kTlsHandshakesFailed);
   }
   const std::deque<Waiting> all = std::move(waiting_);
   waiting_.clear();

@@ -31,6 +31,14 @@ inline bool IsEndedHere(ErrorCode lost) {
          lost == ErrorCode::kDrained;
 }
 
+/// Whether a session that ended so before it was open had begun TLS, and that failed: not where
+/// nobody was reached, nor where this engine ended it for a reason of its own.
+inline bool IsHandshakeFailure(ErrorCode ended) {
+  return ended == ErrorCode::kTlsHandshakeFailed || ended == ErrorCode::kTlsUnexpectedIdentity ||
+         ended == ErrorCode::kTlsTrustDomain || ended == ErrorCode::kTlsTimeout ||
+         ended == ErrorCode::kPeerReset;
+}
+
 /// The user of a stream. After OnStreamClosed, or after the user called Reset, the HboneStream is
 /// gone.
 class HboneStreamHandler {

@@ -102,7 +102,7 @@ void InboundTunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::st
   worker_->loop()->Cancel(&idle_);
   if (established_ms_ == 0) tunnels_->EndHandshake(this);
   if (established_ms_ == 0 && code != ErrorCode::kDrained) {
-    worker_->counters().Add(Counter::kTlsHandshakesFailed);
+    if (IsHandshakeFailure(code)) worker_->counters().Add(Counter::kTlsHandshakesFailed);
     tunnels_->RecordRefusal(*this, code, detail);
   }
   // The peer proved who it is and then did not speak HBONE; streams it had have said so themselves.

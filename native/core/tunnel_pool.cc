@@ -73,33 +73,30 @@ void TunnelPool::Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey&
 
 TunnelPool::Tunnel* TunnelPool::Dial(const std::shared_ptr<const Pod>& pod, const TunnelKey& key,
                                      ErrorCode* refusal) {
+  const auto fail = [&](ErrorCode code) -> Tunnel* {
+    counters_->Add(Counter::kTunnelsDialFailed);
+    *refusal = code;
+    return nullptr;
+  };
   const auto peer = peers_.find(key);
   if (peer != peers_.end() && peer->second.tunnels.size() >= kTunnelsPerPeerMax) {
     counters_->Add(Counter::kTunnelsFull);
-    *refusal = ErrorCode::kLimitConnections;
-    return nullptr;
+    return fail(ErrorCode::kLimitConnections);
   }
   auto identity = shared_->identities.Find(pod->identity);
-  if (!identity) {
-    *refusal = ErrorCode::kIdentityUnavailable;
-    return nullptr;
-  }
+  if (!identity) return fail(ErrorCode::kIdentityUnavailable);
   Result<int> socket = shared_->sockets->OpenPodSocket(pod->netns_fd, key.next_hop.family());
   if (!socket.ok()) {
-    *refusal = CodeOfConnectError(socket.status().errno_value);
-    if (*refusal == ErrorCode::kNone) *refusal = ErrorCode::kConnectUnreachable;
-    return nullptr;
+    const ErrorCode code = CodeOfConnectError(socket.status().errno_value);
+    return fail(code == ErrorCode::kNone ? ErrorCode::kConnectUnreachable : code);
   }
   UniqueFd fd(socket.value());
   SetApplicationSocketOptions(fd.get());
-  *refusal = CodeOfConnectError(StartConnect(fd.get(), key.next_hop));
-  if (*refusal == ErrorCode::kSourcePortsExhausted) counters_->Add(Counter::kSourcePortsExhausted);
-  if (*refusal != ErrorCode::kNone) return nullptr;
+  const ErrorCode begun = CodeOfConnectError(StartConnect(fd.get(), key.next_hop));
+  if (begun == ErrorCode::kSourcePortsExhausted) counters_->Add(Counter::kSourcePortsExhausted);
+  if (begun != ErrorCode::kNone) return fail(begun);
   auto tunnel = std::make_unique<Tunnel>(this, pod, key);
-  if (!tunnel->Start(std::move(fd), std::move(identity)).ok()) {
-    *refusal = ErrorCode::kOutOfFiles;
-    return nullptr;
-  }
+  if (!tunnel->Start(std::move(fd), std::move(identity)).ok()) return fail(ErrorCode::kOutOfFiles);
   counters_->Add(Counter::kTunnelsDialled);
   Tunnel* const made = tunnel.get();
   peers_[key].tunnels.push_back(made);

@@ -385,6 +385,16 @@ TEST("refusal: without a certificate nothing is dialled") {
   TestMesh mesh;
   REQUIRE(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod1")}}).failed_index == -1);
   CHECK_EQ(OutcomeOf(&mesh), "IDENTITY_UNAVAILABLE");
+  CHECK_EQ(mesh.agent.Counter("tunnels_dial_failed"), 1u);
+}
+
+TEST("refusal: a peer that takes the connection and says nothing is a handshake that failed") {
+  TestMesh mesh([](EngineOptions* options) { options->tls_timeout_ms = 100; });
+  const UniqueFd silent = ListenOn("10.202.0.97");
+  mesh.hbone = At("10.202.0.97", PortOf(silent.get()));
+  CHECK_EQ(OutcomeOf(&mesh), "TLS_TIMEOUT");
+  CHECK_EQ(mesh.agent.Counter("tls_handshakes_failed"), 1u);
+  CHECK_EQ(mesh.agent.Counter("tunnels_dial_failed"), 1u);
 }
 
 TEST("refusal: a plaintext client on the HBONE port is ended, counted and told") {
@@ -407,6 +417,7 @@ TEST("refusal: a client that says nothing on the HBONE port is ended in time") {
   TestMesh mesh([](EngineOptions* options) { options->tls_timeout_ms = 100; });
   const UniqueFd client = ConnectTo(mesh.hbone);
   CHECK_EQ(CodeName(mesh.Closed(kInbound)), "TLS_TIMEOUT");
+  CHECK_EQ(mesh.agent.Counter("tls_handshakes_failed"), 1u);
   CHECK(Peek(client) != "nothing");
 }
 
@@ -432,6 +443,7 @@ TEST("refusal: a client that never finishes its handshake gives way to one that 
   auto [client, server] = mesh.Open();
   CHECK(client.valid());
   CHECK_EQ(mesh.agent.Counter("handshakes_displaced"), 1u);
+  CHECK_EQ(mesh.agent.Counter("tls_handshakes_failed"), 0u);
   const auto oldest = mesh.Closed(kInbound);
   REQUIRE(oldest.has_value());
   CHECK_EQ(CodeName(oldest), "LIMIT_CONNECTIONS");

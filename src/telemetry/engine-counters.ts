@@ -53,7 +53,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'expected after a change of policy',
   ],
   tunnels_dialled: ['tunnels dialled to peers', ''],
-  tunnels_dial_failed: ['tunnels that did not come to be', 'the access log says why, connection by connection'],
+  tunnels_dial_failed: [
+    'tunnels that did not come to be: not dialled, not connected, or TLS failed',
+    'the access log says why, connection by connection; one that was only a proof is dialled again',
+  ],
   tunnels_accepted: ['tunnels accepted from peers, TLS done', ''],
   tunnels_proof_dialled: ["tunnels dialled to prove a peer's identity again under live connections", ''],
   tunnels_expired: [
@@ -80,7 +83,7 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   ],
   tls_handshakes: ['TLS handshakes done', ''],
   tls_handshakes_failed: [
-    'TLS handshakes failed',
+    'TLS handshakes that failed, with peers dialled or dialling: refused by either side, cut off, or too slow',
     'the field error of the access log says why: certificates, trust domain, no TLS at all',
   ],
   hbone_bad_requests: [
