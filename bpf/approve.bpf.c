@@ -79,7 +79,9 @@ static __always_inline int follow(struct bpf_sock_ops *ctx, const struct mesh_ap
 	}
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~(BPF_SOCK_OPS_STATE_CB_FLAG |
 								      BPF_SOCK_OPS_RTT_CB_FLAG));
-	bpf_map_delete_elem(&mesh_approvals, tuple);
+	/* Nothing to forget: the agent did, or it was another program that asked for the callbacks of this socket. */
+	if (bpf_map_delete_elem(&mesh_approvals, tuple))
+		return mesh_exit(MESH_COUNTER_APPROVE_OTHER_EVENT, 1);
 	return mesh_exit(MESH_COUNTER_APPROVE_FORGOTTEN, 1);
 }
 
