@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <functional>
 #include <set>
 
 #include "capture_listeners.h"
@@ -99,12 +100,17 @@ Running OtherAgent() {
   });
 }
 
+/// Until `done` holds; ten seconds at the most.
+void WaitUntil(const std::function<bool()>& done) {
+  for (int tries = 0; tries < 500 && !done(); ++tries) usleep(20'000);
+}
+
+/// The gate is the last step.
 void WaitCaptured() {
-  for (int tries = 0;
-       tries < 200 && Shell("a", "ip rule").find("lookup 47571") == std::string::npos; ++tries) {
-    usleep(20'000);
-  }
-  usleep(100'000);
+  WaitUntil([] {
+    uint64_t cookie = 0;
+    return bpf_map_get_next_key(PinnedMap(MESH_MAP_PODS).get(), nullptr, &cookie) == 0;
+  });
 }
 
 TEST("lifecycle: release leaves nothing behind") {
@@ -190,8 +196,9 @@ TEST("lifecycle: fails closed after kill -9 of the agent, and the next one takes
     CHECK_EQ(node.status().ToString(), "ok");
     REQUIRE(node.ok());
     // Begun while nobody listens; it is a captured connection once somebody does.
+    const uint64_t dropped = Counter(*node.value(), "steer_dropped_no_listener");
     Running early = Start(PodA(), [] { return Visit("10.201.0.2:8081"); });
-    usleep(200'000);
+    WaitUntil([&] { return Counter(*node.value(), "steer_dropped_no_listener") > dropped; });
     auto pod = node.value()->CapturePod(PodOptions("a"));
     CHECK_EQ(pod.status().ToString(), "ok");
     REQUIRE(pod.ok());
@@ -210,9 +217,13 @@ TEST("lifecycle: fails closed after kill -9 of the agent, and the next one takes
     CloseAll(pod.value()->listeners());
     CHECK_EQ(pod.value()->Release().ToString(), "ok");
   }
-  usleep(100'000);
-  CHECK_EQ(Run(PodA(), [] { return Visit("10.201.0.2:8080"); }),
-           "connected 10.201.0.2:8080 10.201.0.1 plaintext");
+  // The kernel lets go of a program some time after its pin.
+  std::string visited;
+  WaitUntil([&] {
+    visited = Run(PodA(), [] { return Visit("10.201.0.2:8080"); });
+    return visited.starts_with("connected");
+  });
+  CHECK_EQ(visited, "connected 10.201.0.2:8080 10.201.0.1 plaintext");
   CHECK_EQ(Shell("a", "ip rule").find("4757"), std::string::npos);
   CHECK(before.find("4757") == std::string::npos);
   server.Kill();
