@@ -78,8 +78,8 @@ void Connection::Finish(ErrorCode code) {
   record_.bytes_sent = bytes_.sent;
   record_.bytes_received = bytes_.received;
   record_.duration_us = worker_->loop()->now_us() - started_us_;
+  worker_->Forget(this);  // by the id in the record
   worker_->events().Push(std::move(record_));
-  worker_->Forget(this);
 }
 
 msg::Connection Connection::Describe() const {
@@ -115,7 +115,8 @@ void Connection::Deliver(const Pod& to, const SocketAddress& application) {
 
 void Connection::TakeLateVerdict(uint64_t verdict, ErrorCode code) {
   if (!opened()) {
-    // Nothing lives by the old answer yet, so the new one counts whole.
+    // Nothing lives by the old answer yet, so any refusal counts, not only a policy's. An answer
+    // that allows changes nothing: what is under way by the old choice goes on.
     if (code == ErrorCode::kNone) return;
     record_.verdict = verdict;
     return Refuse(code);
