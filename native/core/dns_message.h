@@ -24,7 +24,6 @@ class DnsFrames {
   }
   /// The next whole message; nullopt: not there yet.
   std::optional<std::vector<uint8_t>> Next();
-  size_t buffered() const { return buffer_.size(); }
 
  private:
   std::vector<uint8_t> buffer_;

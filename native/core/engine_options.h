@@ -8,6 +8,11 @@
 
 namespace groundwire {
 
+/// HTTP/2 windows where nobody says others, which is in tests: the agent's defaults are in
+/// src/config/table.ts.
+inline constexpr uint32_t kStreamWindowBytes = 1 << 20;
+inline constexpr uint32_t kConnectionWindowBytes = 16 << 20;
+
 struct UpstreamResolver {
   IpAddress address;
   bool from_node = false;  // else from the namespace of the pod whose query it is
@@ -36,8 +41,8 @@ struct EngineOptions {
   /// leaves it as it is.
   uint32_t tunnels_accepted_max = 8192;
   uint32_t tunnel_idle_ms = 300000;
-  uint32_t stream_window_bytes = 1 << 20;
-  uint32_t connection_window_bytes = 16 << 20;
+  uint32_t stream_window_bytes = kStreamWindowBytes;
+  uint32_t connection_window_bytes = kConnectionWindowBytes;
   uint32_t ping_interval_ms = 10000;
   uint32_t ping_timeout_ms = 20000;
 };

@@ -2,15 +2,28 @@
 // The CONNECT request: what we write (reference: ztunnel src/proxy/outbound.rs @62d8265) and what
 // we accept.
 #pragma once
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "address.h"
-#include "hbone_session.h"
 
 namespace groundwire {
+
+/// What the server reads of a CONNECT; everything else is counted against the bound and forgotten.
+struct HboneRequest {
+  std::string method;
+  std::string authority;
+  std::string traceparent;
+  size_t header_bytes = 0;
+};
+
+struct HboneHeader {
+  std::string name;
+  std::string value;
+};
 
 /// `host:port`: the host an IP literal or a hostname.
 struct HboneAuthority {

@@ -13,6 +13,7 @@
 
 #include "byte_stream.h"
 #include "counters.h"
+#include "engine_options.h"
 #include "event_loop.h"
 #include "hbone_stream.h"
 #include "thread_scratch.h"
@@ -21,8 +22,8 @@
 namespace groundwire {
 
 struct HboneOptions {
-  uint32_t stream_window_bytes = 1 << 20;
-  uint32_t connection_window_bytes = 16 << 20;
+  uint32_t stream_window_bytes = kStreamWindowBytes;
+  uint32_t connection_window_bytes = kConnectionWindowBytes;
   uint32_t streams_served_max = 200;
   uint32_t streams_used_max = 100;
   uint32_t connect_timeout_ms = 10000;
@@ -104,9 +105,6 @@ class HboneSession final : public EventHandler, public Discardable {
   size_t streams_lost() const { return streams_lost_; }
   /// Streams that may be open here at once: our bound, or the peer's.
   size_t streams_max() const;
-  /// Bytes of HTTP/2 taken from the peer: nothing yet means that no peer was there to spoil a retry
-  /// for.
-  uint64_t bytes_received() const { return bytes_received_; }
 
  private:
   friend class HboneCallbacks;

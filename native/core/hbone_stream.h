@@ -4,24 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include "error_code.gen.h"
+#include "hbone_request.h"
 
 namespace groundwire {
-
-/// What the server reads of a CONNECT; everything else is counted against the bound and forgotten.
-struct HboneRequest {
-  std::string method;
-  std::string authority;
-  std::string traceparent;
-  size_t header_bytes = 0;
-};
-
-struct HboneHeader {
-  std::string name;
-  std::string value;
-};
 
 /// Whether a session that ended so was ended by this engine, because a proof of identity is missing
 /// or on a command: its streams end now, and nothing is tried again. What the peer or the network

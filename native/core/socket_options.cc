@@ -81,13 +81,6 @@ SocketAddress LocalAddress(int fd) {
   return SocketAddress::FromSockaddr(storage);
 }
 
-SocketAddress PeerAddress(int fd) {
-  sockaddr_storage storage{};
-  socklen_t length = sizeof storage;
-  if (getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
-  return SocketAddress::FromSockaddr(storage);
-}
-
 void CloseWithReset(UniqueFd* fd) {
   if (!fd->valid()) return;
   const linger reset{1, 0};

@@ -24,7 +24,6 @@ int TakeSocketError(int fd);
 /// What a failed connect, or a failed opening of its socket, is called; kNone for 0.
 ErrorCode CodeOfConnectError(int error);
 SocketAddress LocalAddress(int fd);
-SocketAddress PeerAddress(int fd);
 /// Closes with a reset instead of a FIN, so that the other end learns that the stream was cut, not
 /// finished.
 void CloseWithReset(UniqueFd* fd);

@@ -196,6 +196,13 @@ std::unique_ptr<NodeCapture> MakeLoopbackCapture(LoopbackNode* node) {
 
 std::unique_ptr<PodSockets> MakeLoopbackSockets() { return std::make_unique<LoopbackSockets>(); }
 
+SocketAddress PeerAddress(int fd) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+  return SocketAddress::FromSockaddr(storage);
+}
+
 uint16_t PortOf(int fd) { return LocalAddress(fd).port; }
 
 SocketAddress At(const std::string& ip, uint16_t port) { return {*IpAddress::Parse(ip), port}; }

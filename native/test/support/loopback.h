@@ -48,6 +48,7 @@ std::unique_ptr<NodeCapture> MakeLoopbackCapture(LoopbackNode* node);
 std::unique_ptr<PodSockets> MakeLoopbackSockets();
 
 uint16_t PortOf(int fd);
+SocketAddress PeerAddress(int fd);
 SocketAddress At(const std::string& ip, uint16_t port);
 /// A blocking client or server socket with a receive timeout, so that a failing test ends.
 UniqueFd ListenOn(const std::string& address, uint16_t port = 0);
