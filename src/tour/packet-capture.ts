@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { readFileSync } from 'node:fs';
-import { type Background, start, until } from './shell.ts';
+import { type Background, must, start, until } from './shell.ts';
 import { onNode, type TourNode } from './two-nodes.ts';
 
 /** One TCP segment that carried something. */
@@ -18,12 +18,26 @@ const RECORD_HEADER_BYTES = 16;
 const ETHERNET_BYTES = 14;
 const PROTOCOL_TCP = 6;
 
+// The last packet of a capture is one of ours, to the discard port: behind it there is nothing that tcpdump has yet to read.
+// To everybody on the link, since that waits for no neighbour to answer.
+const END_PORT = 9;
+const END_TEXT = 'groundwire: the capture ends here';
+const SEND_END = `
+const [address, text] = process.argv.slice(1);
+const socket = require('node:dgram').createSocket('udp4');
+socket.bind(0, address, () => {
+  socket.setMulticastInterface(address);
+  socket.send(text, ${END_PORT}, '224.0.0.1', () => socket.close());
+});`;
+
 /** tcpdump on the link between the nodes: what anyone between them would see. */
 export class PacketCapture {
+  readonly #node: TourNode;
   readonly #process: Background;
   readonly #file: string;
 
-  private constructor(process: Background, file: string) {
+  private constructor(node: TourNode, process: Background, file: string) {
+    this.#node = node;
     this.#process = process;
     this.#file = file;
   }
@@ -42,7 +56,7 @@ export class PacketCapture {
       '0',
       '-w',
       file,
-      'tcp',
+      `tcp or udp dst port ${END_PORT}`,
     ];
     const process = start(onNode(node, command), `${file}.log`);
     await until(
@@ -51,13 +65,24 @@ export class PacketCapture {
       5000,
       10,
     );
-    return new PacketCapture(process, file);
+    return new PacketCapture(node, process, file);
   }
 
-  /** Stops, and returns the segments with a payload, in order. */
+  /** Waits until all that was on the link is in the file, stops, and returns the segments with a payload, in order. */
   async close(): Promise<Segment[]> {
-    await this.#process.stop('SIGINT');
+    try {
+      await until('tcpdump has written what it captured', () => this.#hasEnd());
+    } finally {
+      // A SIGINT ends tcpdump at once, whatever it has yet to read.
+      await this.#process.stop('SIGINT');
+    }
     return decodeCapture(readFileSync(this.#file));
+  }
+
+  // Sent anew each time: tcpdump may be so far behind that the kernel had no room for the one before.
+  async #hasEnd(): Promise<true | undefined> {
+    await must(onNode(this.#node, [process.execPath, '-e', SEND_END, '--', this.#node.address, END_TEXT]));
+    return readFileSync(this.#file).includes(END_TEXT) ? true : undefined;
   }
 }
 
