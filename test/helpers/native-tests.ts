@@ -43,7 +43,7 @@ export async function runNative(skipsFail: boolean, options: CommandOptions): Pr
   return addTallies(tallies);
 }
 
-/** clang-tidy over the engine, by the rules of .clang-tidy: one file a process, as many at once as there are processors. */
+/** clang-tidy over the engine and its binding, by the rules of .clang-tidy: one file a process, as many at once as there are processors. */
 export async function runTidy(options: CommandOptions): Promise<Tally> {
   const directory = 'build/native-test/tidy';
   // clang's own command lines: it does not know all of g++'s warnings.
@@ -51,9 +51,13 @@ export async function runTidy(options: CommandOptions): Promise<Tally> {
   const configure = ['cmake', '-S', 'native/test', '-B', directory, '-DCMAKE_EXPORT_COMPILE_COMMANDS=ON', ...compilers];
   const configured = await runCheck('clang-tidy: configure', configure, options);
   if (configured.failed > 0) return configured;
-  const tidy = `xargs -n 1 -P ${availableParallelism()} clang-tidy-14 --quiet -p ${directory}`;
+  // Nothing there builds the binding, so clang-tidy takes the command line of a neighbour; Node's headers it must be told.
+  const node = ['node-addon-api', 'node-api-headers/include'].map((path) => join(options.root, 'node_modules', path));
+  const more = [...node.map((path) => `-isystem${path}`), '-DNAPI_VERSION=9', '-DNAPI_DISABLE_CPP_EXCEPTIONS'];
+  const extra = more.map((argument) => `--extra-arg='${argument}'`).join(' ');
+  const tidy = `xargs -n 1 -P ${availableParallelism()} clang-tidy-14 --quiet -p ${directory} ${extra}`;
   // Of a file without findings it says only how many it has suppressed, mostly of other people's headers.
-  const check = `ls native/core/*.cc | ${tidy} 2>&1 | { ! grep -v 'warnings generated'; }`;
+  const check = `ls native/core/*.cc native/binding/*.cc | ${tidy} 2>&1 | { ! grep -v 'warnings generated'; }`;
   return addTallies([configured, await runCheck('clang-tidy', ['sh', '-c', check], options)]);
 }
 
