@@ -13,7 +13,6 @@ export function generateErrorCode(): GeneratedFile[] {
   const header = `${generatedHeader('src/model/errors.ts')}// clang-format off
 #pragma once
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string_view>
 
@@ -27,7 +26,7 @@ ${constants}};
 struct ErrorCodeEntry {
   ErrorCode code;
   std::string_view name;
-  /// Status of the HBONE response; 0: none is sent.
+  /// Status that a CONNECT gets where it is refused with this; 0: none can be.
   uint16_t connect_status;
 };
 
@@ -36,8 +35,6 @@ std::span<const ErrorCodeEntry> ErrorCodes();
 /// "NONE" for kNone, "UNKNOWN" for a number that is not in the table.
 std::string_view NameOf(ErrorCode code);
 uint16_t ConnectStatusOf(ErrorCode code);
-/// A number from the wire; nullopt when the table does not have it.
-std::optional<ErrorCode> ErrorCodeFrom(uint16_t number);
 
 }  // namespace groundwire
 `;
@@ -70,13 +67,6 @@ std::string_view NameOf(ErrorCode code) {
 uint16_t ConnectStatusOf(ErrorCode code) {
   const ErrorCodeEntry* entry = Find(static_cast<uint16_t>(code));
   return entry != nullptr ? entry->connect_status : uint16_t{0};
-}
-
-std::optional<ErrorCode> ErrorCodeFrom(uint16_t number) {
-  if (number == 0) return ErrorCode::kNone;
-  const ErrorCodeEntry* entry = Find(number);
-  if (entry == nullptr) return std::nullopt;
-  return entry->code;
 }
 
 }  // namespace groundwire

@@ -38,7 +38,6 @@ struct Engine::Impl {
   Status Execute(const msg::ReleasePod& command);
   Status Execute(const msg::SetPeers& command);
   Status Execute(const msg::InvalidateVerdicts& command);
-  Status Execute(const msg::CloseConnections& command);
   Status Execute(const msg::Drain& command);
   void AppendCounters(msg::BatchWriter* batch);
   void AskForKernelCounters();
@@ -150,15 +149,6 @@ Status Engine::Impl::Execute(const msg::SetPeers& command) {
 Status Engine::Impl::Execute(const msg::InvalidateVerdicts& command) {
   const std::unordered_set<uint64_t> verdicts(command.verdicts.begin(), command.verdicts.end());
   PostToWorkers(workers, [verdicts](Worker* worker) { worker->InvalidateVerdicts(verdicts); });
-  return Status::Ok();
-}
-
-Status Engine::Impl::Execute(const msg::CloseConnections& command) {
-  const auto code = ErrorCodeFrom(command.code);
-  if (!code)
-    return Status::Error("close connections", 0, "unknown code " + std::to_string(command.code));
-  PostToWorkers(
-      workers, [ids = command.ids, code](Worker* worker) { worker->CloseConnections(ids, *code); });
   return Status::Ok();
 }
 

@@ -71,11 +71,4 @@ uint16_t ConnectStatusOf(ErrorCode code) {
   return entry != nullptr ? entry->connect_status : uint16_t{0};
 }
 
-std::optional<ErrorCode> ErrorCodeFrom(uint16_t number) {
-  if (number == 0) return ErrorCode::kNone;
-  const ErrorCodeEntry* entry = Find(number);
-  if (entry == nullptr) return std::nullopt;
-  return entry->code;
-}
-
 }  // namespace groundwire

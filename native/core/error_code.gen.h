@@ -3,7 +3,6 @@
 // clang-format off
 #pragma once
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string_view>
 
@@ -57,7 +56,7 @@ enum class ErrorCode : uint16_t {
 struct ErrorCodeEntry {
   ErrorCode code;
   std::string_view name;
-  /// Status of the HBONE response; 0: none is sent.
+  /// Status that a CONNECT gets where it is refused with this; 0: none can be.
   uint16_t connect_status;
 };
 
@@ -66,7 +65,5 @@ std::span<const ErrorCodeEntry> ErrorCodes();
 /// "NONE" for kNone, "UNKNOWN" for a number that is not in the table.
 std::string_view NameOf(ErrorCode code);
 uint16_t ConnectStatusOf(ErrorCode code);
-/// A number from the wire; nullopt when the table does not have it.
-std::optional<ErrorCode> ErrorCodeFrom(uint16_t number);
 
 }  // namespace groundwire

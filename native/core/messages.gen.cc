@@ -42,12 +42,6 @@ std::string_view NameOf(Direction value) {
   return index < std::size(kNames) ? kNames[index] : "invalid";
 }
 
-std::string_view NameOf(SameNodeMode value) {
-  static constexpr std::string_view kNames[] = {"handoff", "tunnel"};
-  const auto index = static_cast<size_t>(value);
-  return index < std::size(kNames) ? kNames[index] : "invalid";
-}
-
 std::string_view NameOf(ExistingConnections value) {
   static constexpr std::string_view kNames[] = {"keep", "close"};
   const auto index = static_cast<size_t>(value);
@@ -194,18 +188,6 @@ bool Decode(ByteReader& reader, InvalidateVerdicts* message) {
 void Encode(ByteWriter& writer, const InvalidateVerdicts& message) {
   writer.WriteCount(message.verdicts.size());
   for (const auto& item : message.verdicts) writer.Write(item);
-}
-
-bool Decode(ByteReader& reader, CloseConnections* message) {
-  return ReadList(reader, 8, &message->ids,
-                  [&](auto* item) { return reader.Read(item); }) &&
-         reader.Read(&message->code);
-}
-
-void Encode(ByteWriter& writer, const CloseConnections& message) {
-  writer.WriteCount(message.ids.size());
-  for (const auto& item : message.ids) writer.Write(item);
-  writer.Write(message.code);
 }
 
 bool Decode(ByteReader& reader, Drain* message) {
@@ -548,8 +530,6 @@ bool Decode(ByteReader& reader, Command* message) {
       return Decode(reader, &message->emplace<SetPeers>());
     case InvalidateVerdicts::kKind:
       return Decode(reader, &message->emplace<InvalidateVerdicts>());
-    case CloseConnections::kKind:
-      return Decode(reader, &message->emplace<CloseConnections>());
     case Drain::kKind:
       return Decode(reader, &message->emplace<Drain>());
     default:

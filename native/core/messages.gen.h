@@ -16,16 +16,13 @@
 namespace groundwire::msg {
 
 /// Both sides carry it: an addon built from another schema is refused.
-inline constexpr std::string_view kSchemaHash = "91ade57c04d841ff";
+inline constexpr std::string_view kSchemaHash = "b49eecce098f56ea";
 
 enum class HopKind : uint8_t { kHbone = 0, kHandoff = 1, kPassthrough = 2 };
 std::string_view NameOf(HopKind value);
 
 enum class Direction : uint8_t { kOutbound = 0, kInbound = 1 };
 std::string_view NameOf(Direction value);
-
-enum class SameNodeMode : uint8_t { kHandoff = 0, kTunnel = 1 };
-std::string_view NameOf(SameNodeMode value);
 
 enum class ExistingConnections : uint8_t { kKeep = 0, kClose = 1 };
 std::string_view NameOf(ExistingConnections value);
@@ -115,15 +112,8 @@ struct InvalidateVerdicts {
   bool operator==(const InvalidateVerdicts&) const = default;
 };
 
-struct CloseConnections {
-  static constexpr uint8_t kKind = 6;
-  std::vector<uint64_t> ids{};
-  uint16_t code = 0;
-  bool operator==(const CloseConnections&) const = default;
-};
-
 struct Drain {
-  static constexpr uint8_t kKind = 7;
+  static constexpr uint8_t kKind = 6;
   uint32_t deadline_ms = 0;
   bool operator==(const Drain&) const = default;
 };
@@ -315,7 +305,7 @@ struct Counter {
   bool operator==(const Counter&) const = default;
 };
 
-using Command = std::variant<SetIdentity, RemoveIdentity, CapturePod, ReleasePod, SetPeers, InvalidateVerdicts, CloseConnections, Drain>;
+using Command = std::variant<SetIdentity, RemoveIdentity, CapturePod, ReleasePod, SetPeers, InvalidateVerdicts, Drain>;
 
 using Answer = std::variant<OutboundAnswer, InboundAnswer, DnsAnswer>;
 
@@ -350,8 +340,6 @@ bool Decode(ByteReader& reader, SetPeers* message);
 void Encode(ByteWriter& writer, const SetPeers& message);
 bool Decode(ByteReader& reader, InvalidateVerdicts* message);
 void Encode(ByteWriter& writer, const InvalidateVerdicts& message);
-bool Decode(ByteReader& reader, CloseConnections* message);
-void Encode(ByteWriter& writer, const CloseConnections& message);
 bool Decode(ByteReader& reader, Drain* message);
 void Encode(ByteWriter& writer, const Drain& message);
 bool Decode(ByteReader& reader, OutboundAnswer* message);

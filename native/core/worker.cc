@@ -136,13 +136,6 @@ void Worker::InvalidateVerdicts(const std::unordered_set<uint64_t>& verdicts) {
   for (const auto& [id, connection] : connections_) connection->Recheck(verdicts);
 }
 
-void Worker::CloseConnections(const std::vector<uint64_t>& ids, ErrorCode code) {
-  for (const uint64_t id : ids) {
-    const auto found = connections_.find(id);
-    if (found != connections_.end()) found->second->End(code);
-  }
-}
-
 void Worker::Drain(uint32_t deadline_ms) {
   draining_ = true;
   for (auto& [id, captured] : pods_) {
@@ -163,7 +156,10 @@ void Worker::EndConnections(const std::function<bool(const Connection&)>& which,
   for (const auto& [id, connection] : connections_) {
     if (which(*connection)) ids.push_back(id);
   }
-  CloseConnections(ids, code);
+  for (const uint64_t id : ids) {
+    const auto found = connections_.find(id);
+    if (found != connections_.end()) found->second->End(code);
+  }
 }
 
 void Worker::AppendSnapshot(uint8_t parts, msg::BatchWriter* batch, SnapshotSums* sums) {

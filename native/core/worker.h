@@ -54,7 +54,6 @@ class Worker final : public VerdictReceiver {
   void OnIdentityRemoved(const std::string& identity);
   void SetPeers(const std::vector<msg::PeerLabel>& peers);
   void InvalidateVerdicts(const std::unordered_set<uint64_t>& verdicts);
-  void CloseConnections(const std::vector<uint64_t>& ids, ErrorCode code);
   void Drain(uint32_t deadline_ms);
   /// What belongs to no other worker goes to the batch, what adds up to the sums.
   void AppendSnapshot(uint8_t parts, msg::BatchWriter* batch, SnapshotSums* sums);

@@ -284,20 +284,6 @@ TEST("life: a released pod's connections end at the deadline") {
   CHECK(mesh.agent.Await<msg::PodReleased>().has_value());
 }
 
-TEST("life: connections are closed by id, with the code that is given") {
-  TestMesh mesh;
-  auto [client, server] = mesh.Open();
-  REQUIRE(client.valid() && server.valid());
-  uint64_t id = 0;
-  for (const msg::Connection& live : mesh.agent.Snapshot<msg::Connection>(msg::kPartConnections)) {
-    if (live.direction == kOutbound) id = live.id;
-  }
-  const auto code = static_cast<uint16_t>(ErrorCode::kPodRemoved);
-  REQUIRE(mesh.agent.Apply({msg::CloseConnections{{id}, code}}).failed_index == -1);
-  CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "POD_REMOVED");
-  CHECK_EQ(Peek(client), "reset");
-}
-
 TEST("life: a stale tunnel is retried once, and its connection never knows") {
   TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
   CuttableProxy proxy(mesh.hbone);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setImmediate } from 'node:timers/promises';
-import { ERROR_TABLE } from '../model/errors.ts';
 import { EventListeners, isQuestion } from './event-listeners.ts';
 import { closedError } from './kernel-error.ts';
 import {
@@ -23,8 +22,6 @@ interface Failure {
 
 /** What a command does to the state of the fake, or why it fails. */
 type Outcome = Failure | undefined;
-
-const CODES: ReadonlySet<number> = new Set([0, ...Object.values(ERROR_TABLE).map(({ number }) => number)]);
 
 /** A refusal of the engine's own, without a reason of the kernel. */
 function refusal(op: string, detail: string): Failure {
@@ -159,8 +156,6 @@ export class FakeEngine implements EnginePort {
       case 'Drain':
         this.drained = true;
         return undefined;
-      case 'CloseConnections':
-        return CODES.has(command.code) ? undefined : refusal('close connections', `unknown code ${command.code}`);
       case 'InvalidateVerdicts':
         return undefined;
     }

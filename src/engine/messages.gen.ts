@@ -5,16 +5,13 @@ import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 
 /** Both sides carry it: an addon built from another schema is refused. */
-export const SCHEMA_HASH = '91ade57c04d841ff';
+export const SCHEMA_HASH = 'b49eecce098f56ea';
 
 export const HOP_KINDS = ['hbone', 'handoff', 'passthrough'] as const;
 export type HopKind = (typeof HOP_KINDS)[number];
 
 export const DIRECTIONS = ['outbound', 'inbound'] as const;
 export type Direction = (typeof DIRECTIONS)[number];
-
-export const SAME_NODE_MODES = ['handoff', 'tunnel'] as const;
-export type SameNodeMode = (typeof SAME_NODE_MODES)[number];
 
 export const EXISTING_CONNECTIONS = ['keep', 'close'] as const;
 export type ExistingConnections = (typeof EXISTING_CONNECTIONS)[number];
@@ -91,12 +88,6 @@ export interface SetPeers {
 export interface InvalidateVerdicts {
   readonly kind: 'InvalidateVerdicts';
   readonly verdicts: readonly bigint[];
-}
-
-export interface CloseConnections {
-  readonly kind: 'CloseConnections';
-  readonly ids: readonly bigint[];
-  readonly code: number;
 }
 
 export interface Drain {
@@ -270,7 +261,7 @@ export interface Counter {
   readonly value: bigint;
 }
 
-export type Command = SetIdentity | RemoveIdentity | CapturePod | ReleasePod | SetPeers | InvalidateVerdicts | CloseConnections | Drain;
+export type Command = SetIdentity | RemoveIdentity | CapturePod | ReleasePod | SetPeers | InvalidateVerdicts | Drain;
 export type Answer = OutboundAnswer | InboundAnswer | DnsAnswer;
 export type EngineEvent = OutboundQuestion | InboundQuestion | DnsQuery | ConnectionClosed | BatchDone | UncapturedConnections | PodReleased | PodFault;
 
@@ -322,11 +313,6 @@ function writeSetPeers(w: ByteWriter, m: SetPeers): void {
 
 function writeInvalidateVerdicts(w: ByteWriter, m: InvalidateVerdicts): void {
   w.list(m.verdicts, 'InvalidateVerdicts.verdicts', (item) => w.u64(item, 'InvalidateVerdicts.verdicts'));
-}
-
-function writeCloseConnections(w: ByteWriter, m: CloseConnections): void {
-  w.list(m.ids, 'CloseConnections.ids', (item) => w.u64(item, 'CloseConnections.ids'));
-  w.u16(m.code, 'CloseConnections.code');
 }
 
 function writeDrain(w: ByteWriter, m: Drain): void {
@@ -557,12 +543,8 @@ export function encodeCommands(messages: readonly Command[]): Uint8Array {
         w.u8(5, 'Command kind');
         writeInvalidateVerdicts(w, message);
         break;
-      case 'CloseConnections':
-        w.u8(6, 'Command kind');
-        writeCloseConnections(w, message);
-        break;
       case 'Drain':
-        w.u8(7, 'Command kind');
+        w.u8(6, 'Command kind');
         writeDrain(w, message);
         break;
     }

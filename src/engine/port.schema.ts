@@ -13,7 +13,6 @@
 export const ENUMS = {
   HopKind: ['hbone', 'handoff', 'passthrough'],
   Direction: ['outbound', 'inbound'],
-  SameNodeMode: ['handoff', 'tunnel'],
   ExistingConnections: ['keep', 'close'],
   /** Which fields of an inbound question the evaluator looked at; the destination pod always counts. Bits of `consulted`. */
   ConsultedField: ['identity', 'sourceAddress', 'destinationPort', 'authority'],
@@ -74,8 +73,6 @@ export const COMMANDS = {
   SetPeers: { peers: ['PeerLabel'] },
   /** Forgets the answers and asks again for the connections that live by them. */
   InvalidateVerdicts: { verdicts: ['u64'] },
-  /** Ends live connections by id. */
-  CloseConnections: { ids: ['u64'], code: 'u16' },
   /** No new connections at all; GOAWAY on tunnels. */
   Drain: { deadlineMs: 'u32' },
 } as const;
