@@ -6,6 +6,9 @@ import { compareText, type MeshObject } from './objects.ts';
 import type { ParsedManifest, ParsedObject } from './parse-manifest.ts';
 import { formatPlace, type StandingProblem } from './problem.ts';
 
+// Of the objects that a problem keeps in force as many as are good to read in one line.
+const NAMED_MAX = 10;
+
 /** One definition of an object: what its file says, or for a refused one what was said last. */
 export interface InForce extends ParsedObject {
   readonly object: MeshObject;
@@ -38,10 +41,10 @@ export function nextState(
   const lastGood = goodVersions(before);
   const files = new Map<string, FileState>();
   for (const manifest of [...manifests].sort((a, b) => compareText(a.file, b.file))) {
-    const inForce = manifest.readable
-      ? manifest.objects.flatMap((parsed) => chooseInForce(parsed, lastGood) ?? [])
-      : (before.files.get(manifest.file)?.inForce ?? []);
-    files.set(manifest.file, { manifest, inForce });
+    const last = before.files.get(manifest.file)?.inForce ?? [];
+    const said = manifest.objects.flatMap((parsed) => chooseInForce(parsed, lastGood) ?? []);
+    const kept = manifest.allNamed ? [] : unnamedIn(manifest, last);
+    files.set(manifest.file, { manifest, inForce: manifest.readable ? [...said, ...kept] : last });
   }
   return { files, winners: chooseWinners(files, before.winners), problems };
 }
@@ -52,6 +55,12 @@ function goodVersions({ files, winners }: SourceState): Map<string, InForce> {
   const entries = [...winners.values(), ...[...files.values()].flatMap(({ inForce }) => inForce)];
   for (const entry of entries) if (!entry.standIn && !good.has(entry.key)) good.set(entry.key, entry);
   return good;
+}
+
+/** Those that a file does not name. */
+function unnamedIn({ objects }: ParsedManifest, inForce: readonly InForce[]): InForce[] {
+  const named = new Set(objects.map(({ key }) => key));
+  return inForce.filter(({ key }) => !named.has(key));
 }
 
 function chooseInForce(parsed: ParsedObject, lastGood: ReadonlyMap<string, InForce>): InForce | undefined {
@@ -86,12 +95,23 @@ function claim(entry: InForce, before: ReadonlyMap<string, InForce>): number {
 
 /** The problems of a file, each with what it leaves in force. */
 export function standingProblems({ manifest, inForce }: FileState): StandingProblem[] {
+  const named = new Set(manifest.objects.map(({ key }) => key));
+  const kept = unnamedIn(manifest, inForce);
   return manifest.problems.map((problem) => {
     const entry = inForce.find(({ key }) => key === problem.object);
     if (entry !== undefined) return { ...problem, standing: entry.standIn ? 'denied' : 'last-good' };
-    // What could not be named may be any object of the file.
-    return { ...problem, standing: !manifest.readable && inForce.length > 0 ? 'last-good' : 'nothing' };
+    if (!manifest.readable) return { ...problem, standing: inForce.length > 0 ? 'last-good' : 'nothing' };
+    if (kept.length === 0 || named.has(problem.object)) return { ...problem, standing: 'nothing' };
+    // What could not be named may be any of these.
+    const reason = `${problem.reason}; until that is corrected, what the file named before and does not name now stays in force: ${listKeys(kept)}`;
+    return { ...problem, reason, standing: 'last-good' };
   });
+}
+
+function listKeys(entries: readonly InForce[]): string {
+  const more = entries.length - NAMED_MAX;
+  const names = entries.slice(0, NAMED_MAX).map(({ key }) => key);
+  return more > 0 ? `${names.join(', ')} and ${more} more` : names.join(', ');
 }
 
 /** The problem of a definition that another one of the same object keeps out. */

@@ -58,8 +58,8 @@ type Listener = (snapshot: ObjectSnapshot, source: string) => void;
  * The objects of several sources (a directory, the pods that nodes report), the last good version of each.
  *
  * A refused object leaves its last good version in force. One that never had a good version is absent, or, if it is a
- * security object, denies in its scope. A file that cannot be read as a whole keeps everything it had. Where two sources
- * give the same object, the earlier source wins; where two files of one source do, the one that is in force stays, and
+ * security object, denies in its scope. A file that cannot be parsed keeps everything it had; one with an object that
+ * cannot be named keeps what it does not name any more, for it may be any of that. Where two sources give the same object, the earlier source wins; where two files of one source do, the one that is in force stays, and
  * at first the earlier file name wins. The other is reported.
  */
 export class ObjectStore {

@@ -34,8 +34,10 @@ export interface ParsedObject {
 /** What one file said. */
 export interface ParsedManifest {
   readonly file: string;
-  /** False when something in the file could not even be named: then the file as a whole keeps its last good version. */
+  /** False when the text could not be parsed: then the file as a whole keeps its last good version. */
   readonly readable: boolean;
+  /** False when one of its objects could not even be named: then it may be any that the file had and does not name now. */
+  readonly allNamed: boolean;
   readonly objects: readonly ParsedObject[];
   readonly problems: readonly ManifestProblem[];
   readonly notices: readonly Notice[];
@@ -97,6 +99,7 @@ class Reading {
   readonly #problems: ManifestProblem[] = [];
   readonly #notices: Notice[] = [];
   #readable = true;
+  #allNamed = true;
 
   constructor(file: string) {
     this.#file = file;
@@ -114,9 +117,15 @@ class Reading {
     this.#notices.push({ code, object, message: `${message} (${this.#file}:${line})` });
   }
 
-  /** Reports something that cannot be told apart from an object that was in force: the whole file is in doubt. */
-  unreadable(line: number, reason: string, object = '', path: FieldPath = []): ParsedManifest {
+  /** Reports an object that cannot be told apart from others that were in force. */
+  nameless(line: number, reason: string, object: string, path: FieldPath): void {
     this.problem(line, object, path, reason);
+    this.#allNamed = false;
+  }
+
+  /** Reports what leaves open what else is in the file: the whole of it is in doubt. */
+  unreadable(line: number, reason: string, object = ''): ParsedManifest {
+    this.problem(line, object, [], reason);
     this.#readable = false;
     return this.finish();
   }
@@ -125,6 +134,7 @@ class Reading {
     return {
       file: this.#file,
       readable: this.#readable,
+      allNamed: this.#allNamed,
       objects: this.#objects,
       problems: this.#problems,
       notices: this.#notices,
@@ -204,7 +214,7 @@ function readValue(reading: Reading, value: unknown, base: FieldPath, lineOf: Li
     for (const [index, item] of reader.items('items').entries())
       readValue(reading, item, [...base, 'items', index], lineOf);
   } else if (problems.length === 0) readKind(reading, reader, value, apiVersion, kind, lineOf, problems);
-  for (const { path, reason } of problems) reading.unreadable(lineOf(path), reason, describeObject(value), path);
+  for (const { path, reason } of problems) reading.nameless(lineOf(path), reason, describeObject(value), path);
 }
 
 /** What an object that cannot be read calls itself, as far as it does. */
@@ -221,7 +231,7 @@ function asMapping(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
 
-/** Reads an object of a known kind. What it leaves in `problems` puts the whole file in doubt. */
+/** Reads an object of a known kind. What it leaves in `problems` leaves open which object it is. */
 function readKind(
   reading: Reading,
   reader: ObjectReader,

@@ -5,6 +5,7 @@ import test from 'node:test';
 import { compileMesh } from '#src/manifests/compile.ts';
 import { ObjectStore } from '#src/manifests/object-store.ts';
 import { parseManifest, readObjects } from '#src/manifests/parse-manifest.ts';
+import { formatProblem } from '#src/manifests/problem.ts';
 import { DEFAULT_COMPILE_SETTINGS } from '#src/manifests/settings.ts';
 import { securityYaml } from './compile-yaml.ts';
 
@@ -186,6 +187,56 @@ test('ObjectStore: each problem says what it leaves in force', () => {
   const pod = 'apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{ports: [{containerPort: 0}]}]}\n';
   store.replace('directory', [parseManifest('a.yaml', pod)]);
   assert.deepEqual(standings(), ['Pod default/a nothing']);
+});
+
+test('ObjectStore: an object that cannot be named is refused by itself, and no other of its file with it', () => {
+  const service = (name: string, port: number): string =>
+    `apiVersion: v1\nkind: Service\nmetadata: {name: ${name}, namespace: n}\nspec: {ports: [{port: ${port}}]}\n---\n`;
+  const nameless = 'metadata: {name: nokind}\n';
+  const store = new ObjectStore(['directory']);
+  const say = (text: string): void => store.replace('directory', [parseManifest('a.yaml', text)]);
+  const services = (): unknown[] =>
+    store
+      .snapshot()
+      .of('Service')
+      .map(({ meta, ports }) => [meta.name, ports[0]?.port]);
+  const problems = (): string[] => store.problems().map((problem) => `${problem.standing} ${formatProblem(problem)}`);
+
+  say(service('aa', 1) + service('gone', 1));
+  say(service('aa', 2) + service('bb', 2) + BAD + nameless);
+  assert.deepEqual(services(), [
+    ['aa', 2],
+    ['bb', 2],
+    ['gone', 1],
+  ]);
+  assert.deepEqual(policyOf(store, 'n/groundwire_unreadable_p'), ['DENY', 'NAMESPACE', [{ clauses: [] }]]);
+  assert.match(problems()[0] ?? '', /^denied a\.yaml:\d+: AuthorizationPolicy n\/p: spec\.rulez: unknown field/);
+  assert.deepEqual(problems().slice(1), [
+    'last-good a.yaml:18: not a Kubernetes object: apiVersion and kind are needed; until that is corrected, what the file named before and does not name now stays in force: Service n/gone',
+  ]);
+
+  // It stays however often the file is edited, and over a restart.
+  const restored = store.inForce('directory').map(({ file, objects }) =>
+    readObjects(
+      file,
+      objects.map(({ source }) => source),
+    ),
+  );
+  store.replace('directory', restored);
+  say(service('aa', 3) + nameless);
+  assert.deepEqual(services(), [
+    ['aa', 3],
+    ['bb', 2],
+    ['gone', 1],
+  ]);
+  // Corrected, the file means what it says.
+  say(service('aa', 3));
+  assert.deepEqual(services(), [['aa', 3]]);
+  assert.deepEqual(problems(), []);
+  // With nothing that it may have been, nothing of it is in force.
+  store.replace('directory', []);
+  say(service('aa', 1) + nameless);
+  assert.deepEqual(problems(), ['nothing a.yaml:6: not a Kubernetes object: apiVersion and kind are needed']);
 });
 
 test('ObjectStore: listeners hear of a problem and of its end, also when no object changed', () => {
