@@ -2,13 +2,9 @@
 
 import { basename, dirname } from 'node:path';
 import { isSystemError, systemReason } from '../config/setting-error.ts';
-import { isAlive } from '../host/process-id.ts';
 import { findHolder, type LockHolder } from '../host/process-lock.ts';
 import { type HomeFiles, homeFiles } from '../pods/home-files.ts';
-import { readPodRecords } from '../pods/pod-files.ts';
-
-// Of a full node a person needs the number, and a few to recognise them by.
-const PODS_NAMED_MAX = 5;
+import { findLivingPods, listPods } from '../pods/living-pods.ts';
 
 /**
  * Of an agent on whose socket nobody listens: what has become of it, which pods have no network meanwhile, and what to
@@ -30,7 +26,8 @@ export async function explainAbsence(socket: string): Promise<string | undefined
 
 async function explainHome(node: string, { socket, lock, pods }: HomeFiles): Promise<string | undefined> {
   const holder = await findHolder(lock);
-  const cutOff = await findCutOff(pods);
+  // Captured stays captured, by the kernel, for as long as the pod lives: nothing leaves it in plaintext.
+  const cutOff = await findLivingPods(pods, (record) => record.captured);
   if (holder === undefined && cutOff.length === 0) return undefined;
   const back = holder?.alive === true ? 'it listens' : 'an agent of the node runs again';
   const advice =
@@ -50,18 +47,6 @@ function describeEnd(node: string, socket: string, holder: LockHolder | undefine
 
 function describeCutOff(pods: readonly string[], back: string): string {
   if (pods.length === 0) return '';
-  const named = pods.slice(0, PODS_NAMED_MAX).join(', ');
-  const more = pods.length > PODS_NAMED_MAX ? ` and ${pods.length - PODS_NAMED_MAX} more` : '';
   const are = pods.length === 1 ? '1 pod that it captured has' : `${pods.length} pods that it captured have`;
-  return `${are} no network until ${back} (${named}${more}); `;
-}
-
-// Captured stays captured, by the kernel, for as long as the pod lives: nothing leaves it in plaintext.
-async function findCutOff(podsDirectory: string): Promise<readonly string[]> {
-  const captured = (await readPodRecords(podsDirectory)).filter((record) => record.captured);
-  const alive = await Promise.all(captured.map(({ holder }) => isAlive(holder)));
-  return captured
-    .filter((_, index) => alive[index])
-    .map(({ spec }) => `${spec.namespace}/${spec.name}`)
-    .sort();
+  return `${are} no network until ${back} (${listPods(pods)}); `;
 }

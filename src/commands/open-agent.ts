@@ -3,6 +3,7 @@
 import { type Agent, type AgentConfig, type AgentHost, openAgent } from '../agent.ts';
 import { REFUSED_AGENTS_PATH } from '../api/refused-agents.ts';
 import { LockHeld } from '../host/process-lock.ts';
+import { findRunDirectory } from '../pods/node-claim.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { AgentClient } from './agent-client.ts';
 import { openEngine } from './open-engine.ts';
@@ -26,6 +27,8 @@ export async function openNodeAgent(
 }
 
 async function tellHolder({ name, runDirectory }: AgentConfig['node']): Promise<void> {
-  const holder = await AgentClient.find({ node: name, runDirectory, socket: undefined });
+  // Whoever has the node may have another run directory.
+  const holders = (await findRunDirectory(name)) ?? runDirectory;
+  const holder = await AgentClient.find({ node: name, runDirectory: holders, socket: undefined });
   await holder.ask('POST', REFUSED_AGENTS_PATH, { pid: process.pid }, TELL_TIMEOUT_MS);
 }

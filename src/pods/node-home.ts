@@ -12,6 +12,7 @@ import type { Log } from '../model/log.ts';
 import { mountBpffs } from './bpffs.ts';
 import { findCgroupRoot, joinCgroup, ownCgroup, removeCgroup, removeEmptyCgroup, requireCgroup } from './cgroup.ts';
 import { homeFiles } from './home-files.ts';
+import { NodeClaim, refuseNode } from './node-claim.ts';
 import { mayHavePodFiles } from './pod-files.ts';
 
 // sizeof(sockaddr_un.sun_path), with its zero.
@@ -57,6 +58,7 @@ export class NodeHome implements NodePlaces {
   readonly #bpffs: string;
   readonly #cgroupBefore: string;
   readonly #log: Log;
+  #claim: NodeClaim | undefined;
 
   private constructor(options: NodeHomeOptions, cgroupRoot: string, cgroupBefore: string, log: Log) {
     const { node, runDirectory, bpffs } = options;
@@ -77,9 +79,10 @@ export class NodeHome implements NodePlaces {
   }
 
   /**
-   * Takes the node's lock and moves this process into the agent's cgroup.
+   * Takes the node and moves this process into the agent's cgroup; nothing of the node is touched before it is ours.
    *
-   * Throws `LockHeld` when another agent has it, and `SettingError` for a place that cannot be had.
+   * Throws `LockHeld` when another agent has it, whatever its run directory, and `SettingError` for a place that cannot
+   * be had.
    */
   static async open(options: NodeHomeOptions, log: Log): Promise<NodeHome> {
     const { runDirectory, bpffs } = options;
@@ -89,16 +92,25 @@ export class NodeHome implements NodePlaces {
     checkSocketPath(home.socket, runDirectory);
     makeNamedDirectory('bpffs', bpffs, bpffs);
     makeNamedDirectory('run-dir', runDirectory, home.directory, 0o700);
-    const refusal = (holder: number): string =>
-      `node ${options.node} is served by another agent already, process ${holder} (${home.#lock}); stop that one, or give this one another --node`;
-    await namingAsync(
-      { flag: 'run-dir', value: home.directory, tried: 'written to', hint: 'name a directory that can be written to' },
-      () => takeLock(home.#lock, refusal),
-    ).catch(async (error: unknown) => {
-      // Without the lock nothing in it is ours; empty, it was made for us.
+    const inDirectory = {
+      flag: 'run-dir',
+      value: home.directory,
+      tried: 'written to',
+      hint: 'name a directory that can be written to',
+    };
+    try {
+      await namingAsync(inDirectory, () => takeLock(home.#lock, refuseNode(options.node, home.#lock)));
+      try {
+        home.#claim = await NodeClaim.take(options.node, runDirectory);
+      } catch (error) {
+        await rm(home.#lock, { force: true });
+        throw error;
+      }
+    } catch (error) {
+      // Without the locks nothing in it is ours; empty, it was made for us.
       await rmdir(home.directory).catch(() => {});
       throw error;
-    });
+    }
     try {
       await mountBpffs(bpffs);
       makeNamedDirectory('bpffs', bpffs, join(bpffs, 'groundwire', options.node), 0o700);
@@ -148,6 +160,7 @@ export class NodeHome implements NodePlaces {
     } else {
       await rm(this.directory, { recursive: true, force: true });
     }
+    await this.#claim?.release(podsLive);
   }
 }
 

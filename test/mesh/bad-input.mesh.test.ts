@@ -214,29 +214,38 @@ describe('bad input', { skip: WITHOUT_ROOT }, () => {
     test.mesh.removeManifest('unknown.yaml');
   });
 
-  it('refuses a second agent on the same node and says who holds it', async () => {
-    const first = test.mesh.agent('b');
-    const node = test.mesh.nodes.b;
-    const before = await metric('groundwire_agent_total', 'name="node_agents_refused"');
-    const second = await run(
-      onNode(node, [
-        GROUNDWIRE,
-        'agent',
-        '--node',
-        node.name,
-        '--control',
-        `${test.mesh.nodes.a.address}:15012`,
-        '--token-file',
-        join(test.mesh.names.directory, node.name, 'token'),
-        '--state-dir',
-        join(test.mesh.names.directory, 'second'),
-      ]),
-    );
-    assert.equal(second.code, 75);
-    assert.equal(await metric('groundwire_agent_total', 'name="node_agents_refused"'), before + 1);
-    assert.match(first.log(), /another agent was started for this node, and refused/);
-    assert.match(second.stderr, /is served by another agent already, process \d+/);
-    assert.equal(first.child.exitCode, null);
-    await untilServing(client, far.address);
-  });
+  // Names of pods follow from the node, not from the run directory: another one is no way round.
+  for (const [which, elsewhere] of [
+    ['', false],
+    [', and with another run directory, too', true],
+  ] as const) {
+    it(`refuses a second agent on the same node and says who holds it${which}`, async () => {
+      const first = test.mesh.agent('b');
+      const node = test.mesh.nodes.b;
+      const before = await metric('groundwire_agent_total', 'name="node_agents_refused"');
+      const second = await run(
+        onNode(node, [
+          GROUNDWIRE,
+          'agent',
+          '--node',
+          node.name,
+          '--control',
+          `${test.mesh.nodes.a.address}:15012`,
+          '--token-file',
+          join(test.mesh.names.directory, node.name, 'token'),
+          '--state-dir',
+          join(test.mesh.names.directory, 'second'),
+          ...(elsewhere ? ['--run-dir', join(test.mesh.names.directory, 'second-run')] : []),
+        ]),
+      );
+      assert.equal(second.code, 75, second.stderr);
+      assert.equal(await metric('groundwire_agent_total', 'name="node_agents_refused"'), before + 1);
+      assert.match(first.log(), /another agent was started for this node, and refused/);
+      assert.match(second.stderr, /is served by another agent already, process \d+/);
+      assert.doesNotMatch(second.stderr, /leftover/);
+      assert.equal(first.child.exitCode, null);
+      assert.equal(far.process.child.exitCode, null, 'its pods live');
+      await untilServing(client, far.address);
+    });
+  }
 });

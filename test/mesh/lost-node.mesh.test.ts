@@ -81,4 +81,19 @@ describe('a node that stays away', { skip: WITHOUT_ROOT }, () => {
     await test.mesh.startAgent('b');
     await untilServing(client, far.address);
   });
+
+  it('an agent with another run directory than its pods were started with does not start, and costs no pod', async () => {
+    const agent = test.mesh.agent('b');
+    agent.child.kill('SIGKILL');
+    await agent.ended;
+    const failed = await test.mesh.launchAgent('b', ['--run-dir', join(test.mesh.names.directory, 'other-run')]);
+    await failed.ended;
+    assert.match(
+      failed.log(),
+      /--run-dir \S+\/other-run cannot be used: .*\(shop\/far\b.*; start .*GROUNDWIRE_RUN_DIR/,
+    );
+    await test.mesh.startAgent('b');
+    assert.equal(far.process.child.exitCode, null, 'its pods live');
+    await untilServing(client, far.address);
+  });
 });
