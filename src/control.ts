@@ -48,15 +48,18 @@ export interface Control {
 /**
  * Takes the state directory, opens the authority, restores and reads what is to be in force, and listens.
  *
- * Rejects with what could not be opened. Without manifests to start from nothing has been made on disk then.
+ * Rejects with what could not be opened, or when `signal` is aborted meanwhile. Without manifests to start from nothing has
+ * been made on disk then.
  */
-export async function openControl(config: ControlConfig, log: Logger): Promise<Control> {
+export async function openControl(config: ControlConfig, log: Logger, signal?: AbortSignal): Promise<Control> {
   const kept = new KeptState(config.stateDirectory, log.child('state'));
-  if (!kept.hasManifests) await requireManifests(config.control.manifests);
+  // First: in a directory that is not meant for manifests it may take a while.
+  log.info('reading manifests', { directory: config.control.manifests });
+  if (!kept.hasManifests) await requireManifests(config.control.manifests, signal);
   const closers = new Closers(log);
   try {
     await takeStateDirectory(config.stateDirectory, closers);
-    return await openParts(config, log, kept, closers);
+    return await openParts(config, log, kept, closers, signal);
   } catch (error) {
     await closers.close();
     throw error;
@@ -73,7 +76,13 @@ async function takeStateDirectory(directory: string, closers: Closers): Promise<
   closers.add('state directory', () => rm(lock, { force: true }));
 }
 
-async function openParts(config: ControlConfig, log: Logger, kept: KeptState, closers: Closers): Promise<Control> {
+async function openParts(
+  config: ControlConfig,
+  log: Logger,
+  kept: KeptState,
+  closers: Closers,
+  signal?: AbortSignal,
+): Promise<Control> {
   const { stateDirectory, control, mesh } = config;
   const clock = systemClock;
   const { trustDomain } = mesh;
@@ -91,7 +100,7 @@ async function openParts(config: ControlConfig, log: Logger, kept: KeptState, cl
   const pending = new Set(['manifests', 'server']);
   const parts = { cluster, signing, authentication, authority, pending };
   const monitoringPort = await openMonitoring(control, log.child('monitoring'), parts, closers);
-  await cluster.start();
+  await cluster.start(signal);
   pending.delete('manifests');
   opened.server = await GrpcServer.open({
     address: formatEndpoint(control.listen),

@@ -20,6 +20,8 @@ export const command = defineCommand({
   parts: ['control', 'mesh', 'defaults', 'state', 'log'],
   run: async (config, _words, io) => {
     const log = openLogger(config.log);
-    return runService(io, log, config, () => openControl({ ...config, stateDirectory: config.state.directory }, log));
+    return runService(io, log, config, (signal) =>
+      openControl({ ...config, stateDirectory: config.state.directory }, log, signal),
+    );
   },
 });

@@ -47,7 +47,7 @@ async function openBoth(
   try {
     const { name } = config.node;
     const stateDirectory = config.state.directory;
-    const control = await openControl({ ...config, stateDirectory }, log.child('control'));
+    const control = await openControl({ ...config, stateDirectory }, log.child('control'), signal);
     closers.add('control plane', () => control.close());
     signal.throwIfAborted();
     const tokenFile = join(stateDirectory, name, 'join.token');

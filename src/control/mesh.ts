@@ -45,7 +45,7 @@ export interface OpenMesh {
     readonly changes: ChangeLog['counters'];
   };
   /** Restores, reads the manifests, and publishes once: nobody may be answered before. */
-  start(): Promise<void>;
+  start(signal?: AbortSignal): Promise<void>;
   close(): void;
 }
 
@@ -100,9 +100,9 @@ export function openMesh(config: ControlConfig, kept: KeptState, access: NodeAcc
       manifests: manifestLog.counters,
       changes: changeLog.counters,
     },
-    start: async () => {
+    start: async (signal) => {
       registry.restore(kept.loadPods(), ranges.nodes());
-      await directory.open(kept.loadManifests());
+      await directory.open(kept.loadManifests(), signal);
       publisher.publish();
       store.watch((_snapshot, source) => {
         if (source === SOURCES.manifests) publisher.manifestsChanged();

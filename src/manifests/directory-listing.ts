@@ -6,9 +6,17 @@ import { join } from 'node:path';
 import { isMissing } from '../model/file-error.ts';
 import { MANIFEST_BYTES_MAX } from './parse-manifest.ts';
 
-const FILES_MAX = 10_000;
 const DEPTH_MAX = 16;
 const MANIFEST_NAME = /\.(ya?ml|json)$/;
+
+/** How much may be at and below a directory of manifests before it is taken for another one. */
+export interface ListingBounds {
+  readonly manifests: number;
+  /** Files and directories, whatever their names. */
+  readonly entries: number;
+}
+
+const BOUNDS: ListingBounds = { manifests: 10_000, entries: 100_000 };
 
 /** What a directory holds. */
 export interface Listing {
@@ -25,12 +33,13 @@ export interface Listing {
  *
  * Names that begin with a dot are left out, as editors and ConfigMaps use them. Only what does not exist is absent: what
  * cannot be looked at, and what has the name of a manifest and is no file, is `unknown`. Rejects when the directory
- * itself cannot be read.
+ * itself cannot be read, when there is more than the bounds allow, and as soon as `signal` is aborted.
  */
-export async function listManifests(root: string): Promise<Listing> {
+export async function listManifests(root: string, signal?: AbortSignal, bounds = BOUNDS): Promise<Listing> {
   const files: string[] = [];
   const directories: string[] = [];
   const unknown = new Map<string, string>();
+  let entries = 0;
   const look = async (path: string, depth: number): Promise<void> => {
     // Follows symlinks: a ConfigMap's files are symlinks into a directory that is swapped.
     const stats = await stat(path);
@@ -39,7 +48,7 @@ export async function listManifests(root: string): Promise<Listing> {
       if (depth > DEPTH_MAX) throw new Error(`more than ${DEPTH_MAX} directories deep`);
       await walk(path, depth);
     } else if (MANIFEST_NAME.test(path)) files.push(path);
-    if (files.length > FILES_MAX) throw new TooManyFiles();
+    if (files.length > bounds.manifests) throw new TooMuch(`${bounds.manifests} manifests`, path);
   };
   const walk = async (directory: string, depth: number): Promise<void> => {
     const names = await readdir(directory);
@@ -47,10 +56,13 @@ export async function listManifests(root: string): Promise<Listing> {
     for (const name of names.sort()) {
       if (name.startsWith('.')) continue;
       const path = join(directory, name);
+      entries += 1;
+      if (entries > bounds.entries) throw new TooMuch(`${bounds.entries} files and directories`, path);
+      signal?.throwIfAborted();
       try {
         await look(path, depth + 1);
       } catch (error) {
-        if (error instanceof TooManyFiles) throw error;
+        if (error instanceof TooMuch || signal?.aborted === true) throw error;
         const reason = isMissing(error) ? await findDangling(path) : (error as Error).message;
         if (reason !== undefined) unknown.set(path, reason);
       }
@@ -78,8 +90,12 @@ async function findDangling(path: string): Promise<string | undefined> {
   }
 }
 
-class TooManyFiles extends Error {
-  override readonly message = `more than ${FILES_MAX} files`;
+class TooMuch extends Error {
+  constructor(bound: string, path: string) {
+    super(
+      `there are more than ${bound} (the first beyond that is ${path}); keep manifests in a directory of their own`,
+    );
+  }
 }
 
 /** What a file says, and when it was written: the same text written anew is not at rest. */

@@ -7,7 +7,7 @@
 
 import { type FSWatcher, watch } from 'node:fs';
 import { relative } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turnOfLoop } from 'node:timers/promises';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { type FileContent, type Listing, listManifests, readManifest } from './directory-listing.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -31,10 +31,11 @@ export class ManifestsMissing extends Error {
 }
 
 /** Throws `ManifestsMissing` when the directory cannot be read: then there must be something from an earlier run. */
-export async function requireManifests(directory: string): Promise<void> {
+export async function requireManifests(directory: string, signal?: AbortSignal): Promise<void> {
   try {
-    await listManifests(directory);
+    await listManifests(directory, signal);
   } catch (cause) {
+    signal?.throwIfAborted();
     throw new ManifestsMissing(
       `the manifests in ${directory} cannot be read, and no earlier run has left any: ${(cause as Error).message}. Mount or make the directory, or point --manifests to where it is`,
       { cause },
@@ -70,7 +71,7 @@ export class DirectorySource {
   #timer: Cancel | undefined;
   #scanning: Promise<void> | undefined;
   #again = false;
-  #closed = false;
+  readonly #ending = new AbortController();
 
   constructor(options: DirectorySourceOptions, store: ObjectStore, clock: Clock) {
     this.#options = { debounceMs: 50, rescanMs: 2_000, ...options };
@@ -82,12 +83,23 @@ export class DirectorySource {
   /**
    * Starts from what an earlier run had in force, reads the directory once and then follows it.
    *
-   * Resolves when the store has what is there now. Rejects with `ManifestsMissing`.
+   * Resolves when the store has what is there now. Rejects with `ManifestsMissing`, and closed as soon as `signal` is aborted.
    */
-  async open(restored: readonly ParsedManifest[] = []): Promise<void> {
+  async open(restored: readonly ParsedManifest[] = [], signal?: AbortSignal): Promise<void> {
+    const giveUp = () => this.close();
+    signal?.addEventListener('abort', giveUp);
+    try {
+      await this.#start(restored);
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
+      signal?.throwIfAborted();
+    }
+  }
+
+  async #start(restored: readonly ParsedManifest[]): Promise<void> {
     this.#texts = new Map(restored.map((manifest) => [manifest.file, { manifest }]));
     this.#store.replace(this.#options.source, restored);
-    if (restored.length === 0) await requireManifests(this.#options.directory);
+    if (restored.length === 0) await requireManifests(this.#options.directory, this.#ending.signal);
     await this.rescan();
     this.#schedule(this.#options.rescanMs);
   }
@@ -107,10 +119,14 @@ export class DirectorySource {
   }
 
   close(): void {
-    this.#closed = true;
+    this.#ending.abort();
     this.#timer?.();
     for (const watcher of this.#watchers.values()) watcher.close();
     this.#watchers.clear();
+  }
+
+  get #closed(): boolean {
+    return this.#ending.signal.aborted;
   }
 
   async #scanUntilQuiet(): Promise<void> {
@@ -130,7 +146,7 @@ export class DirectorySource {
   async #scan(last: boolean): Promise<void> {
     const { directory, source } = this.#options;
     const problems: StandingProblem[] = [];
-    const listing = await listManifests(directory).catch((error: Error) => error.message);
+    const listing = await listManifests(directory, this.#ending.signal).catch((error: Error) => error.message);
     if (this.#closed) return;
     const reason = typeof listing === 'string' ? listing : this.#doubtOf(listing);
     if (typeof listing === 'string' || reason !== undefined) {
@@ -176,6 +192,7 @@ export class DirectorySource {
       else now.set(file, undefined);
     }
     for (const path of files) {
+      if (this.#closed) return;
       const file = relative(directory, path);
       try {
         now.set(file, await readManifest(path));
@@ -190,7 +207,12 @@ export class DirectorySource {
         this.#unsettled.forget(file);
         keep(file);
       } else if (!this.#unsettled.settles(file, content)) keep(file);
-      else if (content !== undefined) next.set(file, { text: content.text, manifest: this.#parse(file, content.text) });
+      else if (content !== undefined) {
+        // Many files take long to parse, and whoever asks us to end meanwhile has to be heard.
+        await turnOfLoop();
+        if (this.#closed) return;
+        next.set(file, { text: content.text, manifest: this.#parse(file, content.text) });
+      }
     }
     this.#unsettled.retain(now);
     this.#texts = next;

@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, symlink, unlink, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { readManifest } from '#src/manifests/directory-listing.ts';
+import { listManifests, readManifest } from '#src/manifests/directory-listing.ts';
 import { DirectorySource, ManifestsMissing } from '#src/manifests/directory-source.ts';
 import { ObjectStore } from '#src/manifests/object-store.ts';
 import { parseManifest } from '#src/manifests/parse-manifest.ts';
@@ -227,7 +227,9 @@ test('DirectorySource: a file that never holds still keeps what it said, is told
   let count = 0;
   const writer = setInterval(() => {
     count += 1;
-    writeFileSync(join(directory, 'a.yaml'), `${namespace('x')}# ${count}\n`);
+    // And in one step: of a file that is found truncated nobody says that it changes.
+    writeFileSync(join(directory, '.a.yaml'), `${namespace('x')}# ${count}\n`);
+    renameSync(join(directory, '.a.yaml'), join(directory, 'a.yaml'));
   }, 5);
   try {
     await writeFile(join(directory, 'b.yaml'), namespace('b'));
@@ -275,4 +277,49 @@ test('DirectorySource: starts from what an earlier run left, also without its di
     ['a'],
     'a broken file keeps what it said, a removed one is gone',
   );
+});
+
+test('listManifests: a directory that is not one of manifests is refused, with the bound and a place', async (t) => {
+  const { directory } = await open(t, { 'a.yaml': namespace('a'), 'b.txt': '' });
+  await mkdir(join(directory, 'c'));
+  await writeFile(join(directory, 'c', 'd.yaml'), namespace('d'));
+  const place = (path: string) => `(the first beyond that is ${join(directory, path)})`;
+  const advice = 'keep manifests in a directory of their own';
+  await assert.rejects(listManifests(directory, undefined, { manifests: 10, entries: 3 }), {
+    message: `there are more than 3 files and directories ${place('c/d.yaml')}; ${advice}`,
+  });
+  await assert.rejects(listManifests(directory, undefined, { manifests: 1, entries: 10 }), {
+    message: `there are more than 1 manifests ${place('c/d.yaml')}; ${advice}`,
+  });
+  assert.equal((await listManifests(directory, undefined, { manifests: 2, entries: 4 })).files.length, 2);
+});
+
+test('DirectorySource: a start ends as soon as it is asked to, whatever there is still to read', async (t) => {
+  const { directory } = await open(t, {});
+  for (let index = 0; index < 100; index += 1) await writeFile(join(directory, `${index}.yaml`), '\n');
+  for (const restored of [[], [parseManifest('kept.yaml', namespace('kept'))]]) {
+    const store = new ObjectStore(['directory']);
+    const source = new DirectorySource({ directory, source: 'directory' }, store, systemClock);
+    t.after(() => source.close());
+    const asked = new AbortController();
+    // By a turn of the loop, as a signal comes.
+    setImmediate(() => asked.abort());
+    await assert.rejects(source.open(restored, asked.signal), (error) => error === asked.signal.reason);
+    assert.equal(store.snapshot().of('Namespace').length, restored.length, 'nothing has been taken');
+  }
+  // Nor is everything parsed first: of a blank file the store is asked whether it had anything.
+  class AskedStore extends ObjectStore {
+    asked = 0;
+    readonly end = new AbortController();
+    override hasInForce(): boolean {
+      this.asked += 1;
+      setImmediate(() => this.end.abort());
+      return false;
+    }
+  }
+  const store = new AskedStore(['directory']);
+  const source = new DirectorySource({ directory, source: 'directory' }, store, systemClock);
+  t.after(() => source.close());
+  await assert.rejects(source.open([], store.end.signal), (error) => error === store.end.signal.reason);
+  assert.ok(store.asked < 10, `${store.asked} files were parsed`);
 });
