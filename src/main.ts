@@ -44,7 +44,7 @@ async function main(argv: readonly string[]): Promise<ExitCode> {
     io.print(renderOverview());
     return argv.length === 0 ? EXIT.usage : EXIT.ok;
   }
-  const wanted = name === '--version' ? 'version' : name;
+  const wanted = name === '--version' || name === '-v' ? 'version' : name;
   // `control token` is a command of its own that shares its first word with another.
   const twoWords = `${wanted} ${words[0] ?? ''}`;
   const entry = COMMANDS.find((one) => one.name === twoWords) ?? COMMANDS.find((one) => one.name === wanted);

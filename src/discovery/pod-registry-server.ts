@@ -350,7 +350,9 @@ export class PodRegistryServer {
     if (this.#closed) return;
     const { node } = record;
     const pods = this.#pods.podsOf(node).length;
-    log.warn('node is not attached, its pods stay for the grace', { node, pods, grace_ms: graceMs });
+    // Without pods nobody misses it: so ends a node that is taken down in order.
+    if (pods > 0) log.warn('node is not attached, its pods stay for the grace', { node, pods, grace_ms: graceMs });
+    else log.info('node is not attached, and has no pods', { node });
     record.cancelLease = clock.setTimer(graceMs, () => this.#lose(record));
   }
 

@@ -83,7 +83,7 @@ function connectionFields(parts: AccessLogParts, record: ConnectionRecord): LogF
     [FIELDS.dstIdentity]: known(record.destinationIdentity),
     [FIELDS.dstCluster]: known(target?.clusterId ?? labels?.destination_cluster),
     [FIELDS.direction]: record.direction,
-    [FIELDS.hop]: record.hop,
+    [FIELDS.hop]: isUndecided(record) ? undefined : record.hop,
     [FIELDS.bytesSent]: Number(record.bytesSent),
     [FIELDS.bytesReceived]: Number(record.bytesReceived),
     [FIELDS.duration]: `${Number(record.durationUs / 1000n)}ms`,
@@ -100,6 +100,15 @@ function destinationOf(record: ConnectionRecord): SocketAddress {
 }
 
 // A connection that was refused before its next hop was known has only the address that was asked for.
-function dialled({ nextHop, originalDst }: ConnectionRecord): SocketAddress {
-  return nextHop.port === 0 ? originalDst : nextHop;
+function dialled(record: ConnectionRecord): SocketAddress {
+  return hasNextHop(record) ? record.nextHop : record.originalDst;
+}
+
+function hasNextHop({ nextHop }: ConnectionRecord): boolean {
+  return nextHop.port !== 0;
+}
+
+/** Whether it ended before anybody said how it was to be carried; what arrives has been carried in some way. */
+function isUndecided(record: ConnectionRecord): boolean {
+  return record.direction === 'outbound' && !hasNextHop(record);
 }

@@ -24,6 +24,12 @@ function groundwire(args: readonly string[], env: Readonly<Record<string, string
   return { status, stdout, stderr };
 }
 
+test('groundwire --version and -v are what version says', () => {
+  const version = groundwire(['version']);
+  assert.equal(version.status, 0);
+  for (const flag of ['--version', '-v']) assert.deepEqual(groundwire([flag]), version);
+});
+
 function requiredFlags({ parts }: Command): string[] {
   return parts.flatMap((part) => [...settingsOf(part).values()]).flatMap((one) => (one.required ? [one.flag] : []));
 }

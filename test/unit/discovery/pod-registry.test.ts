@@ -283,6 +283,26 @@ test('pod registry: a pod of the same name on another node is rejected with the 
   assert.deepEqual(rejected, ['uid-other: pod shop/one runs on node a already']);
 });
 
+test('pod registry: a node that goes with pods is a warning, and one without is none', async (t) => {
+  const { loopback, server } = await openRegistry(t);
+  const told = () =>
+    loopback.recorded.lines
+      .filter(({ message }) => message.startsWith('node is not attached'))
+      .map(({ level, fields }) => [level, fields['pods']]);
+  const idle = attach(t, loopback, []);
+  await until('it is attached', () => server.nodes().attached === 1);
+  idle.client.close();
+  await until('it is told', () => told().length === 1);
+  const busy = attach(t, loopback, [pod('one')]);
+  await until('its pod', () => server.pods().length === 1);
+  busy.client.close();
+  await until('that is told, too', () => told().length === 2);
+  assert.deepEqual(told(), [
+    ['info', undefined],
+    ['warn', 1],
+  ]);
+});
+
 test('pod registry: a pod that was started again while the node was away replaces itself', async (t) => {
   const { loopback, server } = await openRegistry(t);
   const first = attach(t, loopback, [pod('one')]);

@@ -458,8 +458,9 @@ test('logConnection: a refusal names code, policy and what to do', () => {
       line?.['hbone.status'],
       line?.['hint'],
       line?.['dst.addr'],
+      line?.['hop'],
     ],
-    ['connection failed', 'POLICY_DENIED', 'shop/deny', 401, ERROR_TABLE.POLICY_DENIED.hint, '10.96.0.1:80'],
+    ['connection failed', 'POLICY_DENIED', 'shop/deny', 401, ERROR_TABLE.POLICY_DENIED.hint, '10.96.0.1:80', undefined],
   );
   const hintFor = (policy: string) => access({ code: ERROR_TABLE.POLICY_DENIED.number }, policy)[0]?.['hint'];
   assert.match(String(hintFor('root/istio_converted_static_strict')), /STRICT: plaintext is refused\.$/);
