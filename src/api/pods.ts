@@ -11,7 +11,8 @@ import { parsePodRequest } from './pod-request.ts';
 export interface PodKeeper {
   /** Gives up, and leaves nothing, when the signal says that nobody waits for the pod any more. */
   create(spec: PodSpec, holder: ProcessId, signal: AbortSignal): Promise<PodView>;
-  remove(uid: string): Promise<void>;
+  /** `false`: its connections are still drained, and it is gone after them. */
+  end(uid: string): Promise<boolean>;
   find(uid: string): PodView | undefined;
   /** The one who held the pod let go of it. */
   checkHolder(uid: string): Promise<void>;
@@ -32,8 +33,7 @@ export function podRoutes(pods: PodKeeper, onError: (error: unknown) => void): r
       handle: async ({ params }) => {
         const uid = params['uid'] ?? '';
         requirePod(pods, uid);
-        await pods.remove(uid);
-        return { status: 200, json: {} };
+        return { status: (await pods.end(uid)) ? 200 : 202, json: {} };
       },
     },
   ];

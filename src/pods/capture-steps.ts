@@ -70,7 +70,8 @@ export class CaptureSteps implements PodSteps {
 
   async discard(pod: PodRecord): Promise<void> {
     try {
-      await this.#parts.captures.release(pod, 0);
+      // What its program sent before it ended is still on its way: to a pod of this node, in the engine's hands.
+      await this.#parts.captures.release(pod, this.#options.drainDeadlineMs);
     } finally {
       // The pod is gone whatever the engine says; nobody comes back for its certificate.
       this.#parts.certificates.release(podIdentity(this.#parts.trustDomain(), pod.spec), pod.uid);

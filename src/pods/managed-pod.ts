@@ -23,7 +23,7 @@ export interface PodSteps {
   leave(pod: PodRecord, signal: AbortSignal): Promise<void>;
   /** Releases it; once begun this cannot be taken back, only finished. */
   release(pod: PodRecord): Promise<void>;
-  /** The pod ends: takes it out of the engine at once. */
+  /** The pod's program has ended: takes it out of the engine once its connections have, at the latest at the deadline. */
   discard(pod: PodRecord): Promise<void>;
   /** The mesh, as this node sees it, has the pod: until then nothing is decided for it, no name and no connection. */
   isKnown(pod: PodRecord): boolean;

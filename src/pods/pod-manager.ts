@@ -15,7 +15,11 @@ import { planSandbox, type Sandboxes, type SandboxHost } from './sandbox.ts';
 
 // A holder normally ends with its connection, which is noticed at once; this finds the others.
 const HOLDER_POLL_MS = 1000;
+// By then nearly every pod is gone. Where connections are still drained, whoever ended the pod need not wait for them.
+const END_PATIENCE_MS = 500;
 const ASKER_GONE = 'who asked for it has gone';
+const NO_RANGES =
+  'the control plane has not given this node its address ranges; check its connection, or set --pod-cidr';
 
 /** The control plane as the pods see it. */
 export interface PodReporter {
@@ -122,8 +126,9 @@ export class PodManager {
 
   async #create(spec: PodSpec, holder: ProcessId, signal: AbortSignal): Promise<ManagedPod> {
     const name = podName(spec);
+    await this.#ended(name);
     this.#checkFree(name);
-    const pool = await within(this.#parts.pool, this.#parts.clock, this.#options.decisionTimeoutMs).catch(
+    const pool = await within(this.#parts.pool, this.#parts.clock, this.#options.decisionTimeoutMs, NO_RANGES).catch(
       (error: unknown) => {
         throw refusal(name, error);
       },
@@ -174,7 +179,10 @@ export class PodManager {
     this.#parts.reporter.started(record);
   }
 
-  /** Ends the pod's processes and removes it; one that is not there is fine. Who asks twice waits for the same end. */
+  /**
+   * Ends the pod's processes and removes it once its connections are drained; one that is not there is fine. Until then
+   * its name and its addresses are taken. Who asks twice waits for the same end.
+   */
   async remove(uid: string): Promise<void> {
     const pod = this.#pods.get(uid);
     if (pod === undefined) return;
@@ -184,6 +192,18 @@ export class PodManager {
       this.#removals.set(uid, removal);
     }
     await removal;
+  }
+
+  /** As `remove`, for one who does not want to wait long; `false`: it is still being removed. */
+  end(uid: string): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#parts.clock.setTimer(END_PATIENCE_MS, () => {
+        resolve(false);
+        removal.catch((error: unknown) => this.#logNotRemoved(error));
+      });
+      const removal = this.remove(uid).finally(cancel);
+      removal.then(() => resolve(true), reject);
+    });
   }
 
   async #remove(uid: string, pod: ManagedPod): Promise<void> {
@@ -252,11 +272,15 @@ export class PodManager {
     return this.list().filter(({ uid }) => !this.#removals.has(uid));
   }
 
-  /** Stops looking after the pods; they go on, captured as they are, and none is made any more. */
-  close(): void {
+  /**
+   * Stops looking after the pods; they go on, captured as they are, and none is made any more. Resolves when those that
+   * were being removed are gone: what is left of one is for the next agent only if this one died.
+   */
+  async close(): Promise<void> {
     this.#leaving = true;
     this.#pollCancel();
     for (const pod of this.#pods.values()) pod.close();
+    await Promise.allSettled(this.#removals.values());
   }
 
   /** Ends and removes every pod; from then on none is made. */
@@ -268,9 +292,21 @@ export class PodManager {
       throw new Error(`${reasons.length} of ${results.length} not removed: ${reasons.join(', ')}`);
   }
 
+  /** One of that name whose holder has ended may still be drained; it is waited for as long as for a decision. */
+  async #ended(name: string): Promise<void> {
+    const view = this.list().find(({ spec }) => podName(spec) === name);
+    if (view === undefined || !this.#removals.has(view.uid) || this.#making.has(view.uid)) return;
+    const late = `pod ${name} was not started: connections of the one before are still drained`;
+    await within(this.remove(view.uid), this.#parts.clock, this.#options.decisionTimeoutMs, late).catch(
+      (error: unknown) => {
+        throw new PodRefused('conflict', errorText(error), { cause: error });
+      },
+    );
+  }
+
   #checkFree(name: string): void {
     if (this.#leaving) throw new PodRefused('unavailable', `pod ${name} was not started: the agent is stopping`);
-    const taken = [...this.#pods.values()].some((pod) => podName(pod.view().spec) === name);
+    const taken = this.list().some(({ spec }) => podName(spec) === name);
     if (taken) throw new PodRefused('conflict', `pod ${name} already runs on this node`);
   }
 
@@ -291,18 +327,21 @@ export class PodManager {
     return pod;
   }
 
+  #logNotRemoved(error: unknown): void {
+    this.#parts.log.error('pod not removed', { error: String(error) });
+  }
+
   #poll(): void {
     // One that was under way when the agent began to leave ends here: what is looked after may be gone by now.
     if (this.#leaving) return;
     this.#pollCancel = this.#parts.clock.setTimer(HOLDER_POLL_MS, () => {
-      const checks = [...this.#pods.keys()].map((uid) => this.checkHolder(uid));
-      Promise.all([...checks, this.#parts.files.retry()]).then(
-        () => this.#poll(),
-        (error: unknown) => {
-          this.#parts.log.error('pod not removed', { error: String(error) });
-          this.#poll();
-        },
-      );
+      const failed = (error: unknown): void => this.#logNotRemoved(error);
+      // Not waited for: a removal lasts as long as the pod's connections are drained, and the others have holders, too.
+      for (const { uid } of this.listStaying()) this.checkHolder(uid).catch(failed);
+      this.#parts.files
+        .retry()
+        .catch(failed)
+        .finally(() => this.#poll());
     });
   }
 }
@@ -325,15 +364,9 @@ export function podName(spec: Pick<PodSpec, 'namespace' | 'name'>): string {
   return `${spec.namespace}/${spec.name}`;
 }
 
-function within<T>(promise: Promise<T>, clock: Clock, timeoutMs: number): Promise<T> {
+function within<T>(promise: Promise<T>, clock: Clock, timeoutMs: number, late: string): Promise<T> {
   return new Promise((resolve, reject) => {
-    const late = (): void =>
-      reject(
-        new Error(
-          'the control plane has not given this node its address ranges; check its connection, or set --pod-cidr',
-        ),
-      );
-    const cancel = clock.setTimer(timeoutMs, late);
+    const cancel = clock.setTimer(timeoutMs, () => reject(new Error(late)));
     promise.then(resolve, reject).finally(cancel);
   });
 }

@@ -6,6 +6,8 @@
 //                                   PORT+1 resets the connection at the first byte
 //                                   PORT+2 echoes, and prints how each connection ended
 //                                   PORT+3 says who called: address, space, port
+//                                   PORT+4 reads nothing for a second, and prints what came and how it ended
+//   send ADDRESS PORT BYTES         sends BYTES and a FIN, and waits for nothing
 //   half-close ADDRESS PORT BYTES   sends BYTES and a FIN, prints the answer
 //   await-end ADDRESS PORT          sends a byte, prints how the connection ended
 //   reset ADDRESS PORT              sends a byte, reads its echo, resets
@@ -43,6 +45,12 @@ function serve(port: number): void {
     socket.on('error', () => {});
     socket.end(`${socket.remoteAddress?.replace('::ffff:', '')} ${socket.remotePort}`);
   }).listen(port + 3, '::');
+  createServer({ pauseOnConnect: true }, (socket) => {
+    let count = 0;
+    socket.on('data', (chunk) => (count += chunk.length));
+    void howItEnds(socket).then((how) => process.stdout.write(`late: ${count} ${how}\n`));
+    setTimeout(() => socket.resume(), 1000);
+  }).listen(port + 4, '::');
 }
 
 async function firstData(socket: Socket): Promise<Buffer> {
@@ -56,6 +64,10 @@ async function firstData(socket: Socket): Promise<Buffer> {
 async function client(mode: string, address: string, port: number, bytes: number): Promise<string> {
   const socket = connect({ host: address, port, allowHalfOpen: true });
   socket.setNoDelay(true);
+  if (mode === 'send') {
+    await new Promise<void>((resolve) => socket.end(Buffer.alloc(bytes, 0x61), resolve));
+    process.exit(0);
+  }
   if (mode === 'half-close') {
     socket.end(Buffer.alloc(bytes, 0x61));
     const chunks: Buffer[] = [];

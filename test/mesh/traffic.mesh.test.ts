@@ -110,6 +110,17 @@ describe('traffic of captured pods', { skip: WITHOUT_ROOT }, () => {
       assert.equal((await run('ask', server().address6, PEER_PORTS.caller)).split(' ')[0], address6);
     });
 
+    it(`carries what a program sent before its pod ended ${where}`, async () => {
+      const heard = () => server().process.log().split('late: 200000 end').length;
+      const before = heard();
+      const pod = { node: 'a', namespace: 'shop', name: `sender-${server().address.replace(/[^0-9]/g, '-')}` } as const;
+      test.mesh.startPod(pod, peer('send', server().address, PEER_PORTS.late, 200_000));
+      await until('the server has all of it', () => (heard() > before ? true : undefined), 10_000);
+      const line = await test.untilLogged('a', `addr=${server().address}:${PEER_PORTS.late}`, 'direction=outbound');
+      assert.match(line, /bytes_sent=200000 /);
+      assert.doesNotMatch(line, /error/);
+    });
+
     it(`ends a connection to a closed port ${where}, and says so in the access log`, async () => {
       const answer = await client.exec(peer('await-end', server().address, 9).join(' '));
       assert.match(answer.stdout, /ECONNRESET|ECONNREFUSED/);

@@ -14,15 +14,16 @@ import { refusedAgentRoutes } from '#src/api/refused-agents.ts';
 import type { PodView } from '#src/pods/pod.ts';
 
 /** The agent's socket over one pod, `known`; with what was removed, and the agents that said they were refused. */
-async function serve(t: TestContext) {
+async function serve(t: TestContext, goneAtOnce = true) {
   const directory = mkdtempSync(join(tmpdir(), 'groundwire-api-'));
   const path = join(directory, 'agent.sock');
   const removed: string[] = [];
   const refused: number[] = [];
   const pods: PodKeeper = {
     create: () => Promise.reject(new Error('not asked for')),
-    remove: async (uid) => {
+    end: async (uid) => {
       removed.push(uid);
+      return goneAtOnce;
     },
     find: (uid) => (uid === 'known' ? ({} as PodView) : undefined),
     checkHolder: async () => {},
@@ -61,6 +62,11 @@ test('a pod is ended once; one that is not there is told: 404', async (t) => {
   }
   assert.deepEqual(removed, ['known']);
   assert.equal(counters.refused, 2);
+});
+
+test('whoever ends a pod is told when it is not gone yet', async (t) => {
+  const { ask } = await serve(t, false);
+  assert.equal((await ask('DELETE', '/v1/pods/known')).status, 202);
 });
 
 test('an agent that was refused the node is heard of; what is no process id is not', async (t) => {

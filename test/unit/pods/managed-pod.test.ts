@@ -134,6 +134,15 @@ test('a pod that enters: certificate, then capture, then the report', async () =
   assert.deepEqual(journal, ['require web', 'report captured=true commands=SetIdentity,CapturePod']);
 });
 
+test('a pod that ends gives its connections until the drain deadline', async () => {
+  const { pod, engine, journal, issue } = makePod();
+  pod.decide(IN);
+  await issue();
+  await pod.stop();
+  assert.deepEqual(engine.commands.at(-1), { kind: 'ReleasePod', pod: 1, drainDeadlineMs: 1000 });
+  assert.equal(journal.at(-1), 'release web');
+});
+
 test('a pod may start only once it is captured, or known to stay outside', async () => {
   const { pod, issue } = makePod();
   let started = false;

@@ -45,7 +45,7 @@ const OUTSIDE = {
 } as const;
 
 /** A manager whose sandboxes take as long as a test wants, and what is left of them and told of them. */
-function makeManager(t: TestContext, look = isAlive) {
+function makeManager(t: TestContext, look = isAlive, discard = async (): Promise<void> => {}) {
   const directory = mkdtempSync(join(tmpdir(), 'groundwire-manager-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const clock = new ManualClock();
@@ -76,7 +76,7 @@ function makeManager(t: TestContext, look = isAlive) {
           sandboxes.delete(namespaceName);
         },
       },
-      steps: NO_STEPS,
+      steps: { ...NO_STEPS, discard },
       isAlive: look,
       reporter: {
         started: ({ uid }) => {
@@ -149,7 +149,7 @@ test('holders are looked after until the agent leaves, also by a look that is un
     await until('the next look is set', () => clock.timers === 1);
   }
   clock.advance(1000);
-  manager.close();
+  await manager.close();
   for (let i = 0; i < 20; i += 1) await turn();
   assert.equal(clock.timers, 0);
 });
@@ -181,7 +181,71 @@ test('a holder that cannot be seen keeps its pod; one that is seen to be gone do
   clock.advance(1000);
   await until('the pod is gone', () => manager.list().length === 0);
   assert.deepEqual([left(), told], [[], ['started', 'stopped']]);
-  manager.close();
+  await manager.close();
+});
+
+/** A pod that was removed and whose connections are drained until the test says so. */
+async function drainedPod(t: TestContext, look = isAlive) {
+  let drained = (): void => {};
+  const made = makeManager(t, look, () => new Promise<void>((resolve) => (drained = resolve)));
+  const { manager, opening } = made;
+  const created = create(manager);
+  await until('the pod is being made', () => opening.length === 1);
+  opening[0]?.();
+  const view = await created;
+  const removed = manager.remove(view.uid);
+  await until('its program has ended', () => manager.find(view.uid)?.state.kind === 'stopped');
+  return { ...made, view, removed, drained: () => drained() };
+}
+
+test('a pod that is drained keeps sandbox, addresses and name; the next of its name waits for it', async (t) => {
+  const { manager, opening, left, view, removed, drained } = await drainedPod(t);
+  assert.equal(left().length, 2);
+  const next = create(manager);
+  for (let i = 0; i < 20; i += 1) await turn();
+  assert.equal(opening.length, 1, 'the next is not begun');
+  drained();
+  await removed;
+  await until('the next is being made', () => opening.length === 2);
+  opening[1]?.();
+  assert.notDeepEqual((await next).sandbox.addresses, view.sandbox.addresses);
+});
+
+test('whoever ends a pod does not wait for what its connections still carry', async (t) => {
+  const { manager, clock, view, removed, drained } = await drainedPod(t);
+  const ended = manager.end(view.uid);
+  clock.advance(500);
+  assert.equal(await ended, false);
+  const gone = manager.end(view.uid);
+  drained();
+  await removed;
+  assert.equal(await gone, true);
+});
+
+test('the next of a name does not wait for one that is drained for ever', async (t) => {
+  const { manager, clock, removed, drained } = await drainedPod(t);
+  const next = assert.rejects(create(manager), /shop\/web was not started: .* still drained/);
+  await until('it waits', () => clock.timers === 1);
+  clock.advance(60_000);
+  await next;
+  drained();
+  await removed;
+});
+
+test('the other pods are looked after while one is drained, and the agent leaves when that is over', async (t) => {
+  const { manager, clock, drained } = await drainedPod(t, async () => false);
+  manager.open([]);
+  for (let i = 0; i < 3; i += 1) {
+    await until('the next look is set', () => clock.timers === 1);
+    clock.advance(1000);
+  }
+  let closed = false;
+  const closing = manager.close().then(() => (closed = true));
+  for (let i = 0; i < 20; i += 1) await turn();
+  assert.equal(closed, false);
+  drained();
+  await closing;
+  assert.equal(manager.list().length, 0);
 });
 
 test('a pod is not made for one who has gone before it was begun', async (t) => {
