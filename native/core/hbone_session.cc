@@ -405,6 +405,8 @@ void HboneSession::EndIfDrained() {
       nghttp2_session_want_read(http2_) == 0 && nghttp2_session_want_write(http2_) == 0;
   const bool drained = draining_ && role_ == Role::kClient && streams_.empty();
   if (over && protocol_error_) return Close(ErrorCode::kHboneProtocol, protocol_detail_);
+  // The last bytes of the last stream may still wait for the socket, whose next edge leads back here.
+  if (stream_->blocked()) return;
   if (over || drained) Close(ErrorCode::kHboneGoaway, "drained");
 }
 

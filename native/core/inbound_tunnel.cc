@@ -160,8 +160,9 @@ void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
 std::optional<Counter> InboundTunnels::MakeRoom(uint32_t pod, const IpAddress& peer) {
   const size_t tunnels_max = worker_->options().tunnels_accepted_max;
   const auto of_peer = of_peer_.find(peer);
-  if (of_peer != of_peer_.end() && !HasShare(of_peer->second, tunnels_.size(), tunnels_max))
-    return Counter::kLimitPeerTunnels;
+  if (of_peer != of_peer_.end() && !HasShare(of_peer->second, tunnels_.size(), tunnels_max)) {
+    return tunnels_.size() < tunnels_max ? Counter::kLimitPeerTunnels : Counter::kLimitTunnels;
+  }
   const auto found = handshaking_.find(pod);
   if (found == handshaking_.end())
     return tunnels_.size() < tunnels_max ? std::nullopt : std::optional(Counter::kLimitTunnels);
@@ -169,7 +170,9 @@ std::optional<Counter> InboundTunnels::MakeRoom(uint32_t pod, const IpAddress& p
   const auto is_peers = [&](const InboundTunnel* one) { return one->source().ip == peer; };
   const auto peers = static_cast<size_t>(std::ranges::count_if(unfinished, is_peers));
   if (!HasShare(peers, unfinished.size(), kHandshakingPerPodMax)) {
+    // Its own late one first; but others' late ones are no reason to refuse an honest peer either.
     if (DisplaceIfLate(*std::ranges::find_if(unfinished, is_peers))) return std::nullopt;
+    if (DisplaceIfLate(unfinished.front())) return std::nullopt;
     return Counter::kLimitPeerTunnels;
   }
   if (tunnels_.size() < tunnels_max && unfinished.size() < kHandshakingPerPodMax)

@@ -274,6 +274,27 @@ TEST(
   CHECK(mesh.agent.Await<msg::PodReleased>().has_value());
 }
 
+TEST("life: a tunnel that drains sends all that its last stream was given") {
+  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  CuttableProxy wire(mesh.hbone);
+  mesh.hbone = wire.address();
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  // The client has said all of its own: the stream is over with the server's last byte.
+  REQUIRE(shutdown(client.get(), SHUT_WR) == 0);
+  CHECK_EQ(Peek(server), "end");
+  wire.Stall();
+  const std::string said(400000, 'x');
+  REQUIRE(SendAll(server, said));
+  server.Reset();
+  REQUIRE(mesh.agent.Apply({msg::ReleasePod{2, 60000}}).failed_index == -1);
+  // Longer than a tunnel's notice of its end.
+  (void)mesh.agent.Await<msg::PodReleased>([](const auto&) { return true; }, 1500);
+  wire.Resume();
+  CHECK(ReceiveUpTo(client, said.size()) == said);
+  CHECK_EQ(Peek(client), "end");
+}
+
 TEST("life: a released pod's connections end at the deadline") {
   TestMesh mesh;
   auto [client, server] = mesh.Open();

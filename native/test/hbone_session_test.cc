@@ -19,6 +19,7 @@ struct Harness final : HboneSessionOwner, HboneStreamHandler {
     int ends[2] = {};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0 || !loop.Open().ok())
       std::abort();
+    session_fd = ends[0];
     peer.Reset(ends[1]);
     session = std::make_unique<HboneSession>(role, UniqueFd(ends[0]),
                                              std::make_unique<PlainStream>(ends[0]), options, &loop,
@@ -101,6 +102,7 @@ struct Harness final : HboneSessionOwner, HboneStreamHandler {
   EventLoop loop{&counters};
   ThreadScratch scratch;
   UniqueFd peer;
+  int session_fd = -1;
   std::unique_ptr<HboneSession> session;
   HboneStream* stream = nullptr;
   HboneRequest request;
@@ -471,6 +473,36 @@ TEST("session: a drained server gives notice, serves what is there, and says whe
   CHECK_EQ(notice->payload.substr(0, 4), http2::U32(0x7fffffff));
   server.Say(http2::Frame(http2::kData, 0, 1, "more"));
   CHECK_EQ(server.received, "more");
+}
+
+TEST("session: a drained client goes when the last bytes of its last stream have gone") {
+  Harness client(kClient);
+  client.Say(http2::Frame(http2::kSettings, 0, 0, ""));
+  client.stream = client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client);
+  client.Turn();
+  client.Say(http2::Frame(http2::kHeaders, http2::kEndHeaders, 1, http2::Header(":status", "200")) +
+             http2::Frame(http2::kData, http2::kEndStream, 1, ""));
+  REQUIRE(client.ended);
+  client.Hear();
+  // Room for a part of what is said last.
+  const int little = 4096;
+  REQUIRE(setsockopt(client.session_fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little) == 0);
+  client.to_send = std::string(40000, 'x');
+  client.end_wanted = true;
+  client.session->Resume(client.stream);
+  client.session->Drain();
+  client.Turn();
+  CHECK(!client.closed);
+  std::string said;
+  uint8_t last_flags = 0;
+  for (const http2::Seen& frame : client.Hear()) {
+    if (frame.type != http2::kData) continue;
+    said += frame.payload;
+    last_flags = frame.flags;
+  }
+  CHECK_EQ(said.size(), 40000u);
+  CHECK((last_flags & http2::kEndStream) != 0);
+  CHECK(client.closed);
 }
 
 RUN_TESTS()

@@ -31,24 +31,25 @@ class PlainStream final : public ByteStream {
     const ssize_t count = send(fd_, unsent_.data(), unsent_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count < 0 && errno != EAGAIN) return Fail().state;
     if (count > 0) unsent_.erase(unsent_.begin(), unsent_.begin() + count);
-    return unsent_.empty() ? StreamState::kOk : StreamState::kBlocked;
+    blocked_ = !unsent_.empty();
+    return blocked_ ? StreamState::kBlocked : StreamState::kOk;
   }
-  bool blocked() const override { return !unsent_.empty() && error_ == ErrorCode::kNone && full(); }
+  bool blocked() const override { return blocked_; }
   void Shutdown() override {}
   ErrorCode error() const override { return error_; }
   const std::string& error_detail() const override { return detail_; }
 
  private:
-  /// What Flush left behind counts, not what Write just brought.
-  bool full() const { return unsent_.size() > 1 << 20; }
   ReadResult Fail() {
     error_ = ErrorCode::kPeerReset;
     detail_ = "socket error";
     unsent_.clear();
+    blocked_ = false;
     return {StreamState::kError, 0};
   }
   const int fd_;
   std::vector<uint8_t> unsent_;
+  bool blocked_ = false;  // by what Flush left behind, not by what Write just brought
   ErrorCode error_ = ErrorCode::kNone;
   std::string detail_;
 };
