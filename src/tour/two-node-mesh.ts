@@ -141,7 +141,6 @@ export class TwoNodeMesh {
     const node = this.nodes[letter];
     const directory = join(this.names.directory, node.name);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const tokenFile = join(directory, 'token');
     await must([
       GROUNDWIRE,
       'control',
@@ -151,18 +150,10 @@ export class TwoNodeMesh {
       '--state-dir',
       join(this.names.directory, 'control'),
       '--out',
-      tokenFile,
+      this.#tokenFile(letter),
     ]);
     const agent = start(
-      onNode(node, [
-        GROUNDWIRE,
-        'agent',
-        '--node',
-        node.name,
-        '--control',
-        `${this.nodes.a.address}:${CONTROL_PORT}`,
-        '--token-file',
-        tokenFile,
+      this.agentCommand(letter, [
         '--state-dir',
         join(directory, 'state'),
         '--pod-cidr',
@@ -177,6 +168,22 @@ export class TwoNodeMesh {
     this.#agents.set(letter, agent);
     this.#remember('agent', node.name, agent);
     return agent;
+  }
+
+  /** The command line that starts an agent of a node, with the token of the one that was launched there. */
+  agentCommand(letter: NodeLetter, flags: readonly string[]): [string, ...string[]] {
+    const node = this.nodes[letter];
+    return onNode(node, [
+      GROUNDWIRE,
+      'agent',
+      '--node',
+      node.name,
+      '--control',
+      `${this.nodes.a.address}:${CONTROL_PORT}`,
+      '--token-file',
+      this.#tokenFile(letter),
+      ...flags,
+    ]);
   }
 
   async untilReady(letter: NodeLetter): Promise<void> {
@@ -264,6 +271,10 @@ export class TwoNodeMesh {
     await Promise.all([...this.#agents.values()].map((agent) => agent.stop()));
     await this.#control?.stop();
     return sweep(this.names);
+  }
+
+  #tokenFile(letter: NodeLetter): string {
+    return join(this.names.directory, this.nodes[letter].name, 'token');
   }
 
   #remember(kind: Part['kind'], name: string, { command, child }: Pick<Part, 'command' | 'child'>): void {

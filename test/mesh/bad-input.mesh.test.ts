@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { must, run, until } from '../../src/tour/shell.ts';
 import { onNode } from '../../src/tour/two-nodes.ts';
-import { GROUNDWIRE, type PodShell } from '../../src/tour/two-node-mesh.ts';
+import type { PodShell } from '../../src/tour/two-node-mesh.ts';
 import { type Authority, makeAuthority, makeClient } from '../helpers/client-certificate.ts';
 import {
   namespaceManifest,
@@ -221,18 +221,9 @@ describe('bad input', { skip: WITHOUT_ROOT }, () => {
   ] as const) {
     it(`refuses a second agent on the same node and says who holds it${which}`, async () => {
       const first = test.mesh.agent('b');
-      const node = test.mesh.nodes.b;
       const before = await metric('groundwire_agent_total', 'name="node_agents_refused"');
       const second = await run(
-        onNode(node, [
-          GROUNDWIRE,
-          'agent',
-          '--node',
-          node.name,
-          '--control',
-          `${test.mesh.nodes.a.address}:15012`,
-          '--token-file',
-          join(test.mesh.names.directory, node.name, 'token'),
+        test.mesh.agentCommand('b', [
           '--state-dir',
           join(test.mesh.names.directory, 'second'),
           ...(elsewhere ? ['--run-dir', join(test.mesh.names.directory, 'second-run')] : []),
