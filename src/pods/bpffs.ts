@@ -12,9 +12,13 @@ import { runProgram } from './program.ts';
 const BPF_FS_MAGIC = 0xcafe4a11;
 const MOUNT = ['mount', '-t', 'bpf', '-o', 'mode=0700', 'bpf'] as const;
 
+// Of two agents that start together one mounts, and the other looks again: a second file system on top would hide the
+// pins of the first. The lock is the directory's below, which both have opened.
+const MOUNT_ONCE = `test "$(stat -f -c %t "$0")" = ${BPF_FS_MAGIC.toString(16)} || ${MOUNT.join(' ')} "$0"`;
+
 /** Mounts a BPF file system on a directory that is none yet and in which nothing is; throws `SettingError`. */
 export async function mountBpffs(directory: string): Promise<void> {
-  if (!(await isBpffs(directory))) await mount(directory, MOUNT);
+  if (!(await isBpffs(directory))) await mount(directory, ['flock', directory, 'sh', '-c', MOUNT_ONCE]);
 }
 
 /**
