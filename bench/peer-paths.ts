@@ -14,7 +14,7 @@ import { ROWS } from './goals.ts';
 import { ECHO_PORT, SWALLOW_PORT } from './load.ts';
 import type { Path } from './measure.ts';
 import { haproxyPair, makeCertificates, nginxPair } from './peers.ts';
-import { closePlainPod, CONNECTION_RATE_SYSCTLS, openPlainPod, type PlainPod } from './pods.ts';
+import { CONNECTION_RATE_SYSCTLS, closePlainPod, openPlainPod, type PlainPod } from './pods.ts';
 
 export const BENCH_NODES: TwoNodes = describeTwoNodes('bench', 78);
 const CLIENT_HOST = 201;

@@ -18,13 +18,13 @@ import { openPods } from './agent/pods.ts';
 import { openTelemetry, type TelemetrySources } from './agent/telemetry.ts';
 import { openUpstream } from './agent/upstream.ts';
 import type { Config } from './config/table.ts';
+import { engineOptions } from './dialogue/engine-options.ts';
+import { PodCaptures } from './dialogue/pod-captures.ts';
 import type { EngineOptions, EnginePort } from './engine/port.ts';
 import { MeshStore } from './mesh/store.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { systemClock } from './model/clock.ts';
 import { Closers } from './model/closers.ts';
-import { engineOptions } from './pods/engine-options.ts';
-import { PodCaptures } from './pods/pod-captures.ts';
 import { FlowLabelTable } from './telemetry/flow-labels.ts';
 import type { Logger } from './telemetry/logger.ts';
 

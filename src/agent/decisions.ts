@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Config } from '../config/table.ts';
+import { readDnsQueryType } from '../dialogue/dns-query-type.ts';
+import { type DialogueCounts, EngineDialogue } from '../dialogue/engine-dialogue.ts';
+import type { PodCaptures } from '../dialogue/pod-captures.ts';
 import type { EnginePort } from '../engine/port.ts';
 import { Decider, deciderOptions } from '../mesh/decider.ts';
 import type { MeshStore } from '../mesh/store.ts';
@@ -8,9 +11,6 @@ import { VerdictLedger } from '../mesh/verdicts.ts';
 import { NETWORK } from '../mesh/view.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';
-import { readDnsQueryType } from '../pods/dns-query-type.ts';
-import { type DialogueCounts, EngineDialogue } from '../pods/engine-dialogue.ts';
-import type { PodCaptures } from '../pods/pod-captures.ts';
 import { LocalPodDirectory } from '../pods/pod-directory.ts';
 import { logConnection } from '../telemetry/access-log.ts';
 import type { FlowLabelTable } from '../telemetry/flow-labels.ts';

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Config } from '../config/table.ts';
+import { EngineIdentities } from '../dialogue/engine-identities.ts';
 import type { ControlPlane } from '../discovery/control-plane.ts';
 import type { EnginePort } from '../engine/port.ts';
 import { CertificateManager } from '../identity/certificate-manager.ts';
 import { SigningClient } from '../identity/signing-client.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';
-import { EngineIdentities } from '../pods/engine-identities.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** Certificates, from the authority to the engine. */

@@ -2,16 +2,17 @@
 
 import { globalAddresses, NodeFactsReader } from '../api/node-facts.ts';
 import type { Config } from '../config/table.ts';
+import { findBpfDirectory } from '../dialogue/engine-options.ts';
 import { systemClock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';
-import { requireCgroup } from '../pods/cgroup.ts';
-import { findBpfDirectory } from '../pods/engine-options.ts';
-import { NodeHome } from '../pods/node-home.ts';
-import { Forwarding } from '../pods/node-network.ts';
+import { requireCgroup } from '../node/cgroup.ts';
+import { NodeHome } from '../node/node-home.ts';
+import { Forwarding } from '../node/node-network.ts';
+import { findResolvers } from '../node/resolvers.ts';
+import { nameLivingPods } from '../pods/living-pods.ts';
 import type { PodRecord } from '../pods/pod.ts';
-import { PodFiles } from '../pods/pod-files.ts';
+import { mayHavePodFiles, PodFiles } from '../pods/pod-files.ts';
 import { recoverPods } from '../pods/recover.ts';
-import { findResolvers } from '../pods/resolvers.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** What the agent finds and takes on its machine before it carries any traffic. */
@@ -44,6 +45,7 @@ export async function openPlace(
       bpffs: config.kernel.bpffs,
       cgroupRoot: config.kernel.cgroupRoot,
     },
+    { nameLiving: nameLivingPods, mayBeIn: mayHavePodFiles },
     podsLog,
   );
   const files = new PodFiles(home.podsDirectory, podsLog);

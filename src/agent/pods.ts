@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Config } from '../config/table.ts';
+import { CaptureSteps } from '../dialogue/capture-steps.ts';
+import type { PodCaptures } from '../dialogue/pod-captures.ts';
 import { PodRegistryClient } from '../discovery/pod-registry-client.ts';
 import type { RegistryWelcome, ReportedPod } from '../discovery/pod-report.ts';
 import { isAlive } from '../host/process-id.ts';
@@ -8,13 +10,11 @@ import type { MeshStore } from '../mesh/store.ts';
 import { isLoopback } from '../model/address.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';
+import { CLUSTER_DNS_DEFAULT } from '../node/resolvers.ts';
 import { AwaitedPool } from '../pods/awaited-pool.ts';
-import { CaptureSteps } from '../pods/capture-steps.ts';
 import { type PodRecord, podIdentity } from '../pods/pod.ts';
-import type { PodCaptures } from '../pods/pod-captures.ts';
 import { workloadUidOf } from '../pods/pod-directory.ts';
 import { PodManager } from '../pods/pod-manager.ts';
-import { CLUSTER_DNS_DEFAULT } from '../pods/resolvers.ts';
 import { closeSandbox, openSandbox, type SandboxHost } from '../pods/sandbox.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Decisions } from './decisions.ts';

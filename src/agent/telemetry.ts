@@ -2,10 +2,10 @@
 
 import type { HttpCounters } from '../api/http.ts';
 import { readVersion } from '../config/version.ts';
+import type { PodCaptures } from '../dialogue/pod-captures.ts';
 import type { EnginePort } from '../engine/port.ts';
 import type { MeshStore } from '../mesh/store.ts';
 import type { Clock } from '../model/clock.ts';
-import type { PodCaptures } from '../pods/pod-captures.ts';
 import type { FlowLabelTable } from '../telemetry/flow-labels.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { type Fill, Metrics, type MetricsReader } from '../telemetry/metrics.ts';

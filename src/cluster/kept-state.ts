@@ -3,9 +3,9 @@
 import { join } from 'node:path';
 import { fileExists } from '../config/paths.ts';
 import type { RegisteredPod } from '../discovery/pod-table.ts';
-import type { FileInForce } from '../manifests/object-store.ts';
-import { type ParsedManifest, readObjects } from '../manifests/parse-manifest.ts';
 import type { Log } from '../model/log.ts';
+import type { FileInForce } from '../objects/object-store.ts';
+import { type ParsedManifest, readObjects } from '../objects/read-objects.ts';
 import { StateFile, StateFileDamaged } from './state-file.ts';
 
 /** The mesh cannot be restored from what is on disk, and starting without it would take pods from the agents. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { formatProblem, type Notice, type Standing, type StandingProblem } from '../manifests/problem.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
+import { formatProblem, type Notice, type Standing, type StandingProblem } from '../objects/problem.ts';
 
 // What is told at once; a directory in which everything is wrong would fill the log otherwise.
 const LINES_MAX = 50;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { compileMesh } from '../compile/compile.ts';
+import type { CompileSettings } from '../compile/settings.ts';
 import type { DeltaServer } from '../discovery/delta-server.ts';
 import type { PodRegistryServer } from '../discovery/pod-registry-server.ts';
-import { compileMesh } from '../manifests/compile.ts';
-import type { ObjectStore } from '../manifests/object-store.ts';
-import type { CompileSettings } from '../manifests/settings.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { errorTrace } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
 import type { ChangeLog } from './change-log.ts';
 import type { KeptState } from './kept-state.ts';
 import type { ManifestLog } from './manifest-log.ts';

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { RegisteredPod } from '../discovery/pod-table.ts';
-import type { PodObject } from '../manifests/objects.ts';
 import type { SpiffeId } from '../model/identity.ts';
+import type { PodObject } from '../objects/objects.ts';
 
 /**
  * Whether a pod with this identity runs on the node, by its own report or by the manifests.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { CompiledMesh } from '../compile/compile.ts';
 import { encodeObject } from '../discovery/encode.ts';
 import type { EncodedResource, MeshObject } from '../discovery/resource.ts';
-import type { CompiledMesh } from '../manifests/compile.ts';
 import type { Log } from '../model/log.ts';
 
 /** Turns each compilation into resources. An object that cannot be sent keeps the form in which it was sent last. */

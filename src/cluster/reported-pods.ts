@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { RegisteredPod } from '../discovery/pod-table.ts';
+import type { CaptureDecision } from '../compile/enrolment.ts';
 import type { CaptureDecision as PodDecision } from '../discovery/pod-report.ts';
-import type { CaptureDecision } from '../manifests/enrolment.ts';
-import type { ObjectSnapshot } from '../manifests/object-store.ts';
-import { type NamespaceObject, objectKey, type PodObject } from '../manifests/objects.ts';
-import { type ParsedManifest, readObjects } from '../manifests/parse-manifest.ts';
-import { formatProblem, type Notice } from '../manifests/problem.ts';
+import type { RegisteredPod } from '../discovery/pod-table.ts';
+import type { ObjectSnapshot } from '../objects/object-store.ts';
+import { type NamespaceObject, objectKey, type PodObject } from '../objects/objects.ts';
+import { formatProblem, type Notice } from '../objects/problem.ts';
+import { type ParsedManifest, readObjects } from '../objects/read-objects.ts';
 
 /** What the reports of the nodes amount to. */
 export interface PodUpdate {

@@ -3,7 +3,7 @@
 import { basename, dirname } from 'node:path';
 import { isSystemError, systemReason } from '../config/setting-error.ts';
 import { findHolder, type LockHolder } from '../host/process-lock.ts';
-import { type HomeFiles, homeFiles } from '../pods/home-files.ts';
+import { type HomeFiles, homeFiles } from '../node/home-files.ts';
 import { findLivingPods, listPods } from '../pods/living-pods.ts';
 
 /**

@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 
 import { isSystemError, systemReason } from '../config/setting-error.ts';
 import type { Config } from '../config/table.ts';
-import { homeFiles } from '../pods/home-files.ts';
+import { homeFiles } from '../node/home-files.ts';
 import { explainAbsence } from './absent-agent.ts';
 import { CliError, EXIT, type ExitCode } from './exit-code.ts';
 

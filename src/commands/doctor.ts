@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Config } from '../config/table.ts';
+import { BPF_DIRECTORY, findBpfDirectory } from '../dialogue/engine-options.ts';
 import { KernelError } from '../engine/kernel-error.ts';
 import type { KernelFeature } from '../engine/port.ts';
 import { probeKernel } from '../engine/probe.ts';
-import { tryBpffs } from '../pods/bpffs.ts';
-import { findCgroupRoot, requireCgroup } from '../pods/cgroup.ts';
-import { BPF_DIRECTORY, findBpfDirectory } from '../pods/engine-options.ts';
-import { findPlaces } from '../pods/node-home.ts';
-import { runProgram } from '../pods/program.ts';
+import { runProgram } from '../host/program.ts';
+import { tryBpffs } from '../node/bpffs.ts';
+import { findCgroupRoot, requireCgroup } from '../node/cgroup.ts';
+import { findPlaces } from '../node/node-home.ts';
 import { defineCommand } from './command.ts';
 import { EXIT } from './exit-code.ts';
 import { formatAnswer, renderTable } from './output.ts';

@@ -3,7 +3,7 @@
 import { type Agent, type AgentConfig, type AgentHost, openAgent } from '../agent.ts';
 import { REFUSED_AGENTS_PATH } from '../api/refused-agents.ts';
 import { LockHeld } from '../host/process-lock.ts';
-import { findRunDirectory } from '../pods/node-claim.ts';
+import { findRunDirectory } from '../node/node-claim.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { AgentClient } from './agent-client.ts';
 import { openEngine } from './open-engine.ts';

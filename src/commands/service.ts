@@ -10,11 +10,11 @@ import { adviceOf, isSystemError, SettingError, systemReason } from '../config/s
 import type { Config, PartName } from '../config/table.ts';
 import { KernelError } from '../engine/kernel-error.ts';
 import { LockHeld } from '../host/process-lock.ts';
+import { ProgramError } from '../host/program.ts';
 import { CertificateAuthorityError } from '../identity/certificate-authority.ts';
 import { SecretFileError } from '../identity/secret-file.ts';
 import { ManifestsMissing } from '../manifests/directory-source.ts';
 import { systemClock } from '../model/clock.ts';
-import { ProgramError } from '../pods/program.ts';
 import { Logger } from '../telemetry/logger.ts';
 import type { CommandIo } from './command.ts';
 import { CliError, EXIT, type ExitCode } from './exit-code.ts';

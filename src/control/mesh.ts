@@ -9,16 +9,16 @@ import { MeshPublisher, SOURCES } from '../cluster/mesh-publisher.ts';
 import { NodeRanges } from '../cluster/node-ranges.ts';
 import { Publication } from '../cluster/publication.ts';
 import { ReportedPods } from '../cluster/reported-pods.ts';
+import { DEFAULT_ENROLMENT_SETTINGS, decideCapture } from '../compile/enrolment.ts';
+import { type CompileSettings, DEFAULT_COMPILE_SETTINGS } from '../compile/settings.ts';
 import type { Config } from '../config/table.ts';
 import type { Authentication } from '../discovery/authentication.ts';
 import { DeltaServer } from '../discovery/delta-server.ts';
 import { PodRegistryServer } from '../discovery/pod-registry-server.ts';
 import type { JoinTokens } from '../identity/join-token.ts';
 import { DirectorySource } from '../manifests/directory-source.ts';
-import { DEFAULT_ENROLMENT_SETTINGS, decideCapture } from '../manifests/enrolment.ts';
-import { ObjectStore } from '../manifests/object-store.ts';
-import { type CompileSettings, DEFAULT_COMPILE_SETTINGS } from '../manifests/settings.ts';
 import { systemClock } from '../model/clock.ts';
+import { ObjectStore } from '../objects/object-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 // As the agent's own notice, which may be of a control plane with another setting.

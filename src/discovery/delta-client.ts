@@ -5,16 +5,15 @@
 
 import type { Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
-import type { ControlPlane } from './control-plane.ts';
-import { decodeObject } from './decode.ts';
-import { nameOnly } from './remains.ts';
-import { type DialledStream, StreamKeeper, type StreamStatus } from './stream-keeper.ts';
 import {
   AggregatedDiscoveryServiceClient,
   DeltaDiscoveryRequest,
   type DeltaDiscoveryResponse,
   type Resource,
 } from '../wire/envoy/discovery.ts';
+import type { ControlPlane } from './control-plane.ts';
+import { decodeObject } from './decode.ts';
+import { nameOnly } from './remains.ts';
 import {
   isResourceType,
   type MeshObject,
@@ -22,6 +21,7 @@ import {
   type ResourceRejected,
   type ResourceType,
 } from './resource.ts';
+import { type DialledStream, StreamKeeper, type StreamStatus } from './stream-keeper.ts';
 
 const MESSAGE_BYTES_MAX = 200 * 1024 * 1024;
 const RECONNECT = { initialMs: 10, maxMs: 15_000, jitter: 0.2 };

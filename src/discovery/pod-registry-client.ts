@@ -3,8 +3,8 @@
 import type { Clock } from '../model/clock.ts';
 import { StreamError } from '../model/grpc-status.ts';
 import type { Log } from '../model/log.ts';
-import type { ControlPlane } from './control-plane.ts';
 import { type NodeInstruction, type NodeReport, PodRegistryClient as Stub } from '../wire/groundwire/pods.ts';
+import type { ControlPlane } from './control-plane.ts';
 import {
   type CaptureDecision,
   fromWireDecision,

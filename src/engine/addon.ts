@@ -8,7 +8,7 @@ import { MESH_ABI_VERSION } from './layout.gen.ts';
 import { SCHEMA_HASH } from './messages.gen.ts';
 import type { EngineOptions, KernelFeature } from './port.ts';
 
-/** What capture needs to be there. Whether its pins have a place is tried by who mounts that (pods/bpffs.ts). */
+/** What capture needs to be there. Whether its pins have a place is tried by who mounts that (node/bpffs.ts). */
 export type ProbeOptions = Pick<EngineOptions, 'podsCgroup' | 'agentCgroup' | 'bpfDirectory'>;
 
 declare const handleBrand: unique symbol;

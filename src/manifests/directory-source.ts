@@ -9,10 +9,11 @@ import { type FSWatcher, watch } from 'node:fs';
 import { relative } from 'node:path';
 import { setTimeout as sleep, setImmediate as turnOfLoop } from 'node:timers/promises';
 import type { Cancel, Clock } from '../model/clock.ts';
+import type { ObjectStore } from '../objects/object-store.ts';
+import type { StandingProblem } from '../objects/problem.ts';
+import { type ParsedManifest } from '../objects/read-objects.ts';
 import { type FileContent, type Listing, listManifests, readManifest } from './directory-listing.ts';
-import type { ObjectStore } from './object-store.ts';
-import { emptiedManifest, type ParsedManifest, parseManifest } from './parse-manifest.ts';
-import type { StandingProblem } from './problem.ts';
+import { emptiedManifest, parseManifest } from './parse-manifest.ts';
 import { UnsettledFiles } from './unsettled-files.ts';
 
 export interface DirectorySourceOptions {

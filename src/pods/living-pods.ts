@@ -20,6 +20,12 @@ export async function findLivingPods(
     .sort();
 }
 
+/** The living pods of a run directory in words; `undefined` for none. Throws when that cannot be seen. */
+export async function nameLivingPods(directory: string): Promise<string | undefined> {
+  const pods = await findLivingPods(directory);
+  return pods.length === 0 ? undefined : listPods(pods);
+}
+
 /** The first few by name, and how many more. */
 export function listPods(pods: readonly string[]): string {
   const named = pods.slice(0, PODS_NAMED_MAX).join(', ');

@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAlive } from '../host/process-id.ts';
 import type { Log } from '../model/log.ts';
-import { removeCgroup } from './cgroup.ts';
+import { removeCgroup } from '../node/cgroup.ts';
 import type { PodRecord } from './pod.ts';
 import type { PodFiles } from './pod-files.ts';
 import { closeSandbox, namespacePrefix, type Sandbox, type SandboxHost } from './sandbox.ts';

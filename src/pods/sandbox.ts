@@ -13,10 +13,10 @@ import { createHash } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { adviceOf, isSystemError, systemReason } from '../config/setting-error.ts';
+import { runProgram } from '../host/program.ts';
 import { errorText } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
-import { removeCgroup } from './cgroup.ts';
-import { runProgram } from './program.ts';
+import { removeCgroup } from '../node/cgroup.ts';
 
 const GATEWAY_V4 = '169.254.1.1';
 const GATEWAY_V6 = 'fe80::1';

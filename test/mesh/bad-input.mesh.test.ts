@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { must, run, until } from '../../src/tour/shell.ts';
-import { onNode } from '../../src/tour/two-nodes.ts';
 import type { PodShell } from '../../src/tour/two-node-mesh.ts';
+import { onNode } from '../../src/tour/two-nodes.ts';
 import { type Authority, makeAuthority, makeClient } from '../helpers/client-certificate.ts';
 import {
   namespaceManifest,
-  peer,
   PEER_PORTS,
+  peer,
   type Server,
   TestMesh,
   untilServing,

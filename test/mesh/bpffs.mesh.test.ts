@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { mountsOf } from '../../src/host/mounts.ts';
-import { mountBpffs } from '../../src/pods/bpffs.ts';
+import { mountBpffs } from '../../src/node/bpffs.ts';
 import { run } from '../../src/tour/shell.ts';
 import { WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 

@@ -5,8 +5,8 @@ import { after, before, describe, it } from 'node:test';
 import { type Background, must, until } from '../../src/tour/shell.ts';
 import {
   namespaceManifest,
-  peer,
   PEER_PORTS,
+  peer,
   type Server,
   TestMesh,
   untilServing,

@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { findCgroupRoot } from '../../src/pods/cgroup.ts';
+import { findCgroupRoot } from '../../src/node/cgroup.ts';
 import { claimMachine } from '../../src/tour/claim.ts';
 import { type MeshNames, meshNames, sweep } from '../../src/tour/remains.ts';
 import { type Background, must, run, start, until } from '../../src/tour/shell.ts';

@@ -9,8 +9,8 @@ import { must, run, until } from '../../src/tour/shell.ts';
 import { GROUNDWIRE, type PodShell } from '../../src/tour/two-node-mesh.ts';
 import {
   namespaceManifest,
-  peer,
   PEER_PORTS,
+  peer,
   type Server,
   TestMesh,
   untilServing,

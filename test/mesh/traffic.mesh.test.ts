@@ -6,8 +6,8 @@ import { until } from '../../src/tour/shell.ts';
 import type { PodShell } from '../../src/tour/two-node-mesh.ts';
 import {
   namespaceManifest,
-  peer,
   PEER_PORTS,
+  peer,
   type Server,
   TestMesh,
   untilServing,

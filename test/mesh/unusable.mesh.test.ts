@@ -10,8 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { tryBpffs } from '../../src/pods/bpffs.ts';
-import { findCgroupRoot } from '../../src/pods/cgroup.ts';
+import { tryBpffs } from '../../src/node/bpffs.ts';
+import { findCgroupRoot } from '../../src/node/cgroup.ts';
 import { WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 
 const GROUNDWIRE = fileURLToPath(new URL('../../bin/groundwire', import.meta.url));

@@ -10,7 +10,7 @@ import { type MeshNames, meshNames, sweep } from '../../src/tour/remains.ts';
 import { type Background, must, type Outcome, run, start, until } from '../../src/tour/shell.ts';
 import { GROUNDWIRE } from '../../src/tour/two-node-mesh.ts';
 import { describeTwoNodes, onNode } from '../../src/tour/two-nodes.ts';
-import { namespaceManifest, peer, PEER_PORTS, WITHOUT_ROOT } from '../helpers/test-mesh.ts';
+import { namespaceManifest, PEER_PORTS, peer, WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 
 const UPSTREAM = fileURLToPath(new URL('../helpers/dns-upstream.ts', import.meta.url));
 

@@ -9,9 +9,12 @@ const root = join(import.meta.dirname, '../..');
 /** Who may import whom: only what is further up in this table, and one's own folder. */
 const LAYERS: readonly (readonly string[])[] = [
   ['model'],
-  ['config', 'host', 'mesh', 'manifests', 'telemetry', 'wire'],
+  ['config', 'host', 'mesh', 'objects', 'telemetry', 'wire'],
+  ['manifests', 'compile'],
   ['engine', 'discovery', 'identity'],
-  ['pods', 'cluster'],
+  ['node', 'cluster'],
+  ['pods'],
+  ['dialogue'],
   ['api'],
   ['agent.ts', 'agent', 'control.ts', 'control', 'commands', 'main.ts', 'tour'],
 ];
@@ -39,7 +42,7 @@ const DOORS: readonly Door[] = [
       'src/commands/run.ts': 'the pause before a pod is held again, in a process that does nothing else',
       'src/engine/fake-engine.ts': 'one turn of the event loop, whatever the time',
       'src/manifests/directory-source.ts': 'the pause in which changes of real files gather',
-      'src/pods/cgroup.ts': 'asks the kernel again until it has let go of a process that was killed',
+      'src/node/cgroup.ts': 'asks the kernel again until it has let go of a process that was killed',
     },
   },
   { what: 'process.exit', pattern: /\bprocess\.exit\(/, behind: /^src\/main\.ts$/ },
@@ -140,7 +143,7 @@ test('layering: each door refuses a stranger', () => {
     ['src/api/h.ts', 'const nowMs = Date.now();'],
     ['src/api/i.ts', 'setTimeout(run, 1);'],
     ['src/api/j.ts', "import { setTimeout as sleep } from 'node:timers/promises';"],
-    ['src/pods/cgroup.ts', 'export {};'],
+    ['src/node/cgroup.ts', 'export {};'],
   ]);
   assert.equal(findOffences(strangers).length, strangers.size);
   assert.deepEqual(findOffences(new Map([['src/api/f.ts', '// The only process.exit( is in main.ts.']])), []);

@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { request } from 'node:http';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
 import { text } from 'node:stream/consumers';
+import { type TestContext, test } from 'node:test';
 import { closeServer, listenOn, makeHttpServer } from '#src/api/http.ts';
 import { type PodKeeper, podRoutes } from '#src/api/pods.ts';
 import { refusedAgentRoutes } from '#src/api/refused-agents.ts';

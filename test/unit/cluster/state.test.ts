@@ -12,16 +12,17 @@ import { MeshPublisher, SOURCES } from '#src/cluster/mesh-publisher.ts';
 import { runsOnNode } from '#src/cluster/node-identities.ts';
 import { Publication } from '#src/cluster/publication.ts';
 import { ReportedPods } from '#src/cluster/reported-pods.ts';
+import { compileMesh } from '#src/compile/compile.ts';
+import { DEFAULT_ENROLMENT_SETTINGS, decideCapture } from '#src/compile/enrolment.ts';
+import { DEFAULT_COMPILE_SETTINGS } from '#src/compile/settings.ts';
 import { encodeObject } from '#src/discovery/encode.ts';
 import type { RegisteredPod } from '#src/discovery/pod-table.ts';
 import type { EncodedResource } from '#src/discovery/resource.ts';
-import { compileMesh } from '#src/manifests/compile.ts';
-import { decideCapture, DEFAULT_ENROLMENT_SETTINGS } from '#src/manifests/enrolment.ts';
-import { ObjectStore } from '#src/manifests/object-store.ts';
-import { parseManifest, readObjects } from '#src/manifests/parse-manifest.ts';
-import { DEFAULT_COMPILE_SETTINGS } from '#src/manifests/settings.ts';
+import { parseManifest } from '#src/manifests/parse-manifest.ts';
+import { ObjectStore } from '#src/objects/object-store.ts';
+import { readObjects } from '#src/objects/read-objects.ts';
+import { compileYaml, podYaml, securityYaml } from '../compile/compile-yaml.ts';
 import { ManualClock, recordingLog, temporaryFolder } from '../discovery/loopback.ts';
-import { compileYaml, podYaml, securityYaml } from '../manifests/compile-yaml.ts';
 
 const POD: RegisteredPod = {
   node: 'a',

@@ -9,7 +9,7 @@ import { type TestContext, test } from 'node:test';
 import { AgentClient } from '#src/commands/agent-client.ts';
 import { CliError, EXIT } from '#src/commands/exit-code.ts';
 import { findProcess, type ProcessId } from '#src/host/process-id.ts';
-import { homeFiles } from '#src/pods/home-files.ts';
+import { homeFiles } from '#src/node/home-files.ts';
 
 const SELF = (await findProcess(process.pid)) ?? { pid: 0, startTicks: 0 };
 

@@ -20,9 +20,9 @@ import { explainFailure } from '#src/commands/service.ts';
 import { loadConfig } from '#src/config/load.ts';
 import { makeNamedDirectory } from '#src/config/paths.ts';
 import { SettingError } from '#src/config/setting-error.ts';
+import { findBpfDirectory } from '#src/dialogue/engine-options.ts';
 import { systemClock } from '#src/model/clock.ts';
-import { requireCgroup } from '#src/pods/cgroup.ts';
-import { findBpfDirectory } from '#src/pods/engine-options.ts';
+import { requireCgroup } from '#src/node/cgroup.ts';
 import { Logger } from '#src/telemetry/logger.ts';
 
 const LOG = { level: 'error', format: 'text', nowMs: () => 0, linesMax: 100 } as const;

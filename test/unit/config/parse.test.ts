@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-
+import { AddressAllocator } from '#src/compile/service-addresses.ts';
 import {
   cidrV4,
   loopbackHostPort,
@@ -14,7 +14,6 @@ import {
   podRanges,
 } from '#src/config/parse.ts';
 import { suggest } from '#src/config/suggest.ts';
-import { AddressAllocator } from '#src/manifests/service-addresses.ts';
 import { AddressPool } from '#src/pods/address-pool.ts';
 
 test('parseDurationMs: table', () => {

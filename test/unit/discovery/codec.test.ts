@@ -7,8 +7,6 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodeObject, objectName } from '#src/discovery/decode.ts';
 import { encodeObject } from '#src/discovery/encode.ts';
-import * as security from '#src/wire/istio/authorization.ts';
-import * as wire from '#src/wire/istio/workload.ts';
 import {
   ADDRESS_TYPE,
   AUTHORIZATION_TYPE,
@@ -16,6 +14,8 @@ import {
   RESOURCE_TYPES,
   type ResourceType,
 } from '#src/discovery/resource.ts';
+import * as security from '#src/wire/istio/authorization.ts';
+import * as wire from '#src/wire/istio/workload.ts';
 
 interface Recorded {
   readonly bytes: string;

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { objectName } from '#src/discovery/decode.ts';
 import {
   DeltaClient,
   type DeltaClientOptions,
@@ -9,15 +10,14 @@ import {
   type ReceivedResource,
 } from '#src/discovery/delta-client.ts';
 import { DeltaServer, type TypeCounters } from '#src/discovery/delta-server.ts';
-import { objectName } from '#src/discovery/decode.ts';
 import { encodeObject } from '#src/discovery/encode.ts';
-import { AggregatedDiscoveryServiceClient, DeltaDiscoveryRequest } from '#src/wire/envoy/discovery.ts';
-import * as security from '#src/wire/istio/authorization.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE, contentVersion, type EncodedResource } from '#src/discovery/resource.ts';
 import { systemClock } from '#src/model/clock.ts';
 import type { Authorization } from '#src/model/policy.ts';
+import { AggregatedDiscoveryServiceClient, DeltaDiscoveryRequest } from '#src/wire/envoy/discovery.ts';
+import * as security from '#src/wire/istio/authorization.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
-import { compileYaml, podYaml } from '../manifests/compile-yaml.ts';
+import { compileYaml, podYaml } from '../compile/compile-yaml.ts';
 import { Loopback, until } from './loopback.ts';
 
 function policy(name: string, action: Authorization['action'] = 'DENY'): EncodedResource {

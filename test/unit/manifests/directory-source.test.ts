@@ -10,9 +10,9 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { listManifests, readManifest } from '#src/manifests/directory-listing.ts';
 import { DirectorySource, ManifestsMissing } from '#src/manifests/directory-source.ts';
-import { ObjectStore } from '#src/manifests/object-store.ts';
 import { parseManifest } from '#src/manifests/parse-manifest.ts';
 import { systemClock } from '#src/model/clock.ts';
+import { ObjectStore } from '#src/objects/object-store.ts';
 
 const namespace = (name: string): string => `apiVersion: v1\nkind: Namespace\nmetadata: {name: ${name}}\n`;
 

@@ -5,7 +5,7 @@ import test from 'node:test';
 import fc from 'fast-check';
 import { stringify } from 'yaml';
 import { MANIFEST_BYTES_MAX, parseManifest } from '#src/manifests/parse-manifest.ts';
-import { formatProblem } from '#src/manifests/problem.ts';
+import { formatProblem } from '#src/objects/problem.ts';
 
 function problemsOf(text: string): string[] {
   return parseManifest('f.yaml', text).problems.map(formatProblem);

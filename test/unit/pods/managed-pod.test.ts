@@ -4,14 +4,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { SettingError } from '#src/config/setting-error.ts';
+import { CaptureSteps } from '#src/dialogue/capture-steps.ts';
+import { EngineIdentities } from '#src/dialogue/engine-identities.ts';
+import { PodCaptures } from '#src/dialogue/pod-captures.ts';
 import { FakeEngine } from '#src/engine/fake-engine.ts';
 import { parseSpiffeId, type SpiffeId } from '#src/model/identity.ts';
 import type { Log } from '#src/model/log.ts';
-import { CaptureSteps } from '#src/pods/capture-steps.ts';
-import { EngineIdentities } from '#src/pods/engine-identities.ts';
 import { ManagedPod } from '#src/pods/managed-pod.ts';
 import type { PodDecision, PodRecord } from '#src/pods/pod.ts';
-import { PodCaptures } from '#src/pods/pod-captures.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
 
 const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };

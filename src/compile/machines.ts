@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { parseAddress } from '../model/address.ts';
+import type { Workload } from '../model/workload.ts';
+import type { MachineSpec, MeshObject, ServiceEntryObject, WorkloadEntryObject } from '../objects/objects.ts';
+import { blankWorkload, canonicalNames, noteOn, resolvePorts, type WorkloadContext } from './workloads.ts';
+
+/** Compiles a WorkloadEntry: a machine outside Kubernetes that Services and ServiceEntries may select. */
+export function compileWorkloadEntry(object: WorkloadEntryObject, context: WorkloadContext): Workload | undefined {
+  const { meta, machine } = object;
+  if (!isRoutable(object, machine, context)) return undefined;
+  const labels = new Map([...meta.labels, ...machine.labels]);
+  const waypoint = context.findWaypoint(object, 'workload');
+  const services = new Map(
+    context.backends
+      .find(meta.namespace, labels)
+      .map((backend) => [backend.key, machinePorts(backend.ports, machine)] as const),
+  );
+  return {
+    ...machineWorkload(object, machine, labels, context),
+    uid: `${context.settings.clusterId}/networking.istio.io/WorkloadEntry/${meta.namespace}/${meta.name}`,
+    ...(waypoint && { waypoint }),
+    services,
+    authorizationPolicies: context.findPolicies(meta.namespace, labels),
+  };
+}
+
+/** Compiles the endpoints of a ServiceEntry: those written in it, or the host itself when DNS is to find them. */
+export function compileEntryEndpoints(object: ServiceEntryObject, context: WorkloadContext): Workload[] {
+  const { meta, hosts } = object;
+  if (object.exportTo.includes('~')) return [];
+  const byDns = object.resolution === 'DNS' || object.resolution === 'DNS_ROUND_ROBIN';
+  const implicit = byDns && object.endpoints.length === 0 && object.workloadSelector === undefined;
+  const machines = implicit ? hosts.map((host) => ({ ...IMPLICIT, address: host })) : object.endpoints;
+  return machines.flatMap((machine) => {
+    if (!isRoutable(object, machine, context)) return [];
+    const served = implicit ? [machine.address] : hosts;
+    return [
+      {
+        ...machineWorkload(object, machine, machine.labels, context),
+        uid: `${context.settings.clusterId}/networking.istio.io/ServiceEntry/${meta.namespace}/${meta.name}/${machine.address}`,
+        services: new Map(
+          served.map((host) => [`${meta.namespace}/${host}`, machinePorts(object.ports, machine)] as const),
+        ),
+        authorizationPolicies: context.findPolicies(meta.namespace, machine.labels),
+      },
+    ];
+  });
+}
+
+const IMPLICIT: MachineSpec = {
+  address: '',
+  ports: new Map(),
+  labels: new Map(),
+  network: '',
+  serviceAccount: '',
+  weight: 1,
+};
+
+function machineWorkload(
+  { meta }: MeshObject,
+  machine: MachineSpec,
+  labels: ReadonlyMap<string, string>,
+  { settings }: WorkloadContext,
+): Omit<Workload, 'uid'> {
+  const isAddress = parseAddress(machine.address) !== undefined;
+  return {
+    ...blankWorkload(settings),
+    name: meta.name,
+    namespace: meta.namespace,
+    addresses: isAddress ? [machine.address] : [],
+    hostname: isAddress ? '' : machine.address,
+    network: machine.network || settings.network,
+    tunnelProtocol: labels.get('networking.istio.io/tunnel') === 'http' ? 'HBONE' : 'NONE',
+    nativeTunnel: labels.get('networking.istio.io/tunnel') === 'http',
+    serviceAccount: machine.serviceAccount || 'default',
+    ...canonicalNames(labels, meta.name),
+    workloadName: meta.name,
+    ...(machine.locality && { locality: machine.locality }),
+    capacity: Math.max(1, machine.weight),
+  };
+}
+
+function machinePorts(
+  ports: ServiceEntryObject['ports'] | Parameters<typeof resolvePorts>[0]['ports'],
+  machine: MachineSpec,
+): ReturnType<typeof resolvePorts> {
+  const own = ports.map((port) => ({ ...port, targetPort: machine.ports.get(port.name) ?? port.targetPort }));
+  return resolvePorts({ key: '', ports: own }, (name) => machine.ports.get(name));
+}
+
+function isRoutable(object: MeshObject, machine: MachineSpec, context: WorkloadContext): boolean {
+  if (machine.address !== '' && !machine.address.startsWith('unix://') && !machine.address.startsWith('*')) return true;
+  noteOn(
+    context,
+    'ENDPOINT_DROPPED',
+    object,
+    `endpoint "${machine.address}" is left out: it has no address that a node can dial`,
+  );
+  return false;
+}

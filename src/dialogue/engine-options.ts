@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { SettingError } from '../config/setting-error.ts';
+import type { Config } from '../config/table.ts';
+import type { EngineOptions } from '../engine/port.ts';
+import type { NodePlaces } from '../node/node-home.ts';
+import { resolveFromByDefault, upstreamResolvers } from '../node/resolvers.ts';
+
+/** Where the build puts the compiled eBPF objects. */
+export const BPF_DIRECTORY = fileURLToPath(new URL('../../build/bpf', import.meta.url));
+
+/** Where the compiled eBPF objects are; throws `SettingError` when they are not there. */
+export function findBpfDirectory({ bpfDirectory = BPF_DIRECTORY }: Config<'kernel'>['kernel']): string {
+  if (existsSync(join(bpfDirectory, 'connect.bpf.o'))) return bpfDirectory;
+  throw new SettingError(
+    {
+      flag: 'bpf-dir',
+      value: bpfDirectory,
+      tried: 'used',
+      hint: 'build them with `npm run build`, or name the directory where they are',
+    },
+    new Error('there are no compiled eBPF objects'),
+  );
+}
+
+// More threads than this have nothing to do on one node's traffic, and each costs its buffers.
+const WORKERS_MAX = 8;
+
+/** The configuration in the engine's words; throws `SettingError`. */
+export function engineOptions(
+  { kernel, engine, mesh, upstream }: Config<'kernel' | 'engine' | 'mesh' | 'upstream'>,
+  places: NodePlaces,
+  resolvers: readonly string[],
+): EngineOptions {
+  return {
+    pinDirectory: places.pinDirectory,
+    podsCgroup: places.podsCgroup,
+    agentCgroup: places.agentCgroup,
+    probeCgroup: engine.probeCgroup ?? '',
+    bpfDirectory: findBpfDirectory(kernel),
+    trustDomain: mesh.trustDomain,
+    workerThreads: engine.workerThreads === 0 ? Math.min(availableParallelism(), WORKERS_MAX) : engine.workerThreads,
+    upstreamResolvers: upstreamResolvers(resolvers, engine.resolveFrom ?? resolveFromByDefault(upstream.podRegistry)),
+    connectTimeoutMs: engine.connectTimeoutMs,
+    tlsTimeoutMs: engine.tlsTimeoutMs,
+    verdictTimeoutMs: engine.verdictTimeoutMs,
+    verdictQueueMax: engine.verdictQueueMax,
+    connectionsMax: engine.connectionsMax,
+    streamsPerTunnelMax: engine.streamsPerTunnelMax,
+    tunnelIdleMs: engine.tunnelIdleMs,
+    streamWindowBytes: engine.streamWindowBytes,
+    connectionWindowBytes: engine.connectionWindowBytes,
+    pingIntervalMs: engine.pingIntervalMs,
+    pingTimeoutMs: engine.pingTimeoutMs,
+  };
+}
