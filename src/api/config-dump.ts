@@ -8,8 +8,8 @@ import type { VersionFacts } from '../config/version.ts';
 import type { CertificateStatus } from '../identity/certificate-manager.ts';
 import { isRange } from '../model/address.ts';
 import type { Authorization, PolicyMatch, StringMatch } from '../model/policy.ts';
-import type { GatewayAddress, IpFamilies, Service } from '../model/service.ts';
-import type { ServicePort, Workload } from '../model/workload.ts';
+import type { GatewayAddress, IpFamilies, Service, ServicePort } from '../model/service.ts';
+import type { Workload } from '../model/workload.ts';
 import type { ConnectionFacts, MeshContents, PodFacts } from './facts.ts';
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };

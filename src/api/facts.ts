@@ -6,8 +6,8 @@ import type { VersionFacts } from '../config/version.ts';
 import type { CertificateStatus } from '../identity/certificate-manager.ts';
 import type { Authorization } from '../model/policy.ts';
 import type { RejectedResource } from '../model/rejected-resource.ts';
-import type { Service } from '../model/service.ts';
-import type { ServicePort, Workload } from '../model/workload.ts';
+import type { Service, ServicePort } from '../model/service.ts';
+import type { Workload } from '../model/workload.ts';
 
 export interface MeshContents {
   readonly workloads: ReadonlyMap<string, Workload>;

@@ -3,8 +3,9 @@
 import type { CaptureDecision } from '../compile/enrolment.ts';
 import type { CaptureDecision as PodDecision } from '../discovery/pod-report.ts';
 import type { RegisteredPod } from '../discovery/pod-table.ts';
+import { objectKey } from '../objects/object-meta.ts';
 import type { ObjectSnapshot } from '../objects/object-store.ts';
-import { type NamespaceObject, objectKey, type PodObject } from '../objects/objects.ts';
+import type { NamespaceObject, PodObject } from '../objects/objects.ts';
 import { formatProblem, type Notice } from '../objects/problem.ts';
 import { type ParsedManifest, readObjects } from '../objects/read-objects.ts';
 

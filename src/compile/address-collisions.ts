@@ -2,8 +2,9 @@
 
 import type { Service } from '../model/service.ts';
 import { addressRank, type Workload } from '../model/workload.ts';
+import { objectKey } from '../objects/object-meta.ts';
 import type { ObjectSnapshot } from '../objects/object-store.ts';
-import { type MeshObject, objectKey, type ServiceObject } from '../objects/objects.ts';
+import type { MeshObject, ServiceObject } from '../objects/objects.ts';
 import type { Notice } from '../objects/problem.ts';
 import type { CompileSettings } from './settings.ts';
 import { backendKey } from './workloads.ts';

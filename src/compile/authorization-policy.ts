@@ -2,7 +2,7 @@
 
 import type { Authorization, PolicyMatch, PolicyRule, PolicyScope, StringMatch } from '../model/policy.ts';
 import { UNREADABLE_PREFIX } from '../model/policy-origin.ts';
-import { objectKey } from '../objects/objects.ts';
+import { objectKey } from '../objects/object-meta.ts';
 import type { Notice } from '../objects/problem.ts';
 import type {
   AuthorizationPolicyObject,

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { ServicePort, Workload } from '../model/workload.ts';
+import type { ServicePort } from '../model/service.ts';
+import type { Workload } from '../model/workload.ts';
+import { objectKey } from '../objects/object-meta.ts';
 import type { ObjectSnapshot } from '../objects/object-store.ts';
-import { type EndpointSliceObject, objectKey, type ServiceObject, type SliceEndpoint } from '../objects/objects.ts';
+import type { EndpointSliceObject, ServiceObject, SliceEndpoint } from '../objects/objects.ts';
 import type { Notice } from '../objects/problem.ts';
 import type { CompileSettings } from './settings.ts';
 import { backendKey, blankWorkload } from './workloads.ts';

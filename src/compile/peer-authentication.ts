@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Authorization, PolicyClause, PolicyMatch } from '../model/policy.ts';
-import { policyKey } from '../model/policy.ts';
+import { type Authorization, type PolicyClause, type PolicyMatch, policyKey } from '../model/policy.ts';
 import { CONVERTED_PREFIX, STATIC_STRICT_NAME } from '../model/policy-origin.ts';
-import type { ObjectMeta } from '../objects/objects.ts';
-import { objectKey } from '../objects/objects.ts';
+import { type ObjectMeta, objectKey } from '../objects/object-meta.ts';
 import type { Notice } from '../objects/problem.ts';
 import type { MtlsMode, PeerAuthenticationObject } from '../objects/security-objects.ts';
 import { describeScope, EMPTY_MATCH } from './authorization-policy.ts';

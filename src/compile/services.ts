@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { GatewayAddress, IpFamilies, LoadBalancing, NetworkAddress, Service } from '../model/service.ts';
-import type { ServicePort } from '../model/workload.ts';
+import type {
+  GatewayAddress,
+  IpFamilies,
+  LoadBalancing,
+  NetworkAddress,
+  Service,
+  ServicePort,
+} from '../model/service.ts';
+import { objectKey } from '../objects/object-meta.ts';
 import type { ObjectSnapshot } from '../objects/object-store.ts';
-import {
-  type MeshObject,
-  objectKey,
-  type ServiceEntryObject,
-  type ServiceObject,
-  type ServiceObjectPort,
-} from '../objects/objects.ts';
+import type { MeshObject, ServiceEntryObject, ServiceObject, ServiceObjectPort } from '../objects/objects.ts';
 import type { Notice } from '../objects/problem.ts';
 import { entryRange } from '../objects/read-service-entry.ts';
 import { AddressAllocator } from './service-addresses.ts';

@@ -2,8 +2,9 @@
 
 import { HBONE_PORT } from '../model/route.ts';
 import type { GatewayAddress } from '../model/service.ts';
+import { objectKey } from '../objects/object-meta.ts';
 import type { ObjectSnapshot } from '../objects/object-store.ts';
-import { type GatewayObject, type MeshObject, objectKey, selects } from '../objects/objects.ts';
+import { type GatewayObject, type MeshObject, selects } from '../objects/objects.ts';
 import type { Notice } from '../objects/problem.ts';
 import type { CompileSettings } from './settings.ts';
 

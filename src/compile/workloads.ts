@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { GatewayAddress } from '../model/service.ts';
-import type { Locality, ServicePort, Workload } from '../model/workload.ts';
+import type { GatewayAddress, ServicePort } from '../model/service.ts';
+import type { Locality, Workload } from '../model/workload.ts';
+import { objectKey } from '../objects/object-meta.ts';
 import type { ObjectSnapshot } from '../objects/object-store.ts';
-import { type MeshObject, objectKey, type PodObject, type Protocol, type ServiceObject } from '../objects/objects.ts';
+import type { MeshObject, PodObject, Protocol, ServiceObject } from '../objects/objects.ts';
 import type { Notice } from '../objects/problem.ts';
 import { SelectorIndex } from './selector-index.ts';
 import { serviceHostname } from './services.ts';

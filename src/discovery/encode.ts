@@ -13,9 +13,10 @@ import {
   type LoadBalancing,
   type NetworkAddress,
   type Service,
+  type ServicePort,
   serviceKey,
 } from '../model/service.ts';
-import type { ServicePort, Workload } from '../model/workload.ts';
+import type { Workload } from '../model/workload.ts';
 import * as security from '../wire/istio/authorization.ts';
 import * as wire from '../wire/istio/workload.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE, contentVersion, type EncodedResource, type MeshObject } from './resource.ts';

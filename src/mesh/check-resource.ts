@@ -2,8 +2,8 @@
 
 import { addressBytes, parseAddress } from '../model/address.ts';
 import type { AddressRange, Authorization, PolicyMatch } from '../model/policy.ts';
-import type { GatewayAddress, NetworkAddress, Service } from '../model/service.ts';
-import type { ServicePort, Workload } from '../model/workload.ts';
+import type { GatewayAddress, NetworkAddress, Service, ServicePort } from '../model/service.ts';
+import type { Workload } from '../model/workload.ts';
 
 /** Why a workload cannot be used, or `undefined` when it can. */
 export function checkWorkload(workload: Workload): string | undefined {

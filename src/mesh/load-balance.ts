@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { fnv1a } from '../model/hash.ts';
-import type { LoadBalancingScope, Service } from '../model/service.ts';
-import type { ServicePort, Workload } from '../model/workload.ts';
+import type { LoadBalancingScope, Service, ServicePort } from '../model/service.ts';
+import type { Workload } from '../model/workload.ts';
 import type { Endpoint } from './view.ts';
 
 /** An endpoint that can serve the connection: where, and how much of the load it takes. */

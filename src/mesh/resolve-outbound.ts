@@ -11,16 +11,13 @@
 
 import { formatSocketAddress, isLoopback } from '../model/address.ts';
 import type { ErrorCode } from '../model/errors.ts';
-import type { SpiffeId } from '../model/identity.ts';
-import { parseSpiffeId } from '../model/identity.ts';
+import { parseSpiffeId, type SpiffeId } from '../model/identity.ts';
 import { HBONE_PORT, type Refusal, type Route, type RouteChoice, type SocketAddress } from '../model/route.ts';
-import type { GatewayAddress, Service } from '../model/service.ts';
-import { serviceKey } from '../model/service.ts';
-import type { ServicePort, Workload } from '../model/workload.ts';
+import { type GatewayAddress, type Service, type ServicePort, serviceKey } from '../model/service.ts';
+import type { Workload } from '../model/workload.ts';
 import { selectEndpoints } from './load-balance.ts';
 import { findServiceAround, findServiceAt, findServiceByAddress } from './match-service.ts';
-import type { DependencyKey, MeshView } from './view.ts';
-import { dependency } from './view.ts';
+import { type DependencyKey, dependency, type MeshView } from './view.ts';
 
 /** A captured pod of this node, as decisions see it. */
 export interface LocalPod {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Authorization } from '../model/policy.ts';
-import type { Service } from '../model/service.ts';
-import type { ServicePort, Workload } from '../model/workload.ts';
+import type { Service, ServicePort } from '../model/service.ts';
+import type { Workload } from '../model/workload.ts';
 
 /** Our own network; others are reached through gateways. */
 export const NETWORK = '';

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { ServicePort } from './workload.ts';
-
 export type AppProtocol = 'UNKNOWN' | 'HTTP11' | 'HTTP2' | 'GRPC' | 'TCP' | 'TLS';
 export type LoadBalancingScope = 'REGION' | 'ZONE' | 'SUBZONE' | 'NODE' | 'CLUSTER' | 'NETWORK';
 export type LoadBalancingMode = 'UNSPECIFIED_MODE' | 'STRICT' | 'FAILOVER' | 'PASSTHROUGH';
 export type HealthPolicy = 'ONLY_HEALTHY' | 'ALLOW_ALL';
 export type IpFamilies = 'AUTOMATIC' | 'IPV4_ONLY' | 'IPV6_ONLY' | 'DUAL';
+
+/** One port of a Service, as the Service names it or as one workload serves it. */
+export interface ServicePort {
+  readonly servicePort: number;
+  /** 0 in a Service means that the port is named and each workload says which it is. */
+  readonly targetPort: number;
+  readonly appProtocol: AppProtocol;
+}
 
 /** An address on a named network ("" = the only one); `prefixLength` makes it a range. */
 export interface NetworkAddress {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { AppProtocol, GatewayAddress } from './service.ts';
+import type { GatewayAddress, ServicePort } from './service.ts';
 
 /** How a workload is to be reached: in plain TCP, or through HBONE on its port 15008. */
 export type TunnelProtocol = 'NONE' | 'HBONE';
@@ -12,14 +12,6 @@ export interface Locality {
   readonly region: string;
   readonly zone: string;
   readonly subzone: string;
-}
-
-/** One port of a Service, as the Service names it or as one workload serves it. */
-export interface ServicePort {
-  readonly servicePort: number;
-  /** 0 in a Service means that the port is named and each workload says which it is. */
-  readonly targetPort: number;
-  readonly appProtocol: AppProtocol;
 }
 
 /** How a waypoint wants its connections handed over when it does not speak HBONE itself. */

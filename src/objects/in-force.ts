@@ -2,7 +2,8 @@
 
 // What one source has in force, as a function of what it said and of what it had in force before.
 
-import { compareText, type MeshObject } from './objects.ts';
+import { compareText } from './object-meta.ts';
+import type { MeshObject } from './objects.ts';
 import { formatPlace, type StandingProblem } from './problem.ts';
 import type { ParsedManifest, ParsedObject } from './read-objects.ts';
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { ObjectMeta } from './object-meta.ts';
 import type { FieldProblem, ObjectReader } from './object-reader.ts';
-import type { MeshKind, MeshObject, ObjectMeta } from './objects.ts';
+import type { MeshKind, MeshObject } from './objects.ts';
 import { readAuthorizationPolicy, standInAuthorizationPolicy } from './read-authorization-policy.ts';
 import { readGateway } from './read-gateway.ts';
 import { readPeerAuthentication, standInPeerAuthentication } from './read-peer-authentication.ts';

@@ -4,8 +4,9 @@
 // Kubernetes and does nothing: its author is told.
 
 import { editDistance } from '../model/edit-distance.ts';
+import type { ObjectMeta } from './object-meta.ts';
 import type { FieldPath } from './object-reader.ts';
-import type { MeshKind, ObjectMeta } from './objects.ts';
+import type { MeshKind } from './objects.ts';
 import type { Notice } from './problem.ts';
 
 /** Takes a namespace or a pod into the mesh. */

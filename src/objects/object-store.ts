@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { duplicate, type InForce, NOTHING_SAID, nextState, type SourceState, standingProblems } from './in-force.ts';
-import { compareText, type MeshKind, type MeshObject, type ObjectOfKind, objectKey } from './objects.ts';
+import { compareText, objectKey } from './object-meta.ts';
+import type { MeshKind, MeshObject, ObjectOfKind } from './objects.ts';
 import { formatPlace, type Notice, type StandingProblem } from './problem.ts';
 import type { ParsedManifest } from './read-objects.ts';
 

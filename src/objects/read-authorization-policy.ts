@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { ObjectMeta } from './object-meta.ts';
 import type { FieldProblem, ObjectReader } from './object-reader.ts';
-import type { ObjectMeta } from './objects.ts';
 import { concernsScope, readSelector } from './read-peer-authentication.ts';
 import { readCondition, readOperation, readSource } from './read-policy-match.ts';
 import type { AuthorizationPolicyObject, PolicyObjectRule, TargetRef } from './security-objects.ts';

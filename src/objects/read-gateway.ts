@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { parseAddress } from '../model/address.ts';
+import type { ObjectMeta } from './object-meta.ts';
 import type { ObjectReader } from './object-reader.ts';
-import type { GatewayObject, ObjectMeta, WaypointFor } from './objects.ts';
+import type { GatewayObject, WaypointFor } from './objects.ts';
 
 const WAYPOINT_FOR: readonly WaypointFor[] = ['service', 'workload', 'all', 'none'];
 

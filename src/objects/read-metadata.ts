@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { wrongWithName, wrongWithNamespace } from '../model/kubernetes-name.ts';
+import type { ObjectMeta } from './object-meta.ts';
 import type { ObjectReader } from './object-reader.ts';
-import type { ObjectMeta } from './objects.ts';
 
 /** Whether a text can be the name of an object. */
 export function isObjectName(text: string): boolean {

@@ -2,8 +2,9 @@
 
 import { lookUpKind } from './kinds.ts';
 import { noteKeys } from './mesh-keys.ts';
+import { objectKey } from './object-meta.ts';
 import { type FieldPath, type FieldProblem, formatPath, ObjectReader } from './object-reader.ts';
-import { type MeshObject, objectKey } from './objects.ts';
+import type { MeshObject } from './objects.ts';
 import type { ManifestProblem, Notice } from './problem.ts';
 import { readMetadata } from './read-metadata.ts';
 

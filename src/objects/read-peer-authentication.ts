@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { ObjectMeta } from './object-meta.ts';
 import { type FieldProblem, isPort, type ObjectReader, PORT_RANGE } from './object-reader.ts';
-import type { ObjectMeta } from './objects.ts';
 import type { MtlsMode, PeerAuthenticationObject } from './security-objects.ts';
 
 const MODES: readonly MtlsMode[] = ['UNSET', 'DISABLE', 'PERMISSIVE', 'STRICT'];

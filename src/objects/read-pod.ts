@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { parseAddress } from '../model/address.ts';
+import type { ObjectMeta } from './object-meta.ts';
 import type { ObjectReader } from './object-reader.ts';
-import type { ContainerPort, ObjectMeta, PodObject, PodPhase, Protocol } from './objects.ts';
+import type { ContainerPort, PodObject, PodPhase, Protocol } from './objects.ts';
 import { isObjectName } from './read-metadata.ts';
 
 export const PROTOCOLS: readonly Protocol[] = ['TCP', 'UDP', 'SCTP'];

@@ -3,15 +3,9 @@
 import { parseAddress, parseAddressRange } from '../model/address.ts';
 import type { Locality } from '../model/workload.ts';
 import { resolveAppProtocol } from './app-protocol.ts';
+import type { ObjectMeta } from './object-meta.ts';
 import { isPort, type ObjectReader, PORT_RANGE } from './object-reader.ts';
-import type {
-  MachineSpec,
-  ObjectMeta,
-  Protocol,
-  ServiceEntryObject,
-  ServiceObjectPort,
-  WorkloadEntryObject,
-} from './objects.ts';
+import type { MachineSpec, Protocol, ServiceEntryObject, ServiceObjectPort, WorkloadEntryObject } from './objects.ts';
 
 const RESOLUTIONS = ['NONE', 'STATIC', 'DNS', 'DNS_ROUND_ROBIN', 'DYNAMIC_DNS'] as const;
 // A uint32 on the wire.

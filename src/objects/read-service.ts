@@ -2,8 +2,9 @@
 
 import { parseAddress } from '../model/address.ts';
 import { resolveAppProtocol } from './app-protocol.ts';
+import type { ObjectMeta } from './object-meta.ts';
 import { isPort, type ObjectReader, PORT_RANGE } from './object-reader.ts';
-import type { EndpointSliceObject, ObjectMeta, ServiceObject, ServiceObjectPort, SliceEndpoint } from './objects.ts';
+import type { EndpointSliceObject, ServiceObject, ServiceObjectPort, SliceEndpoint } from './objects.ts';
 import { PROTOCOLS } from './read-pod.ts';
 
 const TYPES = ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'] as const;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { AddressRange, ServiceAccountMatch, StringMatch } from '../model/policy.ts';
-import type { ObjectMeta } from './objects.ts';
+import type { ObjectMeta } from './object-meta.ts';
 
 export type MtlsMode = 'UNSET' | 'DISABLE' | 'PERMISSIVE' | 'STRICT';
 

@@ -2,8 +2,8 @@
 
 import { addressBytes } from '#src/model/address.ts';
 import type { Authorization, PolicyMatch, StringMatch } from '#src/model/policy.ts';
-import type { GatewayAddress, Service } from '#src/model/service.ts';
-import type { ServicePort, Workload } from '#src/model/workload.ts';
+import type { GatewayAddress, Service, ServicePort } from '#src/model/service.ts';
+import type { Workload } from '#src/model/workload.ts';
 
 /** The recorded form: proto field names, bytes in base64, fields at their default left out. */
 export type ProtoJson = { [field: string]: unknown };

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { LocalPod, LocalPods } from '#src/mesh/resolve-outbound.ts';
-import type { MeshDelta } from '#src/mesh/store.ts';
-import { MeshStore } from '#src/mesh/store.ts';
+import { type MeshDelta, MeshStore } from '#src/mesh/store.ts';
 import type { Authorization, PolicyMatch } from '#src/model/policy.ts';
-import type { Service } from '#src/model/service.ts';
-import type { ServicePort, Workload } from '#src/model/workload.ts';
+import type { Service, ServicePort } from '#src/model/service.ts';
+import type { Workload } from '#src/model/workload.ts';
 
 /** A healthy HBONE pod of namespace shop on node n1; its service account is its name. */
 export function aWorkload(name: string, address: string, fields: Partial<Workload> = {}): Workload {
