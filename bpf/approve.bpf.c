@@ -10,7 +10,7 @@
  *                                                  \--> FIN or RST (STATE) -----------> forgotten
  *
  * What a socket cannot take back, because its pod or this program went first, the agent does when it releases the pod or
- * takes the node over (native/core/capture_approvals.h).
+ * takes the node over (native/core/capture/capture_approvals.h).
  *
  * Not at ACTIVE_ESTABLISHED already: an application whose queue is short answers with a SYN cookie, and then it is our
  * last ACK, sent after that event, that looks for the listener.

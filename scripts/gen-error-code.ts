@@ -3,7 +3,7 @@ import { ERROR_TABLE } from '../src/model/errors.ts';
 import { type GeneratedFile, generatedHeader } from './generated-file.ts';
 import { constantName } from './message-schema.ts';
 
-/** `native/core/error_code.gen.{h,cc}`: the numbers of the error table, their names and HBONE statuses. */
+/** `native/core/base/error_code.gen.{h,cc}`: the numbers of the error table, their names and HBONE statuses. */
 export function generateErrorCode(): GeneratedFile[] {
   const rows = Object.entries(ERROR_TABLE);
   const constants = rows.map(([name, entry]) => `  ${constantName(name)} = ${entry.number},\n`).join('');
@@ -39,7 +39,7 @@ uint16_t ConnectStatusOf(ErrorCode code);
 }  // namespace groundwire
 `;
   const source = `${generatedHeader('src/model/errors.ts')}// clang-format off
-#include "error_code.gen.h"
+#include "base/error_code.gen.h"
 
 namespace groundwire {
 namespace {
@@ -72,7 +72,7 @@ uint16_t ConnectStatusOf(ErrorCode code) {
 }  // namespace groundwire
 `;
   return [
-    { path: 'native/core/error_code.gen.h', content: header },
-    { path: 'native/core/error_code.gen.cc', content: source },
+    { path: 'native/core/base/error_code.gen.h', content: header },
+    { path: 'native/core/base/error_code.gen.cc', content: source },
   ];
 }

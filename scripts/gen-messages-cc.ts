@@ -137,9 +137,9 @@ function headerText(): string {
 #include <variant>
 #include <vector>
 
-#include "address.h"
-#include "bytes.h"
-#include "error_code.gen.h"
+#include "base/address.h"
+#include "base/bytes.h"
+#include "base/error_code.gen.h"
 
 namespace groundwire::msg {
 
@@ -183,7 +183,7 @@ function sourceText(): string {
   const all = [...Object.entries(structs), ...Object.values(unions).flatMap((union) => Object.entries(union))];
   return [
     `${generatedHeader('src/engine/port.schema.ts')}// clang-format off
-#include "messages.gen.h"
+#include "port/messages.gen.h"
 
 #include <iterator>
 
@@ -219,10 +219,10 @@ bool ReadList(ByteReader& reader, size_t item_bytes_min, std::vector<T>* out, Re
   ].join('\n');
 }
 
-/** `native/core/messages.gen.{h,cc}`: the same messages for the engine, with bounds-checked decoders. */
+/** `native/core/port/messages.gen.{h,cc}`: the same messages for the engine, with bounds-checked decoders. */
 export function generateMessagesCc(): GeneratedFile[] {
   return [
-    { path: 'native/core/messages.gen.h', content: headerText() },
-    { path: 'native/core/messages.gen.cc', content: sourceText() },
+    { path: 'native/core/port/messages.gen.h', content: headerText() },
+    { path: 'native/core/port/messages.gen.cc', content: sourceText() },
   ];
 }

@@ -7,7 +7,7 @@
 #include <memory>
 #include <mutex>
 
-#include "engine.h"
+#include "engine/engine.h"
 
 namespace groundwire::binding {
 

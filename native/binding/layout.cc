@@ -3,9 +3,9 @@
 
 #include <string>
 
-#include "error_code.gen.h"
+#include "base/error_code.gen.h"
 #include "mesh_abi.h"
-#include "messages.gen.h"
+#include "port/messages.gen.h"
 
 namespace groundwire::binding {
 namespace {

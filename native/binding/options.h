@@ -2,8 +2,8 @@
 #pragma once
 #include <napi.h>
 
-#include "engine_options.h"
-#include "status.h"
+#include "base/status.h"
+#include "port/engine_options.h"
 
 namespace groundwire::binding {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "probe.h"
 
-#include "kernel_probe.h"
+#include "capture/kernel_probe.h"
 
 namespace groundwire::binding {
 namespace {

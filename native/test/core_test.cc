@@ -14,22 +14,22 @@
 #include <string_view>
 #include <thread>
 
+#include "base/clock.h"
+#include "base/detail_text.h"
+#include "base/random.h"
+#include "base/spiffe_id.h"
 #include "check.h"
-#include "clock.h"
-#include "detail_text.h"
-#include "dns_message.h"
-#include "dns_upstream_table.h"
-#include "event_loop.h"
-#include "event_queue.h"
-#include "flow_table.h"
-#include "hbone_request.h"
-#include "look_on.h"
-#include "proof_table.h"
-#include "random.h"
-#include "socket_options.h"
-#include "spiffe_id.h"
-#include "verdict_cache.h"
-#include "verdict_desk.h"
+#include "dns/dns_message.h"
+#include "dns/dns_upstream_table.h"
+#include "flows/flow_table.h"
+#include "hbone/hbone_request.h"
+#include "io/event_loop.h"
+#include "io/look_on.h"
+#include "io/socket_options.h"
+#include "port/event_queue.h"
+#include "tls/proof_table.h"
+#include "verdicts/verdict_cache.h"
+#include "verdicts/verdict_desk.h"
 
 using namespace groundwire;
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "check.h"
-#include "dns_message.h"
+#include "dns/dns_message.h"
 #include "support/agent.h"
 #include "support/name_server.h"
 

@@ -10,8 +10,8 @@
 #include <fstream>
 #include <thread>
 
+#include "base/clock.h"
 #include "check.h"
-#include "clock.h"
 #include "support/cuttable_proxy.h"
 #include "support/mesh.h"
 

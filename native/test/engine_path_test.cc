@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "check.h"
-#include "socket_options.h"
+#include "io/socket_options.h"
 #include "support/cuttable_proxy.h"
 #include "support/mesh.h"
 

@@ -4,10 +4,10 @@
 #include <thread>
 
 #include "check.h"
-#include "peer_check.h"
 #include "support/http2_bytes.h"
 #include "support/mesh.h"
-#include "tls_identity.h"
+#include "tls/peer_check.h"
+#include "tls/tls_identity.h"
 
 using namespace groundwire;
 

@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "check.h"
-#include "peer_check.h"
+#include "hbone/tunnel_pool.h"
 #include "support/cuttable_proxy.h"
 #include "support/hbone_peer.h"
 #include "support/http2_bytes.h"
 #include "support/mesh.h"
-#include "tls_identity.h"
-#include "tunnel_pool.h"
+#include "tls/peer_check.h"
+#include "tls/tls_identity.h"
 
 using namespace groundwire;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One HBONE session against bytes made by hand: what it says, what it takes, what it refuses.
-#include "hbone_session.h"
+#include "hbone/hbone_session.h"
 
 #include <map>
 

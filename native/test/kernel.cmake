@@ -2,9 +2,7 @@
 # Tests against this kernel, as root: namespaces, cgroups, programs and connections are real. Label `root`.
 add_subdirectory("${bpf}" "${CMAKE_CURRENT_BINARY_DIR}/bpf")
 
-file(GLOB kernel_sources CONFIGURE_DEPENDS
-  "${core}/bpf_*.cc" "${core}/capture*.cc" "${core}/pod_sockets.cc" "${core}/netns.cc" "${core}/netlink.cc" "${core}/rtnetlink.cc"
-  "${core}/sock_diag.cc" "${core}/kernel_probe.cc")
+file(GLOB kernel_sources CONFIGURE_DEPENDS "${core}/kernel/*.cc" "${core}/capture/*.cc")
 add_library(groundwire_kernel STATIC ${kernel_sources} kernel_world.cc)
 target_include_directories(groundwire_kernel PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}")
 target_compile_definitions(groundwire_kernel PRIVATE

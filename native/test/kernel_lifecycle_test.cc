@@ -13,12 +13,12 @@
 #include <functional>
 #include <set>
 
-#include "capture_listeners.h"
+#include "capture/capture_listeners.h"
+#include "capture/kernel_probe.h"
 #include "check.h"
-#include "kernel_probe.h"
+#include "kernel/netlink.h"
 #include "kernel_world.h"
 #include "mesh_abi.h"
-#include "netlink.h"
 
 namespace groundwire::world {
 namespace {

@@ -20,7 +20,7 @@
 #include <thread>
 
 #include "check.h"
-#include "netns.h"
+#include "kernel/netns.h"
 
 namespace groundwire::world {
 namespace {

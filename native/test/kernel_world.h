@@ -14,9 +14,9 @@
 #include <memory>
 #include <string>
 
-#include "capture.h"
-#include "pod_sockets.h"
-#include "unique_fd.h"
+#include "base/unique_fd.h"
+#include "capture/capture.h"
+#include "capture/pod_sockets.h"
 
 namespace groundwire::world {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a relay and its sockets do with readers that are slow and with peers that end badly.
-#include "relay.h"
+#include "relay/relay.h"
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -10,9 +10,9 @@
 #include <functional>
 #include <optional>
 
-#include "app_socket.h"
 #include "check.h"
-#include "socket_options.h"
+#include "io/app_socket.h"
+#include "io/socket_options.h"
 #include "support/loopback.h"
 
 using namespace groundwire;

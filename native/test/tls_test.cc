@@ -2,11 +2,11 @@
 // Who may talk to whom: both ends of a handshake over a socket pair.
 #include <sys/socket.h>
 
+#include "base/unique_fd.h"
 #include "check.h"
-#include "identity_store.h"
 #include "support/certificates.h"
-#include "tls_stream.h"
-#include "unique_fd.h"
+#include "tls/identity_store.h"
+#include "tls/tls_stream.h"
 
 using namespace groundwire;
 

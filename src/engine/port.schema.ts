@@ -3,7 +3,7 @@
 /**
  * The one description of what crosses between TypeScript and the engine.
  *
- * `scripts/gen.ts` makes `src/engine/messages.gen.ts` and `native/core/messages.gen.h` of it: a type, an encoder and a
+ * `scripts/gen.ts` makes `src/engine/messages.gen.ts` and `native/core/port/messages.gen.h` of it: a type, an encoder and a
  * decoder for each message on both sides. Nothing else packs or unpacks these bytes.
  *
  * Wire: little-endian, fields in order, no padding. `string` and `bytes` are u32 length and content; `[T]` is u32 count

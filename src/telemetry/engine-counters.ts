@@ -3,7 +3,7 @@
 /** What a counter counts, and what to do when it rises; "" where that is ordinary traffic. */
 export type CounterHelp = readonly [counts: string, rises: string];
 
-/** Of the engine: native/core/counters.h and what engine.cc adds. */
+/** Of the engine: native/core/base/counters.h and what engine.cc adds. */
 export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   outbound_accepted: ['connections that captured pods opened', ''],
   inbound_hbone_accepted: ['TCP connections to the HBONE port of captured pods, before TLS', ''],
@@ -209,7 +209,7 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   connections_live: ['live connections now', ''],
 };
 
-/** Of the eBPF programs and their maps: bpf/mesh_abi.h and native/core/capture.cc. One way out of a program each. */
+/** Of the eBPF programs and their maps: bpf/mesh_abi.h and native/core/capture/capture.cc. One way out of a program each. */
 export const KERNEL_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   connect_not_tcp: ['connects that are not TCP: left alone', ''],
   connect_not_captured: ['connects of processes in no captured pod: left alone', ''],

@@ -57,7 +57,7 @@ export async function runTidy(options: CommandOptions): Promise<Tally> {
   const extra = more.map((argument) => `--extra-arg='${argument}'`).join(' ');
   const tidy = `xargs -n 1 -P ${availableParallelism()} clang-tidy-14 --quiet -p ${directory} ${extra}`;
   // Of a file without findings it says only how many it has suppressed, mostly of other people's headers.
-  const check = `ls native/core/*.cc native/binding/*.cc | ${tidy} 2>&1 | { ! grep -v 'warnings generated'; }`;
+  const check = `ls native/core/*/*.cc native/binding/*.cc | ${tidy} 2>&1 | { ! grep -v 'warnings generated'; }`;
   return addTallies([configured, await runCheck('clang-tidy', ['sh', '-c', check], options)]);
 }
 

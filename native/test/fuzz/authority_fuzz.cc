@@ -2,7 +2,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "hbone_request.h"
+#include "hbone/hbone_request.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto authority =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "peer_check.h"
+#include "tls/peer_check.h"
 
 /// A peer's certificate, as DER.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

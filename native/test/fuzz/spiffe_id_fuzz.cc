@@ -2,7 +2,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "spiffe_id.h"
+#include "base/spiffe_id.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);

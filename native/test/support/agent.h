@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine.h"
+#include "engine/engine.h"
 #include "support/certificates.h"
 #include "support/loopback.h"
 

@@ -9,7 +9,7 @@
 
 #include <cstdlib>
 
-#include "clock.h"
+#include "base/clock.h"
 
 namespace groundwire {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "messages.gen.h"
+#include "port/messages.gen.h"
 
 namespace groundwire {
 

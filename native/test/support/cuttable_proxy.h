@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "socket_options.h"
+#include "io/socket_options.h"
 #include "support/loopback.h"
 
 namespace groundwire {

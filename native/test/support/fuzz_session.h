@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "hbone_session.h"
+#include "hbone/hbone_session.h"
 #include "support/plain_stream.h"
 
 namespace groundwire {

@@ -6,10 +6,10 @@
 #include <thread>
 #include <utility>
 
-#include "hbone_session.h"
+#include "hbone/hbone_session.h"
 #include "support/agent.h"
 #include "support/loopback.h"
-#include "tls_stream.h"
+#include "tls/tls_stream.h"
 
 namespace groundwire {
 

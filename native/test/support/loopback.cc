@@ -17,7 +17,7 @@
 #include <cstring>
 #include <fstream>
 
-#include "socket_options.h"
+#include "io/socket_options.h"
 
 namespace groundwire {
 namespace {

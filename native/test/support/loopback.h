@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "capture.h"
-#include "pod_sockets.h"
-#include "unique_fd.h"
+#include "base/unique_fd.h"
+#include "capture/capture.h"
+#include "capture/pod_sockets.h"
 
 namespace groundwire {
 

@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "dns_message.h"
+#include "dns/dns_message.h"
 #include "support/loopback.h"
 
 namespace groundwire {

@@ -6,7 +6,7 @@
 #include <thread>
 #include <vector>
 
-#include "unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace groundwire {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "byte_stream.h"
+#include "io/byte_stream.h"
 
 namespace groundwire {
 

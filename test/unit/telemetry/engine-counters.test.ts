@@ -13,15 +13,15 @@ function namesIn(file: string, name: RegExp): string[] {
 }
 
 test('each counter of the engine has its line, and there is none for one that is not', () => {
-  const counted = namesIn('native/core/counters.h', /^ {2}X\(k\w+, "(\w+)"\)/gm);
-  const added = namesIn('native/core/engine.cc', /msg::Counter\{"(\w+)"/g);
+  const counted = namesIn('native/core/base/counters.h', /^ {2}X\(k\w+, "(\w+)"\)/gm);
+  const added = namesIn('native/core/engine/engine.cc', /msg::Counter\{"(\w+)"/g);
   assert.ok(counted.length > 50 && added.length > 0);
   assert.deepEqual(Object.keys(ENGINE_COUNTERS), [...counted, ...added]);
 });
 
 test('each counter of the kernel has its line, and there is none for one that is not', () => {
   const counted = namesIn('bpf/mesh_abi.h', /^\tX\([A-Z_]+, "(\w+)"\)/gm);
-  const added = namesIn('native/core/capture.cc', /counters\.emplace_back\(\s*"(\w+)"/g);
+  const added = namesIn('native/core/capture/capture.cc', /counters\.emplace_back\(\s*"(\w+)"/g);
   assert.ok(counted.length > 25 && added.length > 0);
   assert.deepEqual(Object.keys(KERNEL_COUNTERS), [...counted, ...added]);
 });

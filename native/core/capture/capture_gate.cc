@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "capture/capture_gate.h"
+
+#include <bpf/bpf.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+namespace groundwire {
+
+mesh_address ToMesh(const IpAddress& address) {
+  mesh_address mesh = {};
+  std::memcpy(&mesh, address.bytes.data(), sizeof mesh);
+  return mesh;
+}
+
+void ForgetAddress(const NodeState& node, const mesh_address& address, uint64_t netns_cookie) {
+  uint64_t cookie = 0;
+  // Another pod may have the same address by now; its entry stays.
+  if (bpf_map_lookup_elem(node.addresses.get(), &address, &cookie) != 0) return;
+  if (cookie == netns_cookie) bpf_map_delete_elem(node.addresses.get(), &address);
+}
+
+Status OpenGate(const NodeState& node, const mesh_pod& pod) {
+  const IpAddress unused;
+  for (const mesh_address& address : pod.address) {
+    if (std::memcmp(&address, unused.bytes.data(), sizeof address) == 0) continue;
+    if (bpf_map_update_elem(node.addresses.get(), &address, &pod.netns_cookie, BPF_ANY) != 0) {
+      return Status::Error("bpf_map_update", errno, MESH_MAP_ADDRESSES);
+    }
+  }
+  if (bpf_map_update_elem(node.pods.get(), &pod.netns_cookie, &pod, BPF_ANY) != 0) {
+    return Status::Error(
+        "bpf_map_update", errno,
+        std::string(MESH_MAP_PODS) + ", at most " + std::to_string(MESH_PODS_MAX) + " pods a node");
+  }
+  return Status::Ok();
+}
+
+Status CloseGate(const NodeState& node, const mesh_pod& pod) {
+  if (bpf_map_delete_elem(node.pods.get(), &pod.netns_cookie) != 0 && errno != ENOENT) {
+    return Status::Error("bpf_map_delete", errno, MESH_MAP_PODS);
+  }
+  for (const mesh_address& address : pod.address) ForgetAddress(node, address, pod.netns_cookie);
+  return Status::Ok();
+}
+
+}  // namespace groundwire

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// One pod's capture, in this order, so that no moment lets a connection past the agent or into
+// nowhere:
+//   1. listeners            in the pod's namespace
+//   2. steering program     loaded with the pod's constants; its sockmap holds the listeners
+//   3. saved facts          pinned before the pod is changed: the next agent can undo it
+//   4. sysctls, routes      nothing uses them yet
+//   5. steering attached    inbound connections now reach the agent
+//   6. gate                 the connect hook now marks: outbound connections too
+// A step that fails undoes those before it. Giving back goes 6 to 1. A takeover runs the same steps
+// over what it finds; the program attached stays in force until the new one replaces it.
+#include "capture/capture_pod.h"
+
+#include <bpf/bpf.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <set>
+
+#include "capture/capture_approvals.h"
+#include "capture/capture_check.h"
+#include "capture/capture_gate.h"
+#include "capture/capture_listeners.h"
+#include "capture/capture_record.h"
+#include "capture/capture_routes.h"
+#include "kernel/bpf_link.h"
+#include "kernel/bpf_object.h"
+#include "kernel/bpf_pins.h"
+#include "kernel/netns.h"
+#include "kernel/sock_diag.h"
+
+namespace groundwire {
+namespace {
+
+bool Owns(const mesh_pod& pod, const mesh_address& address) {
+  return std::any_of(std::begin(pod.address), std::end(pod.address), [&](const mesh_address& own) {
+    return std::memcmp(&own, &address, sizeof own) == 0;
+  });
+}
+
+Status FillListeners(int sockmap, const std::array<int, MESH_LISTENERS>& listeners) {
+  for (uint32_t slot = 0; slot < MESH_LISTENERS; ++slot) {
+    const auto value = static_cast<uint64_t>(listeners[slot]);
+    // An empty slot is left empty: a listener that was there went with the process that had it.
+    if (listeners[slot] >= 0 && bpf_map_update_elem(sockmap, &slot, &value, BPF_ANY) != 0) {
+      return Status::Error("put listener", errno, "slot " + std::to_string(slot));
+    }
+  }
+  return Status::Ok();
+}
+
+mesh_steering SteeringOf(const mesh_pod& pod, const std::array<int, MESH_LISTENERS>& listeners) {
+  mesh_steering steering = {};
+  steering.pod = pod;
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    steering.listener_port[i] = ListenerPort(listeners[i]);
+  }
+  return steering;
+}
+
+class CapturedPod final : public PodCapture {
+ public:
+  CapturedPod(std::shared_ptr<NodeState> node, UniqueFd netns, const mesh_pod_state& state)
+      : node_(std::move(node)), netns_(std::move(netns)), state_(state) {}
+
+  int netns_fd() const override { return netns_.get(); }
+  const PodListeners& listeners() const override { return listeners_; }
+  Result<std::vector<TcpPair>> FindUncaptured() override;
+  Status CloseUncaptured(const std::vector<TcpPair>& connections) override;
+  Status StopSteering() override;
+  Status Release() override;
+
+  /// Steps 1 to 6. On failure of a pod that was not captured before, nothing stays.
+  Status Capture(bool dns);
+
+ private:
+  std::string Directory() const { return node_->PodsDirectory() + "/" + PinName(state_.uid); }
+  std::string Unfinished() const {
+    return node_->PodsDirectory() + "/" + kUnfinished + PinName(state_.uid);
+  }
+  Status CaptureIn(const std::string& directory);
+  void Undo();
+  Result<std::vector<DiagSocket>> ListUncaptured();
+
+  std::shared_ptr<NodeState> node_;
+  UniqueFd netns_;
+  mesh_pod_state state_;
+  PodListeners listeners_;
+  UniqueFd steering_;
+};
+
+Status CapturedPod::Capture(bool dns) {
+  const auto before = ReadPodRecord(Directory());
+  // Not known is not "none": a pod that is captured would lose its steering for the while.
+  if (!before.ok() && before.status().errno_value != ENOENT) return before.status();
+  auto opened = OpenListeners(netns_.get(), dns);
+  if (!opened.ok()) return opened.status();
+  listeners_ = opened.value();
+  const bool takeover = before.ok() && before.value().pod.netns_cookie == state_.pod.netns_cookie;
+  Status done = Status::Ok();
+  if (takeover) {
+    // What was changed by the agent before stays on record, whatever it looks like now.
+    state_.sysctls_changed = before.value().sysctls_changed;
+    done = CaptureIn(Directory());
+    // Addresses that the pod has no more: nobody would remember them when it is released.
+    for (const mesh_address& address : before.value().pod.address) {
+      if (!done.ok() || Owns(state_.pod, address)) continue;
+      ForgetAddress(*node_, address, state_.pod.netns_cookie);
+    }
+  } else {
+    if (before.ok()) done = CloseGate(*node_, before.value().pod);
+    if (done.ok()) done = RemovePins(Directory());
+    if (done.ok()) done = MakePinDirectory(Unfinished());
+    if (done.ok()) done = CaptureIn(Unfinished());
+    if (done.ok()) done = RenamePinDirectory(Unfinished(), Directory());
+  }
+  if (done.ok()) done = OpenGate(*node_, state_.pod);
+  if (!done.ok()) {
+    CloseListeners(&listeners_);
+    if (!takeover) Undo();
+  }
+  return done;
+}
+
+Status CapturedPod::CaptureIn(const std::string& directory) {
+  auto steer = BpfObject::Open(node_->bpf_directory, "steer");
+  if (!steer.ok()) return steer.status();
+  BpfObject& object = steer.value();
+  const auto slots = ListenerSlots(listeners_);
+  const mesh_steering steering = SteeringOf(state_.pod, slots);
+  if (Status set = object.SetConstants(&steering, sizeof steering); !set.ok()) return set;
+  const std::pair<const char*, std::string> pins[] = {
+      {MESH_MAP_COUNTERS, node_->MapPin(MESH_MAP_COUNTERS)},
+      {MESH_MAP_APPROVALS, node_->MapPin(MESH_MAP_APPROVALS)},
+      {MESH_MAP_LISTENERS, directory + "/" + MESH_MAP_LISTENERS}};
+  for (const auto& [map, pin] : pins) {
+    if (Status pinned = object.PinMap(map, pin); !pinned.ok()) return pinned;
+  }
+  if (Status loaded = object.Load(); !loaded.ok()) return loaded;
+  if (Status filled = FillListeners(object.map(MESH_MAP_LISTENERS), slots); !filled.ok()) {
+    return filled;
+  }
+  auto off = FindSysctlsToChange(netns_.get(), state_.pod);
+  if (!off.ok()) return off.status();
+  state_.sysctls_changed |= off.value();
+  if (Status saved = WritePodRecord(directory, state_); !saved.ok()) return saved;
+  if (Status set = SetSysctls(netns_.get(), off.value(), true); !set.ok()) return set;
+  if (Status routed = InstallRoutes(netns_.get(), state_.pod); !routed.ok()) return routed;
+  auto link = AttachToNetns(object.program("mesh_steer"), netns_.get(), BPF_SK_LOOKUP,
+                            directory + "/" + kLinkSteer);
+  if (!link.ok()) return link.status();
+  steering_ = std::move(link.value());
+  return Status::Ok();
+}
+
+/// What a capture that failed has done so far. Its own failures are not told: the first one is what
+/// the caller needs.
+void CapturedPod::Undo() {
+  (void)CloseGate(*node_, state_.pod);
+  (void)RemovePins(Unfinished());
+  (void)RemovePins(Directory());
+  steering_.Reset();
+  (void)RemoveRoutes(netns_.get(), state_.pod);
+  (void)SetSysctls(netns_.get(), state_.sysctls_changed, false);
+}
+
+/// Not captured is what carries no mark of ours, does not stay in the pod, and is not the agent's
+/// own.
+Result<std::vector<DiagSocket>> CapturedPod::ListUncaptured() {
+  auto netlink = NetlinkSocket::Open(netns_.get(), NETLINK_SOCK_DIAG);
+  if (!netlink.ok()) return netlink.status();
+  auto sockets = ListTcpConnections(netlink.value());
+  if (!sockets.ok()) return sockets.status();
+  const auto stays = [this](const IpAddress& address) {
+    return address.is_loopback() || Owns(state_.pod, ToMesh(address));
+  };
+  std::erase_if(sockets.value(), [&](const DiagSocket& socket) {
+    return socket.mark == MESH_MARK_CAPTURE || socket.mark == MESH_MARK_REPLY ||
+           socket.cgroup_id == node_->agent_cgroup_id || stays(socket.pair.remote.ip);
+  });
+  return sockets;
+}
+
+Result<std::vector<TcpPair>> CapturedPod::FindUncaptured() {
+  auto sockets = ListUncaptured();
+  if (!sockets.ok()) return sockets.status();
+  std::vector<TcpPair> pairs;
+  for (const DiagSocket& socket : sockets.value()) pairs.push_back(socket.pair);
+  return pairs;
+}
+
+Status CapturedPod::CloseUncaptured(const std::vector<TcpPair>& connections) {
+  const auto key = [](const TcpPair& pair) { return std::pair(pair.local, pair.remote); };
+  std::set<std::pair<SocketAddress, SocketAddress>> wanted;
+  for (const TcpPair& pair : connections) wanted.insert(key(pair));
+  // Listed again: a connection must be named by its cookie, and one captured since is not touched.
+  auto sockets = ListUncaptured();
+  if (!sockets.ok()) return sockets.status();
+  auto netlink = NetlinkSocket::Open(netns_.get(), NETLINK_SOCK_DIAG);
+  if (!netlink.ok()) return netlink.status();
+  Status first = Status::Ok();
+  for (const DiagSocket& socket : sockets.value()) {
+    if (!wanted.contains(key(socket.pair))) continue;
+    // One that cannot be closed must not keep the others open.
+    Status done = DestroyTcpConnection(netlink.value(), socket);
+    if (first.ok()) first = std::move(done);
+  }
+  return first;
+}
+
+Status CapturedPod::StopSteering() {
+  if (Status closed = CloseGate(*node_, state_.pod); !closed.ok()) return closed;
+  // Before the program: a query that still loops with nobody to steer it would be refused.
+  if (Status removed = RemoveDnsRules(netns_.get(), state_.pod); !removed.ok()) return removed;
+  if (Status removed = RemovePins(Directory() + "/" + kLinkSteer); !removed.ok()) return removed;
+  steering_.Reset();
+  return Status::Ok();
+}
+
+Status CapturedPod::Release() {
+  if (Status stopped = StopSteering(); !stopped.ok()) return stopped;
+  if (Status removed = RemoveRoutes(netns_.get(), state_.pod); !removed.ok()) return removed;
+  if (Status put_back = SetSysctls(netns_.get(), state_.sysctls_changed, false); !put_back.ok()) {
+    return put_back;
+  }
+  if (Status forgotten = ForgetApprovals(node_->approvals.get(), state_.pod.netns_cookie);
+      !forgotten.ok()) {
+    return forgotten;
+  }
+  return RemovePins(Directory());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PodCapture>> CapturePodIn(const std::shared_ptr<NodeState>& node,
+                                                 const PodCaptureOptions& options) {
+  if (Status checked = CheckPodOptions(options); !checked.ok()) return checked;
+  auto netns = OpenNetns(options.netns_path);
+  if (!netns.ok()) return netns.status();
+  auto pod = DescribePod(netns.value().get(), options);
+  if (!pod.ok()) return pod.status();
+  const auto names = ListPins(node->PodsDirectory());
+  if (!names.ok()) return names.status();
+  for (const std::string& name : names.value()) {
+    const auto other = ReadPodRecord(node->PodsDirectory() + "/" + name);
+    if (other.ok() && other.value().pod.netns_cookie == pod.value().netns_cookie &&
+        options.uid != other.value().uid) {
+      return Status::Error("check pod", EEXIST,
+                           options.netns_path + " is captured for pod " + other.value().uid);
+    }
+  }
+  mesh_pod_state state = {};
+  state.pod = pod.value();
+  struct stat info = {};
+  if (fstat(netns.value().get(), &info) == 0) state.netns_inode = info.st_ino;
+  options.uid.copy(state.uid, sizeof state.uid - 1);
+  auto captured = std::make_unique<CapturedPod>(node, std::move(netns.value()), state);
+  if (Status done = captured->Capture(options.dns); !done.ok()) return done;
+  return std::unique_ptr<PodCapture>(std::move(captured));
+}
+
+}  // namespace groundwire

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_set>
+
+#include "base/error_code.gen.h"
+#include "capture/pod.h"
+#include "io/dial.h"
+#include "io/event_loop.h"
+#include "port/messages.gen.h"
+#include "relay/relay.h"
+#include "verdicts/verdict_cache.h"
+
+namespace groundwire {
+
+class Worker;
+
+/// One application connection from acceptance to its end, on one worker. Every end, in whatever
+/// state, passes Finish once: it updates the flow row, emits the one ConnectionClosed event and
+/// takes the connection off the worker's books.
+class Connection : public Discardable, public RelayOwner, public DialOwner {
+ public:
+  Connection(Worker* worker, msg::Direction direction, std::shared_ptr<const Pod> pod,
+             const SocketAddress& source);
+  ~Connection() override = default;
+
+  uint64_t id() const { return record_.id; }
+  const Pod& pod() const { return *pod_; }
+  const std::string& source_identity() const { return record_.source_identity; }
+  const std::string& destination_identity() const { return record_.destination_identity; }
+  /// Of a handoff; nullptr otherwise.
+  const Pod* destination() const { return destination_.get(); }
+  bool LivesBy(uint32_t pod) const {
+    return pod_->id == pod || (destination_ && destination_->id == pod);
+  }
+  bool protected_by_identity() const {
+    return record_.hop != msg::HopKind::kPassthrough && record_.security != msg::Security::kNone;
+  }
+
+  /// Ends it from outside: late denial, drain, removal. Cuts with a reset.
+  void End(ErrorCode code);
+  /// Its verdict may have changed: ask again if it lives by one of these.
+  virtual void Recheck(const std::unordered_set<uint64_t>& verdicts) = 0;
+  virtual void OnVerdict(const OutboundVerdict&) {}
+  virtual void OnVerdict(const InboundVerdict&) {}
+  /// Only told while it is new: it fails closed.
+  void OnNoVerdict(ErrorCode code) { Refuse(code); }
+
+  void OnRelayEnd(ErrorCode code, const std::string& detail) override;
+  msg::Connection Describe() const;
+  /// Brings the flow rows up to date with the bytes carried so far.
+  void AccountBytes();
+
+ protected:
+  /// Closes whatever the present state holds; the peer sees a reset.
+  virtual void Abort() = 0;
+  /// Ends it before it was opened.
+  virtual void Refuse(ErrorCode code) { End(code); }
+  /// After the verdict that allows it: dials the application in the pod's namespace under the
+  /// client's address. OnDialled comes next, maybe from within.
+  void Deliver(const Pod& to, const SocketAddress& application);
+  /// What the answer to a question that was asked again changes. Before a connection is opened any
+  /// refusal ends it. Afterwards only a policy that denies it: an endpoint or a workload that is no
+  /// longer listed may be draining, and its own end will tell.
+  void TakeLateVerdict(uint64_t verdict, ErrorCode code);
+  /// Of a verdict; one that has none leaves the label of the pod, which every connection begins with.
+  void TakeLabel(uint32_t flow_label);
+  void MarkOpened();
+  void Finish(ErrorCode code);
+  bool finished() const { return finished_; }
+  bool opened() const { return record_.opened; }
+
+  Worker* const worker_;
+  const std::shared_ptr<const Pod> pod_;
+  msg::ConnectionClosed record_;
+  RelayBytes bytes_;
+  std::unique_ptr<Dial> dial_;
+  std::shared_ptr<const Pod> destination_;
+  /// handoff only: the same connection seen from the destination, a second row.
+  uint32_t inbound_flow_label_ = 0;
+  uint32_t inbound_peer_label_ = 0;
+  bool inbound_row_ = false;
+
+ private:
+  template <typename Update>
+  void UpdateRows(ErrorCode code, Update update);
+
+  const uint64_t started_us_;
+  RelayBytes accounted_;
+  bool finished_ = false;
+};
+
+}  // namespace groundwire

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "connection/inbound_connection.h"
+
+#include <utility>
+
+#include "engine/worker.h"
+
+namespace groundwire {
+
+InboundConnection::InboundConnection(Worker* worker, std::shared_ptr<const Pod> pod,
+                                     const SocketAddress& source)
+    : Connection(worker, msg::Direction::kInbound, std::move(pod), source) {
+  record_.destination_identity = pod_->identity;
+  record_.peer_label = worker->PeerLabelOf(source.ip);
+}
+
+void InboundConnection::Decide() {
+  if (const InboundVerdict known = worker_->verdicts().Find(Key())) return OnVerdict(known);
+  const ErrorCode code =
+      worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
+  if (code != ErrorCode::kNone) Refuse(code);
+}
+
+InboundKey InboundConnection::Key() const {
+  return {pod_->id,          record_.security,          record_.source_identity,
+          record_.source.ip, record_.original_dst.port, hostname_authority_};
+}
+
+msg::InboundQuestion InboundConnection::Question(uint64_t id) const {
+  return {id,
+          pod_->id,
+          record_.security,
+          record_.source_identity,
+          record_.source,
+          record_.original_dst,
+          hostname_authority_};
+}
+
+void InboundConnection::OnVerdict(const InboundVerdict& verdict) {
+  if (finished()) return;
+  const auto code = static_cast<ErrorCode>(verdict->code);
+  const bool first = verdict_ == nullptr;
+  verdict_ = verdict;
+  record_.verdict = verdict->verdict;
+  if (!first) return TakeLateVerdict(verdict->verdict, code);
+  TakeLabel(verdict->flow_label);
+  if (code != ErrorCode::kNone) return Refuse(code);
+  Deliver(*pod_, {record_.original_dst.ip,
+                  DeliverPortOf(*verdict, record_.original_dst.port, hostname_authority_)});
+}
+
+void InboundConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {
+  if (!verdict_ || !verdicts.contains(verdict_->verdict)) return;
+  worker_->verdicts().Recheck(Key(), id(), [this](uint64_t q) { return Question(q); });
+}
+
+}  // namespace groundwire

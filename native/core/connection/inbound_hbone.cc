@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "connection/inbound_hbone.h"
+
+#include <optional>
+#include <utility>
+
+#include "base/detail_text.h"
+#include "engine/worker.h"
+#include "hbone/hbone_request.h"
+#include "hbone/inbound_tunnel.h"
+
+namespace groundwire {
+namespace {
+
+// A hostname of 253 characters (RFC 1035 2.3.4), a colon and a port of five.
+constexpr size_t kAuthorityMax = 259;
+// Version 00 of W3C Trace Context: 2 + 32 + 16 + 2 digits and three dashes.
+constexpr size_t kTraceparentSize = 55;
+
+}  // namespace
+
+void DescribeRequest(const HboneRequest& request, msg::ConnectionClosed* record) {
+  // Headers may be 64 KiB; records of them would let a peer fill the queue of events.
+  record->hbone_authority = request.authority.substr(0, kAuthorityMax);
+  if (request.traceparent.size() == kTraceparentSize) record->traceparent = request.traceparent;
+}
+
+InboundHboneConnection::InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel,
+                                               HboneStream* stream)
+    : InboundConnection(worker, tunnel.pod(), tunnel.source()),
+      session_(tunnel.session()),
+      stream_(stream) {
+  record_.hop = msg::HopKind::kHbone;
+  record_.security = msg::Security::kMutualTls;
+  record_.source_identity = tunnel.peer();
+  record_.original_dst = tunnel.local();
+  session_->SetHandler(stream_, this);
+}
+
+void InboundHboneConnection::Start(const HboneRequest& request, ErrorCode refusal) {
+  DescribeRequest(request, &record_);
+  if (refusal == ErrorCode::kNone) refusal = ReadRequest(request);
+  if (refusal != ErrorCode::kNone) return Refuse(refusal);
+  Decide();
+}
+
+ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
+  std::optional<HboneAuthority> authority;
+  if (request.authority.size() <= kAuthorityMax)
+    authority = HboneAuthority::Parse(request.authority);
+  if (request.method != "CONNECT" || !authority) {
+    worker_->counters().Add(Counter::kHboneBadRequests);
+    return ErrorCode::kHboneBadRequest;
+  }
+  if (authority->address) {
+    record_.original_dst = *authority->address;
+    if (!pod_->HasAddress(authority->address->ip)) {
+      worker_->counters().Add(Counter::kHboneWrongAddresses);
+      return ErrorCode::kHboneWrongAddress;
+    }
+  } else {
+    hostname_authority_ = request.authority;
+    record_.original_dst.port = authority->port;
+  }
+  return ErrorCode::kNone;
+}
+
+void InboundHboneConnection::OnDialled(ErrorCode code, UniqueFd fd) {
+  dial_.reset();
+  if (code != ErrorCode::kNone) return Refuse(code);
+  MarkOpened();
+  record_.hbone_status = 200;
+  relay_ = std::make_unique<StreamRelay>(worker_->loop(), &bytes_, false, this);
+  std::vector<HboneHeader> headers = {{":status", "200"}};
+  if (!verdict()->baggage.empty()) headers.push_back({"baggage", verdict()->baggage});
+  session_->Respond(stream_, headers, relay_.get());
+  relay_->Start(std::move(fd), session_, std::exchange(stream_, nullptr));
+  const std::vector<uint8_t> ahead = std::move(ahead_);
+  if (!ahead.empty()) relay_->OnTunnelData(ahead.data(), ahead.size());
+  if (ahead_ended_) relay_->OnTunnelEnd();
+}
+
+void InboundHboneConnection::OnStreamClosed(uint32_t, ErrorCode lost) {
+  stream_ = nullptr;
+  if (finished()) return;
+  // The peer gave up before it had its answer. What it sent ahead of that was promised to nobody.
+  if (lost != ErrorCode::kNone) record_.detail = DetailText(session_->close_detail());
+  End(lost != ErrorCode::kNone ? lost : ErrorCode::kPeerReset);
+}
+
+/// Before the 200: answers with the status of the error table.
+void InboundHboneConnection::Refuse(ErrorCode code) {
+  if (finished()) return;
+  const uint16_t status = ConnectStatusOf(code) == 0 ? 503 : ConnectStatusOf(code);
+  if (stream_ != nullptr) {
+    session_->Refuse(std::exchange(stream_, nullptr), status);
+    record_.hbone_status = status;
+  }
+  End(code);
+}
+
+void InboundHboneConnection::Abort() {
+  if (dial_) dial_->Cancel();
+  if (relay_) relay_->Abort();
+  if (stream_ != nullptr) session_->Reset(std::exchange(stream_, nullptr), NGHTTP2_CANCEL);
+}
+
+}  // namespace groundwire

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a connection that reaches a captured pod through a tunnel.
+//
+//   inbound_tunnel.h:
+//   1. accept from the pod's HBONE listener        IDENTITY_UNAVAILABLE (no certificate: nothing can be said, reset),
+//                                                  LIMIT_CONNECTIONS (too many tunnels: reset),
+//                                                  DELIVERY_RETURNED (a delivery of our own: reset)
+//   2. TLS with the pod's certificate, HTTP/2      TLS_HANDSHAKE_FAILED, TLS_UNEXPECTED_IDENTITY, TLS_TRUST_DOMAIN,
+//                                                  TLS_TIMEOUT, LIMIT_CONNECTIONS (late, gave way to a newer handshake)
+//   for each CONNECT stream:
+//   3. method and authority                        400: HBONE_BAD_REQUEST, HBONE_WRONG_ADDRESS; 503: LIMIT_CONNECTIONS
+//   4. verdict, with the peer's identity           401 or 503 by the error table
+//   5. deliver in the pod's namespace              503: ILLEGAL_DESTINATION (own listener), CONNECT_*
+//   6. 200, relay until both directions have ended PEER_RESET, POLICY_LATE_DENIED, CERTIFICATE_EXPIRED, HBONE_*, ...
+//   7. Finish: flow row, one event
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "connection/inbound_connection.h"
+#include "hbone/hbone_session.h"
+#include "relay/relay.h"
+
+namespace groundwire {
+
+class InboundTunnel;
+
+/// Puts into a record what a request says of itself, cut to what a valid one can say.
+void DescribeRequest(const HboneRequest& request, msg::ConnectionClosed* record);
+
+/// Steps 3 to 7.
+class InboundHboneConnection final : public InboundConnection, public HboneStreamHandler {
+ public:
+  InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel, HboneStream* stream);
+  /// `refusal` ends it here.
+  void Start(const HboneRequest& request, ErrorCode refusal);
+
+  void OnDialled(ErrorCode code, UniqueFd fd) override;
+
+  // Until the 200: what the peer sends ahead is kept, bounded by the stream's window.
+  size_t ReadForTunnel(uint8_t*, size_t, bool*) override { return 0; }
+  void OnResponse(uint16_t) override {}
+  void OnTunnelData(const uint8_t* data, size_t size) override {
+    ahead_.insert(ahead_.end(), data, data + size);
+  }
+  void OnTunnelEnd() override { ahead_ended_ = true; }
+  void OnStreamClosed(uint32_t h2_error, ErrorCode lost) override;
+
+ protected:
+  void Abort() override;
+  void Refuse(ErrorCode code) override;
+
+ private:
+  ErrorCode ReadRequest(const HboneRequest& request);
+
+  HboneSession* const session_;
+  HboneStream* stream_;
+  std::vector<uint8_t> ahead_;
+  bool ahead_ended_ = false;
+  std::unique_ptr<StreamRelay> relay_;
+};
+
+}  // namespace groundwire

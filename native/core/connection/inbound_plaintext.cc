@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "connection/inbound_plaintext.h"
+
+#include <utility>
+
+#include "engine/worker.h"
+#include "io/socket_options.h"
+
+namespace groundwire {
+
+void AcceptInboundPlaintext(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
+                            const SocketAddress& source, ErrorCode refusal) {
+  const SocketAddress original_dst = LocalAddress(fd.get());
+  if (refusal == ErrorCode::kNone) refusal = worker->Admit(*pod);
+  auto connection = std::make_unique<InboundPlaintextConnection>(worker, pod, std::move(fd), source,
+                                                                 original_dst);
+  worker->Adopt(std::move(connection))->Start(refusal);
+}
+
+InboundPlaintextConnection::InboundPlaintextConnection(Worker* worker,
+                                                       std::shared_ptr<const Pod> pod,
+                                                       UniqueFd downstream,
+                                                       const SocketAddress& source,
+                                                       const SocketAddress& original_dst)
+    : InboundConnection(worker, std::move(pod), source), downstream_(std::move(downstream)) {
+  record_.original_dst = original_dst;
+  record_.hop = msg::HopKind::kPassthrough;
+  record_.security = msg::Security::kNone;
+}
+
+void InboundPlaintextConnection::Start(ErrorCode refusal) {
+  if (refusal != ErrorCode::kNone) return Refuse(refusal);
+  Decide();
+}
+
+void InboundPlaintextConnection::OnDialled(ErrorCode code, UniqueFd fd) {
+  dial_.reset();
+  if (code != ErrorCode::kNone) return Refuse(code);
+  MarkOpened();
+  relay_ = std::make_unique<TcpRelay>(worker_->loop(), worker_->scratch(), &bytes_, this);
+  relay_->Start(std::move(downstream_), std::move(fd));
+}
+
+void InboundPlaintextConnection::Abort() {
+  if (dial_) dial_->Cancel();
+  if (relay_) relay_->Abort();
+  CloseWithReset(&downstream_);
+}
+
+}  // namespace groundwire

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "connection/outbound.h"
+
+#include <numeric>
+#include <utility>
+
+#include "base/detail_text.h"
+#include "base/random.h"
+#include "engine/worker.h"
+#include "hbone/hbone_request.h"
+#include "io/socket_options.h"
+
+namespace groundwire {
+namespace {
+
+const msg::RouteChoice* PickByWeight(const std::vector<msg::RouteChoice>& choices) {
+  if (choices.size() == 1) return &choices.front();
+  const uint64_t total =
+      std::accumulate(choices.begin(), choices.end(), uint64_t{0},
+                      [](uint64_t sum, const msg::RouteChoice& c) { return sum + c.weight; });
+  if (total == 0) return choices.empty() ? nullptr : &choices[RandomU64() % choices.size()];
+  uint64_t ticket = RandomU64() % total;
+  for (const msg::RouteChoice& choice : choices) {
+    if (ticket < choice.weight) return &choice;
+    ticket -= choice.weight;
+  }
+  return &choices.back();
+}
+
+/// The pod's own listener, dialled directly, would accept from itself for ever.
+bool IsIllegal(const Pod& pod, const SocketAddress& destination) {
+  if (destination.ip.is_loopback() || destination.ip.is_unspecified()) return true;
+  return pod.HasAddress(destination.ip) && pod.IsListenerPort(destination.port);
+}
+
+/// Why a connection is refused without asking for a verdict; counted.
+ErrorCode RefusalOf(Worker* worker, const Pod& pod, const SocketAddress& source,
+                    const SocketAddress& original_dst) {
+  if (const ErrorCode full = worker->Admit(pod); full != ErrorCode::kNone) return full;
+  if (!pod.HasAddress(source.ip)) {
+    // A pod may bind an address that is not its own (IP_TRANSPARENT). Verdicts go by the address,
+    // so it must be true.
+    worker->counters().Add(Counter::kForgedSource);
+    return ErrorCode::kForgedSource;
+  }
+  if (IsIllegal(pod, original_dst)) {
+    worker->counters().Add(Counter::kIllegalDestination);
+    return ErrorCode::kIllegalDestination;
+  }
+  return ErrorCode::kNone;
+}
+
+}  // namespace
+
+void AcceptOutbound(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
+                    const SocketAddress& source) {
+  const SocketAddress original_dst = LocalAddress(fd.get());
+  const ErrorCode refusal = RefusalOf(worker, *pod, source, original_dst);
+  auto connection =
+      std::make_unique<OutboundConnection>(worker, pod, std::move(fd), source, original_dst);
+  worker->Adopt(std::move(connection))->Start(refusal);
+}
+
+OutboundConnection::OutboundConnection(Worker* worker, std::shared_ptr<const Pod> pod, UniqueFd app,
+                                       const SocketAddress& source,
+                                       const SocketAddress& original_dst)
+    : Connection(worker, msg::Direction::kOutbound, std::move(pod), source), app_(std::move(app)) {
+  record_.original_dst = original_dst;
+  record_.source_identity = pod_->identity;
+  record_.security = msg::Security::kNone;
+  record_.hop = msg::HopKind::kPassthrough;
+}
+
+OutboundConnection::~OutboundConnection() { worker_->loop()->Cancel(&response_deadline_); }
+
+void OutboundConnection::Start(ErrorCode refusal) {
+  if (refusal != ErrorCode::kNone) return Refuse(refusal);
+  if (const OutboundVerdict verdict = worker_->verdicts().Find(Key())) return OnVerdict(verdict);
+  const ErrorCode code =
+      worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
+  if (code != ErrorCode::kNone) Refuse(code);
+}
+
+msg::OutboundQuestion OutboundConnection::Question(uint64_t id) const {
+  return {id, pod_->id, record_.original_dst};
+}
+
+void OutboundConnection::OnVerdict(const OutboundVerdict& verdict) {
+  if (finished()) return;
+  const auto code = static_cast<ErrorCode>(verdict->code);
+  const bool first = verdict_ == nullptr;
+  verdict_ = verdict;
+  // A refusal names the verdict that refused; of a handoff that may be the destination's, see
+  // OnVerdict below.
+  record_.verdict = verdict->verdict;
+  if (!first) return TakeLateVerdict(verdict->verdict, code);
+  TakeLabel(verdict->flow_label);
+  if (code != ErrorCode::kNone) return Refuse(code);
+  TakeChoice();
+}
+
+void OutboundConnection::TakeChoice() {
+  chosen_from_ = verdict_;
+  choice_ = PickByWeight(chosen_from_->choices);
+  if (choice_ == nullptr) return Refuse(ErrorCode::kNoHealthyUpstream);
+  record_.hop = choice_->kind;
+  record_.next_hop = choice_->next_hop;
+  TakeLabel(choice_->flow_label);
+  switch (choice_->kind) {
+    case msg::HopKind::kHbone:
+      record_.security = msg::Security::kMutualTls;
+      record_.hbone_authority = choice_->hbone_authority;
+      record_.traceparent = MakeTraceparent();
+      return RequestTunnel();
+    case msg::HopKind::kHandoff:
+      record_.security = msg::Security::kHandoff;
+      return AskDestination();
+    case msg::HopKind::kPassthrough:
+      return Passthrough();
+  }
+}
+
+void OutboundConnection::RequestTunnel() {
+  state_ = State::kTunnel;
+  worker_->pool().Acquire(pod_, {pod_->id, choice_->next_hop, choice_->upstream_identities}, this);
+}
+
+void OutboundConnection::OnTunnel(HboneSession* session, const std::string& peer, bool reused) {
+  session_ = session;
+  reused_tunnel_ = reused;
+  record_.destination_identity = peer;
+  stream_ = session->Connect(
+      MakeConnectHeaders(choice_->hbone_authority, chosen_from_->baggage, record_.source,
+                         chosen_from_->service_hostname, record_.traceparent),
+      this);
+  if (stream_ == nullptr) return RequestTunnel();
+  state_ = State::kResponse;
+  worker_->counters().Add(Counter::kTunnelStreams);
+  response_deadline_ = worker_->loop()->After(worker_->options().connect_timeout_ms,
+                                              [this] { OnNoResponse(false); });
+}
+
+/// A CONNECT that never left waits as long as for a connect. One that did has twice that: the peer
+/// has its own deadline for its application, and this one is for a peer that is stuck.
+void OutboundConnection::OnNoResponse(bool last) {
+  const bool held_back = session_->IsHeldBack(stream_) && !session_->blocked();
+  if (!held_back && !last) {
+    response_deadline_ = worker_->loop()->After(worker_->options().connect_timeout_ms,
+                                                [this] { OnNoResponse(true); });
+    return;
+  }
+  if (held_back) {
+    worker_->counters().Add(Counter::kTunnelStreamsHeldBack);
+    record_.detail = kNoStreamsDetail;
+  }
+  Refuse(ErrorCode::kHboneResponseTimeout);
+}
+
+void OutboundConnection::OnNoTunnel(ErrorCode code, const std::string& detail) {
+  record_.detail = DetailText(detail);
+  Refuse(code);
+}
+
+void OutboundConnection::OnResponse(uint16_t status) {
+  worker_->loop()->Cancel(&response_deadline_);
+  record_.hbone_status = status;
+  if (status != 200) return Refuse(ErrorCode::kHboneRefused);
+  state_ = State::kRelay;
+  MarkOpened();
+  auto relay = std::make_unique<StreamRelay>(worker_->loop(), &bytes_, true, this);
+  StreamRelay* const started = relay.get();
+  relay_ = std::move(relay);
+  started->Start(std::move(app_), session_, std::exchange(stream_, nullptr));
+}
+
+void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
+  stream_ = nullptr;
+  if (finished()) return;
+  worker_->loop()->Cancel(&response_deadline_);
+  // Nothing was sent on the stream yet, so trying once more repeats nothing. A refused stream was
+  // not looked at (RFC 9113 8.7), and a reused tunnel may have been stale; a fresh tunnel's
+  // failure, and any other reset, are the peer's answer. What was ended here stays ended.
+  const bool refused = lost == ErrorCode::kNone && h2_error == NGHTTP2_REFUSED_STREAM;
+  const bool stale = lost != ErrorCode::kNone && reused_tunnel_ && !IsEndedHere(lost);
+  if ((refused || stale) && !retried_) {
+    retried_ = true;
+    worker_->counters().Add(Counter::kTunnelStreamsRetried);
+    return RequestTunnel();
+  }
+  // A server that refuses our certificate says so after the handshake, when the stream is open
+  // already.
+  record_.detail = lost != ErrorCode::kNone ? DetailText(session_->close_detail())
+                                            : std::string("the peer reset the stream: ") +
+                                                  nghttp2_http2_strerror(h2_error);
+  Refuse(lost != ErrorCode::kNone ? lost : ErrorCode::kHboneRefused);
+}
+
+InboundKey OutboundConnection::DestinationKey() const {
+  return {destination_->id,  msg::Security::kHandoff, pod_->identity,
+          record_.source.ip, choice_->next_hop.port,  ""};
+}
+
+msg::InboundQuestion OutboundConnection::DestinationQuestion(uint64_t id) const {
+  return {id,
+          destination_->id,
+          msg::Security::kHandoff,
+          pod_->identity,
+          record_.source,
+          choice_->next_hop,
+          ""};
+}
+
+void OutboundConnection::AskDestination() {
+  destination_ = worker_->FindPod(choice_->destination_pod);
+  if (!destination_) return Refuse(ErrorCode::kUnknownDestinationWorkload);
+  worker_->Join(destination_->id);
+  record_.destination_identity = destination_->identity;
+  state_ = State::kInboundVerdict;
+  if (const InboundVerdict verdict = worker_->verdicts().Find(DestinationKey()))
+    return OnVerdict(verdict);
+  const ErrorCode code = worker_->verdicts().Ask(
+      DestinationKey(), id(), [this](uint64_t q) { return DestinationQuestion(q); });
+  if (code != ErrorCode::kNone) Refuse(code);
+}
+
+void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {
+  if (finished()) return;
+  const auto code = static_cast<ErrorCode>(verdict->code);
+  const bool first = destination_verdict_ == nullptr;
+  destination_verdict_ = verdict;
+  if (!first) return TakeLateVerdict(verdict->verdict, code);
+  inbound_row_ = true;
+  inbound_flow_label_ =
+      verdict->flow_label != 0 ? verdict->flow_label : worker_->LabelOf(*destination_);
+  inbound_peer_label_ = worker_->PeerLabelOf(record_.source.ip);
+  if (code != ErrorCode::kNone) {
+    record_.verdict = verdict->verdict;
+    return Refuse(code);
+  }
+  state_ = State::kDial;
+  Deliver(*destination_,
+          {choice_->next_hop.ip, DeliverPortOf(*verdict, choice_->next_hop.port, "")});
+}
+
+void OutboundConnection::Passthrough() {
+  state_ = State::kDial;
+  dial_ = std::make_unique<Dial>(worker_->loop(), this);
+  dial_->Start(worker_->sockets().OpenPodSocket(pod_->netns_fd, choice_->next_hop.family()),
+               choice_->next_hop, Dial::Reach::kAnywhere, worker_->options().connect_timeout_ms);
+}
+
+void OutboundConnection::OnDialled(ErrorCode code, UniqueFd fd) {
+  dial_.reset();
+  if (code != ErrorCode::kNone) return Refuse(code);
+  state_ = State::kRelay;
+  MarkOpened();
+  auto relay = std::make_unique<TcpRelay>(worker_->loop(), worker_->scratch(), &bytes_, this);
+  TcpRelay* const started = relay.get();
+  relay_ = std::move(relay);
+  started->Start(std::move(app_), std::move(fd));
+}
+
+void OutboundConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {
+  if (verdict_ && verdicts.contains(verdict_->verdict)) {
+    worker_->verdicts().Recheck(Key(), id(), [this](uint64_t q) { return Question(q); });
+  }
+  if (destination_verdict_ && verdicts.contains(destination_verdict_->verdict)) {
+    worker_->verdicts().Recheck(DestinationKey(), id(),
+                                [this](uint64_t q) { return DestinationQuestion(q); });
+  }
+}
+
+void OutboundConnection::Abort() {
+  worker_->loop()->Cancel(&response_deadline_);
+  if (state_ == State::kTunnel) worker_->pool().Cancel(this);
+  if (stream_ != nullptr) session_->Reset(std::exchange(stream_, nullptr), NGHTTP2_CANCEL);
+  if (dial_) dial_->Cancel();
+  if (auto* tcp = std::get_if<std::unique_ptr<TcpRelay>>(&relay_)) (*tcp)->Abort();
+  if (auto* stream = std::get_if<std::unique_ptr<StreamRelay>>(&relay_)) (*stream)->Abort();
+  // The application's connect succeeded when it was captured; a reset is the nearest thing to a
+  // refusal left.
+  CloseWithReset(&app_);
+}
+
+}  // namespace groundwire

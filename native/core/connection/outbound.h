@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a connection that a captured pod opens.
+//
+//   1. accept from the pod's outbound listener     bound reached: LIMIT_CONNECTIONS
+//   2. source address                              not the pod's own: FORGED_SOURCE
+//      original destination (getsockname)          loopback or own listener: ILLEGAL_DESTINATION
+//   3. verdict, from the cache or by a question    VERDICT_QUEUE_FULL, VERDICT_TIMEOUT, or the verdict's refusal
+//   4. one of the verdict's choices, by weight
+//   5. hbone: a tunnel of the pool                 IDENTITY_UNAVAILABLE, CONNECT_*, TLS_*, HBONE_*, PEER_RESET
+//             CONNECT, 200                         HBONE_REFUSED, HBONE_RESPONSE_TIMEOUT (also when the peer takes no
+//                                                  streams); a stale tunnel: once again from 5
+//      handoff: the destination pod's own verdict  its refusal, UNKNOWN_DESTINATION_WORKLOAD
+//               deliver in the pod's namespace     own listener: ILLEGAL_DESTINATION; CONNECT_*
+//      passthrough: dial from the pod's namespace  CONNECT_*
+//   6. relay until both directions have ended      PEER_RESET, POLICY_LATE_DENIED, CERTIFICATE_EXPIRED, DRAINED, ...
+//   7. Finish: flow row (handoff: one for each side), one event
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <variant>
+#include <vector>
+
+#include "connection/connection.h"
+#include "hbone/tunnel_pool.h"
+#include "relay/relay.h"
+
+namespace groundwire {
+
+/// Steps 1 and 2. Takes the accepted socket.
+void AcceptOutbound(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
+                    const SocketAddress& source);
+
+class OutboundConnection final : public Connection, public TunnelUser, public HboneStreamHandler {
+ public:
+  OutboundConnection(Worker* worker, std::shared_ptr<const Pod> pod, UniqueFd app,
+                     const SocketAddress& source, const SocketAddress& original_dst);
+  ~OutboundConnection() override;
+
+  /// From step 3 on; `refusal` ends it here.
+  void Start(ErrorCode refusal);
+
+  void Recheck(const std::unordered_set<uint64_t>& verdicts) override;
+  void OnVerdict(const OutboundVerdict& verdict) override;
+  void OnVerdict(const InboundVerdict& verdict) override;
+
+  void OnTunnel(HboneSession* session, const std::string& peer, bool reused) override;
+  void OnNoTunnel(ErrorCode code, const std::string& detail) override;
+  void OnDialled(ErrorCode code, UniqueFd fd) override;
+
+  // While waiting for the CONNECT's response; the relay takes over with the 200.
+  size_t ReadForTunnel(uint8_t*, size_t, bool*) override { return 0; }
+  void OnResponse(uint16_t status) override;
+  void OnTunnelData(const uint8_t*, size_t) override {}
+  void OnTunnelEnd() override {}
+  void OnStreamClosed(uint32_t h2_error, ErrorCode lost) override;
+
+ protected:
+  void Abort() override;
+
+ private:
+  /// kVerdict → kTunnel → kResponse → kRelay, or kVerdict → kInboundVerdict → kDial → kRelay, or
+  /// kVerdict → kDial → kRelay.
+  enum class State : uint8_t { kVerdict, kInboundVerdict, kTunnel, kResponse, kDial, kRelay };
+
+  OutboundKey Key() const { return {pod_->id, record_.original_dst}; }
+  InboundKey DestinationKey() const;
+  msg::OutboundQuestion Question(uint64_t id) const;
+  msg::InboundQuestion DestinationQuestion(uint64_t id) const;
+  void TakeChoice();
+  void RequestTunnel();
+  /// `last`: there is no more time for a peer that has the CONNECT.
+  void OnNoResponse(bool last);
+  void AskDestination();
+  void Passthrough();
+
+  State state_ = State::kVerdict;
+  bool retried_ = false;
+  bool reused_tunnel_ = false;
+  UniqueFd app_;
+  OutboundVerdict verdict_;
+  InboundVerdict destination_verdict_;
+  const msg::RouteChoice* choice_ = nullptr;  // into verdict_
+  OutboundVerdict chosen_from_;               // keeps choice_ alive when verdict_ is renewed
+  HboneSession* session_ = nullptr;
+  HboneStream* stream_ = nullptr;
+  EventLoop::TimerId response_deadline_{};
+  std::variant<std::monostate, std::unique_ptr<TcpRelay>, std::unique_ptr<StreamRelay>> relay_;
+};
+
+}  // namespace groundwire

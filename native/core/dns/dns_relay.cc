@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dns/dns_relay.h"
+
+#include <sys/socket.h>
+
+#include <utility>
+
+#include "dns/dns_tcp_client.h"
+#include "dns/dns_udp_listener.h"
+#include "engine/worker.h"
+#include "io/socket_options.h"
+
+namespace groundwire {
+namespace {
+
+constexpr uint32_t kQueriesPerPodMax = 512;
+constexpr size_t kUpstreamRowsMax = 10000;
+constexpr size_t kTcpClientsMax = 1024;
+constexpr uint32_t kTcpClientsPerPodMax = 64;
+constexpr uint64_t kQueryTimeoutMs = 5000;
+
+}  // namespace
+
+DnsRelay::DnsRelay(Worker* worker) : worker_(worker), upstreams_(kUpstreamRowsMax) {}
+
+DnsRelay::~DnsRelay() = default;
+
+void DnsRelay::AddPod(const std::shared_ptr<const Pod>& pod) {
+  if (!pod->dns_udp.valid()) return;
+  auto listener = std::make_unique<UdpListener>(this, pod);
+  if (!listener->Start()) return worker_->counters().Add(Counter::kDnsWatchFailed);
+  listeners_[pod->id] = std::move(listener);
+}
+
+void DnsRelay::RemovePod(uint32_t pod) {
+  if (auto node = listeners_.extract(pod); !node.empty()) {
+    node.mapped()->Stop();
+    worker_->loop()->Discard(std::move(node.mapped()));
+  }
+  std::vector<uint64_t> clients;
+  for (const auto& [id, client] : tcp_clients_) {
+    if (client->pod().id == pod) clients.push_back(id);
+  }
+  for (const uint64_t id : clients) {
+    tcp_clients_[id]->Stop();
+    EraseTcpClient(id);
+  }
+  std::vector<uint64_t> queries;
+  for (const auto& [id, query] : queries_) {
+    if (query.pod->id == pod) queries.push_back(id);
+  }
+  for (const uint64_t id : queries) Finish(id, {});
+}
+
+void DnsRelay::CloseAll() {
+  listeners_.clear();
+  while (!queries_.empty()) Finish(queries_.begin()->first, {});
+  tcp_clients_.clear();
+  tcp_clients_of_pod_.clear();
+  waiting_.clear();
+}
+
+void DnsRelay::AcceptTcp(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
+                         const SocketAddress& source) {
+  const auto of_pod = tcp_clients_of_pod_.find(pod->id);
+  const bool pod_full =
+      of_pod != tcp_clients_of_pod_.end() && of_pod->second >= kTcpClientsPerPodMax;
+  if (pod_full || tcp_clients_.size() >= kTcpClientsMax) {
+    worker_->counters().Add(Counter::kDnsTcpLimit);
+    return CloseWithReset(&fd);
+  }
+  const uint64_t id = ++sequence_;
+  auto client = std::make_unique<TcpClient>(this, id, pod, std::move(fd), source);
+  if (!client->Start()) {
+    client->Stop();
+    return worker_->counters().Add(Counter::kDnsWatchFailed);
+  }
+  tcp_clients_[id] = std::move(client);
+  ++tcp_clients_of_pod_[pod->id];
+}
+
+bool DnsRelay::HasRoom(uint32_t pod) const {
+  const auto of_pod = queries_of_pod_.find(pod);
+  return of_pod == queries_of_pod_.end() || of_pod->second < kQueriesPerPodMax;
+}
+
+void DnsRelay::ResumeWaiting() {
+  if (waiting_.empty() || std::exchange(resuming_, true)) return;
+  worker_->loop()->Defer([this] {
+    resuming_ = false;
+    const std::vector<uint64_t> waited = std::exchange(waiting_, {});
+    for (const uint64_t id : waited) {
+      if (const auto client = tcp_clients_.find(id); client != tcp_clients_.end())
+        client->second->Resume();
+    }
+  });
+}
+
+bool DnsRelay::Ask(Query query) {
+  if (!IsQuery(query.message)) {
+    worker_->counters().Add(Counter::kDnsMalformed);
+    return false;
+  }
+  if (query.message.size() > kDnsQueryBytesMax) {
+    worker_->counters().Add(Counter::kDnsTooLarge);
+    Reply(query, MakeRefusal(query.message, DnsRefusal::kFormatError));
+    return true;
+  }
+  worker_->counters().Add(Counter::kDnsQueries);
+  if (!HasRoom(query.pod->id)) {
+    worker_->counters().Add(Counter::kDnsQueueFull);
+    return false;
+  }
+  ++queries_of_pod_[query.pod->id];
+  const uint64_t id = worker_->NextConnectionId();
+  msg::DnsQuery event{id,           query.pod->id, query.transport,
+                      query.source, query.server,  query.message};
+  query.deadline = worker_->loop()->After(kQueryTimeoutMs, [this, id] {
+    worker_->counters().Add(Counter::kDnsTimeouts);
+    FinishWithServfail(id);
+  });
+  queries_.emplace(id, std::move(query));
+  worker_->events().Push(std::move(event));
+  return true;
+}
+
+void DnsRelay::TakeAnswer(const msg::DnsAnswer& answer) {
+  const auto found = queries_.find(answer.query);
+  if (found == queries_.end() || found->second.forward) return;
+  if (answer.message.empty()) {
+    found->second.label = answer.label;
+    return Forward(answer.query, &found->second);
+  }
+  worker_->counters().Add(Counter::kDnsAnswered);
+  Finish(answer.query, answer.message);
+}
+
+void DnsRelay::Forward(uint64_t id, Query* query) {
+  worker_->counters().Add(Counter::kDnsForwarded);
+  // From here on the resolvers have their time.
+  worker_->loop()->Cancel(&query->deadline);
+  query->forwarded_us = worker_->loop()->now_us();
+  query->forward = std::make_unique<DnsForward>(
+      worker_, query->pod, query->transport, query->message,
+      [this, id](const std::vector<uint8_t>& answer) { FinishForward(id, answer); });
+  query->forward->Start();
+}
+
+void DnsRelay::FinishForward(uint64_t id, std::span<const uint8_t> answer) {
+  const auto found = queries_.find(id);
+  if (found == queries_.end()) return;
+  const Query& query = found->second;
+  const bool failed = answer.empty() || IsRefusal(answer);
+  const bool has_row =
+      failed ? upstreams_.CountFailure(query.label)
+             : upstreams_.CountAnswer(query.label, worker_->loop()->now_us() - query.forwarded_us);
+  if (!has_row) worker_->counters().Add(Counter::kDnsRowsFull);
+  if (failed) worker_->counters().Add(Counter::kDnsForwardFailed);
+  return answer.empty() ? FinishWithServfail(id) : Finish(id, answer);
+}
+
+void DnsRelay::FinishWithServfail(uint64_t id) {
+  const auto found = queries_.find(id);
+  if (found == queries_.end()) return;
+  Finish(id, MakeRefusal(found->second.message, DnsRefusal::kServfail));
+}
+
+void DnsRelay::Finish(uint64_t id, std::span<const uint8_t> answer) {
+  auto node = queries_.extract(id);
+  if (node.empty()) return;
+  Query& query = node.mapped();
+  worker_->loop()->Cancel(&query.deadline);
+  const auto of_pod = queries_of_pod_.find(query.pod->id);
+  if (--of_pod->second == 0) queries_of_pod_.erase(of_pod);
+  ResumeWaiting();
+  if (query.forward) {
+    query.forward->Stop();
+    worker_->loop()->Discard(std::move(query.forward));
+  }
+  Reply(query, answer);
+}
+
+void DnsRelay::Reply(const Query& query, std::span<const uint8_t> answer) {
+  if (query.transport == msg::DnsTransport::kUdp) {
+    if (answer.empty()) return;
+    const bool fits = answer.size() <= UdpLimitOf(query.message);
+    return fits ? ReplyUdp(query, answer) : ReplyUdp(query, Truncate(answer));
+  }
+  const auto client = tcp_clients_.find(query.tcp_client);
+  if (client != tcp_clients_.end()) client->second->Reply(answer);
+}
+
+void DnsRelay::ReplyUdp(const Query& query, std::span<const uint8_t> answer) {
+  const auto socket = worker_->sockets().OpenDnsReplySocket(query.pod->netns_fd, query.server);
+  if (!socket.ok()) return worker_->counters().Add(Counter::kDnsReplyFailed);
+  const UniqueFd fd(socket.value());
+  sockaddr_storage storage;
+  const socklen_t length = query.source.ToSockaddr(query.server.family(), &storage);
+  const ssize_t sent = sendto(fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL,
+                              reinterpret_cast<const sockaddr*>(&storage), length);
+  if (sent < 0) worker_->counters().Add(Counter::kDnsReplyFailed);
+}
+
+void DnsRelay::EraseTcpClient(uint64_t id) {
+  auto node = tcp_clients_.extract(id);
+  if (node.empty()) return;
+  const auto of_pod = tcp_clients_of_pod_.find(node.mapped()->pod().id);
+  if (--of_pod->second == 0) tcp_clients_of_pod_.erase(of_pod);
+  worker_->loop()->Discard(std::move(node.mapped()));
+}
+
+}  // namespace groundwire

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "capture/pod_sockets.h"
+#include "hbone/hbone_session.h"
+#include "port/engine_options.h"
+#include "port/event_queue.h"
+#include "tls/identity_store.h"
+#include "tls/proof_table.h"
+#include "verdicts/question_table.h"
+
+namespace groundwire {
+
+/// What the engine's threads have in common; each part guards itself.
+struct EngineShared {
+  EngineShared(const EngineOptions& engine_options, EventSink* sink,
+               std::unique_ptr<PodSockets> pod_sockets);
+
+  const EngineOptions options;
+  const HboneOptions hbone;
+  EventQueue events;
+  IdentityStore identities;
+  ProofTable proofs;
+  QuestionTable questions;
+  const std::unique_ptr<PodSockets> sockets;
+  std::atomic<int64_t> connections{0};
+};
+
+}  // namespace groundwire

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/worker.h"
+
+#include <string>
+#include <utility>
+
+#include "io/engine_thread.h"
+
+namespace groundwire {
+namespace {
+
+// A row is some 100 bytes; labels are interned sets of names, so this is far beyond a large mesh's
+// pairs of workloads.
+constexpr size_t kFlowRowsMax = 65536;
+constexpr size_t kPeersMax = 1 << 20;
+
+}  // namespace
+
+Worker::Worker(uint8_t index, EngineShared* shared)
+    : index_(index),
+      shared_(shared),
+      loop_(&counters_),
+      flows_(kFlowRowsMax),
+      verdicts_(index, shared, &loop_, &counters_, this),
+      pool_(shared, &loop_, &scratch_, &counters_),
+      dns_(this),
+      inbound_tunnels_(this) {}
+
+Worker::~Worker() = default;
+
+Status Worker::Start() {
+  if (Status opened = loop_.Open(); !opened.ok()) return opened;
+  thread_ = std::thread([this] {
+    NameThread("gw-worker-" + std::to_string(index_));
+    loop_.Run();
+  });
+  return Status::Ok();
+}
+
+void Worker::StopAndJoin() {
+  if (!thread_.joinable()) return;
+  loop_.Post([this] {
+    CloseEverything();
+    loop_.Stop();
+  });
+  thread_.join();
+}
+
+void Worker::CloseEverything() {
+  pods_.clear();
+  inbound_tunnels_.CloseAll(ErrorCode::kDrained);
+  pool_.CloseAll(ErrorCode::kDrained);
+  EndConnections([](const Connection&) { return true; }, ErrorCode::kDrained);
+  dns_.CloseAll();
+}
+
+void Worker::AddPod(const std::shared_ptr<const Pod>& pod) {
+  CapturedPod captured;
+  captured.pod = pod;
+  const std::pair<Acceptor::Kind, int> listeners[] = {
+      {Acceptor::Kind::kOutbound, pod->outbound.get()},
+      {Acceptor::Kind::kInboundPlaintext, pod->inbound_plaintext.get()},
+      {Acceptor::Kind::kInboundHbone, pod->inbound_hbone.get()},
+      {Acceptor::Kind::kDnsTcp, pod->dns_tcp.get()}};
+  for (const auto& [kind, listener] : listeners) {
+    // An engine that drains takes no new connections, of pods that come late neither.
+    if (listener < 0 || draining_) continue;
+    captured.acceptors.push_back(std::make_unique<Acceptor>(this, pod, kind, listener));
+    captured.acceptors.back()->Start();
+  }
+  dns_.AddPod(pod);
+  pods_.insert_or_assign(pod->id, std::move(captured));
+}
+
+void Worker::DrainPod(uint32_t pod, uint32_t deadline_ms, std::function<void()> done) {
+  const auto found = pods_.find(pod);
+  if (found == pods_.end()) return done();
+  CapturedPod& captured = found->second;
+  for (auto& acceptor : captured.acceptors) {
+    acceptor->Stop();
+    loop_.Discard(std::move(acceptor));
+  }
+  captured.acceptors.clear();
+  dns_.RemovePod(pod);
+  inbound_tunnels_.DrainPod(pod);
+  pool_.DrainPod(pod);
+  captured.released = std::move(done);
+  captured.deadline =
+      loop_.After(deadline_ms, [this, pod] { FinishDrain(pod, ErrorCode::kDrained); });
+  FinishDrainIfEmpty(pod);
+}
+
+void Worker::FinishDrainIfEmpty(uint32_t pod) {
+  const auto found = pods_.find(pod);
+  if (found == pods_.end() || !found->second.released || found->second.connections > 0) return;
+  FinishDrain(pod, ErrorCode::kNone);
+}
+
+void Worker::FinishDrain(uint32_t pod, ErrorCode code) {
+  auto node = pods_.extract(pod);
+  if (node.empty()) return;
+  loop_.Cancel(&node.mapped().deadline);
+  EndConnections([pod](const Connection& connection) { return connection.LivesBy(pod); }, code);
+  inbound_tunnels_.ClosePod(pod, ErrorCode::kDrained);
+  pool_.ClosePod(pod, ErrorCode::kDrained);
+  verdicts_.ForgetPod(pod);
+  node.mapped().released();
+}
+
+void Worker::OnIdentityRemoved(const std::string& identity) {
+  pool_.CloseIdentity(identity, ErrorCode::kIdentityRemoved);
+  inbound_tunnels_.CloseIdentity(identity, ErrorCode::kIdentityRemoved);
+  EndConnections(
+      [&](const Connection& connection) {
+        return connection.protected_by_identity() &&
+               (connection.source_identity() == identity ||
+                connection.destination_identity() == identity);
+      },
+      ErrorCode::kIdentityRemoved);
+}
+
+void Worker::SetPeers(const std::vector<msg::PeerLabel>& peers) {
+  for (const msg::PeerLabel& peer : peers) {
+    if (peer.label == 0) {
+      peers_.erase(peer.address);
+    } else if (peers_.size() < kPeersMax || peers_.contains(peer.address)) {
+      peers_[peer.address] = peer.label;
+    } else {
+      counters_.Add(Counter::kPeersFull);
+    }
+  }
+}
+
+void Worker::InvalidateVerdicts(const std::unordered_set<uint64_t>& verdicts) {
+  verdicts_.Invalidate(verdicts);
+  for (const auto& [id, connection] : connections_) connection->Recheck(verdicts);
+}
+
+void Worker::Drain(uint32_t deadline_ms) {
+  draining_ = true;
+  for (auto& [id, captured] : pods_) {
+    for (auto& acceptor : captured.acceptors) acceptor->Stop();
+  }
+  inbound_tunnels_.DrainAll();
+  pool_.DrainAll();
+  loop_.After(deadline_ms, [this] {
+    EndConnections([](const Connection&) { return true; }, ErrorCode::kDrained);
+    inbound_tunnels_.CloseAll(ErrorCode::kDrained);
+    pool_.CloseAll(ErrorCode::kDrained);
+  });
+}
+
+void Worker::EndConnections(const std::function<bool(const Connection&)>& which, ErrorCode code) {
+  // Ending one takes it off the books.
+  std::vector<uint64_t> ids;
+  for (const auto& [id, connection] : connections_) {
+    if (which(*connection)) ids.push_back(id);
+  }
+  for (const uint64_t id : ids) {
+    const auto found = connections_.find(id);
+    if (found != connections_.end()) found->second->End(code);
+  }
+}
+
+void Worker::AppendSnapshot(uint8_t parts, msg::BatchWriter* batch, SnapshotSums* sums) {
+  if ((parts & msg::kPartConnections) != 0) {
+    for (const auto& [id, connection] : connections_) batch->Add(connection->Describe());
+  }
+  if ((parts & msg::kPartTunnels) != 0) {
+    std::vector<msg::Tunnel> tunnels;
+    pool_.AppendSnapshot(&tunnels);
+    inbound_tunnels_.AppendSnapshot(&tunnels);
+    for (const msg::Tunnel& tunnel : tunnels) batch->Add(tunnel);
+  }
+  if ((parts & msg::kPartFlows) != 0) {
+    for (const auto& [id, connection] : connections_) connection->AccountBytes();
+    flows_.AddTo(&sums->flows);
+  }
+  if ((parts & msg::kPartDnsUpstreams) != 0) dns_.upstreams().AddTo(&sums->dns_upstreams);
+}
+
+FlowRow& Worker::FlowRowOf(const FlowKey& key) {
+  bool full = false;
+  FlowRow& row = flows_.At(key, &full);
+  if (full) counters_.Add(Counter::kFlowRowsFull);
+  return row;
+}
+
+uint32_t Worker::PeerLabelOf(const IpAddress& address) const {
+  const auto found = peers_.find(address);
+  return found == peers_.end() ? 0 : found->second;
+}
+
+uint32_t Worker::LabelOf(const Pod& pod) const {
+  return pod.addresses.empty() ? 0 : PeerLabelOf(pod.addresses.front());
+}
+
+std::shared_ptr<const Pod> Worker::FindPod(uint32_t pod) const {
+  const auto found = pods_.find(pod);
+  return found == pods_.end() || found->second.released ? nullptr : found->second.pod;
+}
+
+ErrorCode Worker::Admit(const Pod& pod) {
+  const int64_t free = static_cast<int64_t>(shared_->options.connections_max) -
+                       shared_->connections.load(std::memory_order_relaxed);
+  if (free <= 0) {
+    counters_.Add(Counter::kLimitConnections);
+    return ErrorCode::kLimitConnections;
+  }
+  // As many as are free and no more: a pod that takes all it can get leaves half to the others, and
+  // two such pods leave a third.
+  if (pod.connections.load(std::memory_order_relaxed) >= free) {
+    counters_.Add(Counter::kLimitPodConnections);
+    return ErrorCode::kLimitConnections;
+  }
+  return ErrorCode::kNone;
+}
+
+void Worker::Forget(Connection* connection) {
+  auto node = connections_.extract(connection->id());
+  if (node.empty()) return;
+  shared_->connections.fetch_sub(1, std::memory_order_relaxed);
+  connection->pod().connections.fetch_sub(1, std::memory_order_relaxed);
+  Leave(connection->pod().id);
+  if (connection->destination() != nullptr) Leave(connection->destination()->id);
+  loop_.Discard(std::move(node.mapped()));
+}
+
+void Worker::Join(uint32_t pod) {
+  const auto found = pods_.find(pod);
+  if (found != pods_.end()) ++found->second.connections;
+}
+
+void Worker::Leave(uint32_t pod) {
+  const auto found = pods_.find(pod);
+  if (found == pods_.end() || --found->second.connections > 0 || !found->second.released) return;
+  // Not in the midst of a connection's end.
+  loop_.Defer([this, pod] { FinishDrainIfEmpty(pod); });
+}
+
+void Worker::OnVerdict(uint64_t connection, const OutboundVerdict& verdict) {
+  const auto found = connections_.find(connection);
+  if (found != connections_.end()) found->second->OnVerdict(verdict);
+}
+
+void Worker::OnVerdict(uint64_t connection, const InboundVerdict& verdict) {
+  const auto found = connections_.find(connection);
+  if (found != connections_.end()) found->second->OnVerdict(verdict);
+}
+
+void Worker::OnNoVerdict(uint64_t connection, ErrorCode code) {
+  const auto found = connections_.find(connection);
+  if (found != connections_.end()) found->second->OnNoVerdict(code);
+}
+
+}  // namespace groundwire

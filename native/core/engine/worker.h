@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thread of the engine: its loop, the connections it accepted, their tunnels and verdicts.
+// Nothing on the byte path is shared with another worker.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "base/counters.h"
+#include "capture/pod.h"
+#include "connection/connection.h"
+#include "dns/dns_relay.h"
+#include "engine/acceptor.h"
+#include "engine/engine_shared.h"
+#include "flows/flow_table.h"
+#include "hbone/inbound_tunnel.h"
+#include "hbone/tunnel_pool.h"
+#include "io/event_loop.h"
+#include "io/thread_scratch.h"
+#include "verdicts/verdict_desk.h"
+
+namespace groundwire {
+
+struct SnapshotSums {
+  FlowTable flows{SIZE_MAX};
+  DnsUpstreamTable dns_upstreams{SIZE_MAX};
+};
+
+/// Created and joined by the engine. Post is for any thread; everything else runs on the worker's
+/// own.
+class Worker final : public VerdictReceiver {
+ public:
+  Worker(uint8_t index, EngineShared* shared);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  Status Start();
+  /// Ends every connection and the thread. Called once, by the engine.
+  void StopAndJoin();
+  void Post(std::function<void()> task) { loop_.Post(std::move(task)); }
+
+  // Commands of the control thread.
+  void AddPod(const std::shared_ptr<const Pod>& pod);
+  /// No new connections of the pod; `done` once the live ones have ended, at the latest at the
+  /// deadline.
+  void DrainPod(uint32_t pod, uint32_t deadline_ms, std::function<void()> done);
+  void OnIdentityReplaced(const std::string& identity) { pool_.OnIdentityReplaced(identity); }
+  void OnIdentityRemoved(const std::string& identity);
+  void SetPeers(const std::vector<msg::PeerLabel>& peers);
+  void InvalidateVerdicts(const std::unordered_set<uint64_t>& verdicts);
+  void Drain(uint32_t deadline_ms);
+  /// What belongs to no other worker goes to the batch, what adds up to the sums.
+  void AppendSnapshot(uint8_t parts, msg::BatchWriter* batch, SnapshotSums* sums);
+
+  // What connections use.
+  EventLoop* loop() { return &loop_; }
+  ThreadScratch* scratch() { return &scratch_; }
+  EngineShared* shared() { return shared_; }
+  EventQueue& events() { return shared_->events; }
+  PodSockets& sockets() { return *shared_->sockets; }
+  const EngineOptions& options() const { return shared_->options; }
+  Counters& counters() { return counters_; }
+  VerdictDesk& verdicts() { return verdicts_; }
+  TunnelPool& pool() { return pool_; }
+  DnsRelay& dns() { return dns_; }
+  uint64_t NextConnectionId() { return ++connection_sequence_ << 8 | index_; }
+  FlowRow& FlowRowOf(const FlowKey& key);
+  uint32_t PeerLabelOf(const IpAddress& address) const;
+  /// The flow label of what happens to a pod before a verdict gives one: that of its address.
+  uint32_t LabelOf(const Pod& pod) const;
+  /// nullptr when it is not captured here, or is being released: nothing new goes to it.
+  std::shared_ptr<const Pod> FindPod(uint32_t pod) const;
+  /// Takes the connection onto the books, which own it until Forget.
+  template <typename T>
+  T* Adopt(std::unique_ptr<T> connection) {
+    T* const adopted = connection.get();
+    connections_.emplace(adopted->id(), std::move(connection));
+    shared_->connections.fetch_add(1, std::memory_order_relaxed);
+    adopted->pod().connections.fetch_add(1, std::memory_order_relaxed);
+    Join(adopted->pod().id);
+    return adopted;
+  }
+  /// LIMIT_CONNECTIONS, counted, where there is no room for one more connection of the pod.
+  ErrorCode Admit(const Pod& pod);
+  void Forget(Connection* connection);
+  /// A connection lives by the pod from now on: Adopt says so of its own pod, a handoff of its
+  /// destination.
+  void Join(uint32_t pod);
+  InboundTunnels& inbound_tunnels() { return inbound_tunnels_; }
+
+  void OnVerdict(uint64_t connection, const OutboundVerdict& verdict) override;
+  void OnVerdict(uint64_t connection, const InboundVerdict& verdict) override;
+  void OnNoVerdict(uint64_t connection, ErrorCode code) override;
+  bool Lives(uint64_t connection) const override { return connections_.contains(connection); }
+  bool Knows(uint32_t pod) const override { return pods_.contains(pod); }
+
+ private:
+  struct CapturedPod {
+    std::shared_ptr<const Pod> pod;
+    std::vector<std::unique_ptr<Acceptor>> acceptors;
+    size_t connections = 0;          // that live by it; twice for a handoff to itself
+    std::function<void()> released;  // set: it waits for the last of them
+    EventLoop::TimerId deadline{};
+  };
+
+  void CloseEverything();
+  void EndConnections(const std::function<bool(const Connection&)>& which, ErrorCode code);
+  void FinishDrain(uint32_t pod, ErrorCode code);
+  void FinishDrainIfEmpty(uint32_t pod);
+  void Leave(uint32_t pod);
+
+  const uint8_t index_;
+  EngineShared* const shared_;
+  EventLoop loop_;
+  ThreadScratch scratch_;
+  Counters counters_;
+  FlowTable flows_;
+  VerdictDesk verdicts_;
+  TunnelPool pool_;
+  DnsRelay dns_;
+  InboundTunnels inbound_tunnels_;
+  std::unordered_map<uint32_t, CapturedPod> pods_;
+  std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
+  std::unordered_map<IpAddress, uint32_t, IpAddressHash> peers_;
+  uint64_t connection_sequence_ = 0;
+  bool draining_ = false;
+  std::thread thread_;
+};
+
+}  // namespace groundwire

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hbone/dialled_tunnel.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/clock.h"
+
+namespace groundwire {
+
+TunnelPool::Tunnel::Tunnel(TunnelPool* pool, std::shared_ptr<const Pod> pod, const TunnelKey& key)
+    : pool_(pool),
+      pod_(std::move(pod)),
+      key_(key),
+      lease_(
+          pool->loop_, &pool->shared_->proofs, [this] { pool_->OnStale(this); },
+          [this] { OnLeaseEnd(); }) {}
+
+Status TunnelPool::Tunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity) {
+  PeerCheck check;
+  check.expected = key_.upstream_identities;
+  generation_ = identity->generation;
+  const int socket = fd.get();
+  auto stream = std::make_unique<TlsStream>(socket, TlsStream::Role::kClient, std::move(identity),
+                                            std::move(check), pool_->scratch_);
+  tls_ = stream.get();
+  session_ = std::make_unique<HboneSession>(HboneSession::Role::kClient, std::move(fd),
+                                            std::move(stream), pool_->shared_->hbone, pool_->loop_,
+                                            pool_->scratch_, pool_->counters_, this);
+  return session_->Start();
+}
+
+void TunnelPool::Tunnel::OnEstablished(HboneSession*) {
+  established_ms_ = WallMs();
+  pool_->counters_->Add(Counter::kTlsHandshakes);
+  lease_.Start({key_.pod, tls_->peer(), key_.next_hop}, tls_->identity().not_after_ms,
+               tls_->peer_not_after_ms(), generation_);
+  OnCapacity(session_.get());
+  if (waiting_.empty() && session_->streams() == 0) StartIdle();
+}
+
+void TunnelPool::Tunnel::OnCapacity(HboneSession*) {
+  while (!waiting_.empty() && session_->state() == HboneSession::State::kOpen && HasRoom()) {
+    TunnelUser* const user = waiting_.front().user;
+    waiting_.pop_front();
+    const bool reused = session_->streams_total() > 0;
+    user->OnTunnel(session_.get(), tls_->peer(), reused);
+  }
+  if (session_->state() != HboneSession::State::kOpen) return;
+  // A peer that takes no streams now (SETTINGS_MAX_CONCURRENT_STREAMS 0) may again; there need not
+  // be another tunnel that is better.
+  if (session_->draining() || (!HasRoom() && session_->streams_max() > 0)) HandOver();
+  BoundWait();
+  if (session_->streams() > 0 || !waiting_.empty()) return pool_->loop_->Cancel(&idle_);
+  if (!IsFresh(pool_->GenerationOf(*pod_))) return session_->Drain();
+  StartIdle();
+}
+
+void TunnelPool::Tunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::string& detail) {
+  pool_->loop_->Cancel(&idle_);
+  pool_->loop_->Cancel(&wait_bound_);
+  lease_.Stop();
+  const bool failed = established_ms_ == 0;
+  if (failed) {
+    pool_->counters_->Add(Counter::kTunnelsDialFailed);
+    if (IsHandshakeFailure(code)) pool_->counters_->Add(Counter::kTlsHandshakesFailed);
+  }
+  const std::deque<Waiting> all = std::move(waiting_);
+  waiting_.clear();
+  // The pool deletes this tunnel two turns from now.
+  pool_->Remove(this);
+  for (const Waiting& waiting : all) {
+    if (failed || IsEndedHere(code)) {
+      waiting.user->OnNoTunnel(code, detail);
+    } else {
+      pool_->Acquire(pod_, key_, waiting.user, waiting.since_us);
+    }
+  }
+}
+
+void TunnelPool::Tunnel::Wait(TunnelUser* user, uint64_t since_us) {
+  const auto place = std::ranges::upper_bound(waiting_, since_us, {}, &Waiting::since_us);
+  // The bound is that of the first.
+  if (place == waiting_.begin()) pool_->loop_->Cancel(&wait_bound_);
+  waiting_.insert(place, {user, since_us});
+}
+
+msg::Tunnel TunnelPool::Tunnel::Describe() const {
+  msg::Tunnel tunnel;
+  tunnel.direction = msg::Direction::kOutbound;
+  tunnel.pod = key_.pod;
+  tunnel.local = tls_->identity().name;
+  tunnel.peer = tls_->peer();
+  tunnel.remote = key_.next_hop;
+  tunnel.streams = static_cast<uint32_t>(session_->streams());
+  tunnel.streams_total = session_->streams_total();
+  tunnel.established_ms = established_ms_;
+  tunnel.not_after_ms = lease_.until_ms();
+  tunnel.draining = session_->draining() || !IsFresh(pool_->GenerationOf(*pod_));
+  return tunnel;
+}
+
+void TunnelPool::Tunnel::StartIdle() {
+  pool_->loop_->Cancel(&idle_);
+  idle_ = pool_->loop_->After(pool_->shared_->options.tunnel_idle_ms, [this] {
+    pool_->counters_->Add(Counter::kTunnelsIdleClosed);
+    session_->Close(ErrorCode::kNone, "idle");
+  });
+}
+
+void TunnelPool::Tunnel::BoundWait() {
+  if (!established() || waiting_.empty()) return pool_->loop_->Cancel(&wait_bound_);
+  if (wait_bound_ != EventLoop::TimerId{}) return;
+  const uint64_t end_us = EndOfWaitUs(waiting_.front());
+  const uint64_t now_us = pool_->loop_->now_us();
+  const uint64_t rest_ms = end_us > now_us ? (end_us - now_us + 999) / 1000 : 0;
+  wait_bound_ = pool_->loop_->After(rest_ms, [this] { FailOverdue(); });
+}
+
+void TunnelPool::Tunnel::FailOverdue() {
+  wait_bound_ = {};
+  while (!waiting_.empty() && EndOfWaitUs(waiting_.front()) <= pool_->loop_->now_us()) {
+    TunnelUser* const user = waiting_.front().user;
+    waiting_.pop_front();
+    pool_->counters_->Add(Counter::kTunnelStreamsHeldBack);
+    user->OnNoTunnel(ErrorCode::kHboneResponseTimeout, kNoStreamsDetail);
+  }
+  OnCapacity(session_.get());
+}
+
+uint64_t TunnelPool::Tunnel::EndOfWaitUs(const Waiting& waiting) const {
+  return waiting.since_us + uint64_t{1000} * pool_->shared_->options.connect_timeout_ms;
+}
+
+void TunnelPool::Tunnel::OnLeaseEnd() {
+  pool_->counters_->Add(Counter::kTunnelsExpired);
+  session_->Close(ErrorCode::kCertificateExpired, "no newer proof of the peer's identity");
+}
+
+void TunnelPool::Tunnel::HandOver() {
+  const std::deque<Waiting> all = std::move(waiting_);
+  waiting_.clear();
+  for (const Waiting& waiting : all) pool_->Acquire(pod_, key_, waiting.user, waiting.since_us);
+}
+
+}  // namespace groundwire

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "hbone/tunnel_pool.h"
+
+namespace groundwire {
+
+/// One dialled tunnel and those who wait for it.
+class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
+ public:
+  Tunnel(TunnelPool* pool, std::shared_ptr<const Pod> pod, const TunnelKey& key);
+
+  Status Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity);
+
+  void OnEstablished(HboneSession*) override;
+  void OnRequest(HboneSession*, HboneStream*, HboneRequest) override {}
+  void OnCapacity(HboneSession*) override;
+  void OnSessionClosed(HboneSession*, ErrorCode code, const std::string& detail) override;
+
+  /// Usable for one more stream, now or once it is established.
+  bool Usable(uint64_t generation) const {
+    return session_->state() != HboneSession::State::kClosed && !session_->draining() &&
+           load() < session_->streams_max() && IsFresh(generation);
+  }
+  /// Made with the certificate `generation`, and the peer's certificate has not used up half of its
+  /// rest.
+  bool IsFresh(uint64_t generation) const {
+    return generation == generation_ && (!established() || WallMs() < lease_.fresh_until_ms());
+  }
+  /// The peer takes no streams at the moment; whoever wants one may wait here.
+  bool Paused(uint64_t generation) const {
+    return established() && !session_->draining() && session_->streams_max() == 0 &&
+           IsFresh(generation);
+  }
+  bool HasRoom() const { return session_->streams() < session_->streams_max(); }
+  size_t load() const { return session_->streams() + waiting_.size(); }
+  bool established() const { return session_->state() == HboneSession::State::kOpen; }
+  void Wait(TunnelUser* user, uint64_t since_us);
+  bool Forget(TunnelUser* user) {
+    return std::erase_if(waiting_, [user](const Waiting& w) { return w.user == user; }) > 0;
+  }
+
+  msg::Tunnel Describe() const;
+  HboneSession* session() const { return session_.get(); }
+  const TunnelKey& key() const { return key_; }
+  const std::shared_ptr<const Pod>& pod() const { return pod_; }
+  const TunnelLease& lease() const { return lease_; }
+
+ private:
+  struct Waiting {
+    TunnelUser* user;
+    uint64_t since_us;
+  };
+
+  void StartIdle();
+  /// Each waits as long as for a connect, on however many tunnels.
+  void BoundWait();
+  void FailOverdue();
+  uint64_t EndOfWaitUs(const Waiting& waiting) const;
+  void OnLeaseEnd();
+  /// Those who wait for room that will not come here look for another tunnel.
+  void HandOver();
+
+  TunnelPool* const pool_;
+  const std::shared_ptr<const Pod> pod_;
+  const TunnelKey key_;
+  std::unique_ptr<HboneSession> session_;
+  TlsStream* tls_ = nullptr;
+  TunnelLease lease_;
+  uint64_t generation_ = 0;
+  uint64_t established_ms_ = 0;
+  std::deque<Waiting> waiting_;  // the longest first
+  EventLoop::TimerId idle_{};
+  EventLoop::TimerId wait_bound_{};
+};
+
+}  // namespace groundwire

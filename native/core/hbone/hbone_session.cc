@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hbone/hbone_session.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "hbone/hbone_callbacks.h"
+#include "io/socket_options.h"
+
+namespace groundwire {
+namespace {
+
+constexpr uint32_t kMaxFrameBytes = 1 << 20;
+constexpr size_t kClientHeaderListBytes = size_t{16} * 1024;
+// A turn of one session ends after this many reads, so that one busy tunnel cannot hold the loop.
+constexpr int kReadsPerTurn = 16;
+// Frames that wait for a peer who sends but does not read; several for each stream that may be open
+// at once.
+constexpr size_t kQueuedFramesMax = 2000;
+constexpr uint32_t kDrainNoticeMs = 1000;
+constexpr uint32_t kReadToTheEnd = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+nghttp2_nv HeaderOf(const std::string& name, const std::string& value) {
+  // nghttp2 copies both, the API is only not const.
+  return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
+          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+          NGHTTP2_NV_FLAG_NONE};
+}
+
+std::vector<nghttp2_nv> HeadersOf(const std::vector<HboneHeader>& headers) {
+  std::vector<nghttp2_nv> list;
+  list.reserve(headers.size());
+  for (const HboneHeader& header : headers) list.push_back(HeaderOf(header.name, header.value));
+  return list;
+}
+
+}  // namespace
+
+HboneSession::HboneSession(Role role, UniqueFd fd, std::unique_ptr<ByteStream> stream,
+                           const HboneOptions& options, EventLoop* loop, ThreadScratch* scratch,
+                           Counters* counters, HboneSessionOwner* owner)
+    : role_(role),
+      state_(role == Role::kClient ? State::kConnecting : State::kHandshaking),
+      fd_(std::move(fd)),
+      stream_(std::move(stream)),
+      options_(options),
+      loop_(loop),
+      scratch_(scratch),
+      counters_(counters),
+      owner_(owner) {}
+
+HboneSession::~HboneSession() {
+  loop_->Cancel(&deadline_);
+  loop_->Cancel(&tick_);
+  nghttp2_session_del(http2_);
+}
+
+Status HboneSession::Start() {
+  if (state_ == State::kConnecting) {
+    StartDeadline(options_.connect_timeout_ms, ErrorCode::kConnectTimeout,
+                  "no answer to the TCP connect");
+  } else {
+    StartDeadline(options_.tls_timeout_ms, ErrorCode::kTlsTimeout,
+                  "TLS handshake not finished in time");
+  }
+  return loop_->Watch(fd_.get(), this);
+}
+
+void HboneSession::StartDeadline(uint32_t timeout_ms, ErrorCode code, const char* detail) {
+  loop_->Cancel(&deadline_);
+  deadline_ = loop_->After(timeout_ms, [this, code, detail] { Close(code, detail); });
+}
+
+void HboneSession::OnEvents(uint32_t events) {
+  if (state_ == State::kClosed) return;
+  const bool readable = (events & (EPOLLIN | kReadToTheEnd)) != 0;
+  if (readable) stream_->NotifyReadable((events & kReadToTheEnd) != 0);
+  if (state_ == State::kConnecting) {
+    if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) return;
+    const int error = TakeSocketError(fd_.get());
+    if (error != 0) return Close(CodeOfConnectError(error), std::strerror(error));
+    state_ = State::kHandshaking;
+    StartDeadline(options_.tls_timeout_ms, ErrorCode::kTlsTimeout,
+                  "TLS handshake not finished in time");
+  }
+  if (state_ == State::kHandshaking) {
+    if ((events & EPOLLOUT) != 0) (void)stream_->Flush();
+    return ContinueHandshake();
+  }
+  if ((events & EPOLLOUT) != 0 && stream_->blocked()) ScheduleSend();
+  if (readable) ReceiveTurn();
+}
+
+void HboneSession::ContinueHandshake() {
+  const StreamState handshake = stream_->Handshake();
+  if (handshake == StreamState::kBlocked) return;
+  if (handshake != StreamState::kOk) return Close(stream_->error(), stream_->error_detail());
+  loop_->Cancel(&deadline_);
+  if (const Status opened = OpenHttp2(); !opened.ok())
+    return Close(ErrorCode::kOutOfFiles, opened.ToString());
+  state_ = State::kOpen;
+  tick_ = loop_->After(options_.ping_interval_ms, [this] { Tick(); });
+  owner_->OnEstablished(this);
+  if (state_ != State::kOpen) return;
+  if (drain_once_open_) Drain();
+  ScheduleSend();
+  ReceiveTurn();
+}
+
+Status HboneSession::OpenHttp2() {
+  static nghttp2_session_callbacks* const callbacks = HboneCallbacks::Make();
+  nghttp2_option* option = HboneCallbacks::MakeOptions(options_);
+  if (callbacks == nullptr || option == nullptr) return Status::Error("nghttp2 callbacks", 0);
+  const int made = role_ == Role::kClient
+                       ? nghttp2_session_client_new2(&http2_, callbacks, this, option)
+                       : nghttp2_session_server_new2(&http2_, callbacks, this, option);
+  nghttp2_option_del(option);
+  if (made != 0) return Status::Error("nghttp2_session_new", 0, nghttp2_strerror(made));
+
+  const bool client = role_ == Role::kClient;
+  const std::array<nghttp2_settings_entry, 4> settings = {{
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options_.stream_window_bytes},
+      {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, kMaxFrameBytes},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
+       static_cast<uint32_t>(client ? kClientHeaderListBytes : kServerHeaderListBytes)},
+      // Each role has one setting of its own: a client refuses pushes, a server says how many
+      // streams it serves.
+      {client ? NGHTTP2_SETTINGS_ENABLE_PUSH : NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+       client ? 0U : options_.streams_served_max},
+  }};
+  int result = nghttp2_submit_settings(http2_, NGHTTP2_FLAG_NONE, settings.data(), settings.size());
+  if (result == 0) {
+    result = nghttp2_session_set_local_window_size(
+        http2_, NGHTTP2_FLAG_NONE, 0, static_cast<int32_t>(options_.connection_window_bytes));
+  }
+  return result == 0 ? Status::Ok()
+                     : Status::Error("nghttp2 settings", 0, nghttp2_strerror(result));
+}
+
+void HboneSession::ReceiveTurn() {
+  receive_scheduled_ = false;
+  if (state_ != State::kOpen) return;
+  for (int i = 0; i < kReadsPerTurn; ++i) {
+    const ReadResult read = stream_->Read(scratch_->arriving.get(), ThreadScratch::kBytes);
+    if (read.state == StreamState::kBlocked) return;
+    if (read.state == StreamState::kEnd) {
+      return Close(ErrorCode::kHboneGoaway, "peer closed the connection");
+    }
+    if (read.state == StreamState::kError) {
+      return Close(bytes_received_ == 0 ? stream_->error() : ErrorCode::kPeerReset,
+                   stream_->error_detail());
+    }
+    bytes_received_ += read.size;
+    inside_http2_ = true;
+    const ssize_t taken = nghttp2_session_mem_recv(http2_, scratch_->arriving.get(), read.size);
+    inside_http2_ = false;
+    if (close_noted_) return FinishClose();
+    if (stream_->blocked() && nghttp2_session_get_outbound_queue_size(http2_) > kQueuedFramesMax) {
+      counters_->Add(Counter::kTunnelsFlooded);
+      return Close(ErrorCode::kHboneProtocol, "peer sends but does not read");
+    }
+    if (taken < 0) {
+      if (taken == NGHTTP2_ERR_FLOODED) {
+        counters_->Add(Counter::kTunnelsFlooded);
+      } else {
+        CountProtocolError();
+      }
+      // Let the GOAWAY that says why leave, then end.
+      SendTurn();
+      return Close(ErrorCode::kHboneProtocol, nghttp2_strerror(static_cast<int>(taken)));
+    }
+    ScheduleSend();
+  }
+  if (receive_scheduled_) return;
+  receive_scheduled_ = true;
+  loop_->Defer([this] { ReceiveTurn(); });
+}
+
+void HboneSession::ScheduleSend() {
+  if (send_scheduled_ || state_ != State::kOpen) return;
+  send_scheduled_ = true;
+  loop_->Defer([this] { SendTurn(); });
+}
+
+void HboneSession::SendTurn() {
+  send_scheduled_ = false;
+  if (state_ != State::kOpen) return;
+  if (stream_->blocked()) {
+    const StreamState sent = stream_->Flush();
+    if (sent == StreamState::kBlocked) return;
+    if (sent != StreamState::kOk) return Close(ErrorCode::kPeerReset, stream_->error_detail());
+  }
+  ResumeAfterFlush();
+  turn_bytes_ = 0;
+  inside_http2_ = true;
+  while (!stream_->blocked() && !close_noted_) {
+    const uint8_t* data = nullptr;
+    const ssize_t size = nghttp2_session_mem_send(http2_, &data);
+    if (size < 0) {
+      Close(ErrorCode::kHboneProtocol, nghttp2_strerror(static_cast<int>(size)));
+      break;
+    }
+    if (size == 0) break;
+    AppendFrame(data, static_cast<size_t>(size));
+  }
+  (void)FlushFrames();
+  inside_http2_ = false;
+  // The note first: Close takes only one, and without FinishClose the session would end for nobody.
+  if (close_noted_) return FinishClose();
+  if (stream_->error() != ErrorCode::kNone)
+    return Close(ErrorCode::kPeerReset, stream_->error_detail());
+  if (!waiting_for_socket_.empty() && !stream_->blocked()) ScheduleSend();
+  EndIfDrained();
+}
+
+void HboneSession::AppendFrame(const uint8_t* data, size_t size) {
+  if (frames_size_ + size > ThreadScratch::kBytes) (void)FlushFrames();
+  if (size > ThreadScratch::kBytes) {
+    (void)stream_->Write(data, size);
+    return;
+  }
+  std::memcpy(scratch_->frames.get() + frames_size_, data, size);
+  frames_size_ += size;
+}
+
+bool HboneSession::FlushFrames() {
+  if (frames_size_ > 0) {
+    (void)stream_->Write(scratch_->frames.get(), frames_size_);
+    frames_size_ = 0;
+  }
+  return stream_->Flush() == StreamState::kOk;
+}
+
+void HboneSession::ResumeAfterFlush() {
+  std::vector<int32_t> waiting;
+  waiting.swap(waiting_for_socket_);
+  for (const int32_t id : waiting) {
+    HboneStream* stream = HboneCallbacks::Find(this, id);
+    if (stream == nullptr || !stream->deferred) continue;
+    stream->deferred = false;
+    (void)nghttp2_session_resume_data(http2_, id);
+  }
+}
+
+HboneStream* HboneSession::Connect(const std::vector<HboneHeader>& headers,
+                                   HboneStreamHandler* handler) {
+  if (state_ != State::kOpen || draining_ || streams_.size() >= streams_max()) return nullptr;
+  auto stream = std::make_unique<HboneStream>();
+  stream->handler = handler;
+  const nghttp2_data_provider provider = HboneCallbacks::ProviderOf(stream.get());
+  const std::vector<nghttp2_nv> list = HeadersOf(headers);
+  const int32_t id =
+      nghttp2_submit_request(http2_, nullptr, list.data(), list.size(), &provider, nullptr);
+  if (id < 0) {
+    // No stream ids are left, or a GOAWAY came: nothing more can begin here.
+    draining_ = true;
+    return nullptr;
+  }
+  stream->id = id;
+  ++streams_total_;
+  HboneStream* const made = stream.get();
+  streams_[id] = std::move(stream);
+  ScheduleSend();
+  return made;
+}
+
+void HboneSession::Respond(HboneStream* stream, const std::vector<HboneHeader>& headers,
+                           HboneStreamHandler* handler) {
+  if (state_ == State::kClosed) return;
+  stream->handler = handler;
+  stream->answered = true;
+  const nghttp2_data_provider provider = HboneCallbacks::ProviderOf(stream);
+  const std::vector<nghttp2_nv> list = HeadersOf(headers);
+  (void)nghttp2_submit_response(http2_, stream->id, list.data(), list.size(), &provider);
+  ScheduleSend();
+}
+
+void HboneSession::SetHandler(HboneStream* stream, HboneStreamHandler* handler) {
+  stream->handler = handler;
+}
+
+void HboneSession::Refuse(HboneStream* stream, uint16_t status) {
+  if (state_ == State::kClosed) return;
+  stream->handler = nullptr;
+  stream->answered = true;
+  const std::string name = ":status";
+  const std::string value = std::to_string(status);
+  const nghttp2_nv header = HeaderOf(name, value);
+  (void)nghttp2_submit_response(http2_, stream->id, &header, 1, nullptr);
+  stream->refused = true;
+  ScheduleSend();
+}
+
+void HboneSession::Resume(HboneStream* stream) {
+  if (state_ == State::kClosed || !stream->deferred) return;
+  stream->deferred = false;
+  (void)nghttp2_session_resume_data(http2_, stream->id);
+  ScheduleSend();
+}
+
+void HboneSession::Consume(HboneStream* stream, size_t size) {
+  if (state_ == State::kClosed || size == 0) return;
+  (void)nghttp2_session_consume_stream(http2_, stream->id, size);
+  ScheduleSend();
+}
+
+void HboneSession::Reset(HboneStream* stream, uint32_t h2_error) {
+  if (state_ == State::kClosed) return;
+  stream->handler = nullptr;
+  stream->answered = true;
+  (void)nghttp2_submit_rst_stream(http2_, NGHTTP2_FLAG_NONE, stream->id, h2_error);
+  // nghttp2 forgets a request that has not left only once the peer would take it, which may be
+  // never.
+  if (role_ == Role::kClient && IsHeldBack(stream))
+    loop_->Defer([this, id = stream->id] { Forget(id, 0); });
+  ScheduleSend();
+}
+
+bool HboneSession::IsHeldBack(const HboneStream* stream) const {
+  return state_ == State::kOpen && nghttp2_session_find_stream(http2_, stream->id) == nullptr;
+}
+
+size_t HboneSession::streams_max() const {
+  if (http2_ == nullptr) return options_.streams_used_max;
+  const uint32_t peer =
+      nghttp2_session_get_remote_settings(http2_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+  return std::min(peer, options_.streams_used_max);
+}
+
+void HboneSession::Forget(int32_t stream_id, uint32_t h2_error) {
+  const auto found = streams_.find(stream_id);
+  if (found == streams_.end()) return;
+  // Kept until the handler has been told: it may still look at the stream.
+  const std::unique_ptr<HboneStream> stream = std::move(found->second);
+  streams_.erase(found);
+  if (stream->handler != nullptr) stream->handler->OnStreamClosed(h2_error, ErrorCode::kNone);
+  owner_->OnCapacity(this);
+  if (draining_) ScheduleSend();
+}
+
+void HboneSession::CountProtocolError() {
+  if (!std::exchange(protocol_error_, true)) counters_->Add(Counter::kTunnelsProtocolError);
+}
+
+void HboneSession::NoteProtocolError(const nghttp2_frame& goaway) {
+  CountProtocolError();
+  const nghttp2_goaway& said = goaway.goaway;
+  protocol_detail_ =
+      said.opaque_data_len > 0
+          ? std::string(reinterpret_cast<const char*>(said.opaque_data), said.opaque_data_len)
+          : nghttp2_http2_strerror(said.error_code);
+}
+
+void HboneSession::Tick() {
+  tick_ = loop_->After(options_.ping_interval_ms, [this] { Tick(); });
+  early_resets_ = 0;
+  const bool heard = bytes_received_ != bytes_at_tick_;
+  bytes_at_tick_ = bytes_received_;
+  if (heard || ping_waits_) return;
+  ping_waits_ = true;
+  const uint64_t heard_before = bytes_received_;
+  loop_->Cancel(&deadline_);
+  deadline_ = loop_->After(options_.ping_timeout_ms, [this, heard_before] {
+    if (ping_waits_ && bytes_received_ == heard_before) {
+      counters_->Add(Counter::kTunnelsPingTimeout);
+      return Close(ErrorCode::kHbonePingTimeout, "no answer to PING");
+    }
+    ping_waits_ = false;
+  });
+  (void)nghttp2_submit_ping(http2_, NGHTTP2_FLAG_NONE, nullptr);
+  ScheduleSend();
+}
+
+void HboneSession::Drain() {
+  if (state_ != State::kOpen) {
+    drain_once_open_ = true;
+    return;
+  }
+  if (draining_) return;
+  draining_ = true;
+  if (role_ == Role::kServer) {
+    (void)nghttp2_submit_shutdown_notice(http2_);
+    // After the notice has surely arrived, the GOAWAY that names the last stream which will be
+    // served.
+    loop_->Cancel(&tick_);
+    tick_ = loop_->After(kDrainNoticeMs, [this] { FinishNotice(); });
+  }
+  ScheduleSend();
+}
+
+void HboneSession::FinishNotice() {
+  (void)nghttp2_submit_goaway(http2_, NGHTTP2_FLAG_NONE,
+                              nghttp2_session_get_last_proc_stream_id(http2_), NGHTTP2_NO_ERROR,
+                              nullptr, 0);
+  tick_ = loop_->After(options_.ping_interval_ms, [this] { Tick(); });
+  ScheduleSend();
+}
+
+void HboneSession::EndIfDrained() {
+  const bool over =
+      nghttp2_session_want_read(http2_) == 0 && nghttp2_session_want_write(http2_) == 0;
+  const bool drained = draining_ && role_ == Role::kClient && streams_.empty();
+  if (over && protocol_error_) return Close(ErrorCode::kHboneProtocol, protocol_detail_);
+  // The last bytes of the last stream may still wait for the socket, whose next edge leads back here.
+  if (stream_->blocked()) return;
+  if (over || drained) Close(ErrorCode::kHboneGoaway, "drained");
+}
+
+void HboneSession::Close(ErrorCode code, const std::string& detail) {
+  if (state_ == State::kClosed || close_noted_) return;
+  close_noted_ = true;
+  close_code_ = code;
+  close_detail_ = detail;
+  if (!inside_http2_) FinishClose();
+}
+
+void HboneSession::FinishClose() {
+  const bool say_goodbye = state_ == State::kOpen && stream_->error() == ErrorCode::kNone;
+  state_ = State::kClosed;
+  loop_->Cancel(&deadline_);
+  loop_->Cancel(&tick_);
+  // From here on nghttp2's callbacks find no stream, and handlers that look for another tunnel do
+  // not find this one.
+  const auto streams = std::move(streams_);
+  streams_.clear();
+  std::vector<HboneStreamHandler*> handlers;
+  for (const auto& [id, stream] : streams) {
+    if (stream->handler != nullptr) handlers.push_back(std::exchange(stream->handler, nullptr));
+  }
+  streams_lost_ = handlers.size();
+  if (say_goodbye) SendGoaway();
+  fd_.Reset();
+  for (HboneStreamHandler* handler : handlers) handler->OnStreamClosed(0, close_code_);
+  owner_->OnSessionClosed(this, close_code_, close_detail_);
+}
+
+void HboneSession::SendGoaway() {
+  const bool protocol = close_code_ == ErrorCode::kHboneProtocol;
+  (void)nghttp2_session_terminate_session(http2_,
+                                          protocol ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_NO_ERROR);
+  const uint8_t* data = nullptr;
+  ssize_t size = 0;
+  while (!stream_->blocked() && (size = nghttp2_session_mem_send(http2_, &data)) > 0) {
+    AppendFrame(data, static_cast<size_t>(size));
+  }
+  (void)FlushFrames();
+  stream_->Shutdown();
+}
+
+}  // namespace groundwire

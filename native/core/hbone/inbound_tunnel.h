@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tunnels that peers open to captured pods: steps 1 and 2 of inbound_hbone.h.
+#pragma once
+#include <deque>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/counters.h"
+#include "base/error_code.gen.h"
+#include "capture/pod.h"
+#include "hbone/hbone_session.h"
+#include "io/event_loop.h"
+#include "port/messages.gen.h"
+#include "tls/tunnel_lease.h"
+
+namespace groundwire {
+
+class InboundTunnels;
+class TlsStream;
+class Worker;
+struct TlsIdentity;
+
+/// One accepted tunnel, for as long as its peer's identity is proven.
+class InboundTunnel final : public HboneSessionOwner, public Discardable {
+ public:
+  InboundTunnel(Worker* worker, InboundTunnels* tunnels, std::shared_ptr<const Pod> pod,
+                const SocketAddress& source);
+  ~InboundTunnel() override;
+  Status Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity);
+
+  void OnEstablished(HboneSession* session) override;
+  void OnRequest(HboneSession* session, HboneStream* stream, HboneRequest request) override;
+  void OnMalformedRequest(HboneSession*, const HboneRequest& request, const char* detail) override;
+  void OnCapacity(HboneSession*) override;
+  void OnSessionClosed(HboneSession* session, ErrorCode code, const std::string& detail) override;
+
+  HboneSession* session() const { return session_.get(); }
+  const std::shared_ptr<const Pod>& pod() const { return pod_; }
+  const SocketAddress& source() const { return source_; }
+  const SocketAddress& local() const { return local_; }
+  bool established() const { return established_ms_ != 0; }
+  uint64_t started_us() const { return started_us_; }
+  /// Proven once it is established.
+  const std::string& peer() const;
+  msg::Tunnel Describe() const;
+
+ private:
+  Worker* const worker_;
+  InboundTunnels* const tunnels_;
+  const std::shared_ptr<const Pod> pod_;
+  const SocketAddress source_;
+  const uint64_t started_us_;
+  SocketAddress local_;
+  std::unique_ptr<HboneSession> session_;
+  TlsStream* tls_ = nullptr;
+  TunnelLease lease_;
+  uint64_t established_ms_ = 0;
+  EventLoop::TimerId idle_{};
+};
+
+/// The accepted tunnels of a worker.
+class InboundTunnels {
+ public:
+  explicit InboundTunnels(Worker* worker) : worker_(worker) {}
+  /// Step 1. Takes the accepted socket; `refusal`: what is known against it already.
+  void Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source,
+              ErrorCode refusal);
+  /// The tunnel's handshake is over, well or not.
+  void EndHandshake(InboundTunnel* tunnel);
+  void Remove(InboundTunnel* tunnel);
+  void DrainPod(uint32_t pod);
+  void ClosePod(uint32_t pod, ErrorCode code);
+  void CloseIdentity(const std::string& identity, ErrorCode code);
+  void DrainAll();
+  void CloseAll(ErrorCode code);
+  void RecordRefusal(const InboundTunnel& tunnel, ErrorCode code, const std::string& detail,
+                     const HboneRequest* request = nullptr);
+  void AppendSnapshot(std::vector<msg::Tunnel>* tunnels) const;
+
+ private:
+  /// For one more handshake of that peer. Otherwise, by what it is counted that there is none.
+  std::optional<Counter> MakeRoom(uint32_t pod, const IpAddress& peer);
+  bool DisplaceIfLate(InboundTunnel* handshake);
+  template <typename Predicate, typename Action>
+  void ForEach(Predicate predicate, Action action);
+
+  Worker* const worker_;
+  std::list<std::unique_ptr<InboundTunnel>> tunnels_;
+  /// How many of them, by the peer's address; no entry is 0.
+  std::unordered_map<IpAddress, size_t, IpAddressHash> of_peer_;
+  /// By pod, the oldest first; no entry is empty.
+  std::unordered_map<uint32_t, std::deque<InboundTunnel*>> handshaking_;
+};
+
+}  // namespace groundwire

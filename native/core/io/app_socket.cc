@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/app_socket.h"
+
+#include <linux/sockios.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "io/socket_options.h"
+
+namespace groundwire {
+
+void AppSocket::NoteEvents(uint32_t events) {
+  if ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) readable_ = true;
+  if ((events & EPOLLPRI) != 0) urgent_ = true;
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hang_up_ = true;
+  // A reset after the end of stream makes no read fail any more, so the event itself has to tell.
+  if ((events & EPOLLERR) != 0) broken_ = true;
+}
+
+AppSocket::Result AppSocket::Receive(uint8_t* buffer, size_t* size) {
+  if (drained_) return cut_ ? Result::kReset : Result::kEnd;
+  if (!readable_) return Result::kBlocked;
+  ssize_t count = 0;
+  do {
+    count = recv(fd_.get(), buffer, *size, 0);
+  } while (count < 0 && errno == EINTR);
+  if (count > 0) {
+    // A short read has emptied the socket and the next bytes make an edge; the end of stream after
+    // a hang-up does not, and neither does what lies behind the mark of urgent data, where recv
+    // stops.
+    readable_ = hang_up_ || urgent_ || static_cast<size_t>(count) == *size;
+    *size = static_cast<size_t>(count);
+    return Result::kOk;
+  }
+  *size = 0;
+  if (count < 0 && errno == EAGAIN) {
+    readable_ = false;
+    urgent_ = false;
+    return Result::kBlocked;
+  }
+  if (count < 0) NoteError(errno);
+  drained_ = true;
+  return cut_ ? Result::kReset : Result::kEnd;
+}
+
+AppSocket::Result AppSocket::Send(const uint8_t* data, size_t size, size_t* sent) {
+  *sent = 0;
+  if (broken_) return Result::kReset;
+  if (kept() == 0) {
+    const Result result = SendNow(data, size, sent);
+    if (result != Result::kBlocked) return result;
+  }
+  if (kept_offset_ >= kept()) {
+    // A reader that never catches up never empties this: what it took is dropped once it outweighs
+    // what is moved.
+    kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(kept_offset_));
+    kept_offset_ = 0;
+  }
+  kept_.insert(kept_.end(), data + *sent, data + size);
+  return Result::kBlocked;
+}
+
+AppSocket::Result AppSocket::SendKept(size_t* sent) {
+  *sent = 0;
+  if (broken_) return Result::kReset;
+  if (kept() > 0) {
+    const Result result = SendNow(kept_.data() + kept_offset_, kept(), sent);
+    kept_offset_ += *sent;
+    if (result != Result::kOk) return result;
+    kept_ = {};
+    kept_offset_ = 0;
+  }
+  if (fin_wanted_) SendFin();
+  return Result::kOk;
+}
+
+void AppSocket::FinishSending() {
+  fin_wanted_ = true;
+  if (kept() == 0) SendFin();
+}
+
+void AppSocket::SendFin() {
+  if (fin_sent_ || broken_ || !fd_.valid()) return;
+  fin_sent_ = true;
+  (void)shutdown(fd_.get(), SHUT_WR);
+}
+
+AppSocket::Result AppSocket::SendNow(const uint8_t* data, size_t size, size_t* sent) {
+  while (*sent < size) {
+    const ssize_t count = send(fd_.get(), data + *sent, size - *sent, MSG_NOSIGNAL);
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN) return Result::kBlocked;
+      NoteError(errno);
+      return Result::kReset;
+    }
+    *sent += static_cast<size_t>(count);
+  }
+  return Result::kOk;
+}
+
+bool AppSocket::AllTaken() const {
+  int unacknowledged = 0;
+  return ioctl(fd_.get(), SIOCOUTQ, &unacknowledged) != 0 || unacknowledged == 0;
+}
+
+/// A call takes the error from the socket, so nothing later repeats it: recv gives what was
+/// received, and then 0 as if the stream had ended. It has only if the error is EPIPE, which the
+/// kernel keeps for a reset that came after the end.
+void AppSocket::NoteError(int error) {
+  broken_ = true;
+  readable_ = true;
+  hang_up_ = true;
+  cut_ = cut_ || error != EPIPE;
+}
+
+void AppSocket::CloseWithReset() { groundwire::CloseWithReset(&fd_); }
+
+}  // namespace groundwire

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tls/peer_check.h"
+
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+#include <ctime>
+#include <memory>
+
+#include "base/spiffe_id.h"
+
+namespace groundwire {
+namespace {
+
+struct NamesFree {
+  void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
+};
+
+uint64_t TimeMs(const ASN1_TIME* text) {
+  std::tm time{};
+  if (ASN1_TIME_to_tm(text, &time) != 1) return 0;
+  return static_cast<uint64_t>(std::max<time_t>(timegm(&time), 0)) * 1000;
+}
+
+int PeerCheckIndex() {
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
+std::string FormatTime(uint64_t wall_ms) {
+  const auto seconds = static_cast<time_t>(wall_ms / 1000);
+  std::tm time{};
+  char text[32] = {};
+  if (gmtime_r(&seconds, &time) != nullptr)
+    (void)std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &time);
+  return text;
+}
+
+/// Whose certificate it says it is; what a chain that does not hold says is only a claim.
+std::string NameOfCertificate(X509* certificate) {
+  const auto identity = FindPeerIdentity(certificate, {});
+  return identity ? "certificate of " + *identity : "certificate without a SPIFFE id";
+}
+
+/// Why the chain does not hold, with what a person needs to find the certificate.
+std::string ChainProblem(X509_STORE_CTX* context) {
+  X509* certificate = X509_STORE_CTX_get_current_cert(context);
+  const int error = X509_STORE_CTX_get_error(context);
+  const bool own = X509_STORE_CTX_get_error_depth(context) == 0;
+  const std::string name =
+      (own ? "" : "issuer of the ") + NameOfCertificate(X509_STORE_CTX_get0_cert(context));
+  if (certificate != nullptr && error == X509_V_ERR_CERT_HAS_EXPIRED)
+    return name + " expired at " + FormatTime(NotAfterMs(certificate));
+  if (certificate != nullptr && error == X509_V_ERR_CERT_NOT_YET_VALID)
+    return name + " is valid from " + FormatTime(TimeMs(X509_get0_notBefore(certificate)));
+  return name + ": " + X509_verify_cert_error_string(error);
+}
+
+/// Why a certificate that holds is not the one that is wanted.
+std::string IdentityProblem(X509* certificate, const PeerCheck& check) {
+  if (check.refusal == ErrorCode::kTlsTrustDomain) {
+    const auto identity = FindPeerIdentity(certificate, {});
+    return "certificate of trust domain " + SpiffeId::Parse(*identity)->trust_domain +
+           ", ours is " + std::string(check.trust_domain);
+  }
+  std::string problem = NameOfCertificate(certificate);
+  if (check.expected.empty()) return problem;
+  problem += ", expected " + check.expected.front();
+  if (check.expected.size() > 1)
+    problem += " or one of " + std::to_string(check.expected.size() - 1) + " more";
+  return problem;
+}
+
+}  // namespace
+
+uint64_t NotAfterMs(const X509* certificate) { return TimeMs(X509_get0_notAfter(certificate)); }
+
+int VerifyPeer(int chain_ok, X509_STORE_CTX* context) {
+  const auto* ssl = static_cast<const SSL*>(
+      X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* check = static_cast<PeerCheck*>(SSL_get_ex_data(ssl, PeerCheckIndex()));
+  // Without a check nobody is acceptable: a handshake that forgot to say whom it wants must fail.
+  if (check == nullptr) return 0;
+  if (chain_ok != 1) {
+    check->detail = ChainProblem(context);
+    return 0;
+  }
+  X509* certificate = X509_STORE_CTX_get_current_cert(context);
+  // A tunnel lives no longer than the shortest-lived certificate of its peer's chain.
+  const uint64_t not_after = NotAfterMs(certificate);
+  check->peer_not_after_ms =
+      check->peer_not_after_ms == 0 ? not_after : std::min(check->peer_not_after_ms, not_after);
+  if (X509_STORE_CTX_get_error_depth(context) != 0) return 1;
+
+  const auto identity = FindPeerIdentity(certificate, check->expected);
+  if (!identity) {
+    check->refusal = ErrorCode::kTlsUnexpectedIdentity;
+  } else if (check->expected.empty() &&
+             SpiffeId::Parse(*identity)->trust_domain != check->trust_domain) {
+    check->refusal = ErrorCode::kTlsTrustDomain;
+  } else {
+    check->peer = *identity;
+    return 1;
+  }
+  check->detail = IdentityProblem(certificate, *check);
+  X509_STORE_CTX_set_error(context, X509_V_ERR_APPLICATION_VERIFICATION);
+  return 0;
+}
+
+std::optional<std::string> FindPeerIdentity(X509* certificate,
+                                            std::span<const std::string> expected) {
+  const std::unique_ptr<GENERAL_NAMES, NamesFree> names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  if (!names) return std::nullopt;
+  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
+    if (name->type != GEN_URI) continue;
+    const ASN1_IA5STRING* uri = name->d.uniformResourceIdentifier;
+    std::string text(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)),
+                     static_cast<size_t>(ASN1_STRING_length(uri)));
+    if (!SpiffeId::Parse(text)) continue;
+    if (expected.empty() || std::find(expected.begin(), expected.end(), text) != expected.end())
+      return text;
+  }
+  return std::nullopt;
+}
+
+void AttachPeerCheck(SSL* ssl, PeerCheck* check) { SSL_set_ex_data(ssl, PeerCheckIndex(), check); }
+
+}  // namespace groundwire

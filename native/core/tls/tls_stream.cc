@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tls/tls_stream.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace groundwire {
+namespace {
+
+TlsStream* StreamOf(BIO* bio) { return static_cast<TlsStream*>(BIO_get_data(bio)); }
+
+int BioWrite(BIO* bio, const char* data, int size) {
+  return StreamOf(bio)->TakeRecords(data, size);
+}
+
+int BioRead(BIO* bio, char* buffer, int size) {
+  BIO_clear_retry_flags(bio);
+  const int count = StreamOf(bio)->ReadSocket(buffer, size);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(bio);
+  return count;
+}
+
+long BioControl(BIO*, int command, long, void*) {
+  // Flush belongs to the session, which knows when its turn ends; everything else is not for a
+  // socket of ours.
+  return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+/// OpenSSL's record layer reads and writes through this, instead of through a socket BIO, so that
+/// several records leave in one call. Made once a process and never freed.
+BIO_METHOD* RecordMethod() {
+  static BIO_METHOD* const method = [] {
+    BIO_METHOD* made =
+        BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "groundwire records");
+    BIO_meth_set_write(made, BioWrite);
+    BIO_meth_set_read(made, BioRead);
+    BIO_meth_set_ctrl(made, BioControl);
+    return made;
+  }();
+  return method;
+}
+
+/// OpenSSL's words for an error, without its numbers; ours for what is met most.
+std::string ReasonOf(unsigned long error) {
+  const char* const reason = ERR_reason_error_string(error);
+  if (reason == nullptr) {
+    char text[256] = {};
+    ERR_error_string_n(error, text, sizeof text);
+    return text;
+  }
+  if (ERR_GET_LIB(error) != ERR_LIB_SSL) return reason;
+  if (ERR_GET_REASON(error) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
+    return "peer sent no certificate";
+  return ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET ? std::string("the peer says: ") + reason
+                                                       : reason;
+}
+
+}  // namespace
+
+TlsStream::TlsStream(int fd, Role role, std::shared_ptr<const TlsIdentity> identity,
+                     PeerCheck check, ThreadScratch* scratch)
+    : fd_(fd), identity_(std::move(identity)), check_(std::move(check)), scratch_(scratch) {
+  ssl_ = SSL_new(role == Role::kServer ? identity_->server.get() : identity_->client.get());
+  BIO* bio = BIO_new(RecordMethod());
+  if (ssl_ == nullptr || bio == nullptr) {
+    BIO_free(bio);
+    error_ = ErrorCode::kOutOfFiles;
+    return;
+  }
+  BIO_set_data(bio, this);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(ssl_, bio, bio);
+  AttachPeerCheck(ssl_, &check_);
+  if (role == Role::kServer) {
+    SSL_set_accept_state(ssl_);
+  } else {
+    SSL_set_connect_state(ssl_);
+  }
+}
+
+TlsStream::~TlsStream() { SSL_free(ssl_); }
+
+StreamState TlsStream::Handshake() {
+  if (error_ != ErrorCode::kNone) return StreamState::kError;
+  ERR_clear_error();
+  const int result = SSL_do_handshake(ssl_);
+  if (result == 1) {
+    const StreamState sent = Flush();
+    if (sent == StreamState::kError) return sent;
+    const unsigned char* alpn = nullptr;
+    unsigned int length = 0;
+    SSL_get0_alpn_selected(ssl_, &alpn, &length);
+    if (length == 2 && std::memcmp(alpn, "h2", 2) == 0) return StreamState::kOk;
+    check_.detail = "peer did not choose ALPN h2";
+    error_ = ErrorCode::kTlsHandshakeFailed;
+    return StreamState::kError;
+  }
+  const StreamState state = Fail(result);
+  // An alert that says why must leave too.
+  (void)Flush();
+  return state == StreamState::kEnd ? StreamState::kError : state;
+}
+
+StreamState TlsStream::Fail(int ssl_result) {
+  const int reason = SSL_get_error(ssl_, ssl_result);
+  if (reason == SSL_ERROR_WANT_READ || reason == SSL_ERROR_WANT_WRITE) return StreamState::kBlocked;
+  if (reason == SSL_ERROR_ZERO_RETURN) {
+    end_ = true;
+    return StreamState::kEnd;
+  }
+  const int socket_error = errno;
+  error_ = check_.refusal != ErrorCode::kNone ? check_.refusal : ErrorCode::kTlsHandshakeFailed;
+  if (check_.detail.empty()) {
+    const unsigned long error = ERR_peek_last_error();
+    if (error != 0) {
+      check_.detail = ReasonOf(error);
+    } else {
+      check_.detail =
+          socket_error != 0 ? std::strerror(socket_error) : "peer closed the connection";
+    }
+  }
+  ERR_clear_error();
+  return StreamState::kError;
+}
+
+ReadResult TlsStream::Read(uint8_t* buffer, size_t size) {
+  if (end_) return {StreamState::kEnd, 0};
+  size_t total = 0;
+  // One SSL_read gives one record; several make larger sends to the application.
+  while (total < size) {
+    size_t count = 0;
+    ERR_clear_error();
+    const int result = SSL_read_ex(ssl_, buffer + total, size - total, &count);
+    if (result != 1) {
+      const StreamState state = Fail(result);
+      if (total > 0 && state != StreamState::kBlocked) {
+        // First hand over what came before the end; the next Read reports it.
+        return {StreamState::kOk, total};
+      }
+      return {total > 0 ? StreamState::kOk : state, total};
+    }
+    total += count;
+  }
+  return {StreamState::kOk, total};
+}
+
+int TlsStream::ReadSocket(char* buffer, int size) {
+  if (read_blocked_) {
+    errno = EAGAIN;
+    return -1;
+  }
+  // An end of stream sets no errno, and Fail must not report somebody else's.
+  errno = 0;
+  const ssize_t count = recv(fd_, buffer, static_cast<size_t>(size), 0);
+  // A short read has emptied the socket: the next bytes make a new edge, so the call that would say
+  // EAGAIN is saved.
+  read_blocked_ = count < 0 ? errno == EAGAIN : count < size && !to_the_end_;
+  return static_cast<int>(count);
+}
+
+StreamState TlsStream::Write(const uint8_t* data, size_t size) {
+  size_t written = 0;
+  while (written < size) {
+    size_t count = 0;
+    ERR_clear_error();
+    // The write right after it sends the KeyUpdate; partial writes are on, so each write is one
+    // record.
+    if (records_++ >= records_per_key_) {
+      records_ = 1;
+      (void)SSL_key_update(ssl_, SSL_KEY_UPDATE_REQUESTED);
+    }
+    const int result = SSL_write_ex(ssl_, data + written, size - written, &count);
+    if (result != 1) {
+      // The record layer takes everything (TakeRecords), so this is never merely "blocked".
+      if (Fail(result) != StreamState::kError) error_ = ErrorCode::kHboneProtocol;
+      return StreamState::kError;
+    }
+    written += count;
+  }
+  return error_ == ErrorCode::kNone ? StreamState::kOk : StreamState::kError;
+}
+
+int TlsStream::TakeRecords(const char* data, int size) {
+  const auto length = static_cast<size_t>(size);
+  if (error_ != ErrorCode::kNone) return size;  // The socket is gone; Write reports it.
+  if (!unsent_.empty() || batched_ + length > ThreadScratch::kCipherBytes) {
+    if (batched_ > 0) (void)Flush();
+    if (!unsent_.empty() || length > ThreadScratch::kCipherBytes) {
+      unsent_.insert(unsent_.end(), data, data + size);
+      return size;
+    }
+  }
+  std::memcpy(scratch_->records.get() + batched_, data, length);
+  batched_ += length;
+  return size;
+}
+
+StreamState TlsStream::FailSend() {
+  if (check_.detail.empty()) check_.detail = std::strerror(errno);
+  error_ = ErrorCode::kPeerReset;
+  unsent_ = {};
+  unsent_offset_ = 0;
+  return StreamState::kError;
+}
+
+StreamState TlsStream::SendUnsent() {
+  while (unsent_offset_ < unsent_.size()) {
+    const ssize_t count =
+        send(fd_, unsent_.data() + unsent_offset_, unsent_.size() - unsent_offset_, MSG_NOSIGNAL);
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN) return StreamState::kBlocked;
+      return FailSend();
+    }
+    unsent_offset_ += static_cast<size_t>(count);
+  }
+  unsent_ = {};
+  unsent_offset_ = 0;
+  return StreamState::kOk;
+}
+
+StreamState TlsStream::Flush() {
+  if (!unsent_.empty()) {
+    const StreamState state = SendUnsent();
+    if (state != StreamState::kOk) return state;
+  }
+  const uint8_t* next = scratch_->records.get();
+  size_t left = batched_;
+  batched_ = 0;
+  while (left > 0) {
+    const ssize_t count = send(fd_, next, left, MSG_NOSIGNAL);
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN) return FailSend();
+      unsent_.assign(next, next + left);
+      return StreamState::kBlocked;
+    }
+    next += count;
+    left -= static_cast<size_t>(count);
+  }
+  return StreamState::kOk;
+}
+
+void TlsStream::Shutdown() {
+  if (ssl_ == nullptr || error_ != ErrorCode::kNone || SSL_in_init(ssl_) != 0) return;
+  ERR_clear_error();
+  (void)SSL_shutdown(ssl_);
+  ERR_clear_error();
+  (void)Flush();
+}
+
+}  // namespace groundwire
