@@ -34,13 +34,6 @@ export type AgentConfig = Config<
 
 export type OpenEngine = (options: EngineOptions) => EnginePort;
 
-/** What else runs in this process, and has problems that a person looks for in the status of the agent. */
-export interface AgentHost {
-  problems(): readonly string[];
-}
-
-const NO_HOST: AgentHost = { problems: () => [] };
-
 /** An agent that runs. */
 export interface Agent {
   readonly socket: string;
@@ -58,11 +51,10 @@ export async function openAgent(
   log: Logger,
   openEngine: OpenEngine,
   signal: AbortSignal,
-  host: AgentHost = NO_HOST,
 ): Promise<Agent> {
   const closers = new Closers(log);
   try {
-    return await openParts(config, log, openEngine, signal, host, closers);
+    return await openParts(config, log, openEngine, signal, closers);
   } catch (error) {
     await closers.close();
     throw error;
@@ -74,7 +66,6 @@ async function openParts(
   log: Logger,
   openEngine: OpenEngine,
   signal: AbortSignal,
-  host: AgentHost,
   closers: Closers,
 ): Promise<Agent> {
   const clock = systemClock;
@@ -114,7 +105,7 @@ async function openParts(
   pods.pods.open(place.recovered);
   discovery.xds.open();
   if (config.upstream.podRegistry) pods.registry.open();
-  await openApi(config, log, { ...sources, telemetry, restored, host }, closers);
+  await openApi(config, log, { ...sources, telemetry, restored }, closers);
   // Who waits for the end of a pod hears of it from the API, so that goes after the pods.
   closers.add('traffic', () => drain(engine, config.engine.drainDeadlineMs, clock));
   if (!config.exit.keepPods) closers.add('pods of this node', () => pods.pods.removeAll());

@@ -40,8 +40,6 @@ export interface Control {
   readonly rootsPem: string;
   /** What a node needs to join: roots and a token, as in the token file. */
   makeJoinFile(node: string, ttlMs: number): string;
-  /** What is wrong with the manifests at present, in words. */
-  manifestProblems(): readonly string[];
   close(): Promise<void>;
 }
 
@@ -123,7 +121,6 @@ async function openParts(
     monitoringPort,
     rootsPem: authority.rootsPem,
     makeJoinFile: (node, ttlMs) => formatJoinFile(authority.rootsPem, tokens.make(node, ttlMs)),
-    manifestProblems: () => cluster.manifestLog.describe(),
     close: () => closers.close(),
   };
 }

@@ -31,8 +31,6 @@ export interface ApiParts extends TelemetrySources {
   readonly telemetry: Telemetry;
   /** Resources that were put in force from disk. */
   readonly restored: number;
-  /** What else runs in this process. */
-  readonly host: { problems(): readonly string[] };
 }
 
 type ApiConfig = Config<'node' | 'upstream' | 'mesh' | 'api'>;
@@ -103,7 +101,7 @@ function openFacts(config: ApiConfig, parts: ApiParts, state: AgentState): Agent
     upstream: state.upstream,
     pending: state.pending,
     rejectedTotal: () => discovery.xds.counters.rejectedResources,
-    hostProblems: () => parts.host.problems(),
+    meshProblems: () => parts.pods.meshProblems(),
     podFilesProblem: () => place.files.problem,
     tokenProblem: () => parts.upstream.tokens.problem(),
     recallsOwed: () => decisions.dialogue.recall.owed,

@@ -26,6 +26,8 @@ import type { Upstream } from './upstream.ts';
 export interface Pods {
   readonly pods: PodManager;
   readonly registry: PodRegistryClient;
+  /** What is wrong with the mesh as a whole, as the control plane told last. */
+  readonly meshProblems: () => readonly string[];
 }
 
 export interface PodsParts {
@@ -48,6 +50,7 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
   const { trustDomain, clusterId } = config.mesh;
   const registryLog = log.child('pod registry');
   const pool = new AwaitedPool(config.pods.cidrs, registryLog);
+  let meshProblems: readonly string[] = [];
   const registry = new PodRegistryClient({
     controlPlane: upstream.controlPlane,
     node: config.node.name,
@@ -65,6 +68,9 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
       if (pod !== undefined) identity.certificates.hurry(podIdentity(trustDomain, pod.spec));
     },
     onRejected: (uid, reason) => pods.reject(uid, reason),
+    onProblems: (problems) => {
+      meshProblems = problems;
+    },
     openTokenLine: () => upstream.tokens.openLine(),
     clock,
     log: registryLog,
@@ -94,7 +100,7 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
     },
   );
   closers.add('pods', () => pods.close());
-  return { pods, registry };
+  return { pods, registry, meshProblems: () => meshProblems };
 }
 
 function openSteps(config: PodsConfig, parts: PodsParts, registry: PodRegistryClient): CaptureSteps {

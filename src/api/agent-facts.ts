@@ -41,8 +41,8 @@ export interface AgentFactsParts {
   readonly recallsOwed: () => number;
   /** Why no pod can be remembered on disk, and so none started. */
   readonly podFilesProblem: () => string | undefined;
-  /** Of what else runs in this process: the control plane, with `up`. */
-  readonly hostProblems: () => readonly string[];
+  /** What the control plane could not read, or took in vain. */
+  readonly meshProblems: () => readonly string[];
   readonly findPolicy: (verdict: bigint) => string | undefined;
   readonly identity: () => { readonly trustDomain: string; readonly clusterId: string };
   readonly version: VersionFacts;
@@ -160,7 +160,7 @@ export class AgentFactsReader implements AgentFacts {
     if (owed > 0) problems.push(`${owed} decisions no longer hold and the engine has not taken them back; tried again`);
     const podFiles = this.#parts.podFilesProblem();
     if (podFiles !== undefined) problems.push(`no pod can be started: ${podFiles}`);
-    problems.push(...this.#parts.hostProblems(), ...rejectedProblems(this.#parts.mesh));
+    problems.push(...this.#parts.meshProblems(), ...rejectedProblems(this.#parts.mesh));
     for (const pod of pods) {
       if (pod.problem !== undefined) problems.push(`pod ${pod.namespace}/${pod.name}: ${pod.problem}`);
       const { count, closed } = pod.oldConnections;

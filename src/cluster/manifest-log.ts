@@ -17,6 +17,13 @@ const HEADLINES: Readonly<Record<Standing, string>> = {
   duplicate: 'duplicate in the manifests ignored',
 };
 
+/** Of what is accepted that which does not do what its author relies on: a status page shows it with what is refused. */
+const IN_VAIN: Readonly<Partial<Record<Notice['code'], string>>> = {
+  NOT_ENFORCED: 'not enforced',
+  MATCHES_NOBODY: 'matches nobody',
+  NO_EFFECT: 'has no effect',
+};
+
 /**
  * Tells each problem of the manifests once when it appears and once when it is gone, however often they are read.
  *
@@ -65,8 +72,11 @@ export class ManifestLog {
   /** The problems there are at present, each with what it leaves in force, in words; and what was accepted in vain. */
   describe(): readonly string[] {
     const refused = [...this.#problems].map(([problem, { standing }]) => `${HEADLINES[standing]}: ${problem}`);
-    const idle = [...this.#notices.values()].filter(({ code }) => code === 'NOT_ENFORCED');
-    const told = [...refused, ...idle.map(({ object, message }) => `not enforced: ${object}: ${message}`)];
+    const idle = [...this.#notices.values()].flatMap(({ code, object, message }) => {
+      const headline = IN_VAIN[code];
+      return headline === undefined ? [] : [`${headline}: ${object}: ${message}`];
+    });
+    const told = [...refused, ...idle];
     const more = told.length - SHOWN_MAX;
     return more > 0 ? [...told.slice(0, SHOWN_MAX), `manifests have ${more} more problems; the log names them`] : told;
   }

@@ -19,7 +19,7 @@ export const SOURCES = { nodes: 'nodes', manifests: 'manifests' } as const;
 
 export interface MeshPublisherOptions {
   readonly store: ObjectStore;
-  readonly registry: Pick<PodRegistryServer, 'pods' | 'decide' | 'reject'>;
+  readonly registry: Pick<PodRegistryServer, 'pods' | 'decide' | 'reject' | 'tellProblems'>;
   readonly reported: ReportedPods;
   readonly publication: Publication;
   readonly delta: Pick<DeltaServer, 'publish'>;
@@ -87,6 +87,7 @@ export class MeshPublisher {
     for (const { uid, reason } of refused) registry.reject(uid, reason);
     changeLog.report(store.written(SOURCES.manifests), store.keptOut(SOURCES.manifests));
     manifestLog.report(store.problems(), [...store.notices(), ...compiled.notices, ...notices]);
+    registry.tellProblems(manifestLog.describe());
   }
 
   #schedule(): void {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { type Agent, type AgentConfig, type AgentHost, openAgent } from '../agent.ts';
+import { type Agent, type AgentConfig, openAgent } from '../agent.ts';
 import { REFUSED_AGENTS_PATH } from '../api/refused-agents.ts';
 import { LockHeld } from '../host/process-lock.ts';
 import { findRunDirectory } from '../node/node-claim.ts';
@@ -12,14 +12,9 @@ import { openEngine } from './open-engine.ts';
 const TELL_TIMEOUT_MS = 1000;
 
 /** Opens the agent of this node. Where the node is taken, whoever has it is told, and counts it, before this rejects. */
-export async function openNodeAgent(
-  config: AgentConfig,
-  log: Logger,
-  signal: AbortSignal,
-  host?: AgentHost,
-): Promise<Agent> {
+export async function openNodeAgent(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<Agent> {
   try {
-    return await openAgent(config, log, openEngine, signal, host);
+    return await openAgent(config, log, openEngine, signal);
   } catch (error) {
     if (error instanceof LockHeld) await tellHolder(config.node).catch(() => {});
     throw error;

@@ -64,9 +64,7 @@ async function openBoth(
       agentNamespace: 'groundwire-system',
       podRegistry: true,
     };
-    const agent = await openNodeAgent({ ...config, upstream, exit: { keepPods: false } }, log, signal, {
-      problems: () => control.manifestProblems(),
-    });
+    const agent = await openNodeAgent({ ...config, upstream, exit: { keepPods: false } }, log, signal);
     closers.add('agent', () => agent.close());
     return { close: () => closers.close() };
   } catch (error) {

@@ -12,6 +12,7 @@ import { compileEntryEndpoints, compileWorkloadEntry } from './machines.ts';
 import { compilePolicies } from './policies.ts';
 import { compileServices } from './services.ts';
 import type { CompileSettings } from './settings.ts';
+import { noteUnmatchedPolicies } from './unmatched-policies.ts';
 import { Waypoints } from './waypoints.ts';
 import { compilePod, indexBackends, nodeLocalities, type WorkloadContext } from './workloads.ts';
 
@@ -60,6 +61,7 @@ export function compileMesh(objects: ObjectSnapshot, settings: CompileSettings):
   for (const entry of objects.of('ServiceEntry'))
     compileEntryEndpoints(entry, context).forEach((workload) => add(workload));
   const services = compileServices(objects, settings, findWaypoint, notices);
+  noteUnmatchedPolicies(objects, settings, notices);
   noteCollisions(objects, settings, claimants, services, notices);
   return { workloads, services, authorizations, notices };
 }

@@ -29,6 +29,8 @@ export interface PodRegistryClientOptions {
   readonly onWelcome: (welcome: RegistryWelcome) => void;
   readonly onDecision: (decision: CaptureDecision) => void;
   readonly onRejected: (uid: string, reason: string) => void;
+  /** What is wrong with the mesh as a whole, all of it, in words. */
+  readonly onProblems: (problems: readonly string[]) => void;
   /** Called as a stream is opened. What it returns takes the newer tokens that come over that stream; false ends it. */
   readonly openTokenLine: () => (token: string) => boolean;
   readonly clock: Clock;
@@ -123,6 +125,9 @@ export class PodRegistryClient {
         return;
       case 'podRejected':
         this.#options.onRejected(instruction.value.uid, instruction.value.reason);
+        return;
+      case 'meshProblems':
+        this.#options.onProblems(instruction.value.problems);
         return;
       case 'tokenRenewed':
         this.#renewToken(instruction.value.token);

@@ -4,6 +4,7 @@
 // pods stay as lost ones until it is forgotten). A restarted control plane begins with the records of its predecessor.
 // A new stream opens with the whole snapshot; what an earlier stream knew and the snapshot lacks is removed at its end.
 
+import { isDeepStrictEqual } from 'node:util';
 import { type Metadata, type ServerDuplexStream, status } from '@grpc/grpc-js';
 import type { Caller, TokenLife } from '../model/caller.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
@@ -88,6 +89,7 @@ export class PodRegistryServer {
   /** So do two agents of one node, and a node whose tokens end. */
   readonly #takeovers: QuietLogs;
   readonly #endings: QuietLogs;
+  #problems: readonly string[] = [];
   #closed = false;
 
   constructor(options: PodRegistryServerOptions) {
@@ -153,6 +155,13 @@ export class PodRegistryServer {
     if (pod === undefined || record === undefined) return;
     this.#tellRejected(record, pod, reason);
     this.#stop(record, uid);
+  }
+
+  /** Tells every node what is wrong with the mesh as a whole; told again to whoever attaches. */
+  tellProblems(problems: readonly string[]): void {
+    if (isDeepStrictEqual(problems, this.#problems)) return;
+    this.#problems = problems;
+    for (const record of this.#nodes.values()) this.#writeProblems(record);
   }
 
   close(): void {
@@ -234,8 +243,13 @@ export class PodRegistryServer {
     this.#refusals.reset(keyOf(node, node));
     log.info('node attached', { node, peer });
     call.write({ instruction: { $case: 'welcome', value: { trustDomain, clusterId, podCidrs: [...podCidrs] } } });
+    this.#writeProblems(record);
     this.#renewToken(record, caller.token);
     return record;
+  }
+
+  #writeProblems({ call }: NodeRecord): void {
+    call?.write({ instruction: { $case: 'meshProblems', value: { problems: [...this.#problems] } } });
   }
 
   /** After a cut that only the node has noticed, or there are two with its name: agents, or a node and a thief of its token. */

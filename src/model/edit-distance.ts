@@ -13,3 +13,9 @@ export function editDistance(a: string, b: string): number {
   }
   return row[b.length] as number;
 }
+
+/** Whether a text is another one but for a few slips of the hand, upper and lower case alike. */
+export function isNear(text: string, known: string, distanceMax: number): boolean {
+  if (Math.abs(text.length - known.length) > distanceMax) return false;
+  return editDistance(text.toLowerCase(), known.toLowerCase()) <= distanceMax;
+}

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { isNear } from '../model/edit-distance.ts';
 import type { ObjectMeta } from './object-meta.ts';
 import type { FieldProblem, ObjectReader } from './object-reader.ts';
 import type { MeshKind, MeshObject } from './objects.ts';
+import { shown } from './problem.ts';
 import { readAuthorizationPolicy, standInAuthorizationPolicy } from './read-authorization-policy.ts';
 import { readGateway } from './read-gateway.ts';
 import { readPeerAuthentication, standInPeerAuthentication } from './read-peer-authentication.ts';
@@ -54,30 +56,64 @@ const KINDS: readonly KindEntry[] = [
 
 // Kinds of the security group that exist and are not served: skipping them is no surprise.
 const SECURITY_KINDS_SKIPPED: readonly string[] = ['RequestAuthentication'];
+// Of others that have kinds of these names, too.
+const FOREIGN_GROUPS: readonly string[] = ['policy.linkerd.io', 'consul.hashicorp.com', 'kuma.io', 'kuadrant.io'];
+const DISTANCE_MAX = 3;
+// Long enough to be nobody else's word.
+const OWN_WORD_MIN = 9;
 
 export type KindLookup =
   | { readonly result: 'served'; readonly entry: KindEntry }
   /** Not ours: named in a notice and left out. */
-  | { readonly result: 'skipped' }
-  /** Meant for us, but not readable: a version we do not know, or a kind of the security group that does not exist. */
-  | { readonly result: 'refused'; readonly field: string; readonly reason: string };
+  | { readonly result: 'skipped'; readonly meant?: string }
+  /** Meant for us, as that kind, but not as it is written: what it is about can be read, what it says cannot be trusted. */
+  | { readonly result: 'refused'; readonly entry: KindEntry; readonly field: string; readonly reason: string };
 
-/** Finds how an object is read, by `apiVersion` and `kind`. */
+/**
+ * Finds how an object is read, by `apiVersion` and `kind`.
+ *
+ * What looks like a security object is never skipped: whoever wrote it believes that it protects something. Its kind or
+ * group may be misspelt, its version one that we do not know, its group forgotten.
+ */
 export function lookUpKind(apiVersion: string, kind: string): KindLookup {
   const slash = apiVersion.lastIndexOf('/');
   const group = slash < 0 ? '' : apiVersion.slice(0, slash);
   const version = apiVersion.slice(slash + 1);
-  const entry = KINDS.find((candidate) => candidate.group === group && candidate.kind === kind);
-  if (entry?.versions.includes(version)) return { result: 'served', entry };
-  if (entry !== undefined) {
-    return {
-      result: 'refused',
-      field: 'apiVersion',
-      reason: `unknown version "${apiVersion}"; known: ${entry.versions.join(', ')}`,
-    };
+  const exact = KINDS.find((candidate) => candidate.group === group && candidate.kind === kind);
+  if (exact?.versions.includes(version)) return { result: 'served', entry: exact };
+  if (exact !== undefined) {
+    const reason = `unknown version "${apiVersion}"; known: ${exact.versions.join(', ')}`;
+    return { result: 'refused', entry: exact, field: 'apiVersion', reason };
   }
-  if (group === SECURITY.group && !SECURITY_KINDS_SKIPPED.includes(kind)) {
-    return { result: 'refused', field: 'kind', reason: `there is no kind "${kind}" in ${group}` };
+  const security = FOREIGN_GROUPS.includes(group) ? undefined : findSecurityKind(group, kind);
+  if (security !== undefined) {
+    const reason = `there is no ${shown(kind)} of ${shown(apiVersion)}; did you mean ${security.kind} of ${SECURITY.group}/v1?`;
+    return { result: 'refused', entry: security, field: security.kind === kind ? 'apiVersion' : 'kind', reason };
   }
-  return { result: 'skipped' };
+  const meant = KINDS.find(
+    (one) => resembles(kind, one.kind) && (resembles(group, one.group) || one.kind.length >= OWN_WORD_MIN),
+  );
+  return { result: 'skipped', ...(meant && { meant: apiVersionOf(meant) }) };
+}
+
+/** The security kind that was meant, if one was. */
+function findSecurityKind(group: string, kind: string): KindEntry | undefined {
+  const inGroup = resembles(group, SECURITY.group) || group.toLowerCase().includes('istio');
+  if (inGroup && SECURITY_KINDS_SKIPPED.some((known) => resembles(kind, known))) return undefined;
+  const candidates = KINDS.filter((one) => one.standIn !== undefined);
+  const near = candidates.find((one) => resembles(kind, one.kind));
+  if (near !== undefined) return near;
+  if (!resembles(group, SECURITY.group) && !(inGroup && /auth|polic/i.test(kind))) return undefined;
+  return candidates.find(
+    (one) => one.kind === (/peer|mtls|tls/i.test(kind) ? 'PeerAuthentication' : 'AuthorizationPolicy'),
+  );
+}
+
+function apiVersionOf({ group, versions, kind }: KindEntry): string {
+  return `${kind} of ${group === '' ? '' : `${group}/`}${versions[0] ?? ''}`;
+}
+
+// Of a short word a few letters are half of it.
+function resembles(text: string, known: string): boolean {
+  return isNear(text, known, Math.min(DISTANCE_MAX, Math.floor(known.length / 4)));
 }

@@ -3,11 +3,11 @@
 // The labels and annotations that mean something here. A key or value that is only nearly one of them is accepted by
 // Kubernetes and does nothing: its author is told.
 
-import { editDistance } from '../model/edit-distance.ts';
+import { isNear } from '../model/edit-distance.ts';
 import type { ObjectMeta } from './object-meta.ts';
-import type { FieldPath } from './object-reader.ts';
+import type { FieldNote } from './object-reader.ts';
 import type { MeshKind } from './objects.ts';
-import type { Notice } from './problem.ts';
+import { shown } from './problem.ts';
 
 /** Takes a namespace or a pod into the mesh. */
 export const MODE = 'istio.io/dataplane-mode';
@@ -56,18 +56,10 @@ const DOMAINS = ['istio.io', 'groundwire.io'] as const;
 const DISTANCE_MAX = 2;
 // `istio.io/dns-capture` for `ambient.istio.io/dns-capture`; shorter names are too much alike.
 const NAME_ALONE_MIN = 8;
-const SHOWN_MAX = 100;
-
-/** Something to tell the author of a label or an annotation. */
-export interface KeyNote {
-  readonly path: FieldPath;
-  readonly code: Notice['code'];
-  readonly message: string;
-}
 
 /** What is to be said of the labels and annotations of one object. */
-export function noteKeys(kind: MeshKind, { labels, annotations }: ObjectMeta): KeyNote[] {
-  const notes: KeyNote[] = [];
+export function noteKeys(kind: MeshKind, { labels, annotations }: ObjectMeta): FieldNote[] {
+  const notes: FieldNote[] = [];
   for (const [on, pairs] of Object.entries({ labels, annotations })) {
     for (const [key, value] of pairs) {
       const note = on === 'labels' && key === INJECTION ? injectionNote(kind, value, labels) : undefined;
@@ -78,7 +70,7 @@ export function noteKeys(kind: MeshKind, { labels, annotations }: ObjectMeta): K
   return notes;
 }
 
-type Note = Omit<KeyNote, 'path'>;
+type Note = Omit<FieldNote, 'path'>;
 
 function injectionNote(kind: MeshKind, value: string, labels: ReadonlyMap<string, string>): Note | undefined {
   if (kind !== 'Namespace' || value !== 'enabled') return undefined;
@@ -87,7 +79,7 @@ function injectionNote(kind: MeshKind, value: string, labels: ReadonlyMap<string
     return { code: 'ALIAS', message: `${INJECTION}=enabled is taken as ${MODE}=ambient; nothing is injected` };
   return {
     code: 'NO_EFFECT',
-    message: `${INJECTION}=enabled has no effect beside ${MODE}=${cut(mode)}; nothing is injected`,
+    message: `${INJECTION}=enabled has no effect beside ${MODE}=${shown(mode)}; nothing is injected`,
   };
 }
 
@@ -97,34 +89,26 @@ function keyNote(kind: MeshKind, on: string, key: string, value: string): Note |
     const meant = findMeant(key);
     if (meant === undefined) return undefined;
     const values = meant.values === undefined ? '' : ` (${meant.values.join(', ')})`;
-    return { code: 'KEY_UNKNOWN', message: `${cut(key)} means nothing here; did you mean ${meant.key}${values}?` };
+    return { code: 'KEY_UNKNOWN', message: `${shown(key)} means nothing here; did you mean ${meant.key}${values}?` };
   }
   if (known.on !== on) return { code: 'KEY_UNKNOWN', message: `${key} is read from ${known.on}, not from ${on}` };
   if (key === 'ambient.istio.io/bypass-inbound-capture' && value === 'true')
     return { code: 'ANNOTATION_IGNORED', message: `${key} is not supported: inbound is captured too` };
   const applies = kind === 'Namespace' || kind === 'Pod';
   if (!applies || known.values === undefined || known.values.includes(value)) return undefined;
-  return { code: 'VALUE_UNKNOWN', message: `${key}=${cut(value)} has no effect; known: ${known.values.join(', ')}` };
+  return { code: 'VALUE_UNKNOWN', message: `${key}=${shown(value)} has no effect; known: ${known.values.join(', ')}` };
 }
 
 /** The key of ours that is nearest to one that is not, if it is near enough. */
 function findMeant(key: string): MeshKey | undefined {
   const text = key.toLowerCase();
   const slash = text.indexOf('/');
-  const isOurs = DOMAINS.some((domain) => isNear(text.slice(0, slash).split('.').slice(-2).join('.'), domain));
+  const isOurs = DOMAINS.some((domain) =>
+    isNear(text.slice(0, slash).split('.').slice(-2).join('.'), domain, DISTANCE_MAX),
+  );
   if (slash < 0 ? !text.startsWith('istio') : !isOurs) return undefined;
   const name = text.slice(slash + 1);
-  const byText = KEYS.find((one) => isNear(text, one.key));
+  const byText = KEYS.find((one) => isNear(text, one.key, DISTANCE_MAX));
   if (byText !== undefined || name.length < NAME_ALONE_MIN) return byText;
   return KEYS.find((one) => name === one.key.slice(one.key.indexOf('/') + 1));
-}
-
-function isNear(text: string, known: string): boolean {
-  if (Math.abs(text.length - known.length) > DISTANCE_MAX) return false;
-  return editDistance(text, known) <= DISTANCE_MAX;
-}
-
-// Nobody has checked how long they are.
-function cut(text: string): string {
-  return text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}…` : text;
 }

@@ -1,10 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { Notice } from './problem.ts';
+
 export type FieldPath = readonly (string | number)[];
 
 export interface FieldProblem {
   readonly path: FieldPath;
   readonly reason: string;
+}
+
+/** Something to tell the author of a field that is accepted. */
+export interface FieldNote {
+  readonly path: FieldPath;
+  readonly code: Notice['code'];
+  readonly message: string;
+}
+
+/** What the readers of one object found: shared by all of them. */
+export interface Findings {
+  readonly problems: FieldProblem[];
+  readonly notes: FieldNote[];
 }
 
 /**
@@ -16,20 +31,24 @@ export interface FieldProblem {
 export class ObjectReader {
   readonly path: FieldPath;
   readonly #value: Readonly<Record<string, unknown>>;
-  readonly #problems: FieldProblem[];
+  readonly #findings: Findings;
 
-  constructor(value: unknown, path: FieldPath, problems: FieldProblem[]) {
+  constructor(value: unknown, path: FieldPath, findings: Findings) {
     this.path = path;
-    this.#problems = problems;
+    this.#findings = findings;
     this.#value = {};
     if (isMapping(value)) this.#value = value;
-    else this.#problems.push({ path, reason: `must be a mapping, not ${describe(value)}` });
+    else findings.problems.push({ path, reason: `must be a mapping, not ${describe(value)}` });
   }
 
   /** Reports a problem with one field, or with the mapping itself. */
   reject(field: string | FieldPath | undefined, reason: string): void {
-    const rest = field === undefined ? [] : typeof field === 'string' ? [field] : field;
-    this.#problems.push({ path: [...this.path, ...rest], reason });
+    this.#findings.problems.push({ path: this.#pathTo(field), reason });
+  }
+
+  /** Tells of one field, which is accepted all the same. */
+  note(field: string | FieldPath | undefined, code: Notice['code'], message: string): void {
+    this.#findings.notes.push({ path: this.#pathTo(field), code, message });
   }
 
   keys(): string[] {
@@ -102,7 +121,7 @@ export class ObjectReader {
 
   object(key: string): ObjectReader | undefined {
     const value = this.#get(key);
-    return value === undefined ? undefined : new ObjectReader(value, [...this.path, key], this.#problems);
+    return value === undefined ? undefined : new ObjectReader(value, [...this.path, key], this.#findings);
   }
 
   /** Like `object`, but absence is reported too; what is returned then is empty and reports nothing more. */
@@ -110,11 +129,11 @@ export class ObjectReader {
     const reader = this.object(key);
     if (reader !== undefined) return reader;
     this.reject(key, 'Required value');
-    return new ObjectReader({}, [...this.path, key], []);
+    return new ObjectReader({}, [...this.path, key], { problems: [], notes: [] });
   }
 
   objects(key: string): ObjectReader[] {
-    return this.#list(key).map((item, index) => new ObjectReader(item, [...this.path, key, index], this.#problems));
+    return this.#list(key).map((item, index) => new ObjectReader(item, [...this.path, key, index], this.#findings));
   }
 
   /** The items of a list as they are, for lists that hold whole objects. */
@@ -146,6 +165,10 @@ export class ObjectReader {
     const reader = this.object(key);
     for (const name of reader?.keys() ?? []) map.set(name, reader?.string(name) ?? '');
     return map;
+  }
+
+  #pathTo(field: string | FieldPath | undefined): FieldPath {
+    return [...this.path, ...(field === undefined ? [] : typeof field === 'string' ? [field] : field)];
   }
 
   #get(key: string): unknown {

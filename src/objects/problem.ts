@@ -31,6 +31,7 @@ export interface Notice {
     | 'ALIAS'
     | 'ANNOTATION_IGNORED'
     | 'NO_EFFECT'
+    | 'MATCHES_NOBODY'
     | 'KEY_UNKNOWN'
     | 'VALUE_UNKNOWN'
     | 'POLICY_WIDENED'
@@ -48,6 +49,14 @@ export interface Notice {
   /** `Kind namespace/name`. */
   readonly object: string;
   readonly message: string;
+}
+
+// Nobody has checked how long the words of a manifest are.
+const SHOWN_MAX = 100;
+
+/** A word of a manifest, as much of it as is good to read. */
+export function shown(text: string): string {
+  return text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}…` : text;
 }
 
 /** One line a person can act on: `file:line: Kind ns/name: field: reason`. */

@@ -3,7 +3,7 @@
 import type { ObjectMeta } from './object-meta.ts';
 import type { FieldProblem, ObjectReader } from './object-reader.ts';
 import { concernsScope, readSelector } from './read-peer-authentication.ts';
-import { readCondition, readOperation, readSource } from './read-policy-match.ts';
+import { type PolicyContext, readCondition, readOperation, readSource } from './read-policy-match.ts';
 import type { AuthorizationPolicyObject, PolicyObjectRule, TargetRef } from './security-objects.ts';
 
 const ACTIONS = ['ALLOW', 'DENY', 'AUDIT', 'CUSTOM'] as const;
@@ -29,7 +29,7 @@ export function readAuthorizationPolicy(object: ObjectReader, meta: ObjectMeta):
     targetRefs: readTargetRefs(spec),
     action,
     dryRun: TRUE_WORDS.includes(meta.annotations.get('istio.io/dry-run') ?? ''),
-    rules: spec.objects('rules').map((rule) => readRule(rule, meta.namespace)),
+    rules: spec.objects('rules').map((rule) => readRule(rule, { namespace: meta.namespace, action })),
   };
   if (policy.rules.length > RULES_MAX) spec.reject('rules', `at most ${RULES_MAX} rules`);
   if (spec.has('selector') && policy.targetRefs.length > 0) {
@@ -67,7 +67,7 @@ function readTargetRefs(spec: ObjectReader): TargetRef[] {
   });
 }
 
-function readRule(rule: ObjectReader, namespace: string): PolicyObjectRule {
+function readRule(rule: ObjectReader, policy: PolicyContext): PolicyObjectRule {
   rule.allowOnly('from', 'to', 'when');
   for (const key of ['from', 'to', 'when']) {
     if (rule.has(key) && rule.items(key).length === 0) rule.reject(key, 'cannot be empty');
@@ -75,13 +75,13 @@ function readRule(rule: ObjectReader, namespace: string): PolicyObjectRule {
   return {
     sources: rule.objects('from').map((from) => {
       from.allowOnly('source');
-      return readSource(from.requiredObject('source'), namespace);
+      return readSource(from.requiredObject('source'), policy);
     }),
     operations: rule.objects('to').map((to) => {
       to.allowOnly('operation');
       return readOperation(to.requiredObject('operation'));
     }),
-    conditions: rule.objects('when').map((when) => readCondition(when, namespace)),
+    conditions: rule.objects('when').map((when) => readCondition(when, policy)),
   };
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { lookUpKind } from './kinds.ts';
+import { type KindLookup, lookUpKind } from './kinds.ts';
 import { noteKeys } from './mesh-keys.ts';
 import { objectKey } from './object-meta.ts';
-import { type FieldPath, type FieldProblem, formatPath, ObjectReader } from './object-reader.ts';
+import { type FieldPath, type Findings, formatPath, ObjectReader } from './object-reader.ts';
 import type { MeshObject } from './objects.ts';
-import type { ManifestProblem, Notice } from './problem.ts';
+import { type ManifestProblem, type Notice, shown } from './problem.ts';
 import { readMetadata } from './read-metadata.ts';
 
 // Of what cannot be an object's name as much as is good to read.
@@ -104,18 +104,25 @@ export class ManifestReading {
 }
 
 function readValue(reading: ManifestReading, value: unknown, base: FieldPath, lineOf: LineOf): void {
-  const problems: FieldProblem[] = [];
-  const reader = new ObjectReader(value, base, problems);
+  const findings: Findings = { problems: [], notes: [] };
+  const reader = new ObjectReader(value, base, findings);
   const apiVersion = reader.string('apiVersion') ?? '';
   const kind = reader.string('kind') ?? '';
-  if (problems.length === 0 && (apiVersion === '' || kind === '')) {
+  const found = lookUpKind(apiVersion, kind);
+  const isComplete = apiVersion !== '' && kind !== '';
+  if (found.result !== 'refused' && findings.problems.length === 0 && !isComplete) {
     reader.reject(undefined, 'not a Kubernetes object: apiVersion and kind are needed');
   }
-  if (problems.length === 0 && kind.endsWith('List') && reader.has('items')) {
+  const known = findings.problems.length === 0;
+  if (known && kind.toLowerCase().endsWith('list') && reader.has('items')) {
     for (const [index, item] of reader.items('items').entries())
       readValue(reading, item, [...base, 'items', index], lineOf);
-  } else if (problems.length === 0) readKind(reading, reader, value, apiVersion, kind, lineOf, problems);
-  for (const { path, reason } of problems) reading.nameless(lineOf(path), reason, describeObject(value), path);
+  } else if (known && found.result === 'skipped') {
+    noteSkipped(reading, reader, `${shown(apiVersion)} ${shown(kind)}`, found.meant, lineOf);
+  } else if (found.result === 'refused' || (known && found.result === 'served')) {
+    readKind(reading, reader, value, found, lineOf, findings);
+  }
+  for (const { path, reason } of findings.problems) reading.nameless(lineOf(path), reason, describeObject(value), path);
 }
 
 /** What an object that cannot be read calls itself, as far as it does. */
@@ -132,32 +139,43 @@ function asMapping(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
 
+function noteSkipped(
+  reading: ManifestReading,
+  reader: ObjectReader,
+  what: string,
+  meant: string | undefined,
+  lineOf: LineOf,
+): void {
+  const name = reader.object('metadata')?.string('name') ?? '';
+  const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
+  const message = `${what} is not served and is left out${hint}`;
+  reading.notice(lineOf(reader.path), `${what.slice(what.indexOf(' ') + 1)} ${name}`, 'KIND_SKIPPED', message);
+}
+
 /** Reads an object of a known kind. What it leaves in `problems` leaves open which object it is. */
 function readKind(
   reading: ManifestReading,
   reader: ObjectReader,
   source: unknown,
-  apiVersion: string,
-  kind: string,
+  found: Exclude<KindLookup, { result: 'skipped' }>,
   lineOf: LineOf,
-  problems: FieldProblem[],
+  { problems, notes }: Findings,
 ): void {
   const line = lineOf(reader.path);
-  const found = lookUpKind(apiVersion, kind);
-  if (found.result === 'refused') return reader.reject(found.field, found.reason);
-  if (found.result === 'skipped') {
-    const name = reader.object('metadata')?.string('name') ?? '';
-    const message = `${apiVersion} ${kind} is not served and is left out`;
-    return reading.notice(line, `${kind} ${name}`, 'KIND_SKIPPED', message);
-  }
   const meta = readMetadata(reader, found.entry.namespaced);
+  if (found.result === 'refused') reader.reject(found.field, found.reason);
   const object = found.entry.read(reader, meta);
   const own = problems.map(({ path, reason }) => ({ path: path.slice(reader.path.length), reason }));
   if (own.some(({ path }) => concernsName(path))) return;
-  const key = objectKey(kind, meta);
+  // What was meant: a kind that is misspelt later on is still the object that was in force.
+  const key = objectKey(object.kind, meta);
   for (const { path, reason } of own) reading.problem(lineOf([...reader.path, ...path]), key, path, reason);
   for (const { path, code, message } of noteKeys(object.kind, meta))
     reading.notice(lineOf([...reader.path, ...path]), key, code, message);
+  for (const { path, code, message } of notes) {
+    const field = formatPath(path.slice(reader.path.length));
+    reading.notice(lineOf(path), key, code, `${field}: ${message}`);
+  }
   const refused = own.length > 0;
   const inForce = refused ? found.entry.standIn?.(object, own) : object;
   reading.add({ key, line, refused, source, ...(inForce && { object: inForce }) });

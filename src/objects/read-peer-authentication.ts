@@ -57,6 +57,8 @@ export function readSelector(spec: ObjectReader): ReadonlyMap<string, string> {
 /** Whether a problem leaves open which workloads the object is about. */
 export function concernsScope({ path }: FieldProblem): boolean {
   const [top, field] = path;
+  // Of a kind or version that is not known the scope is still what it says, where that can be read.
+  if (top === 'kind' || top === 'apiVersion') return false;
   if (top !== 'spec') return true;
   return field === undefined || !['mtls', 'portLevelMtls', 'action', 'rules', 'provider'].includes(String(field));
 }

@@ -3,7 +3,8 @@
 import { parseAddressRange } from '../model/address.ts';
 import type { AddressRange, ServiceAccountMatch, StringMatch } from '../model/policy.ts';
 import { isPort, type ObjectReader, PORT_RANGE } from './object-reader.ts';
-import type { Both, Condition, OperationMatch, SourceMatch } from './security-objects.ts';
+import { shown } from './problem.ts';
+import type { AuthorizationPolicyObject, Both, Condition, OperationMatch, SourceMatch } from './security-objects.ts';
 
 type Parse<T> = (text: string) => T | string;
 
@@ -31,8 +32,14 @@ const ANY_SOURCE: SourceMatch = {
   l7: [],
 };
 
-/** Reads `from[].source` of a policy in `namespace`. */
-export function readSource(source: ObjectReader, namespace: string): SourceMatch {
+/** Of the policy that is read: what its parts mean depends on it. */
+export interface PolicyContext {
+  readonly namespace: string;
+  readonly action: AuthorizationPolicyObject['action'];
+}
+
+/** Reads `from[].source`. */
+export function readSource(source: ObjectReader, policy: PolicyContext): SourceMatch {
   source.allowOnly(...L4_SOURCE, ...L4_SOURCE.map(negated), ...L7_SOURCE);
   if (source.keys().length === 0) source.reject(undefined, 'must set at least one field');
   const given = (...keys: string[]): boolean => keys.some((key) => source.has(key) || source.has(negated(key)));
@@ -40,11 +47,11 @@ export function readSource(source: ObjectReader, namespace: string): SourceMatch
     source.reject('serviceAccounts', 'Cannot set serviceAccounts with namespaces or principals');
   }
   return {
-    principals: readBoth(source, 'principals', parsePrincipalMatch),
-    namespaces: readBoth(source, 'namespaces', parseStringMatch),
-    serviceAccounts: readServiceAccounts(source, namespace),
+    principals: readPatterns(source, PRINCIPALS, policy),
+    namespaces: readPatterns(source, NAMESPACES, policy),
+    serviceAccounts: readServiceAccounts(source, policy.namespace),
     ipBlocks: readBoth(source, 'ipBlocks', parseRange),
-    trustDomains: readBoth(source, 'trustDomains', parseStringMatch),
+    trustDomains: readPatterns(source, TRUST_DOMAINS, policy),
     l7: readL7(source, L7_SOURCE),
   };
 }
@@ -57,7 +64,7 @@ export function readOperation(operation: ObjectReader): OperationMatch {
 }
 
 /** Reads one `when`. A key that is not known rejects the policy: it would otherwise never be asked. */
-export function readCondition(when: ObjectReader, namespace: string): Condition {
+export function readCondition(when: ObjectReader, policy: PolicyContext): Condition {
   when.allowOnly('key', 'values', 'notValues');
   if (!when.has('values') && !when.has('notValues'))
     when.reject('values', 'at least one of values or notValues is required');
@@ -66,13 +73,13 @@ export function readCondition(when: ObjectReader, namespace: string): Condition 
     case 'source.ip':
       return source({ ipBlocks: readValues(when, parseRange) });
     case 'source.namespace':
-      return source({ namespaces: readValues(when, parseStringMatch) });
+      return source({ namespaces: readPatterns(when, VALUES, policy) });
     case 'source.principal':
-      return source({ principals: readValues(when, parsePrincipalMatch) });
+      return source({ principals: readPatterns(when, PRINCIPAL_VALUES, policy) });
     case 'source.trustDomain':
-      return source({ trustDomains: readValues(when, parseStringMatch) });
+      return source({ trustDomains: readPatterns(when, VALUES, policy) });
     case 'source.serviceAccount':
-      return source({ serviceAccounts: readValues(when, serviceAccountParser(namespace)) });
+      return source({ serviceAccounts: readValues(when, serviceAccountParser(policy.namespace)) });
     case 'destination.ip':
       return { on: 'destinationIps', ranges: readValues(when, parseRange) };
     case 'destination.port':
@@ -123,21 +130,42 @@ function negated(key: string): string {
   return `not${key[0]?.toUpperCase()}${key.slice(1)}`;
 }
 
-function parseStringMatch(text: string): StringMatch | string {
-  if (text === '*') return { kind: 'presence' };
-  const match: StringMatch = text.startsWith('*')
-    ? { kind: 'suffix', value: text.slice(1) }
-    : text.endsWith('*')
-      ? { kind: 'prefix', value: text.slice(0, -1) }
-      : { kind: 'exact', value: text };
-  // Istio takes such a star literally: the value then matches nothing, and a DENY with it never denies.
-  if (match.value.includes('*')) return `a wildcard may only be the first or the last character: "${text}"`;
-  return match;
+/** A pair of lists of patterns, and how its texts are to be read. */
+interface PatternField {
+  readonly keys: readonly [positive: string, negative: string];
+  readonly read: (text: string) => StringMatch;
 }
 
 // Principals are compared without the scheme; who writes it means the same identity, and Istio would never match it.
-function parsePrincipalMatch(text: string): StringMatch | string {
-  return parseStringMatch(text.startsWith('spiffe://') ? text.slice('spiffe://'.length) : text);
+const readPrincipal = (text: string): StringMatch =>
+  readPattern(text.startsWith('spiffe://') ? text.slice('spiffe://'.length) : text);
+const PRINCIPALS: PatternField = { keys: ['principals', 'notPrincipals'], read: readPrincipal };
+const PRINCIPAL_VALUES: PatternField = { keys: ['values', 'notValues'], read: readPrincipal };
+const NAMESPACES: PatternField = { keys: ['namespaces', 'notNamespaces'], read: readPattern };
+const TRUST_DOMAINS: PatternField = { keys: ['trustDomains', 'notTrustDomains'], read: readPattern };
+const VALUES: PatternField = { keys: ['values', 'notValues'], read: readPattern };
+
+// A star within is taken literally by Istio, so that the value matches nobody. In an ALLOW that is the closed side, and
+// what is served here. A DENY with it would never deny, and what an exception excepts is allowed: those are refused.
+function readPatterns(reader: ObjectReader, { keys, read }: PatternField, policy: PolicyContext): Both<StringMatch> {
+  const [positive, negative] = keys.map((key) =>
+    reader.filledStrings(key).map((text, index) => {
+      const match = read(text);
+      if (match.kind === 'presence' || !match.value.includes('*')) return match;
+      const reason = `a wildcard may only be the first or the last character: "${shown(text)}"`;
+      if (policy.action === 'ALLOW' && key === keys[0])
+        reader.note([key, index], 'MATCHES_NOBODY', `${reason}: nobody is let in by this value`);
+      else reader.reject([key, index], reason);
+      return match;
+    }),
+  );
+  return { in: positive ?? [], notIn: negative ?? [] };
+}
+
+function readPattern(text: string): StringMatch {
+  if (text === '*') return { kind: 'presence' };
+  if (text.startsWith('*')) return { kind: 'suffix', value: text.slice(1) };
+  return text.endsWith('*') ? { kind: 'prefix', value: text.slice(0, -1) } : { kind: 'exact', value: text };
 }
 
 function parseRange(text: string): AddressRange | string {

@@ -115,6 +115,7 @@ export interface NodeInstruction {
     | { $case: "podDecision"; value: PodDecision }
     | { $case: "podRejected"; value: PodRejected }
     | { $case: "tokenRenewed"; value: TokenRenewed }
+    | { $case: "meshProblems"; value: MeshProblems }
     | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -139,6 +140,11 @@ export interface PodDecision {
 
 export interface TokenRenewed {
   token: string;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+export interface MeshProblems {
+  problems: string[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -1133,6 +1139,9 @@ export const NodeInstruction: MessageFns<NodeInstruction> = {
       case "tokenRenewed":
         TokenRenewed.encode(message.instruction.value, writer.uint32(34).fork()).join();
         break;
+      case "meshProblems":
+        MeshProblems.encode(message.instruction.value, writer.uint32(42).fork()).join();
+        break;
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -1190,6 +1199,14 @@ export const NodeInstruction: MessageFns<NodeInstruction> = {
             message.instruction = { $case: "tokenRenewed", value: TokenRenewed.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.instruction = { $case: "meshProblems", value: MeshProblems.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1237,6 +1254,12 @@ export const NodeInstruction: MessageFns<NodeInstruction> = {
       case "tokenRenewed": {
         if (object.instruction?.value !== undefined && object.instruction?.value !== null) {
           message.instruction = { $case: "tokenRenewed", value: TokenRenewed.fromPartial(object.instruction.value) };
+        }
+        break;
+      }
+      case "meshProblems": {
+        if (object.instruction?.value !== undefined && object.instruction?.value !== null) {
+          message.instruction = { $case: "meshProblems", value: MeshProblems.fromPartial(object.instruction.value) };
         }
         break;
       }
@@ -1559,6 +1582,77 @@ export const TokenRenewed: MessageFns<TokenRenewed> = {
   fromPartial(object: DeepPartial<TokenRenewed>): TokenRenewed {
     const message = createBaseTokenRenewed();
     message.token = object.token ?? "";
+    return message;
+  },
+};
+
+function createBaseMeshProblems(): MeshProblems {
+  return { problems: [], _unknownFields: {} };
+}
+
+export const MeshProblems: MessageFns<MeshProblems> = {
+  encode(message: MeshProblems, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.problems) {
+      writer.uint32(10).string(v!);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MeshProblems {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMeshProblems();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.problems.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MeshProblems>): MeshProblems {
+    return MeshProblems.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MeshProblems>): MeshProblems {
+    const message = createBaseMeshProblems();
+    message.problems = object.problems?.map((e) => e) || [];
     return message;
   },
 };

@@ -122,7 +122,7 @@ function makeRoutes() {
     tokenProblem: () => 'the join token ends soon',
     recallsOwed: () => 2,
     podFilesProblem: () => 'disk full',
-    hostProblems: () => ['manifest refused: a.yaml:3'],
+    meshProblems: () => ['manifest refused: a.yaml:3'],
     findPolicy: (verdict) => (verdict === 3n ? 'shop/allow' : undefined),
     identity: () => ({ trustDomain: 'cluster.local', clusterId: 'Kubernetes' }),
     version: { groundwire: '0.1.0', node: '24', openssl: '3.5' },

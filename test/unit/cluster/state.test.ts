@@ -172,11 +172,12 @@ test('MeshPublisher: writes down before it publishes, and a change that cannot b
   const clock = new ManualClock();
   const kept = new KeptState(directory, log);
   const published: { names: string[]; onDisk: string }[] = [];
+  const told: (readonly string[])[] = [];
   let pods: readonly RegisteredPod[] = [];
   let fails = false;
   const publisher = new MeshPublisher({
     store: new ObjectStore([SOURCES.nodes, SOURCES.manifests]),
-    registry: { pods: () => [...pods], decide() {}, reject() {} },
+    registry: { pods: () => [...pods], decide() {}, reject() {}, tellProblems: (list) => told.push(list) },
     reported: new ReportedPods(() => {
       if (fails) throw new Error('cannot be decided');
       return {
@@ -219,6 +220,7 @@ test('MeshPublisher: writes down before it publishes, and a change that cannot b
   publisher.podsChanged();
   clock.advance(5);
   assert.equal(published.length, 2, 'what is taken apart is not published');
+  assert.deepEqual(told, [[], []], 'nodes hear of what is wrong at every publication');
 });
 
 test('runsOnNode: a Pod that has ended gives its node no identity any more', () => {
@@ -272,7 +274,7 @@ test('ManifestLog: a flood of problems is cut, and as long as there are some it 
   assert.equal(lines.length, count);
 });
 
-test('ManifestLog: a policy that nothing enforces is among the problems, other notices are not', () => {
+test('ManifestLog: what is accepted in vain is among the problems, other notices are not', () => {
   const { log, lines } = recordingLog();
   const manifestLog = new ManifestLog(log, new ManualClock());
   const notice = { object: 'AuthorizationPolicy n/p', message: 'in vain' } as const;
@@ -280,11 +282,16 @@ test('ManifestLog: a policy that nothing enforces is among the problems, other n
     [],
     [
       { ...notice, code: 'NOT_ENFORCED' },
+      { ...notice, code: 'MATCHES_NOBODY' },
+      { ...notice, code: 'NO_EFFECT' },
       { ...notice, code: 'DRY_RUN' },
     ],
   );
-  assert.equal(lines.length, 2);
-  assert.deepEqual(manifestLog.describe(), ['not enforced: AuthorizationPolicy n/p: in vain']);
+  assert.equal(lines.length, 4);
+  assert.deepEqual(
+    manifestLog.describe(),
+    ['not enforced', 'matches nobody', 'has no effect'].map((text) => `${text}: AuthorizationPolicy n/p: in vain`),
+  );
   manifestLog.report([], []);
   assert.deepEqual(manifestLog.describe(), []);
 });

@@ -110,6 +110,7 @@ function attach(t: TestContext, controlPlane: ControlPlane, node: string, pod: R
     onWelcome: () => registry.started(pod),
     onDecision: () => registry.captured(pod.uid, true),
     onRejected: () => {},
+    onProblems: () => {},
     openTokenLine: () => () => true,
     clock: systemClock,
     log,

@@ -99,6 +99,7 @@ async function makeMesh(t: TestContext) {
     onWelcome: (welcome) => welcomes.push(welcome),
     onDecision: (decision) => decisions.push(decision),
     onRejected: (_uid, reason) => rejected.push(reason),
+    onProblems: () => {},
     openTokenLine: () => () => true,
     clock: systemClock,
     log,

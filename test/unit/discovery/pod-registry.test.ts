@@ -64,6 +64,7 @@ function attach(
   const welcomes: string[] = [];
   const decisions: CaptureDecision[] = [];
   const rejected: string[] = [];
+  const problems: (readonly string[])[] = [];
   const client = new PodRegistryClient({
     controlPlane: loopback.controlPlane(tokenNode),
     node,
@@ -72,14 +73,29 @@ function attach(
     onWelcome: ({ podCidrs }) => welcomes.push(...podCidrs),
     onDecision: (decision) => decisions.push(decision),
     onRejected: (uid, reason) => rejected.push(`${uid}: ${reason}`),
+    onProblems: (list) => problems.push(list),
     openTokenLine: () => () => true,
     clock,
     log: loopback.recorded.log,
   });
   t.after(() => client.close());
   client.open();
-  return { client, welcomes, decisions, rejected };
+  return { client, welcomes, decisions, rejected, problems };
 }
+
+test('pod registry: what is wrong with the mesh reaches every node, when it attaches and when it changes', async (t) => {
+  const { loopback, server } = await openRegistry(t);
+  server.tellProblems(['a.yaml:1: refused']);
+  const first = attach(t, loopback, []);
+  await until('the list at the welcome', () => first.problems.length === 1);
+  server.tellProblems(['a.yaml:1: refused']);
+  server.tellProblems([]);
+  await until('the change', () => first.problems.length === 2);
+  assert.deepEqual(first.problems, [['a.yaml:1: refused'], []]);
+  const second = attach(t, loopback, [], 'b');
+  await until('the list of the second node', () => second.problems.length === 1);
+  assert.deepEqual(second.problems, [[]]);
+});
 
 const DECISION: CaptureDecision = {
   uid: 'uid-one',
@@ -244,6 +260,7 @@ test('pod registry: a node with the token of another is told what to do, waits l
     onWelcome: () => {},
     onDecision: () => {},
     onRejected: () => {},
+    onProblems: () => {},
     openTokenLine: () => () => true,
     clock,
     log: own.log,
@@ -428,6 +445,7 @@ async function openRenewal(t: TestContext) {
       },
       onDecision: () => {},
       onRejected: () => {},
+      onProblems: () => {},
       openTokenLine: () => tokens.openLine(),
       clock,
       log: loopback.recorded.log,
@@ -540,6 +558,7 @@ test('pod registry: two agents of one node wait longer each time, until one of t
     },
     onDecision: () => {},
     onRejected: () => {},
+    onProblems: () => {},
     openTokenLine: () => () => true,
     clock,
     log: recordingLog().log,
@@ -605,6 +624,7 @@ test('pod registry: a control plane that accepts a stream and says nothing is tr
     },
     onDecision: () => {},
     onRejected: () => {},
+    onProblems: () => {},
     openTokenLine: () => () => true,
     clock,
     log: recordingLog().log,

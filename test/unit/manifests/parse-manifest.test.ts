@@ -70,7 +70,7 @@ test('parseManifest: unknown kinds are named and skipped, but not misspelt ones 
     'f.yaml',
     'apiVersion: security.istio.io/v1\nkind: AuthorisationPolicy\nmetadata: {name: a}\n',
   );
-  assert.deepEqual([misspelt.readable, misspelt.allNamed], [true, false]);
+  assert.deepEqual([misspelt.readable, misspelt.allNamed, misspelt.objects[0]?.refused], [true, true, true]);
   assert.match(
     problemsOf('apiVersion: security.istio.io/v9\nkind: PeerAuthentication\nmetadata: {name: a}\n')[0] ?? '',
     /unknown version/,
@@ -89,7 +89,8 @@ test('parseManifest: fails closed on a misspelt field, an empty value and an unk
     ['{rules: [{from: [{source: {principals: []}}]}]}', /at least one value/],
     ['{rules: [{from: [{source: {}}]}]}', /at least one field/],
     ['{rules: [{from: []}]}', /cannot be empty/],
-    ['{rules: [{from: [{source: {principals: ["td/ns/*/sa/web"]}}]}]}', /wildcard/],
+    ['{action: DENY, rules: [{from: [{source: {principals: ["td/ns/*/sa/web"]}}]}]}', /wildcard/],
+    ['{rules: [{from: [{source: {notPrincipals: ["td/ns/*/sa/web"]}}]}]}', /wildcard/],
     ['{rules: [{from: [{source: {ipBlocks: [10.0.0.0/40]}}]}]}', /not an IP address or CIDR/],
     ['{rules: [{to: [{operation: {ports: [8080]}}]}]}', /must be a string/],
     ['{rules: [{to: [{operation: {ports: ["80a"]}}]}]}', /port must be between/],
