@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { must } from '../src/tour/shell.ts';
+import { must } from '../src/harness/shell.ts';
 
 /** The port that swallows; the next one echoes. */
 export const SWALLOW_PORT = 7001;

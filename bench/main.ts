@@ -8,7 +8,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { arch, cpus, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
-import { claimMachine } from '../src/tour/claim.ts';
+import { claimMachine } from '../src/harness/claim.ts';
 import { formatGoals, ROWS } from './goals.ts';
 import { measureIdle } from './idle.ts';
 import { buildLoad } from './load.ts';

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { until } from '../src/tour/shell.ts';
-import { type NodeLetter, type PodShell, TwoNodeMesh } from '../src/tour/two-node-mesh.ts';
-import { setSysctls } from '../src/tour/two-nodes.ts';
+import { until } from '../src/harness/shell.ts';
+import { type NodeLetter, type PodShell, TwoNodeMesh } from '../src/harness/two-node-mesh.ts';
+import { setSysctls } from '../src/harness/two-nodes.ts';
 import { ROWS } from './goals.ts';
 import type { IdlePlace } from './idle.ts';
 import { ECHO_PORT, SWALLOW_PORT } from './load.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { join } from 'node:path';
-import { must, run, start, until } from '../src/tour/shell.ts';
+import { must, run, start, until } from '../src/harness/shell.ts';
 import {
   closeTwoNodes,
   describeTwoNodes,
@@ -9,7 +9,7 @@ import {
   openTwoNodes,
   setSysctls,
   type TwoNodes,
-} from '../src/tour/two-nodes.ts';
+} from '../src/harness/two-nodes.ts';
 import { ROWS } from './goals.ts';
 import { ECHO_PORT, SWALLOW_PORT } from './load.ts';
 import type { Path } from './measure.ts';

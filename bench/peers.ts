@@ -2,8 +2,8 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { must } from '../src/tour/shell.ts';
-import type { TwoNodes } from '../src/tour/two-nodes.ts';
+import { must } from '../src/harness/shell.ts';
+import type { TwoNodes } from '../src/harness/two-nodes.ts';
 import { ECHO_PORT, SWALLOW_PORT } from './load.ts';
 
 /** Where a proxy pair sits: the client dials node A's port, node B's proxy dials the server pod. */

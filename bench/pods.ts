@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { must, run } from '../src/tour/shell.ts';
-import { setSysctls, type TourNode } from '../src/tour/two-nodes.ts';
+import { must, run } from '../src/harness/shell.ts';
+import { type MeshNode, setSysctls } from '../src/harness/two-nodes.ts';
 
 /** A namespace shaped like a pod's (one veth to the node, a route each way) that no mesh knows. */
 export interface PlainPod {
@@ -19,7 +19,7 @@ export const CONNECTION_RATE_SYSCTLS = {
 } as const;
 
 /** Makes a plain pod on a node. `host` is the last number of its address in the node's range. */
-export async function openPlainPod(node: TourNode, name: string, host: number): Promise<PlainPod> {
+export async function openPlainPod(node: MeshNode, name: string, host: number): Promise<PlainPod> {
   const netns = `${node.netns}-${name}`;
   const address = node.podCidr.replace(/\.0\/24$/, `.${host}`);
   const gateway = node.address;

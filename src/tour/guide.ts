@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { TwoNodeMesh } from '../harness/two-node-mesh.ts';
 import { errorText } from '../model/error-text.ts';
 import { addresses } from './checks/addresses.ts';
 import { capture } from './checks/capture.ts';
@@ -11,7 +12,6 @@ import { Release } from './checks/release.ts';
 import { CERTIFICATE_SECONDS, rotation } from './checks/rotation.ts';
 import { strict } from './checks/strict.ts';
 import { openShop, type Shop, shopManifests } from './shop.ts';
-import { TwoNodeMesh } from './two-node-mesh.ts';
 
 const SUBNET = 77;
 

@@ -4,8 +4,8 @@
 // npm start -- --once   the same tour without a keyboard: a line a check, exit status 0 only if every check held
 
 import { parseArgs } from 'node:util';
+import { claimMachine } from '../harness/claim.ts';
 import { errorText } from '../model/error-text.ts';
-import { claimMachine } from './claim.ts';
 import { takeTour } from './guide.ts';
 import { stayUp } from './stay-up.ts';
 

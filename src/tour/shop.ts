@@ -4,8 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Outcome, until } from './shell.ts';
-import type { PodShell, TwoNodeMesh } from './two-node-mesh.ts';
+import { type Outcome, until } from '../harness/shell.ts';
+import type { PodShell, TwoNodeMesh } from '../harness/two-node-mesh.ts';
 
 /** What web says; a text that a packet capture can look for. */
 export const MARKER = 'the-price-of-tea-is-4711';

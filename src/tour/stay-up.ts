@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { join, relative } from 'node:path';
-import { run, sleep } from './shell.ts';
+import { run, sleep } from '../harness/shell.ts';
+import { GROUNDWIRE } from '../harness/two-node-mesh.ts';
 import { AMBIENT_LABEL, labelledNamespaces, type Shop } from './shop.ts';
-import { GROUNDWIRE } from './two-node-mesh.ts';
 
 const REFRESH_MS = 2000;
 

@@ -4,11 +4,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { claimMachine } from '../../src/tour/claim.ts';
-import { must, run, until } from '../../src/tour/shell.ts';
+import { claimMachine } from '../../src/harness/claim.ts';
+import { must, run, until } from '../../src/harness/shell.ts';
+import { TwoNodeMesh } from '../../src/harness/two-node-mesh.ts';
 import { labelledNamespaces, openShop, type Shop, shopManifests } from '../../src/tour/shop.ts';
 import { suggestionsFor } from '../../src/tour/stay-up.ts';
-import { TwoNodeMesh } from '../../src/tour/two-node-mesh.ts';
 import { testFiles } from '../helpers/node-tests.ts';
 import { WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 

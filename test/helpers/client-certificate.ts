@@ -2,7 +2,7 @@
 
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { must } from '../../src/tour/shell.ts';
+import { must } from '../../src/harness/shell.ts';
 
 /** A certificate authority as files. */
 export interface Authority {

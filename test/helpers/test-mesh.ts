@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { fileURLToPath } from 'node:url';
-import { claimMachine } from '../../src/tour/claim.ts';
-import { type Background, until } from '../../src/tour/shell.ts';
-import { type MeshOptions, type NodeLetter, type PodShell, TwoNodeMesh } from '../../src/tour/two-node-mesh.ts';
+import { claimMachine } from '../../src/harness/claim.ts';
+import { type Background, until } from '../../src/harness/shell.ts';
+import { type MeshOptions, type NodeLetter, type PodShell, TwoNodeMesh } from '../../src/harness/two-node-mesh.ts';
 
 /** For `{ skip }` of a suite: false, or why it cannot run here. */
 export const WITHOUT_ROOT: string | false =

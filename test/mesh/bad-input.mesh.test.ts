@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { must, run, until } from '../../src/tour/shell.ts';
-import type { PodShell } from '../../src/tour/two-node-mesh.ts';
-import { onNode } from '../../src/tour/two-nodes.ts';
+import { must, run, until } from '../../src/harness/shell.ts';
+import type { PodShell } from '../../src/harness/two-node-mesh.ts';
+import { onNode } from '../../src/harness/two-nodes.ts';
 import { type Authority, makeAuthority, makeClient } from '../helpers/client-certificate.ts';
 import {
   namespaceManifest,

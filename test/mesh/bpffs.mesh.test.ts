@@ -5,9 +5,9 @@ import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { run } from '../../src/harness/shell.ts';
 import { mountsOf } from '../../src/host/mounts.ts';
 import { mountBpffs } from '../../src/node/bpffs.ts';
-import { run } from '../../src/tour/shell.ts';
 import { WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 
 describe('a BPF file system', { skip: WITHOUT_ROOT }, () => {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type Background, must, until } from '../../src/tour/shell.ts';
+import { type Background, must, until } from '../../src/harness/shell.ts';
 import {
   namespaceManifest,
   PEER_PORTS,

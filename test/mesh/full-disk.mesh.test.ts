@@ -16,12 +16,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { claimMachine } from '../../src/harness/claim.ts';
+import { type MeshNames, meshNames, sweep } from '../../src/harness/remains.ts';
+import { type Background, must, run, start, until } from '../../src/harness/shell.ts';
+import { GROUNDWIRE } from '../../src/harness/two-node-mesh.ts';
+import { describeTwoNodes, onNode, setSysctls } from '../../src/harness/two-nodes.ts';
 import { findCgroupRoot } from '../../src/node/cgroup.ts';
-import { claimMachine } from '../../src/tour/claim.ts';
-import { type MeshNames, meshNames, sweep } from '../../src/tour/remains.ts';
-import { type Background, must, run, start, until } from '../../src/tour/shell.ts';
-import { GROUNDWIRE } from '../../src/tour/two-node-mesh.ts';
-import { describeTwoNodes, onNode, setSysctls } from '../../src/tour/two-nodes.ts';
 import { namespaceManifest, WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 
 const PAGE = 4096;

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { listRemains, meshNames, sweep } from '../../src/tour/remains.ts';
-import { run, start, until } from '../../src/tour/shell.ts';
+import { listRemains, meshNames, sweep } from '../../src/harness/remains.ts';
+import { run, start, until } from '../../src/harness/shell.ts';
 import { WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 
 const TOUR = fileURLToPath(new URL('../../src/tour/main.ts', import.meta.url));

@@ -6,9 +6,9 @@ import assert from 'node:assert/strict';
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { PacketCapture, segmentsWith } from '../../src/tour/packet-capture.ts';
-import { until } from '../../src/tour/shell.ts';
-import type { PodShell } from '../../src/tour/two-node-mesh.ts';
+import { PacketCapture, segmentsWith } from '../../src/harness/packet-capture.ts';
+import { until } from '../../src/harness/shell.ts';
+import type { PodShell } from '../../src/harness/two-node-mesh.ts';
 import {
   namespaceManifest,
   PEER_PORTS,

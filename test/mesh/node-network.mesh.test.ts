@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type Background, must, run, start, until } from '../../src/tour/shell.ts';
-import { setSysctls } from '../../src/tour/two-nodes.ts';
+import { type Background, must, run, start, until } from '../../src/harness/shell.ts';
+import { setSysctls } from '../../src/harness/two-nodes.ts';
 import { WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 
 const GROUNDWIRE = fileURLToPath(new URL('../../bin/groundwire', import.meta.url));

@@ -5,9 +5,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { PacketCapture, segmentsWith } from '../../src/tour/packet-capture.ts';
-import { run, sleep, start, until } from '../../src/tour/shell.ts';
-import { closeTwoNodes, describeTwoNodes, onNode, openTwoNodes } from '../../src/tour/two-nodes.ts';
+import { PacketCapture, segmentsWith } from '../../src/harness/packet-capture.ts';
+import { run, sleep, start, until } from '../../src/harness/shell.ts';
+import { closeTwoNodes, describeTwoNodes, onNode, openTwoNodes } from '../../src/harness/two-nodes.ts';
 import { PEER_PORTS, peer, WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 
 const TEXT = 'said-just-before-the-end';

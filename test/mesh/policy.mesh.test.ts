@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { until } from '../../src/tour/shell.ts';
-import type { PodShell } from '../../src/tour/two-node-mesh.ts';
+import { until } from '../../src/harness/shell.ts';
+import type { PodShell } from '../../src/harness/two-node-mesh.ts';
 import {
   namespaceManifest,
   PEER_PORTS,

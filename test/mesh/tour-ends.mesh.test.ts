@@ -8,9 +8,9 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { claimMachine } from '../../src/tour/claim.ts';
-import { listRemains, meshNames, sweep } from '../../src/tour/remains.ts';
-import { until } from '../../src/tour/shell.ts';
+import { claimMachine } from '../../src/harness/claim.ts';
+import { listRemains, meshNames, sweep } from '../../src/harness/remains.ts';
+import { until } from '../../src/harness/shell.ts';
 import { WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 
 const TOUR = fileURLToPath(new URL('../../src/tour/main.ts', import.meta.url));

@@ -7,9 +7,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { listRemains, meshNames, sweep } from '../../src/tour/remains.ts';
-import { run, until } from '../../src/tour/shell.ts';
-import { GROUNDWIRE } from '../../src/tour/two-node-mesh.ts';
+import { listRemains, meshNames, sweep } from '../../src/harness/remains.ts';
+import { run, until } from '../../src/harness/shell.ts';
+import { GROUNDWIRE } from '../../src/harness/two-node-mesh.ts';
 import { WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 
 const TOUR = fileURLToPath(new URL('../../src/tour/main.ts', import.meta.url));

@@ -5,11 +5,11 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { claimMachine } from '../../src/tour/claim.ts';
-import { type MeshNames, meshNames, sweep } from '../../src/tour/remains.ts';
-import { type Background, must, type Outcome, run, start, until } from '../../src/tour/shell.ts';
-import { GROUNDWIRE } from '../../src/tour/two-node-mesh.ts';
-import { describeTwoNodes, onNode } from '../../src/tour/two-nodes.ts';
+import { claimMachine } from '../../src/harness/claim.ts';
+import { type MeshNames, meshNames, sweep } from '../../src/harness/remains.ts';
+import { type Background, must, type Outcome, run, start, until } from '../../src/harness/shell.ts';
+import { GROUNDWIRE } from '../../src/harness/two-node-mesh.ts';
+import { describeTwoNodes, onNode } from '../../src/harness/two-nodes.ts';
 import { namespaceManifest, PEER_PORTS, peer, WITHOUT_ROOT } from '../helpers/test-mesh.ts';
 
 const UPSTREAM = fileURLToPath(new URL('../helpers/dns-upstream.ts', import.meta.url));

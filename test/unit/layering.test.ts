@@ -16,6 +16,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['pods'],
   ['dialogue'],
   ['api'],
+  ['harness'],
   ['agent.ts', 'agent', 'control.ts', 'control', 'commands', 'main.ts', 'tour'],
 ];
 
@@ -37,7 +38,7 @@ const DOORS: readonly Door[] = [
   {
     what: 'the time of the machine',
     pattern: /(?<![.#\w])(?:set|clear)(?:Timeout|Interval|Immediate)\(|\bperformance\.|\bDate\.now\b|'node:timers/,
-    behind: /^src\/(model\/clock\.ts$|tour\/)/,
+    behind: /^src\/(model\/clock\.ts$|tour\/|harness\/)/,
     except: {
       'src/commands/run.ts': 'the pause before a pod is held again, in a process that does nothing else',
       'src/engine/fake-engine.ts': 'one turn of the event loop, whatever the time',

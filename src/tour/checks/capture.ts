@@ -2,8 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beginsTlsRecord, hboneSegments, PacketCapture, segmentsWith } from '../packet-capture.ts';
-import { sleep } from '../shell.ts';
+import { beginsTlsRecord, hboneSegments, PacketCapture, segmentsWith } from '../../harness/packet-capture.ts';
+import { sleep } from '../../harness/shell.ts';
 import { labelledNamespaces, MARKER } from '../shop.ts';
 import { type Check, EFFECT_WITHIN_MS, holds, isServed, milliseconds } from './check.ts';
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { until } from '../shell.ts';
+import { until } from '../../harness/shell.ts';
+import type { PodShell } from '../../harness/two-node-mesh.ts';
 import { MARKER, type Shop, shopPolicy, visitWeb, WEB_PORT } from '../shop.ts';
-import type { PodShell } from '../two-node-mesh.ts';
 
 /** One promise of the mesh, shown on real traffic. */
 export interface Check {

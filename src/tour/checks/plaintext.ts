@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { join } from 'node:path';
-import { hboneSegments, PacketCapture, segmentsWith } from '../packet-capture.ts';
+import { hboneSegments, PacketCapture, segmentsWith } from '../../harness/packet-capture.ts';
 import { MARKER } from '../shop.ts';
 import { type Check, holds, isServed } from './check.ts';
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { sleep } from '../shell.ts';
+import { sleep } from '../../harness/shell.ts';
+import type { PodShell } from '../../harness/two-node-mesh.ts';
 import { type Shop, shopPolicy, WEB_PORT, WEB_SECOND_PORT } from '../shop.ts';
-import type { PodShell } from '../two-node-mesh.ts';
 import { type Check, changePolicy, EFFECT_WITHIN_MS, holds, isServed, milliseconds } from './check.ts';
 
 const DOWNLOAD_BEGINS_MS = 700;

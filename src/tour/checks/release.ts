@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { join } from 'node:path';
-import { hboneSegments, PacketCapture, segmentsWith } from '../packet-capture.ts';
-import { sleep, until } from '../shell.ts';
+import { hboneSegments, PacketCapture, segmentsWith } from '../../harness/packet-capture.ts';
+import { sleep, until } from '../../harness/shell.ts';
+import type { PodShell } from '../../harness/two-node-mesh.ts';
 import { labelledNamespaces, MARKER, type Shop } from '../shop.ts';
-import type { PodShell } from '../two-node-mesh.ts';
 import { type Check, holds, isServed, milliseconds } from './check.ts';
 
 const PATIENCE_MS = 15_000;

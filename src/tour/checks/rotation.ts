@@ -2,9 +2,9 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { sleep } from '../shell.ts';
+import { sleep } from '../../harness/shell.ts';
+import type { TwoNodeMesh } from '../../harness/two-node-mesh.ts';
 import { WEB_PORT } from '../shop.ts';
-import type { TwoNodeMesh } from '../two-node-mesh.ts';
 import { type Check, holds } from './check.ts';
 
 /** Lifetime of certificates in the tour; they are renewed at half of it. */

@@ -2,8 +2,8 @@
 
 import { must, run } from './shell.ts';
 
-/** A node of the tour: a network namespace with one end of the link and a range of addresses for its pods. */
-export interface TourNode {
+/** A node: a network namespace with one end of the link and a range of addresses for its pods. */
+export interface MeshNode {
   /** Name in the mesh, `tour-a`. */
   readonly name: string;
   readonly netns: string;
@@ -16,12 +16,12 @@ export interface TourNode {
 }
 
 export interface TwoNodes {
-  readonly a: TourNode;
-  readonly b: TourNode;
+  readonly a: MeshNode;
+  readonly b: MeshNode;
 }
 
 /** Command line that runs something on a node. Not `ip netns exec`: that would hide the cgroup and bpf file systems. */
-export function onNode(node: Pick<TourNode, 'netns'>, command: readonly string[]): [string, ...string[]] {
+export function onNode(node: Pick<MeshNode, 'netns'>, command: readonly string[]): [string, ...string[]] {
   return ['nsenter', `--net=/run/netns/${node.netns}`, '--', ...command];
 }
 
@@ -33,7 +33,7 @@ export async function setSysctls(netns: string, settings: Readonly<Record<string
   await must(['nsenter', `--net=/run/netns/${netns}`, '--', 'sh', '-ec', lines.join('\n')]);
 }
 
-function describeNode(mesh: string, letter: 'a' | 'b', subnet: number): TourNode {
+function describeNode(mesh: string, letter: 'a' | 'b', subnet: number): MeshNode {
   const host = letter === 'a' ? 1 : 2;
   return {
     name: `${mesh}-${letter}`,

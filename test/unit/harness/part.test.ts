@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeEnd, type Part } from '#src/tour/part.ts';
+import { describeEnd, type Part } from '#src/harness/part.ts';
 
 const RUNS: Part['child'] = { exitCode: null, signalCode: null };
 

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { type Background, must, start, until } from './shell.ts';
-import { onNode, type TourNode } from './two-nodes.ts';
+import { type MeshNode, onNode } from './two-nodes.ts';
 
 /** One TCP segment that carried something. */
 export interface Segment {
@@ -32,18 +32,18 @@ socket.bind(0, address, () => {
 
 /** tcpdump on the link between the nodes: what anyone between them would see. */
 export class PacketCapture {
-  readonly #node: TourNode;
+  readonly #node: MeshNode;
   readonly #process: Background;
   readonly #file: string;
 
-  private constructor(node: TourNode, process: Background, file: string) {
+  private constructor(node: MeshNode, process: Background, file: string) {
     this.#node = node;
     this.#process = process;
     this.#file = file;
   }
 
   /** Starts to capture; returns when tcpdump listens. */
-  static async open(node: TourNode, file: string): Promise<PacketCapture> {
+  static async open(node: MeshNode, file: string): Promise<PacketCapture> {
     const command = [
       'tcpdump',
       '-i',

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { run } from '#src/tour/shell.ts';
+import { run } from '#src/harness/shell.ts';
 
 test('a command that runs out of time ends with what it started, which holds its output', async () => {
   const begun = performance.now();

@@ -307,7 +307,7 @@ export class PodShell {
 
   constructor(command: readonly [string, ...string[]]) {
     this.command = command;
-    // A session of its own, so that a Ctrl-C meant for the tour does not reach the pod.
+    // A session of its own, so that a Ctrl-C meant for who opened it does not reach the pod.
     this.child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...command], {
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: true,
