@@ -217,11 +217,13 @@ TEST("verdict desk: an answer that comes after its pod was released is not kept"
     bool Lives(uint64_t) const override { return false; }
     bool Knows(uint32_t pod) const override { return pod == 1; }
   } receiver;
-  CountingSink sink;
-  EngineShared shared({}, &sink, nullptr);
   Counters counters;
   EventLoop loop(&counters);
-  VerdictDesk desk(0, &shared, &loop, &counters, &receiver);
+  QuestionTable questions;
+  ThreadContext thread;
+  thread.loop = &loop;
+  thread.counters = &counters;
+  VerdictDesk desk(0, thread, &questions, &receiver);
   for (const uint32_t pod : {1U, 2U}) {
     InboundKey inbound = Key("a", "10.0.0.1", 80);
     inbound.pod = pod;

@@ -151,6 +151,68 @@ test('layering: each door refuses a stranger', () => {
   assert.deepEqual(findOffences(new Map([['src/api/k.ts', 'request.setTimeout(5); clock.setTimer(5, run);']])), []);
 });
 
+/** The rooms of native/core: each includes only itself and those before it. */
+const ROOMS = [
+  'base',
+  'port',
+  'io',
+  'kernel',
+  'capture',
+  'tls',
+  'verdicts',
+  'flows',
+  'hbone',
+  'relay',
+  'dns',
+  'connection',
+  'engine',
+] as const;
+
+/** What the rooms may include of what is no room: the header that they share with the kernel programs. */
+const SHARED_HEADERS: readonly string[] = ['mesh_abi.h'];
+
+function includeOffence(path: string, included: string): string | undefined {
+  if (SHARED_HEADERS.includes(included)) return undefined;
+  const rooms: readonly string[] = ROOMS;
+  const [from = -1, to = -1] = [path.split('/')[2] ?? '', included.split('/')[0] ?? ''].map((room) =>
+    rooms.indexOf(room),
+  );
+  if (from < 0) return `${path}: lies in no room`;
+  if (to < 0) return `${path} includes ${included}: that is in no room`;
+  return to > from ? `${path} includes ${included}: ${rooms[to]} comes after ${rooms[from]}` : undefined;
+}
+
+/** Every include of these files of native/core (path → text) that is against the order of the rooms. */
+function findIncludeOffences(files: ReadonlyMap<string, string>): string[] {
+  return [...files].flatMap(([path, text]) =>
+    Array.from(text.matchAll(/^#include "([^"]+)"/gm), ([, included = '']) => includeOffence(path, included)).filter(
+      (offence) => offence !== undefined,
+    ),
+  );
+}
+
+test('layering: a room of native/core includes only earlier ones', () => {
+  const files = sources('native/core/**/*.{h,cc}');
+  assert.ok(files.size > 100);
+  assert.deepEqual(findIncludeOffences(files), []);
+});
+
+test('layering: an include of a later room, of none and from none are each named', () => {
+  const offences = findIncludeOffences(
+    new Map([
+      ['native/core/tls/a.h', '#include "hbone/hbone_session.h"'],
+      ['native/core/connection/b.cc', '#include "engine/worker.h"'],
+      ['native/core/io/c.cc', '#include "c.h"'],
+      ['native/core/d.cc', '#include "base/status.h"'],
+      ['native/core/kernel/e.cc', '#include "mesh_abi.h"\n#include "kernel/netns.h"\n#include <string>'],
+    ]),
+  );
+  assert.deepEqual(
+    offences.map((offence) => offence.split(/[ :]/)[0]),
+    ['native/core/tls/a.h', 'native/core/connection/b.cc', 'native/core/io/c.cc', 'native/core/d.cc'],
+  );
+});
+
 test('layering: core knows nothing of Node, bpf nothing of native', () => {
   const offenders = (pattern: string, forbidden: RegExp): string[] =>
     [...sources(pattern)].filter(([, text]) => forbidden.test(text)).map(([path]) => path);

@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 #include "base/detail_text.h"
-#include "engine/worker.h"
 
 namespace groundwire {
 namespace {
@@ -17,13 +16,13 @@ bool IsPolicyDenial(ErrorCode code) {
 
 }  // namespace
 
-Connection::Connection(Worker* worker, msg::Direction direction, std::shared_ptr<const Pod> pod,
-                       const SocketAddress& source)
-    : worker_(worker), pod_(std::move(pod)), started_us_(worker->loop()->now_us()) {
-  record_.id = worker->NextConnectionId();
+Connection::Connection(const ConnectionContext& context, msg::Direction direction,
+                       std::shared_ptr<const Pod> pod, const SocketAddress& source)
+    : context_(context), pod_(std::move(pod)), started_us_(context.thread.loop->now_us()) {
+  record_.id = context.thread.ids->Next();
   record_.direction = direction;
   record_.pod = pod_->id;
-  record_.flow_label = worker_->LabelOf(*pod_);
+  record_.flow_label = context_.flows->LabelOf(*pod_);
   record_.source = source;
   record_.started_ms = WallMs();
 }
@@ -41,9 +40,9 @@ void Connection::OnRelayEnd(ErrorCode code, const std::string& detail) {
 
 template <typename Update>
 void Connection::UpdateRows(ErrorCode code, Update update) {
-  update(worker_->FlowRowOf({record_.direction, record_.flow_label, record_.peer_label, code}));
+  update(context_.flows->RowOf({record_.direction, record_.flow_label, record_.peer_label, code}));
   if (inbound_row_) {
-    update(worker_->FlowRowOf(
+    update(context_.flows->RowOf(
         {msg::Direction::kInbound, inbound_flow_label_, inbound_peer_label_, code}));
   }
 }
@@ -73,13 +72,13 @@ void Connection::Finish(ErrorCode code) {
   AccountBytes();
   const bool opened = record_.opened;
   UpdateRows(code, [opened](FlowRow& row) { ++(opened ? row.closed : row.failed); });
-  if (code == ErrorCode::kOutOfFiles) worker_->counters().Add(Counter::kOutOfFiles);
+  if (code == ErrorCode::kOutOfFiles) context_.thread.counters->Add(Counter::kOutOfFiles);
   record_.code = static_cast<uint16_t>(code);
   record_.bytes_sent = bytes_.sent;
   record_.bytes_received = bytes_.received;
-  record_.duration_us = worker_->loop()->now_us() - started_us_;
-  worker_->Forget(this);  // by the id in the record
-  worker_->events().Push(std::move(record_));
+  record_.duration_us = context_.thread.loop->now_us() - started_us_;
+  context_.books->Forget(this);  // by the id in the record
+  context_.thread.events->Push(std::move(record_));
 }
 
 msg::Connection Connection::Describe() const {
@@ -105,12 +104,12 @@ void Connection::Deliver(const Pod& to, const SocketAddress& application) {
   record_.next_hop = application;
   // The pod's own listener would take it for another connection from outside, for ever.
   if (to.IsListenerPort(application.port)) {
-    worker_->counters().Add(Counter::kIllegalDestination);
+    context_.thread.counters->Add(Counter::kIllegalDestination);
     return Refuse(ErrorCode::kIllegalDestination);
   }
-  dial_ = std::make_unique<Dial>(worker_->loop(), this);
-  dial_->Start(worker_->sockets().OpenDeliverySocket(to.netns_fd, record_.source, application),
-               application, Dial::Reach::kPod, worker_->options().connect_timeout_ms);
+  dial_ = std::make_unique<Dial>(context_.thread.loop, this);
+  dial_->Start(context_.sockets->OpenDeliverySocket(to.netns_fd, record_.source, application),
+               application, Dial::Reach::kPod, context_.thread.options->connect_timeout_ms);
 }
 
 void Connection::TakeLateVerdict(uint64_t verdict, ErrorCode code) {
@@ -123,7 +122,7 @@ void Connection::TakeLateVerdict(uint64_t verdict, ErrorCode code) {
   }
   if (!IsPolicyDenial(code)) return;
   record_.verdict = verdict;
-  worker_->counters().Add(Counter::kConnectionsLateDenied);
+  context_.thread.counters->Add(Counter::kConnectionsLateDenied);
   End(ErrorCode::kPolicyLateDenied);
 }
 

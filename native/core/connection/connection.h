@@ -7,23 +7,21 @@
 
 #include "base/error_code.gen.h"
 #include "capture/pod.h"
+#include "connection/connection_context.h"
 #include "io/dial.h"
-#include "io/event_loop.h"
 #include "port/messages.gen.h"
 #include "relay/relay.h"
 #include "verdicts/verdict_cache.h"
 
 namespace groundwire {
 
-class Worker;
-
 /// One application connection from acceptance to its end, on one worker. Every end, in whatever
 /// state, passes Finish once: it updates the flow row, emits the one ConnectionClosed event and
 /// takes the connection off the worker's books.
 class Connection : public Discardable, public RelayOwner, public DialOwner {
  public:
-  Connection(Worker* worker, msg::Direction direction, std::shared_ptr<const Pod> pod,
-             const SocketAddress& source);
+  Connection(const ConnectionContext& context, msg::Direction direction,
+             std::shared_ptr<const Pod> pod, const SocketAddress& source);
   ~Connection() override = default;
 
   uint64_t id() const { return record_.id; }
@@ -72,7 +70,7 @@ class Connection : public Discardable, public RelayOwner, public DialOwner {
   bool finished() const { return finished_; }
   bool opened() const { return record_.opened; }
 
-  Worker* const worker_;
+  const ConnectionContext& context_;
   const std::shared_ptr<const Pod> pod_;
   msg::ConnectionClosed record_;
   RelayBytes bytes_;

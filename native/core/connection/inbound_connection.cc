@@ -3,21 +3,19 @@
 
 #include <utility>
 
-#include "engine/worker.h"
-
 namespace groundwire {
 
-InboundConnection::InboundConnection(Worker* worker, std::shared_ptr<const Pod> pod,
-                                     const SocketAddress& source)
-    : Connection(worker, msg::Direction::kInbound, std::move(pod), source) {
+InboundConnection::InboundConnection(const ConnectionContext& context,
+                                     std::shared_ptr<const Pod> pod, const SocketAddress& source)
+    : Connection(context, msg::Direction::kInbound, std::move(pod), source) {
   record_.destination_identity = pod_->identity;
-  record_.peer_label = worker->PeerLabelOf(source.ip);
+  record_.peer_label = context.flows->PeerLabelOf(source.ip);
 }
 
 void InboundConnection::Decide() {
-  if (const InboundVerdict known = worker_->verdicts().Find(Key())) return OnVerdict(known);
+  if (const InboundVerdict known = context_.verdicts->Find(Key())) return OnVerdict(known);
   const ErrorCode code =
-      worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
+      context_.verdicts->Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
   if (code != ErrorCode::kNone) Refuse(code);
 }
 
@@ -51,7 +49,7 @@ void InboundConnection::OnVerdict(const InboundVerdict& verdict) {
 
 void InboundConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {
   if (!verdict_ || !verdicts.contains(verdict_->verdict)) return;
-  worker_->verdicts().Recheck(Key(), id(), [this](uint64_t q) { return Question(q); });
+  context_.verdicts->Recheck(Key(), id(), [this](uint64_t q) { return Question(q); });
 }
 
 }  // namespace groundwire

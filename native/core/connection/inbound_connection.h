@@ -17,7 +17,8 @@ class InboundConnection : public Connection {
   void OnVerdict(const InboundVerdict& verdict) final;
 
  protected:
-  InboundConnection(Worker* worker, std::shared_ptr<const Pod> pod, const SocketAddress& source);
+  InboundConnection(const ConnectionContext& context, std::shared_ptr<const Pod> pod,
+                    const SocketAddress& source);
   /// Asks for the verdict on what `record_` and `hostname_authority_` say by now. It refuses, or dials
   /// the application: OnDialled comes next, maybe from within.
   void Decide();

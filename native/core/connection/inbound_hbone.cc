@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/detail_text.h"
-#include "engine/worker.h"
 #include "hbone/hbone_request.h"
 #include "hbone/inbound_tunnel.h"
 
@@ -25,9 +24,9 @@ void DescribeRequest(const HboneRequest& request, msg::ConnectionClosed* record)
   if (request.traceparent.size() == kTraceparentSize) record->traceparent = request.traceparent;
 }
 
-InboundHboneConnection::InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel,
-                                               HboneStream* stream)
-    : InboundConnection(worker, tunnel.pod(), tunnel.source()),
+InboundHboneConnection::InboundHboneConnection(const ConnectionContext& context,
+                                               const InboundTunnel& tunnel, HboneStream* stream)
+    : InboundConnection(context, tunnel.pod(), tunnel.source()),
       session_(tunnel.session()),
       stream_(stream) {
   record_.hop = msg::HopKind::kHbone;
@@ -49,13 +48,13 @@ ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
   if (request.authority.size() <= kAuthorityMax)
     authority = HboneAuthority::Parse(request.authority);
   if (request.method != "CONNECT" || !authority) {
-    worker_->counters().Add(Counter::kHboneBadRequests);
+    context_.thread.counters->Add(Counter::kHboneBadRequests);
     return ErrorCode::kHboneBadRequest;
   }
   if (authority->address) {
     record_.original_dst = *authority->address;
     if (!pod_->HasAddress(authority->address->ip)) {
-      worker_->counters().Add(Counter::kHboneWrongAddresses);
+      context_.thread.counters->Add(Counter::kHboneWrongAddresses);
       return ErrorCode::kHboneWrongAddress;
     }
   } else {
@@ -70,7 +69,7 @@ void InboundHboneConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   if (code != ErrorCode::kNone) return Refuse(code);
   MarkOpened();
   record_.hbone_status = 200;
-  relay_ = std::make_unique<StreamRelay>(worker_->loop(), &bytes_, false, this);
+  relay_ = std::make_unique<StreamRelay>(context_.thread.loop, &bytes_, false, this);
   std::vector<HboneHeader> headers = {{":status", "200"}};
   if (!verdict()->baggage.empty()) headers.push_back({"baggage", verdict()->baggage});
   session_->Respond(stream_, headers, relay_.get());

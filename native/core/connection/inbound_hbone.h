@@ -31,7 +31,8 @@ void DescribeRequest(const HboneRequest& request, msg::ConnectionClosed* record)
 /// Steps 3 to 7.
 class InboundHboneConnection final : public InboundConnection, public HboneStreamHandler {
  public:
-  InboundHboneConnection(Worker* worker, const InboundTunnel& tunnel, HboneStream* stream);
+  InboundHboneConnection(const ConnectionContext& context, const InboundTunnel& tunnel,
+                         HboneStream* stream);
   /// `refusal` ends it here.
   void Start(const HboneRequest& request, ErrorCode refusal);
 

@@ -3,26 +3,25 @@
 
 #include <utility>
 
-#include "engine/worker.h"
 #include "io/socket_options.h"
 
 namespace groundwire {
 
-void AcceptInboundPlaintext(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
-                            const SocketAddress& source, ErrorCode refusal) {
+void AcceptInboundPlaintext(const ConnectionContext& context, const std::shared_ptr<const Pod>& pod,
+                            UniqueFd fd, const SocketAddress& source, ErrorCode refusal) {
   const SocketAddress original_dst = LocalAddress(fd.get());
-  if (refusal == ErrorCode::kNone) refusal = worker->Admit(*pod);
-  auto connection = std::make_unique<InboundPlaintextConnection>(worker, pod, std::move(fd), source,
-                                                                 original_dst);
-  worker->Adopt(std::move(connection))->Start(refusal);
+  if (refusal == ErrorCode::kNone) refusal = context.books->Admit(*pod);
+  auto connection = std::make_unique<InboundPlaintextConnection>(context, pod, std::move(fd),
+                                                                 source, original_dst);
+  context.books->Adopt(std::move(connection))->Start(refusal);
 }
 
-InboundPlaintextConnection::InboundPlaintextConnection(Worker* worker,
+InboundPlaintextConnection::InboundPlaintextConnection(const ConnectionContext& context,
                                                        std::shared_ptr<const Pod> pod,
                                                        UniqueFd downstream,
                                                        const SocketAddress& source,
                                                        const SocketAddress& original_dst)
-    : InboundConnection(worker, std::move(pod), source), downstream_(std::move(downstream)) {
+    : InboundConnection(context, std::move(pod), source), downstream_(std::move(downstream)) {
   record_.original_dst = original_dst;
   record_.hop = msg::HopKind::kPassthrough;
   record_.security = msg::Security::kNone;
@@ -37,7 +36,7 @@ void InboundPlaintextConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   dial_.reset();
   if (code != ErrorCode::kNone) return Refuse(code);
   MarkOpened();
-  relay_ = std::make_unique<TcpRelay>(worker_->loop(), worker_->scratch(), &bytes_, this);
+  relay_ = std::make_unique<TcpRelay>(context_.thread.loop, context_.thread.scratch, &bytes_, this);
   relay_->Start(std::move(downstream_), std::move(fd));
 }
 

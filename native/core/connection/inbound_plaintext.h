@@ -19,13 +19,14 @@
 namespace groundwire {
 
 /// Steps 1 and 2. Takes the accepted socket; `refusal`: what is known against it already.
-void AcceptInboundPlaintext(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
-                            const SocketAddress& source, ErrorCode refusal);
+void AcceptInboundPlaintext(const ConnectionContext& context, const std::shared_ptr<const Pod>& pod,
+                            UniqueFd fd, const SocketAddress& source, ErrorCode refusal);
 
 class InboundPlaintextConnection final : public InboundConnection {
  public:
-  InboundPlaintextConnection(Worker* worker, std::shared_ptr<const Pod> pod, UniqueFd downstream,
-                             const SocketAddress& source, const SocketAddress& original_dst);
+  InboundPlaintextConnection(const ConnectionContext& context, std::shared_ptr<const Pod> pod,
+                             UniqueFd downstream, const SocketAddress& source,
+                             const SocketAddress& original_dst);
   /// From step 3 on; `refusal` ends it here.
   void Start(ErrorCode refusal);
 

@@ -6,7 +6,6 @@
 
 #include "base/detail_text.h"
 #include "base/random.h"
-#include "engine/worker.h"
 #include "hbone/hbone_request.h"
 #include "io/socket_options.h"
 
@@ -34,17 +33,17 @@ bool IsIllegal(const Pod& pod, const SocketAddress& destination) {
 }
 
 /// Why a connection is refused without asking for a verdict; counted.
-ErrorCode RefusalOf(Worker* worker, const Pod& pod, const SocketAddress& source,
+ErrorCode RefusalOf(const ConnectionContext& context, const Pod& pod, const SocketAddress& source,
                     const SocketAddress& original_dst) {
-  if (const ErrorCode full = worker->Admit(pod); full != ErrorCode::kNone) return full;
+  if (const ErrorCode full = context.books->Admit(pod); full != ErrorCode::kNone) return full;
   if (!pod.HasAddress(source.ip)) {
     // A pod may bind an address that is not its own (IP_TRANSPARENT). Verdicts go by the address,
     // so it must be true.
-    worker->counters().Add(Counter::kForgedSource);
+    context.thread.counters->Add(Counter::kForgedSource);
     return ErrorCode::kForgedSource;
   }
   if (IsIllegal(pod, original_dst)) {
-    worker->counters().Add(Counter::kIllegalDestination);
+    context.thread.counters->Add(Counter::kIllegalDestination);
     return ErrorCode::kIllegalDestination;
   }
   return ErrorCode::kNone;
@@ -52,32 +51,33 @@ ErrorCode RefusalOf(Worker* worker, const Pod& pod, const SocketAddress& source,
 
 }  // namespace
 
-void AcceptOutbound(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
-                    const SocketAddress& source) {
+void AcceptOutbound(const ConnectionContext& context, const std::shared_ptr<const Pod>& pod,
+                    UniqueFd fd, const SocketAddress& source) {
   const SocketAddress original_dst = LocalAddress(fd.get());
-  const ErrorCode refusal = RefusalOf(worker, *pod, source, original_dst);
+  const ErrorCode refusal = RefusalOf(context, *pod, source, original_dst);
   auto connection =
-      std::make_unique<OutboundConnection>(worker, pod, std::move(fd), source, original_dst);
-  worker->Adopt(std::move(connection))->Start(refusal);
+      std::make_unique<OutboundConnection>(context, pod, std::move(fd), source, original_dst);
+  context.books->Adopt(std::move(connection))->Start(refusal);
 }
 
-OutboundConnection::OutboundConnection(Worker* worker, std::shared_ptr<const Pod> pod, UniqueFd app,
+OutboundConnection::OutboundConnection(const ConnectionContext& context,
+                                       std::shared_ptr<const Pod> pod, UniqueFd app,
                                        const SocketAddress& source,
                                        const SocketAddress& original_dst)
-    : Connection(worker, msg::Direction::kOutbound, std::move(pod), source), app_(std::move(app)) {
+    : Connection(context, msg::Direction::kOutbound, std::move(pod), source), app_(std::move(app)) {
   record_.original_dst = original_dst;
   record_.source_identity = pod_->identity;
   record_.security = msg::Security::kNone;
   record_.hop = msg::HopKind::kPassthrough;
 }
 
-OutboundConnection::~OutboundConnection() { worker_->loop()->Cancel(&response_deadline_); }
+OutboundConnection::~OutboundConnection() { context_.thread.loop->Cancel(&response_deadline_); }
 
 void OutboundConnection::Start(ErrorCode refusal) {
   if (refusal != ErrorCode::kNone) return Refuse(refusal);
-  if (const OutboundVerdict verdict = worker_->verdicts().Find(Key())) return OnVerdict(verdict);
+  if (const OutboundVerdict verdict = context_.verdicts->Find(Key())) return OnVerdict(verdict);
   const ErrorCode code =
-      worker_->verdicts().Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
+      context_.verdicts->Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
   if (code != ErrorCode::kNone) Refuse(code);
 }
 
@@ -122,7 +122,7 @@ void OutboundConnection::TakeChoice() {
 
 void OutboundConnection::RequestTunnel() {
   state_ = State::kTunnel;
-  worker_->pool().Acquire(pod_, {pod_->id, choice_->next_hop, choice_->upstream_identities}, this);
+  context_.pool->Acquire(pod_, {pod_->id, choice_->next_hop, choice_->upstream_identities}, this);
 }
 
 void OutboundConnection::OnTunnel(HboneSession* session, const std::string& peer, bool reused) {
@@ -135,9 +135,9 @@ void OutboundConnection::OnTunnel(HboneSession* session, const std::string& peer
       this);
   if (stream_ == nullptr) return RequestTunnel();
   state_ = State::kResponse;
-  worker_->counters().Add(Counter::kTunnelStreams);
-  response_deadline_ = worker_->loop()->After(worker_->options().connect_timeout_ms,
-                                              [this] { OnNoResponse(false); });
+  context_.thread.counters->Add(Counter::kTunnelStreams);
+  response_deadline_ = context_.thread.loop->After(context_.thread.options->connect_timeout_ms,
+                                                   [this] { OnNoResponse(false); });
 }
 
 /// A CONNECT that never left waits as long as for a connect. One that did has twice that: the peer
@@ -145,12 +145,12 @@ void OutboundConnection::OnTunnel(HboneSession* session, const std::string& peer
 void OutboundConnection::OnNoResponse(bool last) {
   const bool held_back = session_->IsHeldBack(stream_) && !session_->blocked();
   if (!held_back && !last) {
-    response_deadline_ = worker_->loop()->After(worker_->options().connect_timeout_ms,
-                                                [this] { OnNoResponse(true); });
+    response_deadline_ = context_.thread.loop->After(context_.thread.options->connect_timeout_ms,
+                                                     [this] { OnNoResponse(true); });
     return;
   }
   if (held_back) {
-    worker_->counters().Add(Counter::kTunnelStreamsHeldBack);
+    context_.thread.counters->Add(Counter::kTunnelStreamsHeldBack);
     record_.detail = kNoStreamsDetail;
   }
   Refuse(ErrorCode::kHboneResponseTimeout);
@@ -162,12 +162,12 @@ void OutboundConnection::OnNoTunnel(ErrorCode code, const std::string& detail) {
 }
 
 void OutboundConnection::OnResponse(uint16_t status) {
-  worker_->loop()->Cancel(&response_deadline_);
+  context_.thread.loop->Cancel(&response_deadline_);
   record_.hbone_status = status;
   if (status != 200) return Refuse(ErrorCode::kHboneRefused);
   state_ = State::kRelay;
   MarkOpened();
-  auto relay = std::make_unique<StreamRelay>(worker_->loop(), &bytes_, true, this);
+  auto relay = std::make_unique<StreamRelay>(context_.thread.loop, &bytes_, true, this);
   StreamRelay* const started = relay.get();
   relay_ = std::move(relay);
   started->Start(std::move(app_), session_, std::exchange(stream_, nullptr));
@@ -176,7 +176,7 @@ void OutboundConnection::OnResponse(uint16_t status) {
 void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
   stream_ = nullptr;
   if (finished()) return;
-  worker_->loop()->Cancel(&response_deadline_);
+  context_.thread.loop->Cancel(&response_deadline_);
   // Nothing was sent on the stream yet, so trying once more repeats nothing. A refused stream was
   // not looked at (RFC 9113 8.7), and a reused tunnel may have been stale; a fresh tunnel's
   // failure, and any other reset, are the peer's answer. What was ended here stays ended.
@@ -184,7 +184,7 @@ void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
   const bool stale = lost != ErrorCode::kNone && reused_tunnel_ && !IsEndedHere(lost);
   if ((refused || stale) && !retried_) {
     retried_ = true;
-    worker_->counters().Add(Counter::kTunnelStreamsRetried);
+    context_.thread.counters->Add(Counter::kTunnelStreamsRetried);
     return RequestTunnel();
   }
   // A server that refuses our certificate says so after the handshake, when the stream is open
@@ -211,14 +211,14 @@ msg::InboundQuestion OutboundConnection::DestinationQuestion(uint64_t id) const 
 }
 
 void OutboundConnection::AskDestination() {
-  destination_ = worker_->FindPod(choice_->destination_pod);
+  destination_ = context_.books->FindPod(choice_->destination_pod);
   if (!destination_) return Refuse(ErrorCode::kUnknownDestinationWorkload);
-  worker_->Join(destination_->id);
+  context_.books->Join(destination_->id);
   record_.destination_identity = destination_->identity;
   state_ = State::kInboundVerdict;
-  if (const InboundVerdict verdict = worker_->verdicts().Find(DestinationKey()))
+  if (const InboundVerdict verdict = context_.verdicts->Find(DestinationKey()))
     return OnVerdict(verdict);
-  const ErrorCode code = worker_->verdicts().Ask(
+  const ErrorCode code = context_.verdicts->Ask(
       DestinationKey(), id(), [this](uint64_t q) { return DestinationQuestion(q); });
   if (code != ErrorCode::kNone) Refuse(code);
 }
@@ -231,8 +231,8 @@ void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {
   if (!first) return TakeLateVerdict(verdict->verdict, code);
   inbound_row_ = true;
   inbound_flow_label_ =
-      verdict->flow_label != 0 ? verdict->flow_label : worker_->LabelOf(*destination_);
-  inbound_peer_label_ = worker_->PeerLabelOf(record_.source.ip);
+      verdict->flow_label != 0 ? verdict->flow_label : context_.flows->LabelOf(*destination_);
+  inbound_peer_label_ = context_.flows->PeerLabelOf(record_.source.ip);
   if (code != ErrorCode::kNone) {
     record_.verdict = verdict->verdict;
     return Refuse(code);
@@ -244,9 +244,10 @@ void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {
 
 void OutboundConnection::Passthrough() {
   state_ = State::kDial;
-  dial_ = std::make_unique<Dial>(worker_->loop(), this);
-  dial_->Start(worker_->sockets().OpenPodSocket(pod_->netns_fd, choice_->next_hop.family()),
-               choice_->next_hop, Dial::Reach::kAnywhere, worker_->options().connect_timeout_ms);
+  dial_ = std::make_unique<Dial>(context_.thread.loop, this);
+  dial_->Start(context_.sockets->OpenPodSocket(pod_->netns_fd, choice_->next_hop.family()),
+               choice_->next_hop, Dial::Reach::kAnywhere,
+               context_.thread.options->connect_timeout_ms);
 }
 
 void OutboundConnection::OnDialled(ErrorCode code, UniqueFd fd) {
@@ -254,7 +255,8 @@ void OutboundConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   if (code != ErrorCode::kNone) return Refuse(code);
   state_ = State::kRelay;
   MarkOpened();
-  auto relay = std::make_unique<TcpRelay>(worker_->loop(), worker_->scratch(), &bytes_, this);
+  auto relay =
+      std::make_unique<TcpRelay>(context_.thread.loop, context_.thread.scratch, &bytes_, this);
   TcpRelay* const started = relay.get();
   relay_ = std::move(relay);
   started->Start(std::move(app_), std::move(fd));
@@ -262,17 +264,17 @@ void OutboundConnection::OnDialled(ErrorCode code, UniqueFd fd) {
 
 void OutboundConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {
   if (verdict_ && verdicts.contains(verdict_->verdict)) {
-    worker_->verdicts().Recheck(Key(), id(), [this](uint64_t q) { return Question(q); });
+    context_.verdicts->Recheck(Key(), id(), [this](uint64_t q) { return Question(q); });
   }
   if (destination_verdict_ && verdicts.contains(destination_verdict_->verdict)) {
-    worker_->verdicts().Recheck(DestinationKey(), id(),
-                                [this](uint64_t q) { return DestinationQuestion(q); });
+    context_.verdicts->Recheck(DestinationKey(), id(),
+                               [this](uint64_t q) { return DestinationQuestion(q); });
   }
 }
 
 void OutboundConnection::Abort() {
-  worker_->loop()->Cancel(&response_deadline_);
-  if (state_ == State::kTunnel) worker_->pool().Cancel(this);
+  context_.thread.loop->Cancel(&response_deadline_);
+  if (state_ == State::kTunnel) context_.pool->Cancel(this);
   if (stream_ != nullptr) session_->Reset(std::exchange(stream_, nullptr), NGHTTP2_CANCEL);
   if (dial_) dial_->Cancel();
   if (auto* tcp = std::get_if<std::unique_ptr<TcpRelay>>(&relay_)) (*tcp)->Abort();

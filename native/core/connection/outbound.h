@@ -29,12 +29,12 @@
 namespace groundwire {
 
 /// Steps 1 and 2. Takes the accepted socket.
-void AcceptOutbound(Worker* worker, const std::shared_ptr<const Pod>& pod, UniqueFd fd,
-                    const SocketAddress& source);
+void AcceptOutbound(const ConnectionContext& context, const std::shared_ptr<const Pod>& pod,
+                    UniqueFd fd, const SocketAddress& source);
 
 class OutboundConnection final : public Connection, public TunnelUser, public HboneStreamHandler {
  public:
-  OutboundConnection(Worker* worker, std::shared_ptr<const Pod> pod, UniqueFd app,
+  OutboundConnection(const ConnectionContext& context, std::shared_ptr<const Pod> pod, UniqueFd app,
                      const SocketAddress& source, const SocketAddress& original_dst);
   ~OutboundConnection() override;
 

@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "engine/worker.h"
 #include "io/socket_options.h"
 #include "mesh_abi.h"
 
@@ -28,9 +27,11 @@ Result<int> OpenOnNode(int family, int type) {
 
 }  // namespace
 
-DnsForward::DnsForward(Worker* worker, std::shared_ptr<const Pod> pod, msg::DnsTransport transport,
+DnsForward::DnsForward(const ThreadContext& thread, PodSockets* sockets,
+                       std::shared_ptr<const Pod> pod, msg::DnsTransport transport,
                        std::vector<uint8_t> query, Done done)
-    : worker_(worker),
+    : thread_(thread),
+      sockets_(sockets),
       pod_(std::move(pod)),
       transport_(transport),
       query_(std::move(query)),
@@ -38,20 +39,20 @@ DnsForward::DnsForward(Worker* worker, std::shared_ptr<const Pod> pod, msg::DnsT
 
 void DnsForward::Stop() {
   over_ = true;
-  worker_->loop()->Cancel(&deadline_);
+  thread_.loop->Cancel(&deadline_);
   fd_.Reset();
 }
 
 void DnsForward::TryNext() {
-  const std::vector<UpstreamResolver>& resolvers = worker_->options().upstream_resolvers;
+  const std::vector<UpstreamResolver>& resolvers = thread_.options->upstream_resolvers;
   while (next_ < resolvers.size()) {
-    worker_->loop()->Cancel(&deadline_);
+    thread_.loop->Cancel(&deadline_);
     fd_.Reset();
     frames_ = {};
     sent_ = false;
     mismatched_ = 0;
     if (!Open(resolvers[next_++])) continue;
-    deadline_ = worker_->loop()->After(
+    deadline_ = thread_.loop->After(
         std::max(kPatienceMs / resolvers.size(), kPatiencePerResolverMinMs), [this] { TryNext(); });
     return;
   }
@@ -63,7 +64,7 @@ bool DnsForward::Open(const UpstreamResolver& resolver) {
   const SocketAddress server{resolver.address, MESH_PORT_DNS};
   const int family = server.family();
   const bool udp = transport_ == msg::DnsTransport::kUdp;
-  PodSockets& sockets = worker_->sockets();
+  PodSockets& sockets = *sockets_;
   const Result<int> opened = resolver.from_node ? OpenOnNode(family, udp ? SOCK_DGRAM : SOCK_STREAM)
                              : udp              ? sockets.OpenDnsQuerySocket(pod_->netns_fd, family)
                                                 : sockets.OpenPodSocket(pod_->netns_fd, family);
@@ -74,7 +75,7 @@ bool DnsForward::Open(const UpstreamResolver& resolver) {
     if (send(fd_.get(), query_.data(), query_.size(), MSG_NOSIGNAL) < 0) return false;
     sent_ = true;
   }
-  return worker_->loop()->Watch(fd_.get(), this).ok();
+  return thread_.loop->Watch(fd_.get(), this).ok();
 }
 
 void DnsForward::OnEvents(uint32_t events) {
@@ -94,7 +95,7 @@ void DnsForward::SendTcp() {
 }
 
 void DnsForward::Receive() {
-  uint8_t* const buffer = worker_->scratch()->arriving.get();
+  uint8_t* const buffer = thread_.scratch->arriving.get();
   // Ends: what is no answer is counted and bounded, and a frame is no longer than its length can
   // say.
   for (;;) {
@@ -116,7 +117,7 @@ void DnsForward::Receive() {
 
 bool DnsForward::Take(std::span<const uint8_t> message) {
   if (!IsAnswerTo(query_, message)) {
-    worker_->counters().Add(Counter::kDnsForwardMismatched);
+    thread_.counters->Add(Counter::kDnsForwardMismatched);
     if (++mismatched_ < kMismatchedMax) return false;
     TryNext();
     return true;

@@ -7,13 +7,13 @@
 #include <vector>
 
 #include "capture/pod.h"
+#include "capture/pod_sockets.h"
 #include "dns/dns_message.h"
-#include "io/event_loop.h"
+#include "io/thread_context.h"
 #include "port/messages.gen.h"
 
 namespace groundwire {
 
-class Worker;
 struct UpstreamResolver;
 
 /// One query on its way to the upstream resolvers, one after the other, over the transport it came
@@ -29,8 +29,8 @@ class DnsForward final : public EventHandler, public Discardable {
   /// Called once; empty: no resolver answered. The receiver discards the forward.
   using Done = std::function<void(const std::vector<uint8_t>& answer)>;
 
-  DnsForward(Worker* worker, std::shared_ptr<const Pod> pod, msg::DnsTransport transport,
-             std::vector<uint8_t> query, Done done);
+  DnsForward(const ThreadContext& thread, PodSockets* sockets, std::shared_ptr<const Pod> pod,
+             msg::DnsTransport transport, std::vector<uint8_t> query, Done done);
   ~DnsForward() override { Stop(); }
 
   void Start() { TryNext(); }
@@ -45,7 +45,8 @@ class DnsForward final : public EventHandler, public Discardable {
   /// Whether that was the end of the conversation with this resolver.
   bool Take(std::span<const uint8_t> message);
 
-  Worker* const worker_;
+  const ThreadContext& thread_;
+  PodSockets* const sockets_;
   const std::shared_ptr<const Pod> pod_;
   const msg::DnsTransport transport_;
   const std::vector<uint8_t> query_;

@@ -7,7 +7,6 @@
 
 #include "dns/dns_tcp_client.h"
 #include "dns/dns_udp_listener.h"
-#include "engine/worker.h"
 #include "io/socket_options.h"
 
 namespace groundwire {
@@ -21,21 +20,22 @@ constexpr uint64_t kQueryTimeoutMs = 5000;
 
 }  // namespace
 
-DnsRelay::DnsRelay(Worker* worker) : worker_(worker), upstreams_(kUpstreamRowsMax) {}
+DnsRelay::DnsRelay(const ThreadContext& thread, PodSockets* sockets)
+    : thread_(thread), sockets_(sockets), upstreams_(kUpstreamRowsMax) {}
 
 DnsRelay::~DnsRelay() = default;
 
 void DnsRelay::AddPod(const std::shared_ptr<const Pod>& pod) {
   if (!pod->dns_udp.valid()) return;
   auto listener = std::make_unique<UdpListener>(this, pod);
-  if (!listener->Start()) return worker_->counters().Add(Counter::kDnsWatchFailed);
+  if (!listener->Start()) return thread_.counters->Add(Counter::kDnsWatchFailed);
   listeners_[pod->id] = std::move(listener);
 }
 
 void DnsRelay::RemovePod(uint32_t pod) {
   if (auto node = listeners_.extract(pod); !node.empty()) {
     node.mapped()->Stop();
-    worker_->loop()->Discard(std::move(node.mapped()));
+    thread_.loop->Discard(std::move(node.mapped()));
   }
   std::vector<uint64_t> clients;
   for (const auto& [id, client] : tcp_clients_) {
@@ -66,14 +66,14 @@ void DnsRelay::AcceptTcp(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
   const bool pod_full =
       of_pod != tcp_clients_of_pod_.end() && of_pod->second >= kTcpClientsPerPodMax;
   if (pod_full || tcp_clients_.size() >= kTcpClientsMax) {
-    worker_->counters().Add(Counter::kDnsTcpLimit);
+    thread_.counters->Add(Counter::kDnsTcpLimit);
     return CloseWithReset(&fd);
   }
   const uint64_t id = ++sequence_;
   auto client = std::make_unique<TcpClient>(this, id, pod, std::move(fd), source);
   if (!client->Start()) {
     client->Stop();
-    return worker_->counters().Add(Counter::kDnsWatchFailed);
+    return thread_.counters->Add(Counter::kDnsWatchFailed);
   }
   tcp_clients_[id] = std::move(client);
   ++tcp_clients_of_pod_[pod->id];
@@ -86,7 +86,7 @@ bool DnsRelay::HasRoom(uint32_t pod) const {
 
 void DnsRelay::ResumeWaiting() {
   if (waiting_.empty() || std::exchange(resuming_, true)) return;
-  worker_->loop()->Defer([this] {
+  thread_.loop->Defer([this] {
     resuming_ = false;
     const std::vector<uint64_t> waited = std::exchange(waiting_, {});
     for (const uint64_t id : waited) {
@@ -98,29 +98,29 @@ void DnsRelay::ResumeWaiting() {
 
 bool DnsRelay::Ask(Query query) {
   if (!IsQuery(query.message)) {
-    worker_->counters().Add(Counter::kDnsMalformed);
+    thread_.counters->Add(Counter::kDnsMalformed);
     return false;
   }
   if (query.message.size() > kDnsQueryBytesMax) {
-    worker_->counters().Add(Counter::kDnsTooLarge);
+    thread_.counters->Add(Counter::kDnsTooLarge);
     Reply(query, MakeRefusal(query.message, DnsRefusal::kFormatError));
     return true;
   }
-  worker_->counters().Add(Counter::kDnsQueries);
+  thread_.counters->Add(Counter::kDnsQueries);
   if (!HasRoom(query.pod->id)) {
-    worker_->counters().Add(Counter::kDnsQueueFull);
+    thread_.counters->Add(Counter::kDnsQueueFull);
     return false;
   }
   ++queries_of_pod_[query.pod->id];
-  const uint64_t id = worker_->NextConnectionId();
+  const uint64_t id = thread_.ids->Next();
   msg::DnsQuery event{id,           query.pod->id, query.transport,
                       query.source, query.server,  query.message};
-  query.deadline = worker_->loop()->After(kQueryTimeoutMs, [this, id] {
-    worker_->counters().Add(Counter::kDnsTimeouts);
+  query.deadline = thread_.loop->After(kQueryTimeoutMs, [this, id] {
+    thread_.counters->Add(Counter::kDnsTimeouts);
     FinishWithServfail(id);
   });
   queries_.emplace(id, std::move(query));
-  worker_->events().Push(std::move(event));
+  thread_.events->Push(std::move(event));
   return true;
 }
 
@@ -131,17 +131,17 @@ void DnsRelay::TakeAnswer(const msg::DnsAnswer& answer) {
     found->second.label = answer.label;
     return Forward(answer.query, &found->second);
   }
-  worker_->counters().Add(Counter::kDnsAnswered);
+  thread_.counters->Add(Counter::kDnsAnswered);
   Finish(answer.query, answer.message);
 }
 
 void DnsRelay::Forward(uint64_t id, Query* query) {
-  worker_->counters().Add(Counter::kDnsForwarded);
+  thread_.counters->Add(Counter::kDnsForwarded);
   // From here on the resolvers have their time.
-  worker_->loop()->Cancel(&query->deadline);
-  query->forwarded_us = worker_->loop()->now_us();
+  thread_.loop->Cancel(&query->deadline);
+  query->forwarded_us = thread_.loop->now_us();
   query->forward = std::make_unique<DnsForward>(
-      worker_, query->pod, query->transport, query->message,
+      thread_, sockets_, query->pod, query->transport, query->message,
       [this, id](const std::vector<uint8_t>& answer) { FinishForward(id, answer); });
   query->forward->Start();
 }
@@ -153,9 +153,9 @@ void DnsRelay::FinishForward(uint64_t id, std::span<const uint8_t> answer) {
   const bool failed = answer.empty() || IsRefusal(answer);
   const bool has_row =
       failed ? upstreams_.CountFailure(query.label)
-             : upstreams_.CountAnswer(query.label, worker_->loop()->now_us() - query.forwarded_us);
-  if (!has_row) worker_->counters().Add(Counter::kDnsRowsFull);
-  if (failed) worker_->counters().Add(Counter::kDnsForwardFailed);
+             : upstreams_.CountAnswer(query.label, thread_.loop->now_us() - query.forwarded_us);
+  if (!has_row) thread_.counters->Add(Counter::kDnsRowsFull);
+  if (failed) thread_.counters->Add(Counter::kDnsForwardFailed);
   return answer.empty() ? FinishWithServfail(id) : Finish(id, answer);
 }
 
@@ -169,13 +169,13 @@ void DnsRelay::Finish(uint64_t id, std::span<const uint8_t> answer) {
   auto node = queries_.extract(id);
   if (node.empty()) return;
   Query& query = node.mapped();
-  worker_->loop()->Cancel(&query.deadline);
+  thread_.loop->Cancel(&query.deadline);
   const auto of_pod = queries_of_pod_.find(query.pod->id);
   if (--of_pod->second == 0) queries_of_pod_.erase(of_pod);
   ResumeWaiting();
   if (query.forward) {
     query.forward->Stop();
-    worker_->loop()->Discard(std::move(query.forward));
+    thread_.loop->Discard(std::move(query.forward));
   }
   Reply(query, answer);
 }
@@ -191,14 +191,14 @@ void DnsRelay::Reply(const Query& query, std::span<const uint8_t> answer) {
 }
 
 void DnsRelay::ReplyUdp(const Query& query, std::span<const uint8_t> answer) {
-  const auto socket = worker_->sockets().OpenDnsReplySocket(query.pod->netns_fd, query.server);
-  if (!socket.ok()) return worker_->counters().Add(Counter::kDnsReplyFailed);
+  const auto socket = sockets_->OpenDnsReplySocket(query.pod->netns_fd, query.server);
+  if (!socket.ok()) return thread_.counters->Add(Counter::kDnsReplyFailed);
   const UniqueFd fd(socket.value());
   sockaddr_storage storage;
   const socklen_t length = query.source.ToSockaddr(query.server.family(), &storage);
   const ssize_t sent = sendto(fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL,
                               reinterpret_cast<const sockaddr*>(&storage), length);
-  if (sent < 0) worker_->counters().Add(Counter::kDnsReplyFailed);
+  if (sent < 0) thread_.counters->Add(Counter::kDnsReplyFailed);
 }
 
 void DnsRelay::EraseTcpClient(uint64_t id) {
@@ -206,7 +206,7 @@ void DnsRelay::EraseTcpClient(uint64_t id) {
   if (node.empty()) return;
   const auto of_pod = tcp_clients_of_pod_.find(node.mapped()->pod().id);
   if (--of_pod->second == 0) tcp_clients_of_pod_.erase(of_pod);
-  worker_->loop()->Discard(std::move(node.mapped()));
+  thread_.loop->Discard(std::move(node.mapped()));
 }
 
 }  // namespace groundwire

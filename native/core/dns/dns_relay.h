@@ -20,20 +20,19 @@
 #include <vector>
 
 #include "capture/pod.h"
+#include "capture/pod_sockets.h"
 #include "dns/dns_forward.h"
 #include "dns/dns_message.h"
 #include "dns/dns_upstream_table.h"
-#include "io/event_loop.h"
+#include "io/thread_context.h"
 #include "port/messages.gen.h"
 
 namespace groundwire {
 
-class Worker;
-
 /// One a worker.
 class DnsRelay {
  public:
-  explicit DnsRelay(Worker* worker);
+  DnsRelay(const ThreadContext& thread, PodSockets* sockets);
   ~DnsRelay();
   DnsRelay(const DnsRelay&) = delete;
   DnsRelay& operator=(const DnsRelay&) = delete;
@@ -76,7 +75,8 @@ class DnsRelay {
   void ReplyUdp(const Query& query, std::span<const uint8_t> answer);
   void EraseTcpClient(uint64_t id);
 
-  Worker* const worker_;
+  const ThreadContext thread_;
+  PodSockets* const sockets_;
   uint64_t sequence_ = 0;
   DnsUpstreamTable upstreams_;
   std::unordered_map<uint64_t, Query> queries_;

@@ -6,7 +6,6 @@
 #include <array>
 #include <utility>
 
-#include "engine/worker.h"
 #include "io/socket_options.h"
 
 namespace groundwire {
@@ -28,11 +27,11 @@ DnsRelay::TcpClient::TcpClient(DnsRelay* relay, uint64_t id, std::shared_ptr<con
       server_(LocalAddress(fd.get())),
       socket_(std::move(fd)) {}
 
-DnsRelay::TcpClient::~TcpClient() { relay_->worker_->loop()->Cancel(&idle_); }
+DnsRelay::TcpClient::~TcpClient() { relay_->thread_.loop->Cancel(&idle_); }
 
 bool DnsRelay::TcpClient::Start() {
   RestartIdle();
-  return relay_->worker_->loop()->Watch(socket_.fd(), this).ok();
+  return relay_->thread_.loop->Watch(socket_.fd(), this).ok();
 }
 
 void DnsRelay::TcpClient::OnEvents(uint32_t events) {
@@ -116,7 +115,7 @@ void DnsRelay::TcpClient::Wait() {
 }
 
 void DnsRelay::TcpClient::RestartIdle() {
-  EventLoop* loop = relay_->worker_->loop();
+  EventLoop* loop = relay_->thread_.loop;
   loop->Cancel(&idle_);
   idle_ = loop->After(kTcpIdleMs, [this] { End(); });
 }

@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "engine/worker.h"
 #include "mesh_abi.h"
 
 namespace groundwire {
@@ -46,12 +45,12 @@ bool FindAskedAddress(msghdr* message, SocketAddress* asked) {
 }  // namespace
 
 bool DnsRelay::UdpListener::Start() {
-  watching_ = relay_->worker_->loop()->WatchListener(pod_->dns_udp.get(), this).ok();
+  watching_ = relay_->thread_.loop->WatchListener(pod_->dns_udp.get(), this).ok();
   return watching_;
 }
 
 void DnsRelay::UdpListener::Stop() {
-  if (std::exchange(watching_, false)) relay_->worker_->loop()->Unwatch(pod_->dns_udp.get());
+  if (std::exchange(watching_, false)) relay_->thread_.loop->Unwatch(pod_->dns_udp.get());
 }
 
 void DnsRelay::UdpListener::OnEvents(uint32_t) {
@@ -77,7 +76,7 @@ bool DnsRelay::UdpListener::ReceiveOne() {
   if (size < 0) return errno == EINTR;
   Query query;
   if ((message.msg_flags & MSG_CTRUNC) != 0 || !FindAskedAddress(&message, &query.server)) {
-    relay_->worker_->counters().Add(Counter::kDnsMalformed);
+    relay_->thread_.counters->Add(Counter::kDnsMalformed);
     return true;
   }
   query.pod = pod_;

@@ -34,15 +34,15 @@ Acceptor::Acceptor(Worker* worker, std::shared_ptr<const Pod> pod, Kind kind, in
       pause_ms_(kPauseMinMs) {}
 
 void Acceptor::Start() {
-  watching_ = worker_->loop()->WatchListener(listener_, this).ok();
+  watching_ = worker_->context().thread.loop->WatchListener(listener_, this).ok();
   if (watching_) return;
-  worker_->counters().Add(Counter::kAcceptWatchFailed);
+  worker_->context().thread.counters->Add(Counter::kAcceptWatchFailed);
   Pause();
 }
 
 void Acceptor::Stop() {
-  worker_->loop()->Cancel(&resume_);
-  if (std::exchange(watching_, false)) worker_->loop()->Unwatch(listener_);
+  worker_->context().thread.loop->Cancel(&resume_);
+  if (std::exchange(watching_, false)) worker_->context().thread.loop->Unwatch(listener_);
 }
 
 void Acceptor::OnEvents(uint32_t) {
@@ -54,12 +54,12 @@ void Acceptor::OnEvents(uint32_t) {
     if (!fd.valid()) {
       if (errno == EAGAIN) return;
       if (IsExhaustion(errno)) {
-        worker_->counters().Add(Counter::kAcceptOutOfFiles);
+        worker_->context().thread.counters->Add(Counter::kAcceptOutOfFiles);
         return Pause();
       }
       // The connection failed before it was accepted (ECONNABORTED and the network errors of
       // accept(2)): next one.
-      worker_->counters().Add(Counter::kAcceptFailed);
+      worker_->context().thread.counters->Add(Counter::kAcceptFailed);
       continue;
     }
     pause_ms_ = kPauseMinMs;
@@ -69,8 +69,8 @@ void Acceptor::OnEvents(uint32_t) {
 
 /// Delivered once more it would come back once more, until nothing is left to connect with.
 ErrorCode Acceptor::RefusalOfReturned(const UniqueFd& fd) const {
-  if (!worker_->sockets().IsDelivery(fd.get())) return ErrorCode::kNone;
-  worker_->counters().Add(Counter::kDeliveryReturned);
+  if (!worker_->context().sockets->IsDelivery(fd.get())) return ErrorCode::kNone;
+  worker_->context().thread.counters->Add(Counter::kDeliveryReturned);
   return ErrorCode::kDeliveryReturned;
 }
 
@@ -79,13 +79,13 @@ void Acceptor::Hand(UniqueFd fd, const SocketAddress& source) {
   const ErrorCode refusal = inbound ? RefusalOfReturned(fd) : ErrorCode::kNone;
   switch (kind_) {
     case Kind::kOutbound:
-      worker_->counters().Add(Counter::kOutboundAccepted);
-      return AcceptOutbound(worker_, pod_, std::move(fd), source);
+      worker_->context().thread.counters->Add(Counter::kOutboundAccepted);
+      return AcceptOutbound(worker_->context(), pod_, std::move(fd), source);
     case Kind::kInboundPlaintext:
-      worker_->counters().Add(Counter::kInboundPlaintextAccepted);
-      return AcceptInboundPlaintext(worker_, pod_, std::move(fd), source, refusal);
+      worker_->context().thread.counters->Add(Counter::kInboundPlaintextAccepted);
+      return AcceptInboundPlaintext(worker_->context(), pod_, std::move(fd), source, refusal);
     case Kind::kInboundHbone:
-      worker_->counters().Add(Counter::kInboundHboneAccepted);
+      worker_->context().thread.counters->Add(Counter::kInboundHboneAccepted);
       return worker_->inbound_tunnels().Accept(pod_, std::move(fd), source, refusal);
     case Kind::kDnsTcp:
       return worker_->dns().AcceptTcp(pod_, std::move(fd), source);
@@ -95,9 +95,9 @@ void Acceptor::Hand(UniqueFd fd, const SocketAddress& source) {
 /// The backlog keeps what arrives meanwhile, or other workers take it. Without the pause a
 /// level-triggered listener would spin.
 void Acceptor::Pause() {
-  worker_->counters().Add(Counter::kAcceptPaused);
+  worker_->context().thread.counters->Add(Counter::kAcceptPaused);
   Stop();
-  resume_ = worker_->loop()->After(pause_ms_, [this] { Start(); });
+  resume_ = worker_->context().thread.loop->After(pause_ms_, [this] { Start(); });
   pause_ms_ = std::min(pause_ms_ * 2, kPauseMaxMs);
 }
 

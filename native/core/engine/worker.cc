@@ -7,24 +7,28 @@
 #include "io/engine_thread.h"
 
 namespace groundwire {
-namespace {
-
-// A row is some 100 bytes; labels are interned sets of names, so this is far beyond a large mesh's
-// pairs of workloads.
-constexpr size_t kFlowRowsMax = 65536;
-constexpr size_t kPeersMax = 1 << 20;
-
-}  // namespace
 
 Worker::Worker(uint8_t index, EngineShared* shared)
     : index_(index),
       shared_(shared),
       loop_(&counters_),
-      flows_(kFlowRowsMax),
-      verdicts_(index, shared, &loop_, &counters_, this),
-      pool_(shared, &loop_, &scratch_, &counters_),
-      dns_(this),
-      inbound_tunnels_(this) {}
+      ids_(index),
+      flows_(&counters_),
+      verdicts_(index, MakeThreadContext(), &shared->questions, this),
+      pool_(MakeTunnelContext()),
+      context_{MakeThreadContext(), this, &flows_, &verdicts_, &pool_, shared->sockets.get()},
+      dns_(context_.thread, shared->sockets.get()),
+      inbound_requests_(context_),
+      inbound_tunnels_(MakeTunnelContext(), &inbound_requests_) {}
+
+ThreadContext Worker::MakeThreadContext() {
+  return {&loop_, &scratch_, &counters_, &ids_, &shared_->events, &shared_->options};
+}
+
+TunnelContext Worker::MakeTunnelContext() {
+  return {MakeThreadContext(), &shared_->hbone, &shared_->identities, &shared_->proofs,
+          shared_->sockets.get()};
+}
 
 Worker::~Worker() = default;
 
@@ -119,18 +123,6 @@ void Worker::OnIdentityRemoved(const std::string& identity) {
       ErrorCode::kIdentityRemoved);
 }
 
-void Worker::SetPeers(const std::vector<msg::PeerLabel>& peers) {
-  for (const msg::PeerLabel& peer : peers) {
-    if (peer.label == 0) {
-      peers_.erase(peer.address);
-    } else if (peers_.size() < kPeersMax || peers_.contains(peer.address)) {
-      peers_[peer.address] = peer.label;
-    } else {
-      counters_.Add(Counter::kPeersFull);
-    }
-  }
-}
-
 void Worker::InvalidateVerdicts(const std::unordered_set<uint64_t>& verdicts) {
   verdicts_.Invalidate(verdicts);
   for (const auto& [id, connection] : connections_) connection->Recheck(verdicts);
@@ -179,22 +171,6 @@ void Worker::AppendSnapshot(uint8_t parts, msg::BatchWriter* batch, SnapshotSums
   if ((parts & msg::kPartDnsUpstreams) != 0) dns_.upstreams().AddTo(&sums->dns_upstreams);
 }
 
-FlowRow& Worker::FlowRowOf(const FlowKey& key) {
-  bool full = false;
-  FlowRow& row = flows_.At(key, &full);
-  if (full) counters_.Add(Counter::kFlowRowsFull);
-  return row;
-}
-
-uint32_t Worker::PeerLabelOf(const IpAddress& address) const {
-  const auto found = peers_.find(address);
-  return found == peers_.end() ? 0 : found->second;
-}
-
-uint32_t Worker::LabelOf(const Pod& pod) const {
-  return pod.addresses.empty() ? 0 : PeerLabelOf(pod.addresses.front());
-}
-
 std::shared_ptr<const Pod> Worker::FindPod(uint32_t pod) const {
   const auto found = pods_.find(pod);
   return found == pods_.end() || found->second.released ? nullptr : found->second.pod;
@@ -214,6 +190,14 @@ ErrorCode Worker::Admit(const Pod& pod) {
     return ErrorCode::kLimitConnections;
   }
   return ErrorCode::kNone;
+}
+
+void Worker::Enter(std::unique_ptr<Connection> connection) {
+  const Connection& entered = *connection;
+  connections_.emplace(entered.id(), std::move(connection));
+  shared_->connections.fetch_add(1, std::memory_order_relaxed);
+  entered.pod().connections.fetch_add(1, std::memory_order_relaxed);
+  Join(entered.pod().id);
 }
 
 void Worker::Forget(Connection* connection) {

@@ -12,12 +12,15 @@
 #include <vector>
 
 #include "base/counters.h"
+#include "base/id_sequence.h"
 #include "capture/pod.h"
 #include "connection/connection.h"
+#include "connection/connection_context.h"
+#include "connection/inbound_requests.h"
 #include "dns/dns_relay.h"
 #include "engine/acceptor.h"
 #include "engine/engine_shared.h"
-#include "flows/flow_table.h"
+#include "flows/flow_ledger.h"
 #include "hbone/inbound_tunnel.h"
 #include "hbone/tunnel_pool.h"
 #include "io/event_loop.h"
@@ -33,7 +36,7 @@ struct SnapshotSums {
 
 /// Created and joined by the engine. Post is for any thread; everything else runs on the worker's
 /// own.
-class Worker final : public VerdictReceiver {
+class Worker final : public VerdictReceiver, private Books {
  public:
   Worker(uint8_t index, EngineShared* shared);
   ~Worker();
@@ -52,46 +55,16 @@ class Worker final : public VerdictReceiver {
   void DrainPod(uint32_t pod, uint32_t deadline_ms, std::function<void()> done);
   void OnIdentityReplaced(const std::string& identity) { pool_.OnIdentityReplaced(identity); }
   void OnIdentityRemoved(const std::string& identity);
-  void SetPeers(const std::vector<msg::PeerLabel>& peers);
+  void SetPeers(const std::vector<msg::PeerLabel>& peers) { flows_.SetPeers(peers); }
   void InvalidateVerdicts(const std::unordered_set<uint64_t>& verdicts);
   void Drain(uint32_t deadline_ms);
   /// What belongs to no other worker goes to the batch, what adds up to the sums.
   void AppendSnapshot(uint8_t parts, msg::BatchWriter* batch, SnapshotSums* sums);
 
-  // What connections use.
-  EventLoop* loop() { return &loop_; }
-  ThreadScratch* scratch() { return &scratch_; }
-  EngineShared* shared() { return shared_; }
-  EventQueue& events() { return shared_->events; }
-  PodSockets& sockets() { return *shared_->sockets; }
-  const EngineOptions& options() const { return shared_->options; }
+  const ConnectionContext& context() const { return context_; }
   Counters& counters() { return counters_; }
   VerdictDesk& verdicts() { return verdicts_; }
-  TunnelPool& pool() { return pool_; }
   DnsRelay& dns() { return dns_; }
-  uint64_t NextConnectionId() { return ++connection_sequence_ << 8 | index_; }
-  FlowRow& FlowRowOf(const FlowKey& key);
-  uint32_t PeerLabelOf(const IpAddress& address) const;
-  /// The flow label of what happens to a pod before a verdict gives one: that of its address.
-  uint32_t LabelOf(const Pod& pod) const;
-  /// nullptr when it is not captured here, or is being released: nothing new goes to it.
-  std::shared_ptr<const Pod> FindPod(uint32_t pod) const;
-  /// Takes the connection onto the books, which own it until Forget.
-  template <typename T>
-  T* Adopt(std::unique_ptr<T> connection) {
-    T* const adopted = connection.get();
-    connections_.emplace(adopted->id(), std::move(connection));
-    shared_->connections.fetch_add(1, std::memory_order_relaxed);
-    adopted->pod().connections.fetch_add(1, std::memory_order_relaxed);
-    Join(adopted->pod().id);
-    return adopted;
-  }
-  /// LIMIT_CONNECTIONS, counted, where there is no room for one more connection of the pod.
-  ErrorCode Admit(const Pod& pod);
-  void Forget(Connection* connection);
-  /// A connection lives by the pod from now on: Adopt says so of its own pod, a handoff of its
-  /// destination.
-  void Join(uint32_t pod);
   InboundTunnels& inbound_tunnels() { return inbound_tunnels_; }
 
   void OnVerdict(uint64_t connection, const OutboundVerdict& verdict) override;
@@ -109,6 +82,14 @@ class Worker final : public VerdictReceiver {
     EventLoop::TimerId deadline{};
   };
 
+  ErrorCode Admit(const Pod& pod) override;
+  void Enter(std::unique_ptr<Connection> connection) override;
+  void Forget(Connection* connection) override;
+  void Join(uint32_t pod) override;
+  std::shared_ptr<const Pod> FindPod(uint32_t pod) const override;
+
+  ThreadContext MakeThreadContext();
+  TunnelContext MakeTunnelContext();
   void CloseEverything();
   void EndConnections(const std::function<bool(const Connection&)>& which, ErrorCode code);
   void FinishDrain(uint32_t pod, ErrorCode code);
@@ -120,15 +101,16 @@ class Worker final : public VerdictReceiver {
   EventLoop loop_;
   ThreadScratch scratch_;
   Counters counters_;
-  FlowTable flows_;
+  IdSequence ids_;
+  FlowLedger flows_;
   VerdictDesk verdicts_;
   TunnelPool pool_;
+  const ConnectionContext context_;
   DnsRelay dns_;
+  InboundRequests inbound_requests_;
   InboundTunnels inbound_tunnels_;
   std::unordered_map<uint32_t, CapturedPod> pods_;
   std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
-  std::unordered_map<IpAddress, uint32_t, IpAddressHash> peers_;
-  uint64_t connection_sequence_ = 0;
   bool draining_ = false;
   std::thread thread_;
 };

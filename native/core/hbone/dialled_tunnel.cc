@@ -13,7 +13,7 @@ TunnelPool::Tunnel::Tunnel(TunnelPool* pool, std::shared_ptr<const Pod> pod, con
       pod_(std::move(pod)),
       key_(key),
       lease_(
-          pool->loop_, &pool->shared_->proofs, [this] { pool_->OnStale(this); },
+          pool->context_.thread.loop, pool->context_.proofs, [this] { pool_->OnStale(this); },
           [this] { OnLeaseEnd(); }) {}
 
 Status TunnelPool::Tunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity) {
@@ -22,17 +22,17 @@ Status TunnelPool::Tunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity>
   generation_ = identity->generation;
   const int socket = fd.get();
   auto stream = std::make_unique<TlsStream>(socket, TlsStream::Role::kClient, std::move(identity),
-                                            std::move(check), pool_->scratch_);
+                                            std::move(check), pool_->thread().scratch);
   tls_ = stream.get();
-  session_ = std::make_unique<HboneSession>(HboneSession::Role::kClient, std::move(fd),
-                                            std::move(stream), pool_->shared_->hbone, pool_->loop_,
-                                            pool_->scratch_, pool_->counters_, this);
+  session_ = std::make_unique<HboneSession>(
+      HboneSession::Role::kClient, std::move(fd), std::move(stream), *pool_->context_.hbone,
+      pool_->thread().loop, pool_->thread().scratch, pool_->thread().counters, this);
   return session_->Start();
 }
 
 void TunnelPool::Tunnel::OnEstablished(HboneSession*) {
   established_ms_ = WallMs();
-  pool_->counters_->Add(Counter::kTlsHandshakes);
+  pool_->thread().counters->Add(Counter::kTlsHandshakes);
   lease_.Start({key_.pod, tls_->peer(), key_.next_hop}, tls_->identity().not_after_ms,
                tls_->peer_not_after_ms(), generation_);
   OnCapacity(session_.get());
@@ -51,19 +51,19 @@ void TunnelPool::Tunnel::OnCapacity(HboneSession*) {
   // be another tunnel that is better.
   if (session_->draining() || (!HasRoom() && session_->streams_max() > 0)) HandOver();
   BoundWait();
-  if (session_->streams() > 0 || !waiting_.empty()) return pool_->loop_->Cancel(&idle_);
+  if (session_->streams() > 0 || !waiting_.empty()) return pool_->thread().loop->Cancel(&idle_);
   if (!IsFresh(pool_->GenerationOf(*pod_))) return session_->Drain();
   StartIdle();
 }
 
 void TunnelPool::Tunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::string& detail) {
-  pool_->loop_->Cancel(&idle_);
-  pool_->loop_->Cancel(&wait_bound_);
+  pool_->thread().loop->Cancel(&idle_);
+  pool_->thread().loop->Cancel(&wait_bound_);
   lease_.Stop();
   const bool failed = established_ms_ == 0;
   if (failed) {
-    pool_->counters_->Add(Counter::kTunnelsDialFailed);
-    if (IsHandshakeFailure(code)) pool_->counters_->Add(Counter::kTlsHandshakesFailed);
+    pool_->thread().counters->Add(Counter::kTunnelsDialFailed);
+    if (IsHandshakeFailure(code)) pool_->thread().counters->Add(Counter::kTlsHandshakesFailed);
   }
   const std::deque<Waiting> all = std::move(waiting_);
   waiting_.clear();
@@ -81,7 +81,7 @@ void TunnelPool::Tunnel::OnSessionClosed(HboneSession*, ErrorCode code, const st
 void TunnelPool::Tunnel::Wait(TunnelUser* user, uint64_t since_us) {
   const auto place = std::ranges::upper_bound(waiting_, since_us, {}, &Waiting::since_us);
   // The bound is that of the first.
-  if (place == waiting_.begin()) pool_->loop_->Cancel(&wait_bound_);
+  if (place == waiting_.begin()) pool_->thread().loop->Cancel(&wait_bound_);
   waiting_.insert(place, {user, since_us});
 }
 
@@ -101,39 +101,39 @@ msg::Tunnel TunnelPool::Tunnel::Describe() const {
 }
 
 void TunnelPool::Tunnel::StartIdle() {
-  pool_->loop_->Cancel(&idle_);
-  idle_ = pool_->loop_->After(pool_->shared_->options.tunnel_idle_ms, [this] {
-    pool_->counters_->Add(Counter::kTunnelsIdleClosed);
+  pool_->thread().loop->Cancel(&idle_);
+  idle_ = pool_->thread().loop->After(pool_->thread().options->tunnel_idle_ms, [this] {
+    pool_->thread().counters->Add(Counter::kTunnelsIdleClosed);
     session_->Close(ErrorCode::kNone, "idle");
   });
 }
 
 void TunnelPool::Tunnel::BoundWait() {
-  if (!established() || waiting_.empty()) return pool_->loop_->Cancel(&wait_bound_);
+  if (!established() || waiting_.empty()) return pool_->thread().loop->Cancel(&wait_bound_);
   if (wait_bound_ != EventLoop::TimerId{}) return;
   const uint64_t end_us = EndOfWaitUs(waiting_.front());
-  const uint64_t now_us = pool_->loop_->now_us();
+  const uint64_t now_us = pool_->thread().loop->now_us();
   const uint64_t rest_ms = end_us > now_us ? (end_us - now_us + 999) / 1000 : 0;
-  wait_bound_ = pool_->loop_->After(rest_ms, [this] { FailOverdue(); });
+  wait_bound_ = pool_->thread().loop->After(rest_ms, [this] { FailOverdue(); });
 }
 
 void TunnelPool::Tunnel::FailOverdue() {
   wait_bound_ = {};
-  while (!waiting_.empty() && EndOfWaitUs(waiting_.front()) <= pool_->loop_->now_us()) {
+  while (!waiting_.empty() && EndOfWaitUs(waiting_.front()) <= pool_->thread().loop->now_us()) {
     TunnelUser* const user = waiting_.front().user;
     waiting_.pop_front();
-    pool_->counters_->Add(Counter::kTunnelStreamsHeldBack);
+    pool_->thread().counters->Add(Counter::kTunnelStreamsHeldBack);
     user->OnNoTunnel(ErrorCode::kHboneResponseTimeout, kNoStreamsDetail);
   }
   OnCapacity(session_.get());
 }
 
 uint64_t TunnelPool::Tunnel::EndOfWaitUs(const Waiting& waiting) const {
-  return waiting.since_us + uint64_t{1000} * pool_->shared_->options.connect_timeout_ms;
+  return waiting.since_us + uint64_t{1000} * pool_->thread().options->connect_timeout_ms;
 }
 
 void TunnelPool::Tunnel::OnLeaseEnd() {
-  pool_->counters_->Add(Counter::kTunnelsExpired);
+  pool_->thread().counters->Add(Counter::kTunnelsExpired);
   session_->Close(ErrorCode::kCertificateExpired, "no newer proof of the peer's identity");
 }
 

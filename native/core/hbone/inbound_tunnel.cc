@@ -5,9 +5,6 @@
 #include <utility>
 
 #include "base/clock.h"
-#include "base/detail_text.h"
-#include "connection/inbound_hbone.h"
-#include "engine/worker.h"
 #include "io/socket_options.h"
 #include "tls/tls_stream.h"
 
@@ -22,92 +19,90 @@ constexpr size_t kHandshakingPerPodMax = 256;
 constexpr uint32_t kLateFraction = 10;
 
 /// As many as are left for others and no more, as with a pod's part of the connections
-/// (Worker::Admit): a peer that takes all it can get leaves half, and two such peers a third.
+/// (Books::Admit): a peer that takes all it can get leaves half, and two such peers a third.
 bool HasShare(size_t of_peer, size_t taken, size_t max) {
   return of_peer == 0 || of_peer + taken < max;
 }
 
 }  // namespace
 
-InboundTunnel::InboundTunnel(Worker* worker, InboundTunnels* tunnels,
+InboundTunnel::InboundTunnel(const TunnelContext& context, InboundTunnels* tunnels,
                              std::shared_ptr<const Pod> pod, const SocketAddress& source)
-    : worker_(worker),
+    : context_(context),
       tunnels_(tunnels),
       pod_(std::move(pod)),
       source_(source),
-      started_us_(worker->loop()->now_us()),
+      started_us_(context.thread.loop->now_us()),
       // The dialling side stops opening streams on a stale tunnel; here only the end of the proof
       // matters.
       lease_(
-          worker->loop(), &worker->shared()->proofs, [] {},
+          context.thread.loop, context.proofs, [] {},
           [this] {
-            worker_->counters().Add(Counter::kTunnelsExpired);
+            context_.thread.counters->Add(Counter::kTunnelsExpired);
             session_->Close(ErrorCode::kCertificateExpired,
                             "no newer proof of the peer's identity");
           }) {}
 
-InboundTunnel::~InboundTunnel() { worker_->loop()->Cancel(&idle_); }
+InboundTunnel::~InboundTunnel() { context_.thread.loop->Cancel(&idle_); }
 
 Status InboundTunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity) {
   PeerCheck check;
-  check.trust_domain = worker_->options().trust_domain;
+  check.trust_domain = context_.thread.options->trust_domain;
   local_ = LocalAddress(fd.get());
   const int socket = fd.get();
   auto stream = std::make_unique<TlsStream>(socket, TlsStream::Role::kServer, std::move(identity),
-                                            std::move(check), worker_->scratch());
+                                            std::move(check), context_.thread.scratch);
   tls_ = stream.get();
   session_ = std::make_unique<HboneSession>(
-      HboneSession::Role::kServer, std::move(fd), std::move(stream), worker_->shared()->hbone,
-      worker_->loop(), worker_->scratch(), &worker_->counters(), this);
+      HboneSession::Role::kServer, std::move(fd), std::move(stream), *context_.hbone,
+      context_.thread.loop, context_.thread.scratch, context_.thread.counters, this);
   return session_->Start();
 }
 
 void InboundTunnel::OnEstablished(HboneSession*) {
   established_ms_ = WallMs();
   tunnels_->EndHandshake(this);
-  worker_->counters().Add(Counter::kTlsHandshakes);
-  worker_->counters().Add(Counter::kTunnelsAccepted);
+  context_.thread.counters->Add(Counter::kTlsHandshakes);
+  context_.thread.counters->Add(Counter::kTunnelsAccepted);
   lease_.Start({pod_->id, tls_->peer(), {source_.ip, 0}}, tls_->identity().not_after_ms,
                tls_->peer_not_after_ms(), tls_->identity().generation);
   OnCapacity(session_.get());
 }
 
 void InboundTunnel::OnCapacity(HboneSession*) {
-  worker_->loop()->Cancel(&idle_);
+  context_.thread.loop->Cancel(&idle_);
   if (session_->streams() > 0 || session_->draining() ||
       session_->state() != HboneSession::State::kOpen)
     return;
   // The dialling side goes first; this ends the tunnels of a peer that never would.
-  idle_ = worker_->loop()->After(uint64_t{2} * worker_->options().tunnel_idle_ms, [this] {
-    if (session_->streams() > 0 || session_->draining()) return;
-    worker_->counters().Add(Counter::kTunnelsIdleClosed);
-    session_->Drain();
-  });
+  idle_ =
+      context_.thread.loop->After(uint64_t{2} * context_.thread.options->tunnel_idle_ms, [this] {
+        if (session_->streams() > 0 || session_->draining()) return;
+        context_.thread.counters->Add(Counter::kTunnelsIdleClosed);
+        session_->Drain();
+      });
 }
 
 void InboundTunnel::OnRequest(HboneSession*, HboneStream* stream, HboneRequest request) {
-  // Before it is on the books, or it would take the last place from itself.
-  const ErrorCode refusal = worker_->Admit(*pod_);
-  worker_->Adopt(std::make_unique<InboundHboneConnection>(worker_, *this, stream))
-      ->Start(request, refusal);
+  tunnels_->user()->OnRequest(*this, stream, request);
 }
 
 void InboundTunnel::OnMalformedRequest(HboneSession*, const HboneRequest& request,
                                        const char* detail) {
-  tunnels_->RecordRefusal(*this, ErrorCode::kHboneBadRequest, detail, &request);
+  tunnels_->user()->OnRefusal(*this, ErrorCode::kHboneBadRequest, detail, &request);
 }
 
 void InboundTunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::string& detail) {
   lease_.Stop();
-  worker_->loop()->Cancel(&idle_);
+  context_.thread.loop->Cancel(&idle_);
   if (established_ms_ == 0) tunnels_->EndHandshake(this);
   if (established_ms_ == 0 && code != ErrorCode::kDrained) {
-    if (IsHandshakeFailure(code)) worker_->counters().Add(Counter::kTlsHandshakesFailed);
-    tunnels_->RecordRefusal(*this, code, detail);
+    if (IsHandshakeFailure(code)) context_.thread.counters->Add(Counter::kTlsHandshakesFailed);
+    tunnels_->user()->OnRefusal(*this, code, detail, nullptr);
   }
   // The peer proved who it is and then did not speak HBONE; streams it had have said so themselves.
   if (established_ms_ != 0 && code == ErrorCode::kHboneProtocol && session_->streams_lost() == 0)
-    tunnels_->RecordRefusal(*this, code, detail);
+    tunnels_->user()->OnRefusal(*this, code, detail, nullptr);
   tunnels_->Remove(this);
 }
 
@@ -130,22 +125,23 @@ msg::Tunnel InboundTunnel::Describe() const {
 
 void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
                             const SocketAddress& source, ErrorCode refusal) {
-  auto identity = worker_->shared()->identities.Find(pod->identity);
-  auto tunnel = std::make_unique<InboundTunnel>(worker_, this, pod, source);
+  auto identity = context_.identities->Find(pod->identity);
+  auto tunnel = std::make_unique<InboundTunnel>(context_, this, pod, source);
   if (refusal != ErrorCode::kNone) {
-    RecordRefusal(*tunnel, refusal, "");
+    user_->OnRefusal(*tunnel, refusal, "", nullptr);
     return CloseWithReset(&fd);
   }
   if (!identity) {
-    RecordRefusal(*tunnel, ErrorCode::kIdentityUnavailable,
-                  "no certificate of the pod's identity is valid");
+    user_->OnRefusal(*tunnel, ErrorCode::kIdentityUnavailable,
+                     "no certificate of the pod's identity is valid", nullptr);
     return CloseWithReset(&fd);
   }
   if (const std::optional<Counter> full = MakeRoom(pod->id, source.ip)) {
-    worker_->counters().Add(*full);
-    RecordRefusal(*tunnel, ErrorCode::kLimitConnections,
-                  *full == Counter::kLimitPeerTunnels ? "too many tunnels from this address"
-                                                      : "too many tunnels");
+    context_.thread.counters->Add(*full);
+    user_->OnRefusal(*tunnel, ErrorCode::kLimitConnections,
+                     *full == Counter::kLimitPeerTunnels ? "too many tunnels from this address"
+                                                         : "too many tunnels",
+                     nullptr);
     return CloseWithReset(&fd);
   }
   if (const Status started = tunnel->Start(std::move(fd), std::move(identity)); started.ok()) {
@@ -153,12 +149,12 @@ void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
     ++of_peer_[source.ip];
     tunnels_.push_back(std::move(tunnel));
   } else {
-    RecordRefusal(*tunnel, ErrorCode::kOutOfFiles, started.ToString());
+    user_->OnRefusal(*tunnel, ErrorCode::kOutOfFiles, started.ToString(), nullptr);
   }
 }
 
 std::optional<Counter> InboundTunnels::MakeRoom(uint32_t pod, const IpAddress& peer) {
-  const size_t tunnels_max = worker_->options().tunnels_accepted_max;
+  const size_t tunnels_max = context_.thread.options->tunnels_accepted_max;
   const auto of_peer = of_peer_.find(peer);
   if (of_peer != of_peer_.end() && !HasShare(of_peer->second, tunnels_.size(), tunnels_max)) {
     return tunnels_.size() < tunnels_max ? Counter::kLimitPeerTunnels : Counter::kLimitTunnels;
@@ -185,36 +181,12 @@ std::optional<Counter> InboundTunnels::MakeRoom(uint32_t pod, const IpAddress& p
 /// at once: ending the one that is nearest to its end for each that begins would let none of them
 /// through.
 bool InboundTunnels::DisplaceIfLate(InboundTunnel* handshake) {
-  const uint64_t late_us = uint64_t{1000} * worker_->options().tls_timeout_ms / kLateFraction;
-  if (worker_->loop()->now_us() - handshake->started_us() < late_us) return false;
-  worker_->counters().Add(Counter::kHandshakesDisplaced);
+  const uint64_t late_us = uint64_t{1000} * context_.thread.options->tls_timeout_ms / kLateFraction;
+  if (context_.thread.loop->now_us() - handshake->started_us() < late_us) return false;
+  context_.thread.counters->Add(Counter::kHandshakesDisplaced);
   handshake->session()->Close(ErrorCode::kLimitConnections,
                               "gave way to a newer handshake with this pod");
   return true;
-}
-
-/// What never became a connection, a tunnel or a request, belongs into the access log all the same.
-void InboundTunnels::RecordRefusal(const InboundTunnel& tunnel, ErrorCode code,
-                                   const std::string& detail, const HboneRequest* request) {
-  msg::ConnectionClosed record;
-  record.id = worker_->NextConnectionId();
-  record.direction = msg::Direction::kInbound;
-  record.pod = tunnel.pod()->id;
-  record.hop = msg::HopKind::kHbone;
-  record.security = msg::Security::kMutualTls;
-  record.code = static_cast<uint16_t>(code);
-  record.source = tunnel.source();
-  record.original_dst = tunnel.local();
-  if (request != nullptr) DescribeRequest(*request, &record);
-  if (tunnel.established()) record.source_identity = tunnel.peer();
-  record.destination_identity = tunnel.pod()->identity;
-  record.peer_label = worker_->PeerLabelOf(tunnel.source().ip);
-  record.started_ms = WallMs();
-  record.detail = DetailText(detail);
-  if (code == ErrorCode::kOutOfFiles) worker_->counters().Add(Counter::kOutOfFiles);
-  record.flow_label = worker_->LabelOf(*tunnel.pod());
-  ++worker_->FlowRowOf({record.direction, record.flow_label, record.peer_label, code}).failed;
-  worker_->events().Push(std::move(record));
 }
 
 void InboundTunnels::EndHandshake(InboundTunnel* tunnel) {
@@ -229,7 +201,7 @@ void InboundTunnels::Remove(InboundTunnel* tunnel) {
                    [tunnel](const auto& candidate) { return candidate.get() == tunnel; });
   const auto of_peer = of_peer_.find(tunnel->source().ip);
   if (--of_peer->second == 0) of_peer_.erase(of_peer);
-  worker_->loop()->Discard(std::move(*owned));
+  context_.thread.loop->Discard(std::move(*owned));
   tunnels_.erase(owned);
 }
 

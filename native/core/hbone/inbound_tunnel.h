@@ -13,7 +13,7 @@
 #include "base/error_code.gen.h"
 #include "capture/pod.h"
 #include "hbone/hbone_session.h"
-#include "io/event_loop.h"
+#include "hbone/tunnel_context.h"
 #include "port/messages.gen.h"
 #include "tls/tunnel_lease.h"
 
@@ -21,14 +21,13 @@ namespace groundwire {
 
 class InboundTunnels;
 class TlsStream;
-class Worker;
 struct TlsIdentity;
 
 /// One accepted tunnel, for as long as its peer's identity is proven.
 class InboundTunnel final : public HboneSessionOwner, public Discardable {
  public:
-  InboundTunnel(Worker* worker, InboundTunnels* tunnels, std::shared_ptr<const Pod> pod,
-                const SocketAddress& source);
+  InboundTunnel(const TunnelContext& context, InboundTunnels* tunnels,
+                std::shared_ptr<const Pod> pod, const SocketAddress& source);
   ~InboundTunnel() override;
   Status Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity);
 
@@ -49,7 +48,7 @@ class InboundTunnel final : public HboneSessionOwner, public Discardable {
   msg::Tunnel Describe() const;
 
  private:
-  Worker* const worker_;
+  const TunnelContext& context_;
   InboundTunnels* const tunnels_;
   const std::shared_ptr<const Pod> pod_;
   const SocketAddress source_;
@@ -62,10 +61,26 @@ class InboundTunnel final : public HboneSessionOwner, public Discardable {
   EventLoop::TimerId idle_{};
 };
 
+/// Who answers the requests of accepted tunnels, and tells of what never became one.
+class InboundTunnelUser {
+ public:
+  /// Answers the stream with Respond or Refuse of the tunnel's session, now or later.
+  virtual void OnRequest(const InboundTunnel& tunnel, HboneStream* stream,
+                         const HboneRequest& request) = 0;
+  /// A tunnel that was refused or failed before a request, or a request that HTTP/2 does not allow
+  /// (`request`, as far as it was read; nullptr: there was none).
+  virtual void OnRefusal(const InboundTunnel& tunnel, ErrorCode code, const std::string& detail,
+                         const HboneRequest* request) = 0;
+
+ protected:
+  ~InboundTunnelUser() = default;
+};
+
 /// The accepted tunnels of a worker.
 class InboundTunnels {
  public:
-  explicit InboundTunnels(Worker* worker) : worker_(worker) {}
+  InboundTunnels(const TunnelContext& context, InboundTunnelUser* user)
+      : context_(context), user_(user) {}
   /// Step 1. Takes the accepted socket; `refusal`: what is known against it already.
   void Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd, const SocketAddress& source,
               ErrorCode refusal);
@@ -77,8 +92,7 @@ class InboundTunnels {
   void CloseIdentity(const std::string& identity, ErrorCode code);
   void DrainAll();
   void CloseAll(ErrorCode code);
-  void RecordRefusal(const InboundTunnel& tunnel, ErrorCode code, const std::string& detail,
-                     const HboneRequest* request = nullptr);
+  InboundTunnelUser* user() const { return user_; }
   void AppendSnapshot(std::vector<msg::Tunnel>* tunnels) const;
 
  private:
@@ -88,7 +102,8 @@ class InboundTunnels {
   template <typename Predicate, typename Action>
   void ForEach(Predicate predicate, Action action);
 
-  Worker* const worker_;
+  const TunnelContext context_;
+  InboundTunnelUser* const user_;
   std::list<std::unique_ptr<InboundTunnel>> tunnels_;
   /// How many of them, by the peer's address; no entry is 0.
   std::unordered_map<IpAddress, size_t, IpAddressHash> of_peer_;

@@ -29,15 +29,13 @@ size_t TunnelKeyHash::operator()(const TunnelKey& key) const {
   return hash;
 }
 
-TunnelPool::TunnelPool(EngineShared* shared, EventLoop* loop, ThreadScratch* scratch,
-                       Counters* counters)
-    : shared_(shared), loop_(loop), scratch_(scratch), counters_(counters) {}
+TunnelPool::TunnelPool(const TunnelContext& context) : context_(context) {}
 
 TunnelPool::~TunnelPool() = default;
 
 void TunnelPool::Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey& key,
                          TunnelUser* user) {
-  Acquire(pod, key, user, loop_->now_us());
+  Acquire(pod, key, user, thread().loop->now_us());
 }
 
 void TunnelPool::Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey& key,
@@ -74,18 +72,18 @@ void TunnelPool::Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey&
 TunnelPool::Tunnel* TunnelPool::Dial(const std::shared_ptr<const Pod>& pod, const TunnelKey& key,
                                      ErrorCode* refusal) {
   const auto fail = [&](ErrorCode code) -> Tunnel* {
-    counters_->Add(Counter::kTunnelsDialFailed);
+    thread().counters->Add(Counter::kTunnelsDialFailed);
     *refusal = code;
     return nullptr;
   };
   const auto peer = peers_.find(key);
   if (peer != peers_.end() && peer->second.tunnels.size() >= kTunnelsPerPeerMax) {
-    counters_->Add(Counter::kTunnelsFull);
+    thread().counters->Add(Counter::kTunnelsFull);
     return fail(ErrorCode::kLimitConnections);
   }
-  auto identity = shared_->identities.Find(pod->identity);
+  auto identity = context_.identities->Find(pod->identity);
   if (!identity) return fail(ErrorCode::kIdentityUnavailable);
-  Result<int> socket = shared_->sockets->OpenPodSocket(pod->netns_fd, key.next_hop.family());
+  Result<int> socket = context_.sockets->OpenPodSocket(pod->netns_fd, key.next_hop.family());
   if (!socket.ok()) {
     const ErrorCode code = CodeOfConnectError(socket.status().errno_value);
     return fail(code == ErrorCode::kNone ? ErrorCode::kConnectUnreachable : code);
@@ -93,11 +91,12 @@ TunnelPool::Tunnel* TunnelPool::Dial(const std::shared_ptr<const Pod>& pod, cons
   UniqueFd fd(socket.value());
   SetApplicationSocketOptions(fd.get());
   const ErrorCode begun = CodeOfConnectError(StartConnect(fd.get(), key.next_hop));
-  if (begun == ErrorCode::kSourcePortsExhausted) counters_->Add(Counter::kSourcePortsExhausted);
+  if (begun == ErrorCode::kSourcePortsExhausted)
+    thread().counters->Add(Counter::kSourcePortsExhausted);
   if (begun != ErrorCode::kNone) return fail(begun);
   auto tunnel = std::make_unique<Tunnel>(this, pod, key);
   if (!tunnel->Start(std::move(fd), std::move(identity)).ok()) return fail(ErrorCode::kOutOfFiles);
-  counters_->Add(Counter::kTunnelsDialled);
+  thread().counters->Add(Counter::kTunnelsDialled);
   Tunnel* const made = tunnel.get();
   peers_[key].tunnels.push_back(made);
   tunnels_.push_back(std::move(tunnel));
@@ -105,7 +104,7 @@ TunnelPool::Tunnel* TunnelPool::Dial(const std::shared_ptr<const Pod>& pod, cons
 }
 
 uint64_t TunnelPool::GenerationOf(const Pod& pod) const {
-  const auto identity = shared_->identities.Find(pod.identity);
+  const auto identity = context_.identities->Find(pod.identity);
   return identity ? identity->generation : 0;
 }
 
@@ -134,7 +133,7 @@ void TunnelPool::EnsureProof(const std::shared_ptr<const Pod>& pod, const Tunnel
     }
     if (!tunnel->established() || tunnel->load() == 0) continue;
     // Another worker's handshake, or one whose tunnel went idle since, proves as well as a new one.
-    const ProofTable::Proof proof = shared_->proofs.Find(tunnel->lease().key());
+    const ProofTable::Proof proof = context_.proofs->Find(tunnel->lease().key());
     if (proof.generation == generation) fresh_until = std::max(fresh_until, proof.fresh_until_ms);
     last_end = std::max({last_end, proof.until_ms, tunnel->lease().until_ms()});
   }
@@ -143,14 +142,14 @@ void TunnelPool::EnsureProof(const std::shared_ptr<const Pod>& pod, const Tunnel
   // for itself.
   uint64_t again_ms = fresh_until > now ? fresh_until - now : 0;
   if (again_ms == 0) {
-    counters_->Add(Counter::kTunnelsProofDialled);
+    thread().counters->Add(Counter::kTunnelsProofDialled);
     ErrorCode refusal = ErrorCode::kNone;
     (void)Dial(pod, key, &refusal);
     // In time for several tries before the lease ends, whatever becomes of this one.
     again_ms = std::max((last_end - now) / 8, kProofRetryMinMs);
   }
-  loop_->Cancel(&peer.proof_retry);
-  peer.proof_retry = loop_->After(again_ms, [this, pod, key] { EnsureProof(pod, key); });
+  thread().loop->Cancel(&peer.proof_retry);
+  peer.proof_retry = thread().loop->After(again_ms, [this, pod, key] { EnsureProof(pod, key); });
 }
 
 void TunnelPool::OnIdentityReplaced(const std::string& identity) {
@@ -205,13 +204,13 @@ void TunnelPool::Remove(Tunnel* tunnel) {
   const auto peer = peers_.find(tunnel->key());
   std::erase(peer->second.tunnels, tunnel);
   if (peer->second.tunnels.empty()) {
-    loop_->Cancel(&peer->second.proof_retry);
+    thread().loop->Cancel(&peer->second.proof_retry);
     peers_.erase(peer);
   }
   const auto owned =
       std::find_if(tunnels_.begin(), tunnels_.end(),
                    [tunnel](const auto& candidate) { return candidate.get() == tunnel; });
-  loop_->Discard(std::move(*owned));
+  thread().loop->Discard(std::move(*owned));
   tunnels_.erase(owned);
 }
 

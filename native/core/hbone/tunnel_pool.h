@@ -9,12 +9,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/counters.h"
 #include "capture/pod.h"
-#include "engine/engine_shared.h"
 #include "hbone/hbone_session.h"
-#include "io/event_loop.h"
-#include "io/thread_scratch.h"
+#include "hbone/tunnel_context.h"
 #include "tls/tls_stream.h"
 #include "tls/tunnel_lease.h"
 
@@ -48,7 +45,7 @@ class TunnelUser {
 
 class TunnelPool {
  public:
-  TunnelPool(EngineShared* shared, EventLoop* loop, ThreadScratch* scratch, Counters* counters);
+  explicit TunnelPool(const TunnelContext& context);
   ~TunnelPool();
   TunnelPool(const TunnelPool&) = delete;
   TunnelPool& operator=(const TunnelPool&) = delete;
@@ -77,6 +74,7 @@ class TunnelPool {
     EventLoop::TimerId proof_retry{};
   };
 
+  const ThreadContext& thread() const { return context_.thread; }
   /// `since_us`: when the user's wait began, on whatever tunnel.
   void Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey& key, TunnelUser* user,
                uint64_t since_us);
@@ -89,10 +87,7 @@ class TunnelPool {
   template <typename Predicate, typename Action>
   void ForEach(Predicate predicate, Action action);
 
-  EngineShared* const shared_;
-  EventLoop* const loop_;
-  ThreadScratch* const scratch_;
-  Counters* const counters_;
+  const TunnelContext context_;
   std::unordered_map<TunnelKey, Peer, TunnelKeyHash> peers_;
   std::list<std::unique_ptr<Tunnel>> tunnels_;
 };

@@ -15,20 +15,19 @@ uint32_t PodOf(const VerdictKey& key) {
 
 }  // namespace
 
-VerdictDesk::VerdictDesk(uint8_t worker, EngineShared* shared, EventLoop* loop, Counters* counters,
+VerdictDesk::VerdictDesk(uint8_t worker, const ThreadContext& thread, QuestionTable* questions,
                          VerdictReceiver* receiver)
     : worker_(worker),
-      shared_(shared),
-      loop_(loop),
-      counters_(counters),
+      thread_(thread),
+      questions_(questions),
       receiver_(receiver),
       cache_(kCacheEntriesMax) {}
 
 ErrorCode VerdictDesk::AskOnce(const VerdictKey& key, uint64_t connection, bool live,
                                const std::function<msg::Event(uint64_t)>& question) {
   uint32_t& of_pod = waiting_of_pod_[PodOf(key)];
-  if (!live && of_pod >= shared_->options.verdict_queue_max) {
-    counters_->Add(Counter::kVerdictQueueFull);
+  if (!live && of_pod >= thread_.options->verdict_queue_max) {
+    thread_.counters->Add(Counter::kVerdictQueueFull);
     return ErrorCode::kVerdictQueueFull;
   }
   Waiting& waiting = waiting_[key];
@@ -39,7 +38,7 @@ ErrorCode VerdictDesk::AskOnce(const VerdictKey& key, uint64_t connection, bool 
     ++of_pod;
   }
   if (waiting.question != 0) return ErrorCode::kNone;
-  waiting.question = shared_->questions.Add(worker_, key);
+  waiting.question = questions_->Add(worker_, key);
   waiting.asked = question(waiting.question);
   Tell(key, &waiting);
   return ErrorCode::kNone;
@@ -47,15 +46,15 @@ ErrorCode VerdictDesk::AskOnce(const VerdictKey& key, uint64_t connection, bool 
 
 void VerdictDesk::Tell(const VerdictKey& key, Waiting* waiting) {
   waiting->deadline =
-      loop_->After(shared_->options.verdict_timeout_ms, [this, key] { OnDeadline(key); });
-  shared_->events.Push(waiting->asked);
+      thread_.loop->After(thread_.options->verdict_timeout_ms, [this, key] { OnDeadline(key); });
+  thread_.events->Push(waiting->asked);
 }
 
 VerdictDesk::Waiting VerdictDesk::Remove(const VerdictKey& key) {
   auto node = waiting_.extract(key);
   if (node.empty()) return {};
   Waiting waiting = std::move(node.mapped());
-  loop_->Cancel(&waiting.deadline);
+  thread_.loop->Cancel(&waiting.deadline);
   const auto of_pod = waiting_of_pod_.find(PodOf(key));
   if (of_pod == waiting_of_pod_.end()) return waiting;
   of_pod->second -= static_cast<uint32_t>(waiting.new_connections.size());
@@ -65,16 +64,16 @@ VerdictDesk::Waiting VerdictDesk::Remove(const VerdictKey& key) {
 
 void VerdictDesk::OnDeadline(const VerdictKey& key) {
   Waiting waiting = Remove(key);
-  counters_->Add(Counter::kVerdictTimeouts);
+  thread_.counters->Add(Counter::kVerdictTimeouts);
   const std::vector<uint64_t> refused = std::move(waiting.new_connections);
   waiting.new_connections.clear();
   std::erase_if(waiting.live_connections,
                 [this](uint64_t connection) { return !receiver_->Lives(connection); });
   if (waiting.live_connections.empty()) {
-    (void)shared_->questions.Take(waiting.question);
+    (void)questions_->Take(waiting.question);
   } else {
     // The same question, so that an answer to its first telling still counts.
-    counters_->Add(Counter::kVerdictReaskRetried);
+    thread_.counters->Add(Counter::kVerdictReaskRetried);
     Tell(key, &waiting_.emplace(key, std::move(waiting)).first->second);
   }
   for (const uint64_t connection : refused)
@@ -84,7 +83,8 @@ void VerdictDesk::OnDeadline(const VerdictKey& key) {
 template <typename Key, typename Verdict>
 void VerdictDesk::Take(uint64_t question, const Key& key, const Verdict& verdict) {
   // Of a pod that is gone nobody would ever forget it, and it would take from the others' share.
-  if (receiver_->Knows(key.pod)) counters_->Add(Counter::kVerdictEvicted, cache_.Put(key, verdict));
+  if (receiver_->Knows(key.pod))
+    thread_.counters->Add(Counter::kVerdictEvicted, cache_.Put(key, verdict));
   if (QuestionTable::WorkerOf(question) != worker_) return;
   const auto found = waiting_.find(key);
   if (found == waiting_.end() || found->second.question != question) return;
@@ -106,7 +106,7 @@ void VerdictDesk::TakeAnswer(uint64_t question, const InboundKey& key,
 }
 
 void VerdictDesk::Invalidate(const std::unordered_set<uint64_t>& verdicts) {
-  counters_->Add(Counter::kVerdictInvalidated, cache_.Invalidate(verdicts));
+  thread_.counters->Add(Counter::kVerdictInvalidated, cache_.Invalidate(verdicts));
 }
 
 }  // namespace groundwire

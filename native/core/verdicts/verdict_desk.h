@@ -8,9 +8,8 @@
 #include <unordered_set>
 #include <vector>
 
-#include "base/counters.h"
-#include "engine/engine_shared.h"
-#include "io/event_loop.h"
+#include "io/thread_context.h"
+#include "verdicts/question_table.h"
 #include "verdicts/verdict_cache.h"
 
 namespace groundwire {
@@ -33,13 +32,13 @@ class VerdictReceiver {
 /// One a worker.
 class VerdictDesk {
  public:
-  VerdictDesk(uint8_t worker, EngineShared* shared, EventLoop* loop, Counters* counters,
+  VerdictDesk(uint8_t worker, const ThreadContext& thread, QuestionTable* questions,
               VerdictReceiver* receiver);
 
   template <typename Key>
   auto Find(const Key& key) {
     auto verdict = cache_.Find(key);
-    counters_->Add(verdict ? Counter::kVerdictHits : Counter::kVerdictMisses);
+    thread_.counters->Add(verdict ? Counter::kVerdictHits : Counter::kVerdictMisses);
     return verdict;
   }
   /// A new connection waits. Connections alike share one question. VERDICT_QUEUE_FULL when the
@@ -55,7 +54,7 @@ class VerdictDesk {
   /// or a question that was dropped must not be the end of it.
   template <typename Question>
   void Recheck(const VerdictKey& key, uint64_t connection, Question question) {
-    counters_->Add(Counter::kVerdictReasked);
+    thread_.counters->Add(Counter::kVerdictReasked);
     (void)AskOnce(key, connection, true, [&](uint64_t id) -> msg::Event { return question(id); });
   }
 
@@ -87,9 +86,8 @@ class VerdictDesk {
   void OnDeadline(const VerdictKey& key);
 
   const uint8_t worker_;
-  EngineShared* const shared_;
-  EventLoop* const loop_;
-  Counters* const counters_;
+  const ThreadContext thread_;
+  QuestionTable* const questions_;
   VerdictReceiver* const receiver_;
   VerdictCache cache_;
   std::unordered_map<VerdictKey, Waiting, KeyHash> waiting_;

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "connection/connection_context.h"
+#include "hbone/inbound_tunnel.h"
+
+namespace groundwire {
+
+/// Makes a connection of each request that comes through an accepted tunnel, and a record of what
+/// never became one: it belongs into the access log all the same.
+class InboundRequests final : public InboundTunnelUser {
+ public:
+  explicit InboundRequests(const ConnectionContext& context) : context_(context) {}
+  void OnRequest(const InboundTunnel& tunnel, HboneStream* stream,
+                 const HboneRequest& request) override;
+  void OnRefusal(const InboundTunnel& tunnel, ErrorCode code, const std::string& detail,
+                 const HboneRequest* request) override;
+
+ private:
+  const ConnectionContext& context_;
+};
+
+}  // namespace groundwire

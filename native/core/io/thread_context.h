@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "base/counters.h"
+#include "base/id_sequence.h"
+#include "io/event_loop.h"
+#include "io/thread_scratch.h"
+#include "port/engine_options.h"
+#include "port/event_queue.h"
+
+namespace groundwire {
+
+/// What every part of a worker works with. All of it belongs to the worker's thread, but for the
+/// options, which never change, and the queue of events, which guards itself; all of it outlives
+/// whoever was given it.
+struct ThreadContext {
+  EventLoop* loop = nullptr;
+  ThreadScratch* scratch = nullptr;
+  Counters* counters = nullptr;
+  IdSequence* ids = nullptr;
+  EventQueue* events = nullptr;
+  const EngineOptions* options = nullptr;
+};
+
+}  // namespace groundwire
