@@ -13,12 +13,14 @@
 #include <memory>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/detail_text.h"
 #include "base/random.h"
 #include "base/spiffe_id.h"
 #include "check.h"
+#include "connection/connection_facts.h"
 #include "dns/dns_message.h"
 #include "dns/dns_upstream_table.h"
 #include "flows/flow_table.h"
@@ -242,6 +244,60 @@ TEST("deliver port: the answer's where it looked at the port, the connection's o
   CHECK_EQ(DeliverPortOf(answer, 80, "web.shop:80"), 8080);
   answer.consulted = kPort;
   CHECK_EQ(DeliverPortOf(answer, 80, ""), 8080);
+}
+
+TEST("connection facts: a live connection and its end are told alike, field by field") {
+  ConnectionFacts facts;
+  facts.id = 1;
+  facts.pod = 2;
+  facts.direction = msg::Direction::kInbound;
+  facts.hop = msg::HopKind::kPassthrough;
+  facts.security = msg::Security::kHandoff;
+  facts.opened = true;
+  facts.hbone_status = 200;
+  facts.source = *SocketAddress::Parse("10.0.0.1:1");
+  facts.original_dst = *SocketAddress::Parse("10.0.0.2:2");
+  facts.next_hop = *SocketAddress::Parse("[fd00::3]:3");
+  facts.flow_label = 3;
+  facts.peer_label = 4;
+  facts.verdict = 5;
+  facts.started_ms = 6;
+  facts.hbone_authority = "authority";
+  facts.source_identity = "source";
+  facts.destination_identity = "destination";
+  facts.traceparent = "traceparent";
+  facts.detail = "detail";
+  const SocketAddress source = facts.source;
+  const SocketAddress original_dst = facts.original_dst;
+  const SocketAddress next_hop = facts.next_hop;
+  CHECK((facts.Describe({7, 8}) == msg::Connection{1, msg::Direction::kInbound, 2,
+                                                   msg::HopKind::kPassthrough,
+                                                   msg::Security::kHandoff, source, original_dst,
+                                                   next_hop, "source", "destination", 5, 7, 8, 6}));
+  CHECK((std::move(facts).Close(ErrorCode::kPeerReset, {7, 8}, 9) ==
+         msg::ConnectionClosed{1,
+                               true,
+                               msg::Direction::kInbound,
+                               2,
+                               msg::HopKind::kPassthrough,
+                               msg::Security::kHandoff,
+                               static_cast<uint16_t>(ErrorCode::kPeerReset),
+                               200,
+                               source,
+                               original_dst,
+                               next_hop,
+                               "authority",
+                               "source",
+                               "destination",
+                               5,
+                               3,
+                               4,
+                               7,
+                               8,
+                               9,
+                               6,
+                               "traceparent",
+                               "detail"}));
 }
 
 TEST("connect errors: what the kernel says has its code") {

@@ -19,12 +19,12 @@ bool IsPolicyDenial(ErrorCode code) {
 Connection::Connection(const ConnectionContext& context, msg::Direction direction,
                        std::shared_ptr<const Pod> pod, const SocketAddress& source)
     : context_(context), pod_(std::move(pod)), started_us_(context.thread.loop->now_us()) {
-  record_.id = context.thread.ids->Next();
-  record_.direction = direction;
-  record_.pod = pod_->id;
-  record_.flow_label = context_.flows->LabelOf(*pod_);
-  record_.source = source;
-  record_.started_ms = WallMs();
+  facts_.id = context.thread.ids->Next();
+  facts_.direction = direction;
+  facts_.pod = pod_->id;
+  facts_.flow_label = context_.flows->LabelOf(*pod_);
+  facts_.source = source;
+  facts_.started_ms = WallMs();
 }
 
 void Connection::End(ErrorCode code) {
@@ -34,13 +34,13 @@ void Connection::End(ErrorCode code) {
 }
 
 void Connection::OnRelayEnd(ErrorCode code, const std::string& detail) {
-  record_.detail = DetailText(detail);
+  facts_.detail = DetailText(detail);
   Finish(code);
 }
 
 template <typename Update>
 void Connection::UpdateRows(ErrorCode code, Update update) {
-  update(context_.flows->RowOf({record_.direction, record_.flow_label, record_.peer_label, code}));
+  update(context_.flows->RowOf({facts_.direction, facts_.flow_label, facts_.peer_label, code}));
   if (inbound_row_) {
     update(context_.flows->RowOf(
         {msg::Direction::kInbound, inbound_flow_label_, inbound_peer_label_, code}));
@@ -48,11 +48,11 @@ void Connection::UpdateRows(ErrorCode code, Update update) {
 }
 
 void Connection::TakeLabel(uint32_t flow_label) {
-  if (flow_label != 0) record_.flow_label = flow_label;
+  if (flow_label != 0) facts_.flow_label = flow_label;
 }
 
 void Connection::MarkOpened() {
-  record_.opened = true;
+  facts_.opened = true;
   UpdateRows(ErrorCode::kNone, [](FlowRow& row) { ++row.opened; });
 }
 
@@ -70,45 +70,23 @@ void Connection::Finish(ErrorCode code) {
   if (finished_) return;
   finished_ = true;
   AccountBytes();
-  const bool opened = record_.opened;
+  const bool opened = facts_.opened;
   UpdateRows(code, [opened](FlowRow& row) { ++(opened ? row.closed : row.failed); });
   if (code == ErrorCode::kOutOfFiles) context_.thread.counters->Add(Counter::kOutOfFiles);
-  record_.code = static_cast<uint16_t>(code);
-  record_.bytes_sent = bytes_.sent;
-  record_.bytes_received = bytes_.received;
-  record_.duration_us = context_.thread.loop->now_us() - started_us_;
-  context_.books->Forget(this);  // by the id in the record
-  context_.thread.events->Push(std::move(record_));
-}
-
-msg::Connection Connection::Describe() const {
-  msg::Connection connection;
-  connection.id = record_.id;
-  connection.direction = record_.direction;
-  connection.pod = record_.pod;
-  connection.hop = record_.hop;
-  connection.security = record_.security;
-  connection.source = record_.source;
-  connection.original_dst = record_.original_dst;
-  connection.next_hop = record_.next_hop;
-  connection.source_identity = record_.source_identity;
-  connection.destination_identity = record_.destination_identity;
-  connection.verdict = record_.verdict;
-  connection.bytes_sent = bytes_.sent;
-  connection.bytes_received = bytes_.received;
-  connection.started_ms = record_.started_ms;
-  return connection;
+  const uint64_t duration_us = context_.thread.loop->now_us() - started_us_;
+  context_.books->Forget(this);
+  context_.thread.events->Push(std::move(facts_).Close(code, bytes_, duration_us));
 }
 
 void Connection::Deliver(const Pod& to, const SocketAddress& application) {
-  record_.next_hop = application;
+  facts_.next_hop = application;
   // The pod's own listener would take it for another connection from outside, for ever.
   if (to.IsListenerPort(application.port)) {
     context_.thread.counters->Add(Counter::kIllegalDestination);
     return Refuse(ErrorCode::kIllegalDestination);
   }
   dial_ = std::make_unique<Dial>(context_.thread.loop, this);
-  dial_->Start(context_.sockets->OpenDeliverySocket(to.netns_fd, record_.source, application),
+  dial_->Start(context_.sockets->OpenDeliverySocket(to.netns_fd, facts_.source, application),
                application, Dial::Reach::kPod, context_.thread.options->connect_timeout_ms);
 }
 
@@ -117,11 +95,11 @@ void Connection::TakeLateVerdict(uint64_t verdict, ErrorCode code) {
     // Nothing lives by the old answer yet, so any refusal counts, not only a policy's. An answer
     // that allows changes nothing: what is under way by the old choice goes on.
     if (code == ErrorCode::kNone) return;
-    record_.verdict = verdict;
+    facts_.verdict = verdict;
     return Refuse(code);
   }
   if (!IsPolicyDenial(code)) return;
-  record_.verdict = verdict;
+  facts_.verdict = verdict;
   context_.thread.counters->Add(Counter::kConnectionsLateDenied);
   End(ErrorCode::kPolicyLateDenied);
 }

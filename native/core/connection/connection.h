@@ -8,6 +8,7 @@
 #include "base/error_code.gen.h"
 #include "capture/pod.h"
 #include "connection/connection_context.h"
+#include "connection/connection_facts.h"
 #include "io/dial.h"
 #include "port/messages.gen.h"
 #include "relay/relay.h"
@@ -24,17 +25,17 @@ class Connection : public Discardable, public RelayOwner, public DialOwner {
              std::shared_ptr<const Pod> pod, const SocketAddress& source);
   ~Connection() override = default;
 
-  uint64_t id() const { return record_.id; }
+  uint64_t id() const { return facts_.id; }
   const Pod& pod() const { return *pod_; }
-  const std::string& source_identity() const { return record_.source_identity; }
-  const std::string& destination_identity() const { return record_.destination_identity; }
+  const std::string& source_identity() const { return facts_.source_identity; }
+  const std::string& destination_identity() const { return facts_.destination_identity; }
   /// Of a handoff; nullptr otherwise.
   const Pod* destination() const { return destination_.get(); }
   bool LivesBy(uint32_t pod) const {
     return pod_->id == pod || (destination_ && destination_->id == pod);
   }
   bool protected_by_identity() const {
-    return record_.hop != msg::HopKind::kPassthrough && record_.security != msg::Security::kNone;
+    return facts_.hop != msg::HopKind::kPassthrough && facts_.security != msg::Security::kNone;
   }
 
   /// Ends it from outside: late denial, drain, removal. Cuts with a reset.
@@ -47,7 +48,7 @@ class Connection : public Discardable, public RelayOwner, public DialOwner {
   void OnNoVerdict(ErrorCode code) { Refuse(code); }
 
   void OnRelayEnd(ErrorCode code, const std::string& detail) override;
-  msg::Connection Describe() const;
+  msg::Connection Describe() const { return facts_.Describe(bytes_); }
   /// Brings the flow rows up to date with the bytes carried so far.
   void AccountBytes();
 
@@ -68,11 +69,11 @@ class Connection : public Discardable, public RelayOwner, public DialOwner {
   void MarkOpened();
   void Finish(ErrorCode code);
   bool finished() const { return finished_; }
-  bool opened() const { return record_.opened; }
+  bool opened() const { return facts_.opened; }
 
   const ConnectionContext& context_;
   const std::shared_ptr<const Pod> pod_;
-  msg::ConnectionClosed record_;
+  ConnectionFacts facts_;
   RelayBytes bytes_;
   std::unique_ptr<Dial> dial_;
   std::shared_ptr<const Pod> destination_;

@@ -8,8 +8,8 @@ namespace groundwire {
 InboundConnection::InboundConnection(const ConnectionContext& context,
                                      std::shared_ptr<const Pod> pod, const SocketAddress& source)
     : Connection(context, msg::Direction::kInbound, std::move(pod), source) {
-  record_.destination_identity = pod_->identity;
-  record_.peer_label = context.flows->PeerLabelOf(source.ip);
+  facts_.destination_identity = pod_->identity;
+  facts_.peer_label = context.flows->PeerLabelOf(source.ip);
 }
 
 void InboundConnection::Decide() {
@@ -20,17 +20,17 @@ void InboundConnection::Decide() {
 }
 
 InboundKey InboundConnection::Key() const {
-  return {pod_->id,          record_.security,          record_.source_identity,
-          record_.source.ip, record_.original_dst.port, hostname_authority_};
+  return {pod_->id,         facts_.security,          facts_.source_identity,
+          facts_.source.ip, facts_.original_dst.port, hostname_authority_};
 }
 
 msg::InboundQuestion InboundConnection::Question(uint64_t id) const {
   return {id,
           pod_->id,
-          record_.security,
-          record_.source_identity,
-          record_.source,
-          record_.original_dst,
+          facts_.security,
+          facts_.source_identity,
+          facts_.source,
+          facts_.original_dst,
           hostname_authority_};
 }
 
@@ -39,12 +39,12 @@ void InboundConnection::OnVerdict(const InboundVerdict& verdict) {
   const auto code = static_cast<ErrorCode>(verdict->code);
   const bool first = verdict_ == nullptr;
   verdict_ = verdict;
-  record_.verdict = verdict->verdict;
+  facts_.verdict = verdict->verdict;
   if (!first) return TakeLateVerdict(verdict->verdict, code);
   TakeLabel(verdict->flow_label);
   if (code != ErrorCode::kNone) return Refuse(code);
-  Deliver(*pod_, {record_.original_dst.ip,
-                  DeliverPortOf(*verdict, record_.original_dst.port, hostname_authority_)});
+  Deliver(*pod_, {facts_.original_dst.ip,
+                  DeliverPortOf(*verdict, facts_.original_dst.port, hostname_authority_)});
 }
 
 void InboundConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {

@@ -19,7 +19,7 @@ class InboundConnection : public Connection {
  protected:
   InboundConnection(const ConnectionContext& context, std::shared_ptr<const Pod> pod,
                     const SocketAddress& source);
-  /// Asks for the verdict on what `record_` and `hostname_authority_` say by now. It refuses, or dials
+  /// Asks for the verdict on what `facts_` and `hostname_authority_` say by now. It refuses, or dials
   /// the application: OnDialled comes next, maybe from within.
   void Decide();
   const InboundVerdict& verdict() const { return verdict_; }

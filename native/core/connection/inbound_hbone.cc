@@ -18,10 +18,10 @@ constexpr size_t kTraceparentSize = 55;
 
 }  // namespace
 
-void DescribeRequest(const HboneRequest& request, msg::ConnectionClosed* record) {
+void TakeRequest(const HboneRequest& request, ConnectionFacts* facts) {
   // Headers may be 64 KiB; records of them would let a peer fill the queue of events.
-  record->hbone_authority = request.authority.substr(0, kAuthorityMax);
-  if (request.traceparent.size() == kTraceparentSize) record->traceparent = request.traceparent;
+  facts->hbone_authority = request.authority.substr(0, kAuthorityMax);
+  if (request.traceparent.size() == kTraceparentSize) facts->traceparent = request.traceparent;
 }
 
 InboundHboneConnection::InboundHboneConnection(const ConnectionContext& context,
@@ -29,15 +29,15 @@ InboundHboneConnection::InboundHboneConnection(const ConnectionContext& context,
     : InboundConnection(context, tunnel.pod(), tunnel.source()),
       session_(tunnel.session()),
       stream_(stream) {
-  record_.hop = msg::HopKind::kHbone;
-  record_.security = msg::Security::kMutualTls;
-  record_.source_identity = tunnel.peer();
-  record_.original_dst = tunnel.local();
+  facts_.hop = msg::HopKind::kHbone;
+  facts_.security = msg::Security::kMutualTls;
+  facts_.source_identity = tunnel.peer();
+  facts_.original_dst = tunnel.local();
   session_->SetHandler(stream_, this);
 }
 
 void InboundHboneConnection::Start(const HboneRequest& request, ErrorCode refusal) {
-  DescribeRequest(request, &record_);
+  TakeRequest(request, &facts_);
   if (refusal == ErrorCode::kNone) refusal = ReadRequest(request);
   if (refusal != ErrorCode::kNone) return Refuse(refusal);
   Decide();
@@ -52,14 +52,14 @@ ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
     return ErrorCode::kHboneBadRequest;
   }
   if (authority->address) {
-    record_.original_dst = *authority->address;
+    facts_.original_dst = *authority->address;
     if (!pod_->HasAddress(authority->address->ip)) {
       context_.thread.counters->Add(Counter::kHboneWrongAddresses);
       return ErrorCode::kHboneWrongAddress;
     }
   } else {
     hostname_authority_ = request.authority;
-    record_.original_dst.port = authority->port;
+    facts_.original_dst.port = authority->port;
   }
   return ErrorCode::kNone;
 }
@@ -68,7 +68,7 @@ void InboundHboneConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   dial_.reset();
   if (code != ErrorCode::kNone) return Refuse(code);
   MarkOpened();
-  record_.hbone_status = 200;
+  facts_.hbone_status = 200;
   relay_ = std::make_unique<StreamRelay>(context_.thread.loop, &bytes_, false, this);
   std::vector<HboneHeader> headers = {{":status", "200"}};
   if (!verdict()->baggage.empty()) headers.push_back({"baggage", verdict()->baggage});
@@ -83,7 +83,7 @@ void InboundHboneConnection::OnStreamClosed(uint32_t, ErrorCode lost) {
   stream_ = nullptr;
   if (finished()) return;
   // The peer gave up before it had its answer. What it sent ahead of that was promised to nobody.
-  if (lost != ErrorCode::kNone) record_.detail = DetailText(session_->close_detail());
+  if (lost != ErrorCode::kNone) facts_.detail = DetailText(session_->close_detail());
   End(lost != ErrorCode::kNone ? lost : ErrorCode::kPeerReset);
 }
 
@@ -93,7 +93,7 @@ void InboundHboneConnection::Refuse(ErrorCode code) {
   const uint16_t status = ConnectStatusOf(code) == 0 ? 503 : ConnectStatusOf(code);
   if (stream_ != nullptr) {
     session_->Refuse(std::exchange(stream_, nullptr), status);
-    record_.hbone_status = status;
+    facts_.hbone_status = status;
   }
   End(code);
 }

@@ -25,8 +25,8 @@ namespace groundwire {
 
 class InboundTunnel;
 
-/// Puts into a record what a request says of itself, cut to what a valid one can say.
-void DescribeRequest(const HboneRequest& request, msg::ConnectionClosed* record);
+/// Takes what a request says of itself, cut to what a valid one can say.
+void TakeRequest(const HboneRequest& request, ConnectionFacts* facts);
 
 /// Steps 3 to 7.
 class InboundHboneConnection final : public InboundConnection, public HboneStreamHandler {

@@ -22,9 +22,9 @@ InboundPlaintextConnection::InboundPlaintextConnection(const ConnectionContext& 
                                                        const SocketAddress& source,
                                                        const SocketAddress& original_dst)
     : InboundConnection(context, std::move(pod), source), downstream_(std::move(downstream)) {
-  record_.original_dst = original_dst;
-  record_.hop = msg::HopKind::kPassthrough;
-  record_.security = msg::Security::kNone;
+  facts_.original_dst = original_dst;
+  facts_.hop = msg::HopKind::kPassthrough;
+  facts_.security = msg::Security::kNone;
 }
 
 void InboundPlaintextConnection::Start(ErrorCode refusal) {

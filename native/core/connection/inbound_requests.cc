@@ -20,25 +20,24 @@ void InboundRequests::OnRequest(const InboundTunnel& tunnel, HboneStream* stream
 
 void InboundRequests::OnRefusal(const InboundTunnel& tunnel, ErrorCode code,
                                 const std::string& detail, const HboneRequest* request) {
-  msg::ConnectionClosed record;
-  record.id = context_.thread.ids->Next();
-  record.direction = msg::Direction::kInbound;
-  record.pod = tunnel.pod()->id;
-  record.hop = msg::HopKind::kHbone;
-  record.security = msg::Security::kMutualTls;
-  record.code = static_cast<uint16_t>(code);
-  record.source = tunnel.source();
-  record.original_dst = tunnel.local();
-  if (request != nullptr) DescribeRequest(*request, &record);
-  if (tunnel.established()) record.source_identity = tunnel.peer();
-  record.destination_identity = tunnel.pod()->identity;
-  record.peer_label = context_.flows->PeerLabelOf(tunnel.source().ip);
-  record.started_ms = WallMs();
-  record.detail = DetailText(detail);
+  ConnectionFacts facts;
+  facts.id = context_.thread.ids->Next();
+  facts.direction = msg::Direction::kInbound;
+  facts.pod = tunnel.pod()->id;
+  facts.hop = msg::HopKind::kHbone;
+  facts.security = msg::Security::kMutualTls;
+  facts.source = tunnel.source();
+  facts.original_dst = tunnel.local();
+  if (request != nullptr) TakeRequest(*request, &facts);
+  if (tunnel.established()) facts.source_identity = tunnel.peer();
+  facts.destination_identity = tunnel.pod()->identity;
+  facts.flow_label = context_.flows->LabelOf(*tunnel.pod());
+  facts.peer_label = context_.flows->PeerLabelOf(tunnel.source().ip);
+  facts.started_ms = WallMs();
+  facts.detail = DetailText(detail);
   if (code == ErrorCode::kOutOfFiles) context_.thread.counters->Add(Counter::kOutOfFiles);
-  record.flow_label = context_.flows->LabelOf(*tunnel.pod());
-  ++context_.flows->RowOf({record.direction, record.flow_label, record.peer_label, code}).failed;
-  context_.thread.events->Push(std::move(record));
+  ++context_.flows->RowOf({facts.direction, facts.flow_label, facts.peer_label, code}).failed;
+  context_.thread.events->Push(std::move(facts).Close(code, {}, 0));
 }
 
 }  // namespace groundwire

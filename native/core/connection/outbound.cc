@@ -65,10 +65,10 @@ OutboundConnection::OutboundConnection(const ConnectionContext& context,
                                        const SocketAddress& source,
                                        const SocketAddress& original_dst)
     : Connection(context, msg::Direction::kOutbound, std::move(pod), source), app_(std::move(app)) {
-  record_.original_dst = original_dst;
-  record_.source_identity = pod_->identity;
-  record_.security = msg::Security::kNone;
-  record_.hop = msg::HopKind::kPassthrough;
+  facts_.original_dst = original_dst;
+  facts_.source_identity = pod_->identity;
+  facts_.security = msg::Security::kNone;
+  facts_.hop = msg::HopKind::kPassthrough;
 }
 
 OutboundConnection::~OutboundConnection() { context_.thread.loop->Cancel(&response_deadline_); }
@@ -82,7 +82,7 @@ void OutboundConnection::Start(ErrorCode refusal) {
 }
 
 msg::OutboundQuestion OutboundConnection::Question(uint64_t id) const {
-  return {id, pod_->id, record_.original_dst};
+  return {id, pod_->id, facts_.original_dst};
 }
 
 void OutboundConnection::OnVerdict(const OutboundVerdict& verdict) {
@@ -92,7 +92,7 @@ void OutboundConnection::OnVerdict(const OutboundVerdict& verdict) {
   verdict_ = verdict;
   // A refusal names the verdict that refused; of a handoff that may be the destination's, see
   // OnVerdict below.
-  record_.verdict = verdict->verdict;
+  facts_.verdict = verdict->verdict;
   if (!first) return TakeLateVerdict(verdict->verdict, code);
   TakeLabel(verdict->flow_label);
   if (code != ErrorCode::kNone) return Refuse(code);
@@ -103,17 +103,17 @@ void OutboundConnection::TakeChoice() {
   chosen_from_ = verdict_;
   choice_ = PickByWeight(chosen_from_->choices);
   if (choice_ == nullptr) return Refuse(ErrorCode::kNoHealthyUpstream);
-  record_.hop = choice_->kind;
-  record_.next_hop = choice_->next_hop;
+  facts_.hop = choice_->kind;
+  facts_.next_hop = choice_->next_hop;
   TakeLabel(choice_->flow_label);
   switch (choice_->kind) {
     case msg::HopKind::kHbone:
-      record_.security = msg::Security::kMutualTls;
-      record_.hbone_authority = choice_->hbone_authority;
-      record_.traceparent = MakeTraceparent();
+      facts_.security = msg::Security::kMutualTls;
+      facts_.hbone_authority = choice_->hbone_authority;
+      facts_.traceparent = MakeTraceparent();
       return RequestTunnel();
     case msg::HopKind::kHandoff:
-      record_.security = msg::Security::kHandoff;
+      facts_.security = msg::Security::kHandoff;
       return AskDestination();
     case msg::HopKind::kPassthrough:
       return Passthrough();
@@ -128,10 +128,10 @@ void OutboundConnection::RequestTunnel() {
 void OutboundConnection::OnTunnel(HboneSession* session, const std::string& peer, bool reused) {
   session_ = session;
   reused_tunnel_ = reused;
-  record_.destination_identity = peer;
+  facts_.destination_identity = peer;
   stream_ = session->Connect(
-      MakeConnectHeaders(choice_->hbone_authority, chosen_from_->baggage, record_.source,
-                         chosen_from_->service_hostname, record_.traceparent),
+      MakeConnectHeaders(choice_->hbone_authority, chosen_from_->baggage, facts_.source,
+                         chosen_from_->service_hostname, facts_.traceparent),
       this);
   if (stream_ == nullptr) return RequestTunnel();
   state_ = State::kResponse;
@@ -151,19 +151,19 @@ void OutboundConnection::OnNoResponse(bool last) {
   }
   if (held_back) {
     context_.thread.counters->Add(Counter::kTunnelStreamsHeldBack);
-    record_.detail = kNoStreamsDetail;
+    facts_.detail = kNoStreamsDetail;
   }
   Refuse(ErrorCode::kHboneResponseTimeout);
 }
 
 void OutboundConnection::OnNoTunnel(ErrorCode code, const std::string& detail) {
-  record_.detail = DetailText(detail);
+  facts_.detail = DetailText(detail);
   Refuse(code);
 }
 
 void OutboundConnection::OnResponse(uint16_t status) {
   context_.thread.loop->Cancel(&response_deadline_);
-  record_.hbone_status = status;
+  facts_.hbone_status = status;
   if (status != 200) return Refuse(ErrorCode::kHboneRefused);
   state_ = State::kRelay;
   MarkOpened();
@@ -189,15 +189,15 @@ void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
   }
   // A server that refuses our certificate says so after the handshake, when the stream is open
   // already.
-  record_.detail = lost != ErrorCode::kNone ? DetailText(session_->close_detail())
-                                            : std::string("the peer reset the stream: ") +
-                                                  nghttp2_http2_strerror(h2_error);
+  facts_.detail = lost != ErrorCode::kNone ? DetailText(session_->close_detail())
+                                           : std::string("the peer reset the stream: ") +
+                                                 nghttp2_http2_strerror(h2_error);
   Refuse(lost != ErrorCode::kNone ? lost : ErrorCode::kHboneRefused);
 }
 
 InboundKey OutboundConnection::DestinationKey() const {
-  return {destination_->id,  msg::Security::kHandoff, pod_->identity,
-          record_.source.ip, choice_->next_hop.port,  ""};
+  return {destination_->id, msg::Security::kHandoff, pod_->identity,
+          facts_.source.ip, choice_->next_hop.port,  ""};
 }
 
 msg::InboundQuestion OutboundConnection::DestinationQuestion(uint64_t id) const {
@@ -205,7 +205,7 @@ msg::InboundQuestion OutboundConnection::DestinationQuestion(uint64_t id) const 
           destination_->id,
           msg::Security::kHandoff,
           pod_->identity,
-          record_.source,
+          facts_.source,
           choice_->next_hop,
           ""};
 }
@@ -214,7 +214,7 @@ void OutboundConnection::AskDestination() {
   destination_ = context_.books->FindPod(choice_->destination_pod);
   if (!destination_) return Refuse(ErrorCode::kUnknownDestinationWorkload);
   context_.books->Join(destination_->id);
-  record_.destination_identity = destination_->identity;
+  facts_.destination_identity = destination_->identity;
   state_ = State::kInboundVerdict;
   if (const InboundVerdict verdict = context_.verdicts->Find(DestinationKey()))
     return OnVerdict(verdict);
@@ -232,9 +232,9 @@ void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {
   inbound_row_ = true;
   inbound_flow_label_ =
       verdict->flow_label != 0 ? verdict->flow_label : context_.flows->LabelOf(*destination_);
-  inbound_peer_label_ = context_.flows->PeerLabelOf(record_.source.ip);
+  inbound_peer_label_ = context_.flows->PeerLabelOf(facts_.source.ip);
   if (code != ErrorCode::kNone) {
-    record_.verdict = verdict->verdict;
+    facts_.verdict = verdict->verdict;
     return Refuse(code);
   }
   state_ = State::kDial;

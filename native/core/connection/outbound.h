@@ -64,7 +64,7 @@ class OutboundConnection final : public Connection, public TunnelUser, public Hb
   /// kVerdict → kDial → kRelay.
   enum class State : uint8_t { kVerdict, kInboundVerdict, kTunnel, kResponse, kDial, kRelay };
 
-  OutboundKey Key() const { return {pod_->id, record_.original_dst}; }
+  OutboundKey Key() const { return {pod_->id, facts_.original_dst}; }
   InboundKey DestinationKey() const;
   msg::OutboundQuestion Question(uint64_t id) const;
   msg::InboundQuestion DestinationQuestion(uint64_t id) const;
