@@ -105,7 +105,7 @@ async function openParts(
   pods.pods.open(place.recovered);
   discovery.xds.open();
   if (config.upstream.podRegistry) pods.registry.open();
-  await openApi(config, log, { ...sources, telemetry, restored }, closers);
+  await openApi(config, log, { ...sources, telemetry, clock, restored }, closers);
   // Who waits for the end of a pod hears of it from the API, so that goes after the pods.
   closers.add('traffic', () => drain(engine, config.engine.drainDeadlineMs, clock));
   if (!config.exit.keepPods) closers.add('pods of this node', () => pods.pods.removeAll());

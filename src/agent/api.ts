@@ -19,16 +19,19 @@ import { describeConfig } from '../config/render.ts';
 import type { Config } from '../config/table.ts';
 import { readVersion } from '../config/version.ts';
 import { formatSocketAddress } from '../model/address.ts';
+import type { Clock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';
 import { errorTrace } from '../model/error-text.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Telemetry, TelemetrySources } from './telemetry.ts';
 
-// Each pod holds one connection, and there may be as many as a control plane takes of one node; the rest is for questions.
-const SOCKET_CONNECTIONS_MAX = 4096;
+// Root's alone. Each pod holds one connection for as long as it lives, and there may be as many as a control plane takes of
+// one node; the rest is for questions.
+const SOCKET_LIMITS = { connectionsMax: 4096, perAddressMax: 4096, answerMs: undefined };
 
 export interface ApiParts extends TelemetrySources {
   readonly telemetry: Telemetry;
+  readonly clock: Clock;
   /** Resources that were put in force from disk. */
   readonly restored: number;
 }
@@ -37,7 +40,7 @@ type ApiConfig = Config<'node' | 'upstream' | 'mesh' | 'api'>;
 
 /** Listens on every door: agent.sock, admin, readiness, metrics. Closing them ends what is held open through them. */
 export async function openApi(config: ApiConfig, log: Logger, parts: ApiParts, closers: Closers): Promise<void> {
-  const { place, telemetry } = parts;
+  const { place, telemetry, clock } = parts;
   const { pods } = parts.pods;
   const state = agentState(config, parts);
   const facts = openFacts(config, parts, state);
@@ -50,9 +53,9 @@ export async function openApi(config: ApiConfig, log: Logger, parts: ApiParts, c
     routes: readonly HttpRoute[],
     flag: string,
     where: ListenAddress,
-    options: Pick<HttpServerOptions, 'guardHost' | 'readOnly' | 'connectionsMax'>,
+    options: Pick<HttpServerOptions, 'guardHost' | 'readOnly' | 'limits'>,
   ): Promise<void> => {
-    const counted = { ...options, counters: telemetry.httpCounters, onError };
+    const counted = { ...options, counters: telemetry.requests, clock, onError };
     const server = await listenOn(makeHttpServer(routes, counted), where, flag);
     closers.add('api', () => closeServer(server));
   };
@@ -68,7 +71,7 @@ export async function openApi(config: ApiConfig, log: Logger, parts: ApiParts, c
     [...podRoutes(pods, onError), ...refusedAgentRoutes(onRefused), ...admin],
     'run-dir',
     { path: socket },
-    { guardHost: false, connectionsMax: SOCKET_CONNECTIONS_MAX },
+    { guardHost: false, limits: SOCKET_LIMITS },
   );
   await chmod(socket, 0o600);
   await listen(admin, 'api-listen', config.api.admin, {
@@ -81,12 +84,7 @@ export async function openApi(config: ApiConfig, log: Logger, parts: ApiParts, c
     },
   };
   await listen(readinessRoutes(readiness), 'ready-listen', config.api.ready, { guardHost: false });
-  await listen(
-    metricsRoutes(() => telemetry.render()),
-    'metrics-listen',
-    config.api.metrics,
-    { guardHost: false },
-  );
+  await listen(metricsRoutes(telemetry.scrapes), 'metrics-listen', config.api.metrics, { guardHost: false });
 }
 
 function openFacts(config: ApiConfig, parts: ApiParts, state: AgentState): AgentFactsReader {

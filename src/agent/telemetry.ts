@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { HttpCounters } from '../api/http.ts';
+import { type HttpCounters, makeHttpCounters } from '../api/http.ts';
+import { Scrapes } from '../api/scrapes.ts';
 import { readVersion } from '../config/version.ts';
 import type { PodCaptures } from '../dialogue/pod-captures.ts';
 import type { EnginePort } from '../engine/port.ts';
@@ -34,8 +35,8 @@ export interface TelemetrySources {
 
 export interface Telemetry {
   readonly metrics: Metrics;
-  readonly httpCounters: HttpCounters;
-  render(): Promise<{ readonly text: string; readonly type: string }>;
+  readonly requests: HttpCounters;
+  readonly scrapes: Scrapes;
 }
 
 /** `sources` is asked at the scrape, when every part is there; the parts count from the start. */
@@ -46,22 +47,23 @@ export function openTelemetry(
   sources: () => TelemetrySources,
 ): Telemetry {
   const registry = openRegistry();
-  const httpCounters: HttpCounters = { served: 0, refused: 0, failed: 0 };
+  const requests = makeHttpCounters();
+  const scrapes = new Scrapes(() => registry.render(), clock);
   const options = { component: 'groundwire', tag: readVersion().groundwire };
   const metrics = new Metrics(
     registry.registry,
     labels,
-    metricsReader(labels, log, clock, httpCounters, sources),
+    metricsReader(labels, log, clock, { requests, scrapes: scrapes.counters }, sources),
     options,
   );
-  return { metrics, httpCounters, render: () => registry.render() };
+  return { metrics, requests, scrapes };
 }
 
 function metricsReader(
   labels: FlowLabelTable,
   log: Logger,
   clock: Clock,
-  httpCounters: HttpCounters,
+  doors: { readonly requests: HttpCounters; readonly scrapes: Scrapes['counters'] },
   sources: () => TelemetrySources,
 ): MetricsReader {
   return {
@@ -113,7 +115,7 @@ function metricsReader(
         pods: pods.pods.counters,
         pod_files: place.files.counters,
         recalls: decisions.dialogue.recall.counters,
-        requests: httpCounters,
+        ...doors,
       });
     },
     pods: () => podsByState(sources()),

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { isIP } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 
 import { listenUse, namingAsync, type SettingUse } from '../config/setting-error.ts';
 import { formatSocketAddress } from '../model/address.ts';
+import type { Clock } from '../model/clock.ts';
+import { HTTP_LIMITS, type HttpConnectionCounters, HttpConnections, type HttpLimits } from './http-connections.ts';
 
-// Requests are small and callers local: generous for them, tight for everybody else.
 const BODY_BYTES_MAX = 64 * 1024;
-const REQUEST_TIMEOUT_MS = 10_000;
-const CONNECTIONS_MAX = 256;
+const BODY_MS_MAX = 10_000;
 
 /** Where a server listens: an address, or a socket file. */
 export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
@@ -30,6 +30,8 @@ export interface HttpRequest {
   /** What stood in the place of `:name` in the route's path. */
   readonly params: Readonly<Record<string, string>>;
   readonly raw: IncomingMessage;
+  /** Aborted when nobody waits for the answer any more; what rejects with its reason then is no failure. */
+  readonly gone: AbortSignal;
   /** The body as JSON; throws `HttpError` 400 or 413. */
   readonly readJson: () => Promise<unknown>;
 }
@@ -37,7 +39,7 @@ export interface HttpRequest {
 /** What is answered: JSON, or text of a given type. */
 export type HttpAnswer =
   | { readonly status: number; readonly json: unknown }
-  | { readonly status: number; readonly text: string; readonly type?: string }
+  | { readonly status: number; readonly text: string | Uint8Array; readonly type?: string }
   /** The handler has taken the response over. */
   | 'taken';
 
@@ -49,11 +51,15 @@ export interface HttpRoute {
 }
 
 /** Counted by what came of them; several servers may share one. */
-export interface HttpCounters {
+export interface HttpCounters extends HttpConnectionCounters {
   served: number;
   /** Answered with 4xx, or not HTTP at all. */
   refused: number;
   failed: number;
+}
+
+export function makeHttpCounters(): HttpCounters {
+  return { served: 0, refused: 0, failed: 0, displaced: 0, turnedAway: 0, late: 0 };
 }
 
 export interface HttpServerOptions {
@@ -61,32 +67,36 @@ export interface HttpServerOptions {
   readonly guardHost: boolean;
   /** Only questions are answered: what may change something is refused with these words. */
   readonly readOnly?: string;
-  /** Connections at once; one more is closed. Default 256. */
-  readonly connectionsMax?: number;
+  /** Where they differ from `HTTP_LIMITS`. */
+  readonly limits?: Partial<HttpLimits>;
   readonly counters: HttpCounters;
+  readonly clock: Clock;
   readonly onError: (error: unknown, request: string) => void;
 }
 
 /** A server with these routes; not listening yet. Every refusal is JSON with `error`. */
 export function makeHttpServer(routes: readonly HttpRoute[], options: HttpServerOptions): Server {
-  const server = createServer((raw, response) => {
+  const { counters, clock, onError } = options;
+  const server = createServer();
+  const connections = new HttpConnections(server, { ...HTTP_LIMITS, ...options.limits }, counters, clock);
+  server.on('request', (raw, response) => {
+    if (!connections.serve(raw.socket, response)) {
+      counters.refused += 1;
+      raw.socket.destroy();
+      return;
+    }
     serve(routes, options, raw, response).catch((error: unknown) => {
-      options.counters.failed += 1;
-      options.onError(error, `${raw.method} ${raw.url}`);
+      counters.failed += 1;
+      onError(error, `${raw.method} ${raw.url}`);
       if (!response.headersSent)
         send(response, { status: 500, json: { error: "internal error; the agent's log has it" } });
       else response.destroy();
     });
   });
   server.on('clientError', (_error, socket) => {
-    options.counters.refused += 1;
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
-    else socket.destroy();
+    counters.refused += 1;
+    connections.refuse(socket as Socket, '400 Bad Request');
   });
-  server.maxConnections = options.connectionsMax ?? CONNECTIONS_MAX;
-  server.requestTimeout = REQUEST_TIMEOUT_MS;
-  server.headersTimeout = REQUEST_TIMEOUT_MS;
-  server.keepAliveTimeout = 5000;
   return server;
 }
 
@@ -136,18 +146,21 @@ async function serve(
   raw: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  const asker = new AbortController();
+  response.once('close', () => asker.abort());
+  const gone = asker.signal;
   try {
     if (options.guardHost) checkHost(raw);
     if (options.readOnly !== undefined && raw.method !== 'GET' && raw.method !== 'HEAD')
       throw new HttpError(403, options.readOnly);
     const url = parseUrl(raw.url ?? '/');
     const { route, params } = findRoute(routes, raw.method ?? 'GET', url.pathname);
-    const answer = await route.handle({ url, params, raw, readJson: () => readJson(raw) }, response);
+    const answer = await route.handle({ url, params, raw, gone, readJson: () => readJson(raw, options) }, response);
     options.counters.served += 1;
     if (answer !== 'taken') send(response, answer, raw.method === 'HEAD');
   } catch (error) {
     // The caller broke off in the midst of its body: `clientError` has counted it, and nobody is left to be answered.
-    if (error === raw.errored) return;
+    if (error === raw.errored || (gone.aborted && error === gone.reason)) return;
     if (!(error instanceof HttpError)) throw error;
     options.counters.refused += 1;
     send(response, { status: error.status, json: { error: error.message } });
@@ -218,7 +231,25 @@ function matchPath(pattern: readonly string[], segments: readonly string[]): Rec
   return params;
 }
 
-async function readJson(request: IncomingMessage): Promise<unknown> {
+async function readJson(
+  request: IncomingMessage,
+  { clock, counters }: Pick<HttpServerOptions, 'clock' | 'counters'>,
+): Promise<unknown> {
+  const cancel = clock.setTimer(BODY_MS_MAX, () => {
+    counters.late += 1;
+    request.socket.destroy();
+  });
+  try {
+    return JSON.parse(await readBody(request)) as unknown;
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new HttpError(400, 'the body is not JSON');
+    throw error;
+  } finally {
+    cancel();
+  }
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -226,9 +257,5 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
     if (size > BODY_BYTES_MAX) throw new HttpError(413, `the body is larger than ${BODY_BYTES_MAX} bytes`);
     chunks.push(chunk);
   }
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8')) as unknown;
-  } catch {
-    throw new HttpError(400, 'the body is not JSON');
-  }
+  return Buffer.concat(chunks).toString('utf8');
 }

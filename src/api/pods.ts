@@ -21,7 +21,7 @@ export interface PodKeeper {
 /** What starts and ends pods: only on the agent's socket, which only root can open. */
 export function podRoutes(pods: PodKeeper, onError: (error: unknown) => void): readonly HttpRoute[] {
   return [
-    { method: 'POST', path: '/v1/pods', handle: (request, response) => createPod(pods, request, response) },
+    { method: 'POST', path: '/v1/pods', handle: (request) => createPod(pods, request) },
     {
       method: 'GET',
       path: '/v1/pods/:uid/hold',
@@ -39,14 +39,12 @@ export function podRoutes(pods: PodKeeper, onError: (error: unknown) => void): r
   ];
 }
 
-async function createPod(pods: PodKeeper, request: HttpRequest, response: ServerResponse): Promise<HttpAnswer> {
+async function createPod(pods: PodKeeper, request: HttpRequest): Promise<HttpAnswer> {
   const { spec, holderPid } = parsePodRequest(await request.readJson());
   const holder = await findProcess(holderPid);
   if (holder === undefined) throw new HttpError(400, `process ${holderPid}, which is to hold the pod, does not run`);
-  const asker = new AbortController();
-  response.once('close', () => asker.abort());
   try {
-    const pod = await pods.create(spec, holder, asker.signal);
+    const pod = await pods.create(spec, holder, request.gone);
     const { uid, sandbox, state, decision } = pod;
     const notices = decision?.notices ?? [];
     return { status: 201, json: { uid, addresses: sandbox.addresses, state: state.kind, sandbox, notices } };

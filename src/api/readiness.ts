@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { HttpRoute } from './http.ts';
+import type { Scrapes } from './scrapes.ts';
 
 /** Says which tasks must still be done before this node is ready. */
 export interface Readiness {
@@ -37,12 +38,10 @@ export function readinessRoutes(readiness: Readiness): readonly HttpRoute[] {
 }
 
 /** Prometheus text, under both paths that scrapers of a mesh use. */
-export function metricsRoutes(
-  render: () => Promise<{ readonly text: string; readonly type: string }>,
-): readonly HttpRoute[] {
+export function metricsRoutes(scrapes: Scrapes): readonly HttpRoute[] {
   return ['/metrics', '/stats/prometheus'].map((path) => ({
     method: 'GET',
     path,
-    handle: async () => ({ status: 200, ...(await render()) }),
+    handle: async ({ gone }) => ({ status: 200, ...(await scrapes.ask(gone)) }),
   }));
 }

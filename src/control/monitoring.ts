@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { closeServer, type HttpCounters, listenOn, makeHttpServer } from '../api/http.ts';
+import { closeServer, type HttpCounters, makeHttpCounters, listenOn, makeHttpServer } from '../api/http.ts';
 import { metricsRoutes, readinessRoutes } from '../api/readiness.ts';
+import { Scrapes } from '../api/scrapes.ts';
 import { readVersion } from '../config/version.ts';
 import type { Authentication } from '../discovery/authentication.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../discovery/resource.ts';
 import type { CertificateAuthority } from '../identity/certificate-authority.ts';
 import type { SigningServer } from '../identity/signing-server.ts';
+import { systemClock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';
 import { errorTrace } from '../model/error-text.ts';
 import { type ControlReader, declareControlMetrics } from '../telemetry/control-metrics.ts';
@@ -38,10 +40,12 @@ export async function openMonitoring(
   parts: MonitoredParts,
   closers: Closers,
 ): Promise<number> {
-  const requests: HttpCounters = { served: 0, refused: 0, failed: 0 };
+  const clock = systemClock;
+  const requests = makeHttpCounters();
   const metrics = openRegistry();
+  const scrapes = new Scrapes(() => metrics.render(), clock);
   const build = { component: COMPONENT, tag: readVersion().groundwire };
-  declareControlMetrics(metrics.registry, controlReader(parts, requests, log), build);
+  declareControlMetrics(metrics.registry, controlReader(parts, { requests, scrapes: scrapes.counters }, log), build);
   const readiness = {
     get pending() {
       return [...parts.pending];
@@ -49,9 +53,10 @@ export async function openMonitoring(
   };
   const onError = (error: unknown, request: string): void =>
     log.error('request failed', { request, error: errorTrace(error) });
-  const server = makeHttpServer([...metricsRoutes(() => metrics.render()), ...readinessRoutes(readiness)], {
+  const server = makeHttpServer([...metricsRoutes(scrapes), ...readinessRoutes(readiness)], {
     guardHost: false,
     counters: requests,
+    clock,
     onError,
   });
   await listenOn(server, monitoring, 'monitoring-listen');
@@ -60,7 +65,11 @@ export async function openMonitoring(
   return typeof address === 'object' && address !== null ? address.port : monitoring.port;
 }
 
-function controlReader(parts: MonitoredParts, requests: HttpCounters, log: Logger): ControlReader {
+function controlReader(
+  parts: MonitoredParts,
+  doors: { readonly requests: HttpCounters; readonly scrapes: Scrapes['counters'] },
+  log: Logger,
+): ControlReader {
   const { cluster, signing, authentication, authority } = parts;
   return {
     clients: () => cluster.delta.clients,
@@ -85,7 +94,7 @@ function controlReader(parts: MonitoredParts, requests: HttpCounters, log: Logge
       prefixed({
         ...cluster.counters,
         authentication: authentication.counters,
-        requests,
+        ...doors,
         log: log.counters,
       }),
   };

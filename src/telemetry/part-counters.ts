@@ -9,6 +9,21 @@ const REQUESTS = {
     'the answer told the caller why',
   ],
   requests_failed: ['requests that failed within', 'a bug: the log has the request and the error; report it'],
+  requests_displaced: [
+    'connections of HTTP clients ended to make room: their address had 16, or of all addresses with the most the door 128',
+    'somebody opens many and asks nothing: `ss -tn` in the node says who; probes and scrapes go on',
+  ],
+  requests_turned_away: [
+    'connections of HTTP clients ended as they came: 16 of their address were being answered',
+    'somebody asks much and reads slowly: `ss -tn` in the node says who',
+  ],
+  requests_late: [
+    'connections of HTTP clients ended: no whole request within 6 s, no body within 10 s, or its answer not taken within 30 s',
+    'somebody is slow, or means harm; the client asks again',
+  ],
+  scrapes_rendered: ['times the metrics were rendered', ''],
+  scrapes_shared: ['scrapes answered with a rendering that another scraper got too', ''],
+  scrapes_abandoned: ['scrapes not rendered: the scraper had gone', ''],
 } as const;
 
 /** Of the parts of an agent, in TypeScript. */

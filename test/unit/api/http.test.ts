@@ -5,11 +5,12 @@ import { request, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { after, test } from 'node:test';
 
-import { closeServer, HttpError, listenOn, makeHttpServer } from '#src/api/http.ts';
+import { closeServer, HttpError, makeHttpCounters, listenOn, makeHttpServer } from '#src/api/http.ts';
+import { systemClock as clock } from '#src/model/clock.ts';
 import { until } from '../../helpers/until.ts';
 
 const failures: unknown[] = [];
-const counters = { served: 0, refused: 0, failed: 0 };
+const counters = makeHttpCounters();
 const server = await listenOn(
   makeHttpServer(
     [
@@ -30,7 +31,7 @@ const server = await listenOn(
         },
       },
     ],
-    { guardHost: true, counters, onError: (error) => failures.push(error) },
+    { guardHost: true, counters, clock, onError: (error) => failures.push(error) },
   ),
   { host: '127.0.0.1', port: 0 },
   'api-listen',
@@ -98,7 +99,7 @@ test('a server that is to be read only refuses whatever may change something, wi
     { method: 'GET', path: '/level', handle: () => ({ status: 200, json: 'info' }) },
     { method: 'POST', path: '/level', handle: () => assert.fail('reached') },
   ] as const;
-  const options = { guardHost: true, counters: { served: 0, refused: 0, failed: 0 }, onError: assert.fail };
+  const options = { guardHost: true, counters: makeHttpCounters(), clock, onError: assert.fail };
   const readOnly = await listenOn(
     makeHttpServer(routes, { ...options, readOnly: 'use the socket' }),
     { host: '127.0.0.1', port: 0 },
@@ -162,7 +163,7 @@ test('garbage in place of HTTP ends that connection and nothing else', async () 
 });
 
 test('http: [::] is both families, and IPv4 where the kernel has no IPv6', async (t) => {
-  const make = () => makeHttpServer([], { guardHost: false, counters, onError: () => {} });
+  const make = () => makeHttpServer([], { guardHost: false, counters, clock, onError: () => {} });
   const isReachedOver = async (own: Server, host: string): Promise<boolean> => {
     const socket = connect({ host, port: (own.address() as AddressInfo).port });
     const isOpen = await new Promise<boolean>((resolve) => {

@@ -8,9 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
-import { closeServer, listenOn, makeHttpServer } from '#src/api/http.ts';
+import { closeServer, listenOn, makeHttpCounters, makeHttpServer } from '#src/api/http.ts';
 import { type PodKeeper, podRoutes } from '#src/api/pods.ts';
 import { refusedAgentRoutes } from '#src/api/refused-agents.ts';
+import { systemClock } from '#src/model/clock.ts';
 import type { PodView } from '#src/pods/pod.ts';
 
 /** The agent's socket over one pod, `known`; with what was removed, and the agents that said they were refused. */
@@ -30,9 +31,9 @@ async function serve(t: TestContext, goneAtOnce = true) {
   };
   const fail = (error: unknown): never => assert.fail(String(error));
   const routes = [...podRoutes(pods, fail), ...refusedAgentRoutes((pid) => refused.push(pid))];
-  const counters = { served: 0, refused: 0, failed: 0 };
+  const counters = makeHttpCounters();
   const server = await listenOn(
-    makeHttpServer(routes, { guardHost: false, counters, onError: fail }),
+    makeHttpServer(routes, { guardHost: false, counters, clock: systemClock, onError: fail }),
     { path },
     'run-dir',
   );
