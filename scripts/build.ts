@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Builds the addon (build/Release/groundwire.node) and the eBPF objects: CMake, driven by cmake-js. What is up to date
-// is left alone. `--debug` builds without optimisation.
+// is left alone. `--debug` builds without optimisation. A warning ends the build in CI alone.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -29,7 +29,9 @@ if (missing.length > 0) {
 }
 
 // Not build/ itself: node-gyp keeps its own Makefile there when the build comes through binding.gyp.
-const options = ['--out', 'build/cmake', ...(process.argv.includes('--debug') ? ['--debug'] : [])];
+const warningsFail = `--CDGROUNDWIRE_WERROR=${process.env.CI === 'true' ? 'ON' : 'OFF'}`;
+const debug = process.argv.includes('--debug') ? ['--debug'] : [];
+const options = ['--out', 'build/cmake', warningsFail, ...debug];
 // cmake-js would take a build directory that was configured for another Node or mode as it is; configuring is quick.
 run(['configure', ...options]);
 run(['build', ...options, '--parallel', String(availableParallelism())]);

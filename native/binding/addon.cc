@@ -2,8 +2,10 @@
 // The verbs that cross. A new feature is a new kind of message, not a new verb.
 #include <napi.h>
 
+#include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine_handle.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine_handle.h"
 
+#include <cstdint>
 #include <utility>
 #include <vector>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "layout.h"
 
+#include <cstdint>
 #include <string>
 
 #include "base/error_code.gen.h"

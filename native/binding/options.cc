@@ -2,8 +2,11 @@
 #include "options.h"
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <optional>
+#include <string>
+#include <vector>
 
 namespace groundwire::binding {
 namespace {

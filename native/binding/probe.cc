@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "probe.h"
 
+#include <cstdint>
+#include <string>
+#include <vector>
+
 #include "capture/kernel_probe.h"
 
 namespace groundwire::binding {

@@ -9,11 +9,17 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
+#include <iostream>
 #include <map>
 #include <memory>
+#include <span>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/detail_text.h"

@@ -3,6 +3,8 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <cstdint>
+#include <initializer_list>
 #include <numeric>
 #include <optional>
 #include <string>

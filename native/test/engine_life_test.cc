@@ -6,8 +6,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
+#include <optional>
+#include <string>
 #include <thread>
 
 #include "base/clock.h"

@@ -4,7 +4,13 @@
 #include <sys/ioctl.h>
 
 #include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "check.h"
 #include "io/socket_options.h"

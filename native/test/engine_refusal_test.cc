@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole engine over real sockets: what is refused, how, and what is told about it.
+#include <chrono>
+#include <cstdint>
 #include <fstream>
+#include <memory>
+#include <mutex>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "check.h"
 #include "support/http2_bytes.h"

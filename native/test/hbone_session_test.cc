@@ -2,7 +2,15 @@
 // One HBONE session against bytes made by hand: what it says, what it takes, what it refuses.
 #include "hbone/hbone_session.h"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
 #include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "check.h"
 #include "support/http2_bytes.h"

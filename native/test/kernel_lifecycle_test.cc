@@ -9,9 +9,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <set>
+#include <string>
+#include <utility>
 
 #include "capture/capture_listeners.h"
 #include "capture/kernel_probe.h"

@@ -13,11 +13,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iostream>
 #include <thread>
+#include <utility>
 
 #include "check.h"
 #include "kernel/netns.h"

@@ -7,8 +7,13 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "check.h"
 #include "io/app_socket.h"

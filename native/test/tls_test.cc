@@ -2,6 +2,15 @@
 // Who may talk to whom: both ends of a handshake over a socket pair.
 #include <sys/socket.h>
 
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "base/unique_fd.h"
 #include "check.h"
 #include "support/certificates.h"

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstring>
 #include <functional>
+#include <system_error>
 
 namespace groundwire {
 namespace {

@@ -17,6 +17,7 @@
 
 #include <cerrno>
 #include <fstream>
+#include <initializer_list>
 
 #include "capture/capture_approvals.h"
 #include "capture/capture_node.h"

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <cstdint>
+
 #include "base/address.h"
 #include "base/status.h"
 #include "capture/capture_node.h"

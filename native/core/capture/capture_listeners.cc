@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 
 #include "io/socket_transparent.h"
 #include "kernel/netns.h"

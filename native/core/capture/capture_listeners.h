@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <array>
+#include <cstdint>
 
 #include "capture/capture.h"
 #include "mesh_abi.h"

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "base/unique_fd.h"
 

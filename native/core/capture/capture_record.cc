@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <utility>
 
 #include "base/unique_fd.h"

@@ -7,6 +7,8 @@
 #include <sys/random.h>
 
 #include <cerrno>
+#include <cstdint>
+#include <utility>
 
 #include "io/socket_transparent.h"
 #include "kernel/netns.h"

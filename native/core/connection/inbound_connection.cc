@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "connection/inbound_connection.h"
 
+#include <cstdint>
 #include <utility>
 
 namespace groundwire {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "connection/inbound_hbone.h"
 
+#include <cstdint>
 #include <optional>
 #include <utility>
 

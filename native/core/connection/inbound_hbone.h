@@ -14,6 +14,7 @@
 //   6. 200, relay until both directions have ended PEER_RESET, POLICY_LATE_DENIED, CERTIFICATE_EXPIRED, HBONE_*, ...
 //   7. Finish: flow row, one event
 #pragma once
+#include <cstdint>
 #include <memory>
 #include <vector>
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "connection/inbound_requests.h"
 
+#include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "base/clock.h"

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <string>
+
 #include "connection/connection_context.h"
 #include "hbone/inbound_tunnel.h"
 

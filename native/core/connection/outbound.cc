@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "connection/outbound.h"
 
+#include <cstdint>
 #include <numeric>
 #include <utility>
 

@@ -15,6 +15,7 @@
 //   6. relay until both directions have ended      PEER_RESET, POLICY_LATE_DENIED, CERTIFICATE_EXPIRED, DRAINED, ...
 //   7. Finish: flow row (handoff: one for each side), one event
 #pragma once
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/answer_desk.h"
 
+#include <cstdint>
 #include <utility>
 #include <variant>
 

@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+#include <variant>
 
 #include "engine/answer_desk.h"
 #include "engine/engine_shared.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine over the real kernel side; apart from engine.cc, so that tests of the rest need
 // neither libbpf nor root.
+#include <memory>
 #include <utility>
 
 #include "engine/engine.h"

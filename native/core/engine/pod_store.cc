@@ -2,6 +2,7 @@
 #include "engine/pod_store.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "base/detail_text.h"

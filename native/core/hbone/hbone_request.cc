@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <system_error>
+#include <utility>
 
 namespace groundwire {
 namespace {

@@ -2,6 +2,7 @@
 #include "hbone/inbound_tunnel.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "base/clock.h"

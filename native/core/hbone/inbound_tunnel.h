@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tunnels that peers open to captured pods: steps 1 and 2 of inbound_hbone.h.
 #pragma once
+#include <cstdint>
 #include <deque>
 #include <list>
 #include <memory>

@@ -2,6 +2,7 @@
 #include "hbone/tunnel_pool.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "base/clock.h"
@@ -46,7 +47,8 @@ void TunnelPool::Acquire(const std::shared_ptr<const Pod>& pod, const TunnelKey&
   size_t usable = 0;
   size_t all_paused = 0;
   const auto peer = peers_.find(key);
-  for (Tunnel* tunnel : peer == peers_.end() ? std::vector<Tunnel*>() : peer->second.tunnels) {
+  static const std::vector<Tunnel*> none;
+  for (Tunnel* tunnel : peer == peers_.end() ? none : peer->second.tunnels) {
     if (tunnel->Paused(generation)) {
       ++all_paused;
       if (paused == nullptr || tunnel->load() < paused->load()) paused = tunnel;

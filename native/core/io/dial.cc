@@ -4,6 +4,8 @@
 #include <sys/epoll.h>
 
 #include <cerrno>
+#include <cstdint>
+#include <utility>
 
 #include "io/socket_options.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one place where a thread changes its network namespace.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <utility>
 

@@ -5,6 +5,7 @@
 #include <linux/rtnetlink.h>
 
 #include <cerrno>
+#include <initializer_list>
 #include <string>
 #include <utility>
 

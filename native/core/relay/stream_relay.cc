@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sys/epoll.h>
 
+#include <cstdint>
 #include <utility>
 
 #include "relay/relay.h"

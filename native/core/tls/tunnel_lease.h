@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <utility>
 
 #include "io/event_loop.h"
 #include "tls/proof_table.h"

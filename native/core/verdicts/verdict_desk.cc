@@ -2,6 +2,7 @@
 #include "verdicts/verdict_desk.h"
 
 #include <utility>
+#include <variant>
 
 namespace groundwire {
 namespace {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdint>
+
 #include "tls/peer_check.h"
 
 /// A peer's certificate, as DER.

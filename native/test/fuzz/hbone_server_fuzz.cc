@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdint>
+
 #include "support/fuzz_session.h"
 
 /// Clear bytes of a client: after its preface, which no fuzzer should have to guess.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/agent.h"
 
+#include <cstdint>
 #include <cstdlib>
 #include <iostream>
 #include <utility>
+#include <variant>
 
 namespace groundwire {
 namespace {

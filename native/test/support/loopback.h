@@ -4,6 +4,7 @@
 // the pod's listener.
 #pragma once
 #include <condition_variable>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
