@@ -34,7 +34,7 @@ export interface InboundDecision {
  * 4. policy, against the port of the application.
  *
  * Shape: pure. Besides the codes of `authorize`: HBONE_WRONG_ADDRESS, UNKNOWN_SERVICE, UNKNOWN_SERVICE_PORT,
- * ILLEGAL_DESTINATION. An allowance always counts the destination port as consulted, since it also says where to deliver.
+ * ILLEGAL_DESTINATION, UNSERVED_TUNNEL. An allowance always counts the destination port as consulted, since it also says where to deliver.
  * Source: ztunnel src/proxy/inbound.rs validate_destination, find_inbound_upstream.
  */
 export function decideInbound(view: MeshView, destination: Workload, question: InboundQuestion): InboundDecision {
@@ -49,6 +49,9 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
   // An identity that is not of the mesh's form proves nothing: policy sees it as plaintext. To refuse it here would make
   // every verdict depend on the identity, or let it in through a verdict that did not.
   const identity = question.security === 'none' ? undefined : parseSpiffeId(question.identity);
+  // The application behind it expects a header before the bytes, or another port.
+  const tunnel = destination.applicationTunnel;
+  if (tunnel && (tunnel.protocol !== 'NONE' || tunnel.port !== 0)) return refuse('UNSERVED_TUNNEL', 0);
   const named = question.authority !== '';
   if (!named && question.security !== 'none' && !destination.addresses.includes(question.destination.address)) {
     // The address is not part of the cache's key: with all bits set a wrong one can only spoil its sender's own entry.

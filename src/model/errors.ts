@@ -45,6 +45,7 @@ export const ERROR_TABLE = {
   REJECTED_DESTINATION: entry(17, 'destination was rejected when the control plane sent it', 'error', 0, 'CONNECT', 'This agent does not understand the destination, so it may want more than plaintext; `groundwire status` names it and says why.'),
   FORGED_SOURCE: entry(18, 'source address is not the pod\'s own', 'error', 0, 'CONNECT', 'A program in the pod binds an address that is not its own (IP_TRANSPARENT, `net.ipv4.ip_nonlocal_bind`); policy goes by the address, so it must be true. `forged_source` counts.'),
   UNKNOWN_SERVICE: entry(19, 'destination pod serves nothing by this name', 'warn', 503, 'CONNECT', 'A CONNECT names a Service in full (web.shop.svc.cluster.local:80), and one that has the pod that was dialled as an endpoint.'),
+  UNSERVED_TUNNEL: entry(90, 'destination wants its connections handed over in a way that is not served', 'error', 503, 'CONNECT', 'The control plane gives the workload an `application_tunnel` (PROXY protocol, or a port of its own), as for a waypoint that does not speak HBONE itself; this version serves none, and the application would take plain bytes for something else.'),
 
   POLICY_DENIED: entry(20, 'denied by an authorization policy', 'info', 401, 'DENY', 'The policy named in the field `policy` denies this connection.'),
   POLICY_NOT_ALLOWED: entry(21, 'no authorization policy allows it', 'info', 401, 'DENY', 'ALLOW policies select this workload, and none of them matches.'),

@@ -96,3 +96,25 @@ test('decideInbound: the Service that names a connection to a bare address is a 
     'so does its removal',
   );
 });
+
+test('decideInbound: fails closed for a pod whose connections are to be handed over in a way that is not served', () => {
+  const question: InboundQuestion = {
+    kind: 'InboundQuestion',
+    question: 1n,
+    pod: 1,
+    security: 'none',
+    identity: '',
+    source: { address: '10.1.0.1', port: 1 },
+    destination: { address: '10.0.0.2', port: 8080 },
+    authority: '',
+  };
+  const outcome = (protocol: 'NONE' | 'PROXY', tunnelPort: number) => {
+    const pod = { ...web, applicationTunnel: { protocol, port: tunnelPort } };
+    return decideInbound(aStore({ workloads: [pod], services }), pod, question).outcome;
+  };
+  const refused = { kind: 'refusal', code: 'UNSERVED_TUNNEL' };
+  assert.deepEqual(outcome('PROXY', 15_088), refused);
+  assert.deepEqual(outcome('PROXY', 0), refused);
+  assert.deepEqual(outcome('NONE', 15_088), refused);
+  assert.equal(outcome('NONE', 0).kind, 'allowance');
+});
