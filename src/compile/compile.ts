@@ -8,13 +8,14 @@ import type { MeshObject } from '../objects/objects.ts';
 import type { Notice } from '../objects/problem.ts';
 import { type Claimant, noteCollisions } from './address-collisions.ts';
 import { compileSlices } from './endpoint-slices.ts';
+import { EntryHosts } from './entry-hosts.ts';
 import { compileEntryEndpoints, compileWorkloadEntry } from './machines.ts';
 import { compilePolicies } from './policies.ts';
 import { compileServices } from './services.ts';
 import type { CompileSettings } from './settings.ts';
 import { noteUnmatchedPolicies } from './unmatched-policies.ts';
 import { Waypoints } from './waypoints.ts';
-import { compilePod, indexBackends, nodeLocalities, type WorkloadContext } from './workloads.ts';
+import { compilePod, indexBackends, nodeLocalities, readyBackends, type WorkloadContext } from './workloads.ts';
 
 /** What the control plane publishes: everything the nodes are to know. */
 export interface CompiledMesh {
@@ -38,12 +39,16 @@ export function compileMesh(objects: ObjectSnapshot, settings: CompileSettings):
   const waypoints = new Waypoints(objects, settings, notices);
   const findWaypoint: WorkloadContext['findWaypoint'] = (object, traffic) => waypoints.find(object, traffic);
   const { authorizations, findPolicies } = compilePolicies(objects, settings.rootNamespace, notices);
+  const hosts = new EntryHosts(objects, notices);
+  const backends = indexBackends(objects, hosts, settings);
   const slices = compileSlices(objects, settings, notices);
   const context: WorkloadContext = {
     settings,
     notices,
-    backends: indexBackends(objects, settings),
+    backends,
     addedBackends: slices.addedBackends,
+    hosts,
+    hasReady: readyBackends(objects, backends, slices.ready),
     localities: nodeLocalities(objects),
     findWaypoint,
     findPolicies,
@@ -60,7 +65,7 @@ export function compileMesh(objects: ObjectSnapshot, settings: CompileSettings):
   for (const entry of objects.of('WorkloadEntry')) add(compileWorkloadEntry(entry, context), entry);
   for (const entry of objects.of('ServiceEntry'))
     compileEntryEndpoints(entry, context).forEach((workload) => add(workload));
-  const services = compileServices(objects, settings, findWaypoint, notices);
+  const services = compileServices(objects, settings, hosts, findWaypoint, notices);
   noteUnmatchedPolicies(objects, settings, notices);
   noteCollisions(objects, settings, claimants, services, notices);
   return { workloads, services, authorizations, notices };

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { parseAddress } from '../model/address.ts';
+import type { ServicePort } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
 import type { MachineSpec, MeshObject, ServiceEntryObject, WorkloadEntryObject } from '../objects/objects.ts';
-import { blankWorkload, canonicalNames, noteOn, resolvePorts, type WorkloadContext } from './workloads.ts';
+import {
+  type BackendPort,
+  blankWorkload,
+  canonicalNames,
+  noteOn,
+  resolvePorts,
+  type WorkloadContext,
+} from './workloads.ts';
 
 /** Compiles a WorkloadEntry: a machine outside Kubernetes that Services and ServiceEntries may select. */
 export function compileWorkloadEntry(object: WorkloadEntryObject, context: WorkloadContext): Workload | undefined {
@@ -12,9 +20,7 @@ export function compileWorkloadEntry(object: WorkloadEntryObject, context: Workl
   const labels = new Map([...meta.labels, ...machine.labels]);
   const waypoint = context.findWaypoint(object, 'workload');
   const services = new Map(
-    context.backends
-      .find(meta.namespace, labels)
-      .map((backend) => [backend.key, machinePorts(backend.ports, machine)] as const),
+    context.backends.find(meta.namespace, labels).map(({ key, ports }) => [key, machinePorts(ports, machine)] as const),
   );
   return {
     ...machineWorkload(object, machine, labels, context),
@@ -28,20 +34,21 @@ export function compileWorkloadEntry(object: WorkloadEntryObject, context: Workl
 /** Compiles the endpoints of a ServiceEntry: those written in it, or the host itself when DNS is to find them. */
 export function compileEntryEndpoints(object: ServiceEntryObject, context: WorkloadContext): Workload[] {
   const { meta, hosts } = object;
-  if (object.exportTo.includes('~')) return [];
   const byDns = object.resolution === 'DNS' || object.resolution === 'DNS_ROUND_ROBIN';
   const implicit = byDns && object.endpoints.length === 0 && object.workloadSelector === undefined;
   const machines = implicit ? hosts.map((host) => ({ ...IMPLICIT, address: host })) : object.endpoints;
   return machines.flatMap((machine) => {
     if (!isRoutable(object, machine, context)) return [];
-    const served = implicit ? [machine.address] : hosts;
+    const served = (implicit ? [machine.address] : hosts).flatMap((host) => {
+      const ports = context.hosts.portsOf(object, host);
+      return ports === undefined ? [] : [[`${meta.namespace}/${host}`, machinePorts(ports, machine)] as const];
+    });
+    if (served.length === 0) return [];
     return [
       {
         ...machineWorkload(object, machine, machine.labels, context),
         uid: `${context.settings.clusterId}/networking.istio.io/ServiceEntry/${meta.namespace}/${meta.name}/${machine.address}`,
-        services: new Map(
-          served.map((host) => [`${meta.namespace}/${host}`, machinePorts(object.ports, machine)] as const),
-        ),
+        services: new Map(served),
         authorizationPolicies: context.findPolicies(meta.namespace, machine.labels),
       },
     ];
@@ -81,12 +88,10 @@ function machineWorkload(
   };
 }
 
-function machinePorts(
-  ports: ServiceEntryObject['ports'] | Parameters<typeof resolvePorts>[0]['ports'],
-  machine: MachineSpec,
-): ReturnType<typeof resolvePorts> {
+// What a machine says of a port by name comes before what its Service says.
+function machinePorts(ports: readonly BackendPort[], machine: MachineSpec): ServicePort[] {
   const own = ports.map((port) => ({ ...port, targetPort: machine.ports.get(port.name) ?? port.targetPort }));
-  return resolvePorts({ key: '', ports: own }, (name) => machine.ports.get(name));
+  return resolvePorts(own, (name) => machine.ports.get(name));
 }
 
 function isRoutable(object: MeshObject, machine: MachineSpec, context: WorkloadContext): boolean {

@@ -3,6 +3,9 @@
 import { addressBytes, formatAddress, parseAddressRange } from '../model/address.ts';
 import { fnv1a } from '../model/hash.ts';
 
+// A hash has no more bits, and nobody has more Services.
+const USABLE_MAX = 2 ** 32 - 2;
+
 /**
  * Gives addresses of one range to names that have none, the same name the same address as far as possible.
  *
@@ -11,27 +14,28 @@ import { fnv1a } from '../model/hash.ts';
  * Returns `undefined` when the range is full.
  */
 export class AddressAllocator {
+  readonly family: 'IPv4' | 'IPv6';
   readonly #taken: ReadonlySet<string>;
   readonly #given = new Set<string>();
   readonly #base: Uint8Array;
-  readonly #size: number;
+  readonly #usable: number;
 
-  /** `range` is IPv4. */
   constructor(range: string, taken: ReadonlySet<string>) {
     const parsed = parseAddressRange(range);
-    if (parsed === undefined || parsed.address.includes(':')) throw new Error(`not an IPv4 range: ${range}`);
+    if (parsed === undefined) throw new Error(`not a range of addresses: ${range}`);
+    this.family = parsed.address.includes(':') ? 'IPv6' : 'IPv4';
     this.#taken = taken;
     this.#base = addressBytes(parsed.address);
-    this.#size = 2 ** (32 - parsed.prefixLength);
+    // The first address names the network and the last of IPv4 is its broadcast; neither is given away.
+    const kept = this.family === 'IPv4' ? 2 : 1;
+    this.#usable = Math.min(2 ** (this.#base.length * 8 - parsed.prefixLength) - kept, USABLE_MAX);
   }
 
   allocate(name: string): string | undefined {
-    // The first address names the network and the last is its broadcast; neither is given away.
-    const usable = this.#size - 2;
-    if (this.#given.size >= usable) return undefined;
-    const first = fnv1a(name) % usable;
-    for (let step = 0; step < usable; step += 1) {
-      const address = this.#addressAt(1 + ((first + step) % usable));
+    if (this.#given.size >= this.#usable) return undefined;
+    const first = fnv1a(name) % this.#usable;
+    for (let step = 0; step < this.#usable; step += 1) {
+      const address = this.#addressAt(1 + ((first + step) % this.#usable));
       if (this.#taken.has(address) || this.#given.has(address)) continue;
       this.#given.add(address);
       return address;
@@ -40,8 +44,10 @@ export class AddressAllocator {
   }
 
   #addressAt(offset: number): string {
-    const view = new DataView(new ArrayBuffer(4));
-    view.setUint32(0, new DataView(this.#base.buffer).getUint32(0) + offset);
-    return formatAddress(new Uint8Array(view.buffer));
+    const bytes = Uint8Array.from(this.#base);
+    const view = new DataView(bytes.buffer);
+    const last = bytes.length - 4;
+    view.setUint32(last, view.getUint32(last) + offset);
+    return formatAddress(bytes);
   }
 }

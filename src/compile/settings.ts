@@ -8,8 +8,8 @@ export interface CompileSettings {
   readonly rootNamespace: string;
   readonly clusterId: string;
   readonly network: string;
-  /** Where Services without a `clusterIP` get an address from: outside Kubernetes nobody else gives them one. */
-  readonly serviceRange: string;
+  /** Where Services without a `clusterIP` get addresses from, one range a family: outside Kubernetes nobody else gives them any. */
+  readonly serviceRanges: readonly string[];
   /** Where ServiceEntries without addresses get one from. */
   readonly serviceEntryRange: string;
 }
@@ -21,6 +21,6 @@ export const DEFAULT_COMPILE_SETTINGS: CompileSettings = {
   rootNamespace: 'istio-system',
   clusterId: 'Kubernetes',
   network: '',
-  serviceRange: '10.96.0.0/16',
+  serviceRanges: ['10.96.0.0/16', 'fd96::/112'],
   serviceEntryRange: '240.240.0.0/16',
 };

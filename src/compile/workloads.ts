@@ -4,8 +4,10 @@ import type { GatewayAddress, ServicePort } from '../model/service.ts';
 import type { Locality, Workload } from '../model/workload.ts';
 import { objectKey } from '../objects/object-meta.ts';
 import type { ObjectSnapshot } from '../objects/object-store.ts';
-import type { MeshObject, PodObject, Protocol, ServiceObject } from '../objects/objects.ts';
+import type { MeshObject, PodObject, Protocol, ServiceObject, ServiceObjectPort } from '../objects/objects.ts';
 import type { Notice } from '../objects/problem.ts';
+import type { EntryHosts } from './entry-hosts.ts';
+import { isCarried } from './ports.ts';
 import { SelectorIndex } from './selector-index.ts';
 import { serviceHostname } from './services.ts';
 import type { CompileSettings } from './settings.ts';
@@ -14,12 +16,21 @@ import type { TrafficType } from './waypoints.ts';
 /** A Service-like thing that takes its endpoints by labels, reduced to what a workload needs of it. */
 export interface Backend {
   readonly key: string;
-  readonly ports: readonly {
-    readonly name: string;
-    readonly port: number;
-    readonly targetPort: number | string;
-    readonly protocol: Protocol;
-  }[];
+  /** Name of the Service; "" of a ServiceEntry. */
+  readonly name: string;
+  readonly publishNotReady: boolean;
+  /** Those that the mesh carries. */
+  readonly ports: readonly BackendPort[];
+}
+
+export type BackendPort = Pick<ServiceObjectPort, 'name' | 'port' | 'targetPort' | 'targetByName' | 'protocol'>;
+
+/** A Service that an EndpointSlice adds to a pod. */
+export interface AddedBackend {
+  readonly key: string;
+  readonly ports: readonly ServicePort[];
+  /** The pod's name below that of the Service; "" = none. */
+  readonly hostname: string;
 }
 
 /** What the workloads of one compilation share. */
@@ -28,8 +39,11 @@ export interface WorkloadContext {
   readonly notices: Notice[];
   /** Services and ServiceEntries, by the labels they select. */
   readonly backends: SelectorIndex<Backend>;
-  /** Services that EndpointSlices add to a pod, by the pod's uid. */
-  readonly addedBackends: ReadonlyMap<string, readonly (readonly [string, readonly ServicePort[]])[]>;
+  /** Services that EndpointSlices add to a pod, by `namespace/name` of the pod. */
+  readonly addedBackends: ReadonlyMap<string, readonly AddedBackend[]>;
+  readonly hosts: EntryHosts;
+  /** Whether a Service has an endpoint that is ready and has not been told to end. */
+  readonly hasReady: (backendKey: string) => boolean;
   readonly localities: ReadonlyMap<string, Locality>;
   readonly findWaypoint: (object: MeshObject, traffic: TrafficType) => GatewayAddress | undefined;
   readonly findPolicies: (namespace: string, labels: ReadonlyMap<string, string>) => readonly string[];
@@ -73,6 +87,8 @@ export function compilePod(pod: PodObject, context: WorkloadContext): Workload |
   const workloadName = labels.get('service.istio.io/workload-name') ?? ownerName(pod);
   const locality = context.localities.get(pod.nodeName);
   const waypoint = context.findWaypoint(pod, 'workload');
+  const { services, hostnames } = backendsOf(pod, context);
+  const isEndpoint = !pod.meta.deleting || services.size > 0;
   return {
     ...blankWorkload(settings),
     uid: `${settings.clusterId}//Pod/${namespace}/${name}`,
@@ -87,35 +103,45 @@ export function compilePod(pod: PodObject, context: WorkloadContext): Workload |
     ...canonicalNames(labels, workloadName),
     workloadName,
     nativeTunnel: native,
-    services: backendsOf(pod, context),
+    services,
+    ...(hostnames.size > 0 && { hostnames }),
     authorizationPolicies: context.findPolicies(namespace, labels),
-    status: pod.ready && !pod.meta.deleting ? 'HEALTHY' : 'UNHEALTHY',
+    status: pod.ready && isEndpoint ? 'HEALTHY' : 'UNHEALTHY',
     ...(locality && { locality }),
     networkMode: pod.hostNetwork ? 'HOST_NETWORK' : 'STANDARD',
   };
 }
 
-function backendsOf(pod: PodObject, context: WorkloadContext): Map<string, readonly ServicePort[]> {
-  const found = new Map<string, readonly ServicePort[]>();
+/**
+ * The Services that a pod is an endpoint of, and its names below them.
+ *
+ * A pod that has been told to end is one no longer, unless nobody else is left who is ready: then, as in Kubernetes, it
+ * serves until it has ended. Where not ready ones are published, so are those.
+ */
+function backendsOf(pod: PodObject, context: WorkloadContext) {
+  const services = new Map<string, readonly ServicePort[]>();
+  const hostnames = new Map<string, string>();
+  const findNamed: FindNamed = (name, protocol) =>
+    pod.ports.find((port) => port.name === name && port.protocol === protocol)?.port;
   for (const backend of context.backends.find(pod.meta.namespace, pod.meta.labels)) {
-    found.set(
-      backend.key,
-      resolvePorts(backend, (name, protocol) => {
-        return pod.ports.find((port) => port.name === name && port.protocol === protocol)?.port;
-      }),
-    );
+    if (pod.meta.deleting && !backend.publishNotReady && context.hasReady(backend.key)) continue;
+    services.set(backend.key, resolvePorts(backend.ports, findNamed));
+    if (pod.hostname !== '' && pod.subdomain === backend.name) hostnames.set(backend.key, pod.hostname);
   }
-  for (const [key, ports] of context.addedBackends.get(pod.meta.uid) ?? []) found.set(key, ports);
-  return found;
+  for (const { key, ports, hostname } of context.addedBackends.get(`${pod.meta.namespace}/${pod.meta.name}`) ?? []) {
+    services.set(key, ports);
+    if (hostname !== '') hostnames.set(key, hostname);
+  }
+  return { services, hostnames };
 }
 
+type FindNamed = (name: string, protocol: Protocol) => number | undefined;
+
 /** The ports of a backend as one workload serves them; a named port that the workload lacks is left out. */
-export function resolvePorts(
-  { ports }: Backend,
-  findNamed: (name: string, protocol: Protocol) => number | undefined,
-): ServicePort[] {
-  return ports.flatMap(({ port, targetPort, protocol }) => {
-    const resolved = typeof targetPort === 'number' ? targetPort : findNamed(targetPort, protocol);
+export function resolvePorts(ports: readonly BackendPort[], findNamed: FindNamed): ServicePort[] {
+  return ports.flatMap(({ name, port, targetPort, targetByName, protocol }) => {
+    const byName = targetByName ? findNamed(name, protocol) : undefined;
+    const resolved = byName ?? (typeof targetPort === 'number' ? targetPort : findNamed(targetPort, protocol));
     return resolved === undefined ? [] : [{ servicePort: port, targetPort: resolved, appProtocol: 'UNKNOWN' as const }];
   });
 }
@@ -158,20 +184,52 @@ export function nodeLocalities(objects: ObjectSnapshot): Map<string, Locality> {
 }
 
 /** Services with a selector, and ServiceEntries with one, filed by what they select. */
-export function indexBackends(objects: ObjectSnapshot, settings: CompileSettings): SelectorIndex<Backend> {
+export function indexBackends(
+  objects: ObjectSnapshot,
+  hosts: EntryHosts,
+  settings: CompileSettings,
+): SelectorIndex<Backend> {
   const backends = new SelectorIndex<Backend>();
   for (const service of objects.of('Service')) {
     if (service.type === 'ExternalName') continue;
     backends.add(service.meta.namespace, service.selector, {
       key: backendKey(service, settings),
-      ports: service.ports,
+      name: service.meta.name,
+      publishNotReady: service.publishNotReadyAddresses,
+      ports: service.ports.filter(isCarried),
     });
   }
-  for (const { meta, workloadSelector, hosts, ports } of objects.of('ServiceEntry')) {
-    for (const host of hosts)
-      backends.add(meta.namespace, workloadSelector ?? new Map(), { key: `${meta.namespace}/${host}`, ports });
+  for (const entry of objects.of('ServiceEntry')) {
+    const { namespace } = entry.meta;
+    for (const host of entry.hosts) {
+      const ports = hosts.portsOf(entry, host);
+      const backend = { key: `${namespace}/${host}`, name: '', publishNotReady: false, ports: ports ?? [] };
+      if (ports !== undefined) backends.add(namespace, entry.workloadSelector ?? new Map(), backend);
+    }
   }
   return backends;
+}
+
+/** Whether a Service has somebody who is ready; looked up when a pod that is told to end first asks. */
+export function readyBackends(
+  objects: ObjectSnapshot,
+  backends: SelectorIndex<Backend>,
+  elsewhere: ReadonlySet<string>,
+): WorkloadContext['hasReady'] {
+  let ready: Set<string> | undefined;
+  const find = (): Set<string> => {
+    const found = new Set(elsewhere);
+    for (const { meta, ready: isReady, phase, addresses } of objects.of('Pod')) {
+      const serves = isReady && !meta.deleting && addresses.length > 0 && phase !== 'Succeeded' && phase !== 'Failed';
+      if (serves) for (const { key } of backends.find(meta.namespace, meta.labels)) found.add(key);
+    }
+    for (const { meta, machine } of objects.of('WorkloadEntry')) {
+      const labels = new Map([...meta.labels, ...machine.labels]);
+      for (const { key } of backends.find(meta.namespace, labels)) found.add(key);
+    }
+    return found;
+  };
+  return (key) => (ready ??= find()).has(key);
 }
 
 /** The key under which workloads name a Kubernetes Service. */

@@ -179,17 +179,8 @@ export function loopbackHostPort(): ReturnType<typeof hostPort> {
   );
 }
 
-/** One range of IPv4 addresses, with some to give away: neither its first nor its last is. */
-export function cidrV4(): ValueType<string> {
-  return single('CIDR', RANGE_V4, (text) => {
-    const parsed = parseCidr(text);
-    if ('value' in parsed && isV6(parsed.value)) return { reason: 'is a range of IPv6; give one of IPv4' };
-    return unlessTooLong(parsed);
-  });
-}
-
-/** Ranges that pods get addresses of: each pod one of each, so a family has one at most. */
-export function podRanges(): ValueType<readonly string[]> {
+/** Ranges to give addresses of, one a family at most. */
+export function rangePerFamily(): ValueType<readonly string[]> {
   const list = listOf((text) => unlessTooLong(parseCidr(text)), 'CIDR');
   return {
     ...list,

@@ -4,7 +4,6 @@ import { hostname } from 'node:os';
 import { LOG_LEVELS } from '../model/log.ts';
 import {
   bytes,
-  cidrV4,
   dnsName,
   duration,
   hostPort,
@@ -21,7 +20,7 @@ import {
   parsePort,
   parseText,
   path,
-  podRanges,
+  rangePerFamily,
   text,
   trustDomain,
 } from './parse.ts';
@@ -170,7 +169,7 @@ export const TABLE = {
   pods: {
     cidrs: setting(
       'pod-cidr',
-      podRanges(),
+      rangePerFamily(),
       '',
       'addresses for pods of this node (default: assigned by the control plane)',
     ),
@@ -254,7 +253,7 @@ export const TABLE = {
     manifests: required('manifests', path('DIR'), 'directory of Kubernetes YAML, read again when it changes'),
     clusterCidrs: setting(
       'cluster-cidr',
-      podRanges(),
+      rangePerFamily(),
       '10.244.0.0/16',
       'addresses of all pods; each node without --pod-cidr gets a part of it',
     ),
@@ -306,9 +305,9 @@ export const TABLE = {
     ),
     serviceCidr: setting(
       'service-cidr',
-      cidrV4(),
-      '10.96.0.0/16',
-      'addresses for Services that have none of their own',
+      rangePerFamily(),
+      '10.96.0.0/16,fd96::/112',
+      'addresses for Services that have none of their own, of each family that a Service asks for',
     ),
     sameNodeMode: setting(
       'same-node-mode',

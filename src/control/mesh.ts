@@ -154,6 +154,6 @@ function compileSettings({ mesh, defaults }: ControlConfig): CompileSettings {
     clusterId: mesh.clusterId,
     clusterDomain: mesh.clusterDomain,
     rootNamespace: defaults.rootNamespace,
-    serviceRange: defaults.serviceCidr,
+    serviceRanges: defaults.serviceCidr,
   };
 }

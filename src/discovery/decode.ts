@@ -20,6 +20,7 @@ import {
 import type { Workload } from '../model/workload.ts';
 import * as security from '../wire/istio/authorization.ts';
 import * as wire from '../wire/istio/workload.ts';
+import { decodeHostnames, decodeServiceExtension } from './extensions.ts';
 import { readRemains } from './remains.ts';
 import { ADDRESS_TYPE, type MeshObject, type ResourceRejected, type ResourceType } from './resource.ts';
 
@@ -77,6 +78,7 @@ function decodeAuthorizationObject(bytes: Uint8Array): MeshObject {
 
 function decodeWorkload(message: wire.Workload): Workload {
   const { waypoint, networkGateway, locality, applicationTunnel, capacity } = message;
+  const hostnames = decodeHostnames(message.extensions);
   const tunnelProtocol = enumName(wire.TunnelProtocol, message.tunnelProtocol, 'tunnel_protocol');
   if (tunnelProtocol === 'LEGACY_ISTIO_MTLS')
     throw new Misunderstood('tunnel_protocol: LEGACY_ISTIO_MTLS is not spoken here');
@@ -104,6 +106,7 @@ function decodeWorkload(message: wire.Workload): Workload {
     clusterId: message.clusterId === '' ? 'Kubernetes' : message.clusterId,
     networkMode: enumName(wire.NetworkMode, message.networkMode, 'network_mode'),
     capacity: capacity ?? 1,
+    ...(hostnames && { hostnames }),
     ...(waypoint && { waypoint: decodeGateway(waypoint, 'waypoint') }),
     ...(networkGateway && { networkGateway: decodeGateway(networkGateway, 'network_gateway') }),
     ...(locality && { locality: { region: locality.region, zone: locality.zone, subzone: locality.subzone } }),
@@ -118,6 +121,7 @@ function decodeWorkload(message: wire.Workload): Workload {
 
 function decodeService(message: wire.Service): Service {
   const { waypoint, loadBalancing } = message;
+  const extension = decodeServiceExtension(message.extensions);
   // Sending its connections past a waypoint that was asked for would send them past the policy that is enforced there.
   if (message.weightedWaypoints.length > 0) throw new Misunderstood('weighted_waypoints: not served by this version');
   return {
@@ -132,6 +136,7 @@ function decodeService(message: wire.Service): Service {
     ingressUseWaypoint: message.ingressUseWaypoint,
     visibility: enumName(wire.Service_Visibility, message.visibility, 'visibility'),
     ...(waypoint && { waypoint: decodeGateway(waypoint, 'waypoint') }),
+    ...(extension && { extension }),
     ...(loadBalancing && { loadBalancing: decodeLoadBalancing(loadBalancing) }),
   };
 }

@@ -19,6 +19,7 @@ import {
 import type { Workload } from '../model/workload.ts';
 import * as security from '../wire/istio/authorization.ts';
 import * as wire from '../wire/istio/workload.ts';
+import { encodeHostnames, encodeServiceExtension } from './extensions.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE, contentVersion, type EncodedResource, type MeshObject } from './resource.ts';
 
 /** Throws `TypeError` when a model object holds an address that is not one: that is a bug of its maker. */
@@ -64,6 +65,7 @@ function encodeWorkload(workload: Workload): EncodedResource {
   if (workload.networkGateway !== undefined) message.networkGateway = encodeGateway(workload.networkGateway);
   if (locality !== undefined) message.locality = wire.Locality.fromPartial(locality);
   if (capacity !== 1) message.capacity = capacity;
+  if (workload.hostnames !== undefined) message.extensions = [encodeHostnames(workload.hostnames)];
   if (applicationTunnel !== undefined) {
     const protocol = wire.ApplicationTunnel_Protocol[applicationTunnel.protocol];
     message.applicationTunnel = wire.ApplicationTunnel.fromPartial({ protocol, port: applicationTunnel.port });
@@ -105,6 +107,7 @@ function encodeService(service: Service): EncodedResource {
     visibility: wire.Service_Visibility[service.visibility],
   });
   if (service.waypoint !== undefined) message.waypoint = encodeGateway(service.waypoint);
+  if (service.extension !== undefined) message.extensions = [encodeServiceExtension(service.extension)];
   if (service.loadBalancing !== undefined) message.loadBalancing = encodeLoadBalancing(service.loadBalancing);
   const bytes = wire.Address.encode(wire.Address.fromPartial({ type: { $case: 'service', value: message } })).finish();
   return {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Service } from '../model/service.ts';
+import { type Service, serviceKey } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
 import type { DependencyKey, MeshView } from './view.ts';
 import { dependency } from './view.ts';
@@ -17,7 +17,7 @@ type ServiceSearch = (
  * The Service that answers for an address, as seen from a workload.
  *
  * Exact addresses come before ranges. Of several: visible to the client's namespace is a must; then its own namespace,
- * (for ranges) the longest prefix, canonical, the first known.
+ * (for ranges) the longest prefix, canonical, the first by name: whichever was known first.
  * Source: ztunnel src/state/service.rs ServiceMatch.
  */
 export const findServiceByAddress: ServiceSearch = (...question) =>
@@ -51,7 +51,8 @@ export function bestService(clientNamespace: string, services: readonly Service[
   for (const service of services) {
     if (!isVisible(service, clientNamespace)) continue;
     const rank = (service.namespace === clientNamespace ? 2 : 0) + (service.canonical ? 1 : 0);
-    if (rank > bestRank) {
+    const isBefore = rank === bestRank && best !== undefined && serviceKey(service) < serviceKey(best);
+    if (rank > bestRank || isBefore) {
       best = service;
       bestRank = rank;
     }
@@ -59,6 +60,8 @@ export function bestService(clientNamespace: string, services: readonly Service[
   return best;
 }
 
-function isVisible(service: Service, clientNamespace: string): boolean {
-  return service.visibility === 'PUBLIC' || service.namespace === clientNamespace;
+function isVisible({ visibility, namespace, extension }: Service, clientNamespace: string): boolean {
+  if (visibility === 'PUBLIC') return true;
+  const named = extension?.exportTo ?? [];
+  return named.length > 0 ? named.includes(clientNamespace) : namespace === clientNamespace;
 }

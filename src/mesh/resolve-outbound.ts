@@ -14,7 +14,7 @@ import type { ErrorCode } from '../model/errors.ts';
 import { parseSpiffeId, type SpiffeId } from '../model/identity.ts';
 import { HBONE_PORT, type Refusal, type Route, type RouteChoice, type SocketAddress } from '../model/route.ts';
 import { type GatewayAddress, type Service, type ServicePort, serviceKey } from '../model/service.ts';
-import type { Workload } from '../model/workload.ts';
+import { addressRank, type Workload } from '../model/workload.ts';
 import { selectEndpoints } from './load-balance.ts';
 import { findServiceAround, findServiceAt, findServiceByAddress } from './match-service.ts';
 import { type DependencyKey, dependency, type MeshView } from './view.ts';
@@ -125,7 +125,7 @@ class Resolution {
     const { candidates, elsewhere } = this.#select(service, key, servicePort);
     const choices: RouteChoice[] = [];
     for (const { workload, address, port } of candidates) {
-      if (port === HBONE_PORT && hasAgent(workload)) continue;
+      if (port === HBONE_PORT && hasAgent(this.#ownerOf(address, workload))) continue;
       choices.push(this.#hopTo(workload, address, port, identities));
     }
     if (choices.length > 0) return toRoute(key, choices);
@@ -181,16 +181,24 @@ class Resolution {
     };
   }
 
-  #hopTo(workload: Workload, address: string, port: number, identities: readonly SpiffeId[]): RouteChoice {
+  #hopTo(endpoint: Workload, address: string, port: number, identities: readonly SpiffeId[]): RouteChoice {
+    const workload = this.#ownerOf(address, endpoint);
     const kind = this.#hopKind(workload);
     return {
       kind,
-      weight: workload.capacity,
+      weight: endpoint.capacity,
       nextHop: { address, port: kind === 'hbone' ? HBONE_PORT : port },
       hboneAuthority: formatSocketAddress({ address, port }),
       upstreamIdentities: kind === 'passthrough' ? [] : [identityOf(workload), ...identities],
       destinationUid: workload.uid,
     };
+  }
+
+  // An endpoint of which only the address is known (of a slice written by hand, of a ServiceEntry, of a name) is the
+  // workload that has this address, if one has: its identity is expected of it, and its own policy sees ours.
+  #ownerOf(address: string, endpoint: Workload): Workload {
+    if (endpoint.tunnelProtocol === 'HBONE' || addressRank(endpoint) > 0) return endpoint;
+    return this.#findWorkloadByAddress(this.#source.network, address) ?? endpoint;
   }
 
   #hopKind(workload: Workload): RouteChoice['kind'] {

@@ -49,6 +49,26 @@ export interface Service {
   readonly canonical: boolean;
   readonly ingressUseWaypoint: boolean;
   readonly visibility: 'PUBLIC' | 'NAMESPACE';
+  readonly extension?: ServiceExtension;
+}
+
+/** What our own control plane says of a Service beyond Istio's words. */
+export interface ServiceExtension {
+  /** The Service is only another name for this one, lower case; "" = it is itself. */
+  readonly externalName: string;
+  /** Namespaces that see the Service beside its own; with visibility NAMESPACE. */
+  readonly exportTo: readonly string[];
+  /** Connections of one client go to one endpoint, at least until it has been away for so long; 0 = no affinity. */
+  readonly affinityTimeoutSeconds: number;
+  /** Every port with its name, also those that the mesh does not carry. */
+  readonly ports: readonly NamedPort[];
+}
+
+export interface NamedPort {
+  readonly name: string;
+  /** As in an SRV record. */
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+  readonly port: number;
 }
 
 /** The key of a Service in the mesh: `namespace/hostname`. */

@@ -54,6 +54,8 @@ export interface Workload {
   readonly locality?: Locality;
   readonly networkMode: NetworkMode;
   readonly capacity: number;
+  /** Its name below the host name of a Service, by the key of that Service; from our own control plane only. */
+  readonly hostnames?: ReadonlyMap<string, string>;
 }
 
 /** Of several workloads that claim one address, the one with the highest rank has it. */

@@ -49,6 +49,7 @@ const KEYS: readonly MeshKey[] = [
     'ambient.istio.io/redirection',
     'ambient.istio.io/bypass-inbound-capture',
     'networking.istio.io/traffic-distribution',
+    'networking.istio.io/exportTo',
   ].map((key) => ({ key, on: 'annotations' as const })),
 ];
 

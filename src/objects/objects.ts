@@ -40,13 +40,20 @@ export interface PodObject {
   readonly addresses: readonly string[];
   readonly phase: PodPhase;
   readonly ready: boolean;
+  /** Its name below the headless Service `subdomain`; both "" where it has none. */
+  readonly hostname: string;
+  readonly subdomain: string;
 }
+
+export type IpFamily = 'IPv4' | 'IPv6';
 
 export interface ServiceObjectPort {
   readonly name: string;
   readonly port: number;
   /** A number, or the name of a container port that each pod resolves for itself. */
   readonly targetPort: number | string;
+  /** Nothing says where the port leads: a port of its name in the workload comes before `targetPort`. */
+  readonly targetByName: boolean;
   readonly protocol: Protocol;
   readonly appProtocol: AppProtocol;
 }
@@ -57,7 +64,14 @@ export interface ServiceObject {
   readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName';
   readonly headless: boolean;
   readonly clusterIps: readonly string[];
-  readonly ipFamilies: readonly ('IPv4' | 'IPv6')[];
+  readonly ipFamilies: readonly IpFamily[];
+  readonly ipFamilyPolicy: 'SingleStack' | 'PreferDualStack' | 'RequireDualStack';
+  /** Of type ExternalName: the name that this is another one for, lower case and without a dot at its end; else "". */
+  readonly externalName: string;
+  /** 0: no affinity. */
+  readonly affinityTimeoutSeconds: number;
+  /** As in a ServiceEntry. */
+  readonly exportTo: readonly string[];
   readonly ports: readonly ServiceObjectPort[];
   /** Empty: the endpoints come from EndpointSlices. */
   readonly selector: ReadonlyMap<string, string>;
@@ -69,6 +83,11 @@ export interface ServiceObject {
 export interface SliceEndpoint {
   readonly addresses: readonly string[];
   readonly ready: boolean;
+  /** Told to end; it may serve all the same until it has. */
+  readonly terminating: boolean;
+  readonly serving: boolean;
+  /** "" = none. */
+  readonly hostname: string;
   readonly targetRef?: {
     readonly kind: string;
     readonly name: string;

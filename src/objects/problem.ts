@@ -39,6 +39,7 @@ export interface Notice {
     | 'POLICY_UNREADABLE'
     | 'ACTION_UNSUPPORTED'
     | 'NOT_ENFORCED'
+    | 'NOT_CARRIED'
     | 'DRY_RUN'
     | 'ENDPOINT_DROPPED'
     | 'WAYPOINT_UNUSABLE'

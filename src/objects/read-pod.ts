@@ -25,6 +25,8 @@ export function readPod(object: ObjectReader, meta: ObjectMeta): PodObject {
     addresses: status === undefined ? [] : readPodAddresses(status),
     phase: status?.oneOf('phase', PHASES) ?? 'Unknown',
     ready: status === undefined || isReady(status),
+    hostname: spec.string('hostname') ?? '',
+    subdomain: spec.string('subdomain') ?? '',
   };
 }
 

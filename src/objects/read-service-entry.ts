@@ -139,6 +139,7 @@ function readEntryPorts(spec: ObjectReader): ServiceObjectPort[] {
       port,
       protocol,
       targetPort,
+      targetByName: !reader.has('targetPort'),
       appProtocol: resolveAppProtocol(protocol, name, word === '' ? undefined : word),
     };
   });

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { parseAddress } from '../model/address.ts';
+import { wrongWithName } from '../model/kubernetes-name.ts';
 import { resolveAppProtocol } from './app-protocol.ts';
 import type { ObjectMeta } from './object-meta.ts';
 import { isPort, type ObjectReader, PORT_RANGE } from './object-reader.ts';
-import type { EndpointSliceObject, ServiceObject, ServiceObjectPort, SliceEndpoint } from './objects.ts';
+import { shown } from './problem.ts';
+import type { EndpointSliceObject, IpFamily, ServiceObject, ServiceObjectPort, SliceEndpoint } from './objects.ts';
 import { PROTOCOLS } from './read-pod.ts';
 
+const EXPORT_TO = 'networking.istio.io/exportTo';
+const AFFINITY_SECONDS_DEFAULT = 10_800;
+const AFFINITY_SECONDS_MAX = 86_400;
+const FAMILY_POLICIES = ['SingleStack', 'PreferDualStack', 'RequireDualStack'] as const;
 const TYPES = ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'] as const;
 
 /** Reads a Service. */
@@ -17,19 +23,53 @@ export function readService(object: ObjectReader, meta: ObjectMeta): ServiceObje
   const texts = listed.length > 0 ? listed : single === '' ? [] : [single];
   const headless = texts.includes('None');
   const clusterIps = headless ? [] : readClusterIps(spec, texts);
+  const type = spec.oneOf('type', TYPES) ?? 'ClusterIP';
   return {
     kind: 'Service',
     meta,
-    type: spec.oneOf('type', TYPES) ?? 'ClusterIP',
+    type,
     headless,
     clusterIps,
-    ipFamilies: spec.strings('ipFamilies').filter((family) => family === 'IPv4' || family === 'IPv6'),
+    ipFamilies: readFamilies(spec),
+    ipFamilyPolicy: spec.oneOf('ipFamilyPolicy', FAMILY_POLICIES) ?? 'SingleStack',
+    externalName: type === 'ExternalName' ? readExternalName(spec) : '',
+    affinityTimeoutSeconds: readAffinity(spec),
+    exportTo: (meta.annotations.get(EXPORT_TO) ?? '').split(',').flatMap((word) => word.trim() || []),
     ports: readServicePorts(spec),
     selector: spec.stringMap('selector'),
     internalTrafficLocal: spec.oneOf('internalTrafficPolicy', ['Cluster', 'Local']) === 'Local',
     trafficDistribution: spec.string('trafficDistribution') ?? '',
     publishNotReadyAddresses: spec.boolean('publishNotReadyAddresses') ?? false,
   };
+}
+
+function readFamilies(spec: ObjectReader): IpFamily[] {
+  const families = spec.strings('ipFamilies');
+  for (const [index, family] of families.entries()) {
+    if (!isFamily(family)) spec.reject(['ipFamilies', index], `Unsupported value: "${family}"; one of IPv4, IPv6`);
+  }
+  if (new Set(families).size < families.length) spec.reject('ipFamilies', 'names one family twice');
+  return families.filter(isFamily);
+}
+
+function isFamily(text: string): text is IpFamily {
+  return text === 'IPv4' || text === 'IPv6';
+}
+
+function readExternalName(spec: ObjectReader): string {
+  const name = spec.requiredString('externalName').toLowerCase().replace(/\.$/, '');
+  if (name !== '' && wrongWithName(name) !== undefined)
+    spec.reject('externalName', `not a host name: "${shown(name)}"`);
+  return name;
+}
+
+/** Kubernetes' bounds and default. */
+function readAffinity(spec: ObjectReader): number {
+  const clientIp = spec.object('sessionAffinityConfig')?.object('clientIP');
+  const seconds = clientIp?.integer('timeoutSeconds') ?? AFFINITY_SECONDS_DEFAULT;
+  if (seconds < 1 || seconds > AFFINITY_SECONDS_MAX)
+    clientIp?.reject('timeoutSeconds', `must be between 1 and ${AFFINITY_SECONDS_MAX}, not ${seconds}`);
+  return spec.oneOf('sessionAffinity', ['None', 'ClientIP']) === 'ClientIP' ? seconds : 0;
 }
 
 function readClusterIps(spec: ObjectReader, texts: readonly string[]): string[] {
@@ -62,6 +102,7 @@ function readServicePorts(spec: ObjectReader): ServiceObjectPort[] {
       port,
       protocol,
       targetPort,
+      targetByName: false,
       appProtocol: resolveAppProtocol(protocol, name, reader.string('appProtocol')),
     };
   });
@@ -88,6 +129,7 @@ export function readEndpointSlice(object: ObjectReader, meta: ObjectMeta): Endpo
 function readEndpoint(endpoint: ObjectReader, addressType: EndpointSliceObject['addressType']): SliceEndpoint {
   const conditions = endpoint.object('conditions');
   const target = endpoint.object('targetRef');
+  const ready = conditions?.boolean('ready') ?? true;
   const addresses: string[] = [];
   for (const text of endpoint.strings('addresses')) {
     const address = addressType === 'FQDN' ? text : parseAddress(text);
@@ -97,7 +139,10 @@ function readEndpoint(endpoint: ObjectReader, addressType: EndpointSliceObject['
   return {
     addresses,
     // Kubernetes: nothing said is to be taken as ready.
-    ready: conditions?.boolean('ready') ?? true,
+    ready,
+    terminating: conditions?.boolean('terminating') ?? false,
+    serving: conditions?.boolean('serving') ?? ready,
+    hostname: endpoint.string('hostname') ?? '',
     ...(target && {
       targetRef: {
         kind: target.string('kind') ?? '',

@@ -23,6 +23,8 @@ function pod(
     addresses: ['10.0.0.1'],
     phase: 'Running',
     ready: true,
+    hostname: '',
+    subdomain: '',
     ...more,
   };
 }

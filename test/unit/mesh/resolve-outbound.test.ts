@@ -53,6 +53,65 @@ const table: readonly Row[] = [
     want: ['passthrough 93.184.216.34:80 93.184.216.34:80'],
   },
   {
+    claim: 'an endpoint of which only the address is known is the workload that has it, with its identity',
+    mesh: {
+      services: [aService('store', '10.96.0.1', { ports: [port(80, 7000)] })],
+      workloads: [
+        aWorkload('web', '10.0.1.1', elsewhere),
+        {
+          ...aWorkload('slice', '10.0.1.1', {
+            ...serving('store'),
+            networkMode: 'HOST_NETWORK',
+            tunnelProtocol: 'NONE',
+            node: '',
+          }),
+          uid: 'Kubernetes/discovery.k8s.io/EndpointSlice/shop/store-1/10.0.1.1',
+        },
+      ],
+    },
+    want: ['hbone 10.0.1.1:15008 10.0.1.1:7000'],
+  },
+  {
+    claim: 'an endpoint at an address that nobody known has is plaintext',
+    mesh: {
+      services: [aService('store', '10.96.0.1', { ports: [port(80, 7000)] })],
+      workloads: [
+        {
+          ...aWorkload('slice', '192.0.2.1', { ...serving('store'), tunnelProtocol: 'NONE', node: '' }),
+          uid: 'Kubernetes/discovery.k8s.io/EndpointSlice/shop/store-1/192.0.2.1',
+        },
+      ],
+    },
+    want: ['passthrough 192.0.2.1:7000 192.0.2.1:7000'],
+  },
+  {
+    claim: 'a Service that is exported to others is not there for its own namespace',
+    mesh: {
+      services: [
+        aService('web', '10.96.0.1', {
+          visibility: 'NAMESPACE',
+          extension: { externalName: '', exportTo: ['bank'], affinityTimeoutSeconds: 0, ports: [] },
+        }),
+      ],
+      workloads: [web],
+    },
+    want: ['passthrough 10.96.0.1:80 10.96.0.1:80'],
+  },
+  {
+    claim: 'a Service that is exported to a namespace is there for it',
+    source: aWorkload('client', '10.0.0.1', { namespace: 'bank' }),
+    mesh: {
+      services: [
+        aService('web', '10.96.0.1', {
+          visibility: 'NAMESPACE',
+          extension: { externalName: '', exportTo: ['bank'], affinityTimeoutSeconds: 0, ports: [] },
+        }),
+      ],
+      workloads: [web],
+    },
+    want: [webHop],
+  },
+  {
     claim: 'fails closed: the address of a rejected Service does not pass',
     mesh: { rejected: [{ ...rejected, addresses: [{ network: '', address: '10.96.0.1' }] }] },
     dst: '10.96.0.1',
