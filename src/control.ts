@@ -17,6 +17,7 @@ import { makeNamedDirectory, writingState } from './config/paths.ts';
 import { type ControlConfig, type OpenMesh, openMesh } from './control/mesh.ts';
 import { openMonitoring } from './control/monitoring.ts';
 import { Authentication } from './discovery/authentication.ts';
+import { GrpcConnections } from './discovery/grpc-connections.ts';
 import { GrpcServer } from './discovery/grpc-server.ts';
 import { takeLock } from './host/process-lock.ts';
 import { CertificateAuthority } from './identity/certificate-authority.ts';
@@ -95,15 +96,17 @@ async function openParts(
   const cluster = openMesh(config, kept, { authentication, tokens }, log);
   closers.add('mesh', () => cluster.close());
   const signing = openSigning(config, authority, authentication, cluster, log);
+  const connections = new GrpcConnections(clock, log.child('server'));
   const pending = new Set(['manifests', 'server']);
-  const parts = { cluster, signing, authentication, authority, pending };
+  const parts = { cluster, signing, authentication, connections, authority, pending };
   const monitoringPort = await openMonitoring(control, log.child('monitoring'), parts, closers);
   await cluster.start(signal);
   pending.delete('manifests');
   opened.server = await GrpcServer.open({
-    address: formatEndpoint(control.listen),
+    listen: control.listen,
     services: [cluster.delta, cluster.registry, signing],
-    interceptors: [authentication.interceptor],
+    authentication,
+    connections,
     issueCertificate: () => issueServerCertificate(authority, serverNames(control), SERVER_CERTIFICATE_MS),
     clock,
     log: log.child('server'),

@@ -4,20 +4,14 @@ import { chmod, rm } from 'node:fs/promises';
 import { adminRoutes } from '../api/admin.ts';
 import { AgentFactsReader } from '../api/agent-facts.ts';
 import type { UpstreamFacts } from '../api/facts.ts';
-import {
-  closeServer,
-  type HttpRoute,
-  type HttpServerOptions,
-  type ListenAddress,
-  listenOn,
-  makeHttpServer,
-} from '../api/http.ts';
+import { closeServer, type HttpRoute, type HttpServerOptions, listenOn, makeHttpServer } from '../api/http.ts';
 import { podRoutes } from '../api/pods.ts';
 import { metricsRoutes, pendingTasks, readinessRoutes } from '../api/readiness.ts';
 import { refusedAgentRoutes } from '../api/refused-agents.ts';
 import { describeConfig } from '../config/render.ts';
 import type { Config } from '../config/table.ts';
 import { readVersion } from '../config/version.ts';
+import type { ListenAddress } from '../host/listen.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';

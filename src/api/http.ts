@@ -4,15 +4,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { isIP, type Socket } from 'node:net';
 
 import { listenUse, namingAsync, type SettingUse } from '../config/setting-error.ts';
+import { type ListenAddress, listen } from '../host/listen.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import type { Clock } from '../model/clock.ts';
 import { HTTP_LIMITS, type HttpConnectionCounters, HttpConnections, type HttpLimits } from './http-connections.ts';
 
 const BODY_BYTES_MAX = 64 * 1024;
 const BODY_MS_MAX = 10_000;
-
-/** Where a server listens: an address, or a socket file. */
-export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
 /** A request that cannot be served, with the status that says whose fault it is. */
 export class HttpError extends Error {
@@ -100,32 +98,10 @@ export function makeHttpServer(routes: readonly HttpRoute[], options: HttpServer
   return server;
 }
 
-/**
- * Listens on an address or a socket file, which the setting `flag` names; rejects with `SettingError`.
- *
- * `[::]` is every address of both families, and of IPv4 alone where the kernel has no IPv6.
- */
+/** Listens on an address or a socket file, which the setting `flag` names; rejects with `SettingError`. */
 export async function listenOn(server: Server, where: ListenAddress, flag: string): Promise<Server> {
-  await namingAsync(useOf(flag, where), async () => {
-    try {
-      await listenOnce(server, where);
-    } catch (error) {
-      const isWithoutIpv6 = (error as NodeJS.ErrnoException).code === 'EAFNOSUPPORT';
-      if (!isWithoutIpv6 || 'path' in where || where.host !== '::') throw error;
-      await listenOnce(server, { ...where, host: '0.0.0.0' });
-    }
-  });
+  await namingAsync(useOf(flag, where), () => listen(server, where));
   return server;
-}
-
-async function listenOnce(server: Server, where: ListenAddress): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(where, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
 }
 
 function useOf(flag: string, where: ListenAddress): SettingUse {

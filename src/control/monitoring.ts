@@ -5,6 +5,7 @@ import { metricsRoutes, readinessRoutes } from '../api/readiness.ts';
 import { Scrapes } from '../api/scrapes.ts';
 import { readVersion } from '../config/version.ts';
 import type { Authentication } from '../discovery/authentication.ts';
+import type { GrpcConnections } from '../discovery/grpc-connections.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../discovery/resource.ts';
 import type { CertificateAuthority } from '../identity/certificate-authority.ts';
 import type { SigningServer } from '../identity/signing-server.ts';
@@ -28,6 +29,7 @@ export interface MonitoredParts {
   readonly cluster: OpenMesh;
   readonly signing: SigningServer;
   readonly authentication: Authentication;
+  readonly connections: GrpcConnections;
   readonly authority: CertificateAuthority;
   /** What must still be done before nodes are served. */
   readonly pending: ReadonlySet<string>;
@@ -70,7 +72,7 @@ function controlReader(
   doors: { readonly requests: HttpCounters; readonly scrapes: Scrapes['counters'] },
   log: Logger,
 ): ControlReader {
-  const { cluster, signing, authentication, authority } = parts;
+  const { cluster, signing, authentication, connections, authority } = parts;
   return {
     clients: () => cluster.delta.clients,
     pushes: () => TYPES.map(({ type, url }) => ({ type, ...cluster.delta.typeCounters[url] })),
@@ -94,6 +96,8 @@ function controlReader(
       prefixed({
         ...cluster.counters,
         authentication: authentication.counters,
+        strangers: connections.strangers,
+        members: connections.members,
         ...doors,
         log: log.counters,
       }),

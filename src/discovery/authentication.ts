@@ -15,6 +15,12 @@ import { QuietLogs } from '../model/quiet-logs.ts';
 /** Checks a bearer token; a value with `reason` refuses, and the reason is told to the caller. */
 export type VerifyToken = (token: string) => Caller | { readonly kind: 'rejected'; readonly reason: string };
 
+/** Hears of what became of each call; `peer` is what gRPC calls its connection. */
+export interface CallWatcher {
+  onAccepted(peer: string, caller: Caller): void;
+  onRefused(peer: string): void;
+}
+
 /** Lets no call pass without an accepted token, and remembers for the handlers who holds it. */
 export class Authentication {
   readonly counters = { accepted: 0, refused: 0 };
@@ -24,6 +30,7 @@ export class Authentication {
   readonly #verify: VerifyToken;
   readonly #log: Log;
   readonly #refusals: QuietLogs;
+  #watcher: CallWatcher | undefined;
 
   constructor(verify: VerifyToken, clock: Clock, log: Log) {
     this.#verify = verify;
@@ -40,6 +47,11 @@ export class Authentication {
           next(listener.build());
         },
       });
+  }
+
+  /** At most one: the server whose calls these are. */
+  watch(watcher: CallWatcher): void {
+    this.#watcher = watcher;
   }
 
   /** The holder of the token of a call that was let pass. */
@@ -60,10 +72,12 @@ export class Authentication {
       this.#refusals.say(`${host} ${reason}`, (unsaid) =>
         this.#log.warn('call refused', { peer: host, reason, unsaid }),
       );
+      this.#watcher?.onRefused(peer);
       return reason;
     }
     this.counters.accepted += 1;
     this.#callers.set(metadata, result);
+    this.#watcher?.onAccepted(peer, result);
     return undefined;
   }
 }

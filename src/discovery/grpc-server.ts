@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { constants } from 'node:os';
-import {
-  experimental,
-  Server,
-  type ServerInterceptor,
-  type ServiceDefinition,
-  type UntypedServiceImplementation,
-} from '@grpc/grpc-js';
-import { listenUse, SettingError } from '../config/setting-error.ts';
+import { type AddressInfo, createServer, type Server as NetServer } from 'node:net';
+import { experimental, Server, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { listenUse, namingAsync } from '../config/setting-error.ts';
+import { listen } from '../host/listen.ts';
+import { formatSocketAddress } from '../model/address.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
-import { errorText } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
+import type { Authentication } from './authentication.ts';
+import type { GrpcConnections } from './grpc-connections.ts';
 import { quietGrpc } from './quiet-grpc.ts';
 
 const RECEIVE_BYTES_MAX = 64 * 1024 * 1024;
+// An agent has one stream of each service, and signs a certificate on each.
+const STREAMS_MAX = 100;
 const RENEWAL_RETRY_MS = 10_000;
 
 /** A service and what answers it. */
@@ -30,10 +29,12 @@ export interface GrpcServerCertificate {
 }
 
 export interface GrpcServerOptions {
-  /** HOST:PORT, as `--listen` says it; port 0 takes a free one. */
-  readonly address: string;
+  /** As `--listen` says it; port 0 takes a free one. */
+  readonly listen: { readonly host: string; readonly port: number };
   readonly services: readonly GrpcService[];
-  readonly interceptors: readonly ServerInterceptor[];
+  /** Whose calls pass, and whose connections stay. */
+  readonly authentication: Authentication;
+  readonly connections: GrpcConnections;
   readonly issueCertificate: () => Promise<GrpcServerCertificate>;
   readonly clock: Clock;
   readonly log: Log;
@@ -43,53 +44,58 @@ export interface GrpcServerOptions {
 export class GrpcServer {
   readonly port: number;
   readonly #server: Server;
+  readonly #door: NetServer;
+  readonly #connections: GrpcConnections;
   readonly #certificates: CertificateFeed;
 
-  private constructor(server: Server, certificates: CertificateFeed, port: number) {
+  private constructor(server: Server, door: NetServer, connections: GrpcConnections, certificates: CertificateFeed) {
     this.#server = server;
+    this.#door = door;
+    this.#connections = connections;
     this.#certificates = certificates;
-    this.port = port;
+    this.port = (door.address() as AddressInfo).port;
   }
 
   /** Listens; rejects with a `SettingError` when the address cannot be had. */
   static async open(options: GrpcServerOptions): Promise<GrpcServer> {
+    const { authentication, connections, services, listen: where } = options;
     quietGrpc();
     const certificates = await CertificateFeed.open(options);
     const server = new Server({
-      interceptors: [...options.interceptors],
+      interceptors: [authentication.interceptor],
       'grpc.max_receive_message_length': RECEIVE_BYTES_MAX,
+      'grpc.max_concurrent_streams': STREAMS_MAX,
       'grpc.keepalive_time_ms': 30_000,
       'grpc.keepalive_timeout_ms': 10_000,
     });
-    for (const { definition, implementation } of options.services) server.addService(definition, implementation);
+    for (const { definition, implementation } of services) server.addService(definition, implementation);
     const credentials = experimental.createCertificateProviderServerCredentials(certificates, null, false);
+    const injector = server.createConnectionInjector(credentials);
+    authentication.watch(connections);
+    // grpc-js asks nobody before it takes a connection, so the connections are ours, and given to it one by one.
+    const door = createServer({ noDelay: true }, (socket) => {
+      // The end of a connection is told by its streams.
+      socket.on('error', () => {});
+      if (connections.admit(socket)) injector.injectConnection(socket);
+    });
     try {
-      const port = await new Promise<number>((resolve, reject) => {
-        server.bindAsync(options.address, credentials, (error, bound) =>
-          error === null ? resolve(bound) : reject(error),
-        );
-      });
-      return new GrpcServer(server, certificates, port);
-    } catch (cause) {
+      const use = listenUse('listen', formatSocketAddress({ address: where.host, port: where.port }));
+      await namingAsync(use, () => listen(door, where));
+      return new GrpcServer(server, door, connections, certificates);
+    } catch (error) {
       certificates.close();
-      throw new SettingError(listenUse('listen', options.address), asSystemError(cause));
+      server.forceShutdown();
+      throw error;
     }
   }
 
   /** Ends every stream at once: agents keep what they have and come back. */
   close(): void {
     this.#certificates.close();
+    this.#door.close();
+    this.#connections.close();
     this.#server.forceShutdown();
   }
-}
-
-/** The system's error again: grpc-js hands on its words only, among its own. */
-function asSystemError(cause: unknown): unknown {
-  const message = errorText(cause);
-  const code = /\bE[A-Z]{3,}\b/.exec(message)?.[0] ?? '';
-  const errno = (constants.errno as Readonly<Record<string, number>>)[code];
-  if (errno === undefined) return new Error(message.replace(/^.* errors: \[(.*)\]$/s, '$1'), { cause });
-  return Object.assign(new Error(message, { cause }), { code, errno: -errno });
 }
 
 type Listener = Parameters<experimental.CertificateProvider['addIdentityCertificateListener']>[0];

@@ -169,6 +169,27 @@ export const CONTROL_COUNTERS = {
     'calls without one',
     'the log says from where and why: make a token with groundwire control token',
   ],
+  strangers_displaced: [
+    'connections without an accepted token ended to make room: their address had 32, or of all addresses with the most of 256',
+    'the log says from where; agents that have proven themselves are not touched',
+  ],
+  strangers_turned_away: [
+    'connections ended as they came: 32 of their address had come within a second',
+    'the log says from where; a mesh that comes back behind one address comes by and by',
+  ],
+  strangers_late: [
+    'connections ended: no call with an accepted token within 10 s',
+    'the log says from where: a scanner, or an agent whose token has ended',
+  ],
+  strangers_noisy: [
+    'connections ended: 8 refused calls, or more than 64 KiB, without an accepted token',
+    'the log says from where, and authentication_refused why',
+  ],
+  members_displaced: [
+    'connections of a node ended because it opened a 17th',
+    'two agents with one name, or a stolen token: see registry_attached_twice',
+  ],
+  members_turned_away: ['connections of nodes ended: there are 65,536', 'more nodes than one control plane serves'],
   ...REQUESTS,
   log_written: ['lines of the log written', ''],
   log_dropped: ['lines not written: too many were on their way', 'whoever reads standard error is too slow'],

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { Authentication } from '#src/discovery/authentication.ts';
 import { ControlPlane } from '#src/discovery/control-plane.ts';
+import { GrpcConnections } from '#src/discovery/grpc-connections.ts';
 import { GrpcServer, type GrpcService } from '#src/discovery/grpc-server.ts';
 import { CertificateAuthority } from '#src/identity/certificate-authority.ts';
 import { JoinTokens } from '#src/identity/join-token.ts';
@@ -65,9 +66,10 @@ export class Loopback {
 
   async serve(...services: GrpcService[]): Promise<void> {
     this.#server = await GrpcServer.open({
-      address: `127.0.0.1:${this.#port}`,
+      listen: { host: '127.0.0.1', port: this.#port },
       services,
-      interceptors: [this.authentication.interceptor],
+      authentication: this.authentication,
+      connections: new GrpcConnections(systemClock, this.recorded.log),
       issueCertificate: () => issueServerCertificate(this.authority, ['localhost', '127.0.0.1'], HOUR_MS),
       clock: systemClock,
       log: this.recorded.log,
