@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may talk to whom: both ends of a handshake over a socket pair.
+#include <openssl/pem.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -63,6 +64,42 @@ struct Pair {
   StreamState server_state = StreamState::kBlocked;
 };
 
+/// kWeb's identity, with another certificate in it than the engine would take.
+std::shared_ptr<const TlsIdentity> MakeOdd(const TestAuthority& authority,
+                                           const TestAuthority::Request& request) {
+  const auto identity = Make(authority.Sign(kWeb));
+  const msg::SetIdentity odd = authority.Sign(kWeb, request);
+  const auto read = [](const std::vector<uint8_t>& pem) {
+    return std::unique_ptr<BIO, decltype(&BIO_free)>(
+        BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
+  };
+  X509* leaf = PEM_read_bio_X509(read(odd.certificate_chain_pem).get(), nullptr, nullptr, nullptr);
+  EVP_PKEY* key =
+      PEM_read_bio_PrivateKey(read(odd.private_key_pem).get(), nullptr, nullptr, nullptr);
+  for (SSL_CTX* context : {identity->client.get(), identity->server.get()}) {
+    if (SSL_CTX_use_cert_and_key(context, leaf, key, nullptr, 1) != 1) std::abort();
+  }
+  X509_free(leaf);
+  EVP_PKEY_free(key);
+  return identity;
+}
+
+/// What a server, and a client that wants kWeb, say of a peer with such a certificate.
+struct OddPeer {
+  OddPeer(const TestAuthority& authority, const TestAuthority::Request& request) {
+    const Pair as_client(MakeOdd(authority, request), Make(authority.Sign(kDb)), {kDb});
+    server_said = Refusal(*as_client.server, as_client.server_state);
+    const Pair as_server(Make(authority.Sign(kDb)), MakeOdd(authority, request), {kWeb});
+    client_said = Refusal(*as_server.client, as_server.client_state);
+  }
+  static std::string Refusal(const TlsStream& stream, StreamState state) {
+    if (state == StreamState::kOk) return "";
+    return std::string(NameOf(stream.error())) + ": " + stream.error_detail();
+  }
+  std::string server_said;
+  std::string client_said;
+};
+
 }  // namespace
 
 TEST("tls: two of one mesh know each other, and carry bytes") {
@@ -98,14 +135,49 @@ TEST("tls: a client refuses another identity than the expected") {
   CHECK_EQ(pair.client->error_detail(), "certificate of " + kDb + ", expected " + kWeb);
 }
 
-TEST(
-    "tls: a client accepts any of several expected identities, also when it is not the first "
-    "name") {
+TEST("tls: a client accepts any of several expected identities") {
   const TestAuthority authority("root");
-  const Pair pair(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb, {{kWeb, kDb}})),
+  const Pair pair(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb)),
                   {"spiffe://x/ns/a/sa/b", kDb});
   CHECK(pair.client_state == StreamState::kOk);
   CHECK_EQ(pair.client->peer(), kDb);
+}
+
+TEST("tls: a certificate with two URI names is refused on either side, whichever is wanted") {
+  const TestAuthority authority("root");
+  const std::string problem = "certificate of " + kWeb + " has 2 URI names, where SPIFFE has one";
+  for (const std::string& second : {kDb, std::string("https://db.shop")}) {
+    const OddPeer odd(authority, {{kWeb, second}});
+    CHECK_EQ(odd.server_said, "TLS_UNEXPECTED_IDENTITY: " + problem);
+    CHECK_EQ(odd.client_said, "TLS_UNEXPECTED_IDENTITY: " + problem + ", expected " + kWeb);
+  }
+}
+
+TEST("tls: a certificate that signs others is no workload's, on either side") {
+  const TestAuthority authority("root");
+  for (const char* constraints : {"CA:TRUE", "critical,CA:TRUE,pathlen:0", ""}) {
+    for (const char* usage :
+         {"critical,digitalSignature,keyCertSign", "digitalSignature,cRLSign", ""}) {
+      if (std::string(constraints).empty() && std::string(usage).empty()) continue;
+      const OddPeer odd(authority, {{kWeb}, {}, -60, 3600, constraints, usage});
+      CHECK(odd.server_said.starts_with("TLS_UNEXPECTED_IDENTITY: certificate of " + kWeb +
+                                        " is one that signs others"));
+      CHECK(odd.client_said.starts_with("TLS_UNEXPECTED_IDENTITY: certificate of " + kWeb +
+                                        " is one that signs others"));
+    }
+  }
+}
+
+TEST("tls: a leaf that says it is no authority, with other names beside its one URI, is accepted") {
+  const TestAuthority authority("root");
+  const OddPeer odd(authority, {{kWeb},
+                                {"web.shop"},
+                                -60,
+                                3600,
+                                "critical,CA:FALSE",
+                                "critical,digitalSignature,keyEncipherment"});
+  CHECK_EQ(odd.server_said, "");
+  CHECK_EQ(odd.client_said, "");
 }
 
 TEST("tls: a server refuses another trust domain") {
@@ -155,6 +227,10 @@ TEST(
   const TestAuthority authority("root");
   CHECK_EQ(MakeTlsIdentity(authority.Sign(kWeb, {{kDb}}), 1).status().op, "check certificate");
   CHECK_EQ(MakeTlsIdentity(authority.Sign(kWeb, {{}, {"web.shop"}}), 1).status().op,
+           "check certificate");
+  CHECK_EQ(MakeTlsIdentity(authority.Sign(kWeb, {{kWeb, kDb}}), 1).status().detail,
+           "certificate of " + kWeb + " has 2 URI names, where SPIFFE has one");
+  CHECK_EQ(MakeTlsIdentity(authority.Sign(kWeb, {{kWeb}, {}, -60, 3600, "CA:TRUE"}), 1).status().op,
            "check certificate");
   msg::SetIdentity mixed = authority.Sign(kWeb);
   mixed.private_key_pem = authority.Sign(kWeb).private_key_pem;

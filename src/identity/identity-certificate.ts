@@ -16,7 +16,7 @@ export interface IdentityCertificate {
 }
 
 /**
- * Checks what an authority answered before it is used: right name, right key, valid now, chained to the roots it came with.
+ * Checks what an authority answered before it is used: right name and no other, right key, no authority, valid now, chained to the roots it came with.
  *
  * `answer` is leaf, intermediates, and last the trust roots. Throws an `Error` that says what does not hold.
  */
@@ -37,6 +37,7 @@ export function checkIssued(
   if (leaf.subjectAltName !== `URI:${wanted}`) {
     throw new Error(`the authority signed for ${leaf.subjectAltName ?? 'no name'} where ${wanted} was asked for`);
   }
+  if (leaf.ca) throw new Error(`the authority signed ${wanted} as an authority, where SPIFFE allows none`);
   if (!leaf.checkPrivateKey(createPrivateKey(privateKeyPem)))
     throw new Error('the certificate is for another key than was sent');
   const notBeforeMs = leaf.validFromDate.getTime();
@@ -54,7 +55,9 @@ function checkChain(certificates: readonly X509Certificate[], roots: readonly X5
   for (const [index, certificate] of certificates.entries()) {
     const next = certificates[index + 1];
     const issuers = next === undefined ? roots : [next];
-    if (!issuers.some((issuer) => certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey))) {
+    if (
+      !issuers.some((issuer) => issuer.ca && certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey))
+    ) {
       throw new Error(
         `certificate ${index} of the chain is not signed by ${next === undefined ? 'a trust root' : 'the next one'}`,
       );

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <ctime>
 #include <memory>
+#include <vector>
 
 #include "base/spiffe_id.h"
 
@@ -36,10 +37,35 @@ std::string FormatTime(uint64_t wall_ms) {
   return text;
 }
 
+std::vector<std::string> UriNames(X509* certificate) {
+  std::vector<std::string> uris;
+  const std::unique_ptr<GENERAL_NAMES, NamesFree> names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  if (!names) return uris;
+  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
+    if (name->type != GEN_URI) continue;
+    const ASN1_IA5STRING* uri = name->d.uniformResourceIdentifier;
+    uris.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)),
+                      static_cast<size_t>(ASN1_STRING_length(uri)));
+  }
+  return uris;
+}
+
+/// Whether it may sign others. A subordinate authority that some authority of the mesh has signed
+/// must not pass for a workload, least of all with a certificate of its own making.
+bool MaySign(X509* certificate) {
+  const uint32_t flags = X509_get_extension_flags(certificate);
+  if ((flags & EXFLAG_CA) != 0) return true;
+  return (flags & EXFLAG_KUSAGE) != 0 &&
+         (X509_get_key_usage(certificate) & (KU_KEY_CERT_SIGN | KU_CRL_SIGN)) != 0;
+}
+
 /// Whose certificate it says it is; what a chain that does not hold says is only a claim.
-std::string NameOfCertificate(X509* certificate) {
-  const auto identity = FindPeerIdentity(certificate, {});
-  return identity ? "certificate of " + *identity : "certificate without a SPIFFE id";
+std::string NameOfCertificate(const std::vector<std::string>& uris) {
+  const auto id = std::find_if(uris.begin(), uris.end(),
+                               [](const std::string& uri) { return SpiffeId::Parse(uri); });
+  return id == uris.end() ? "certificate without a SPIFFE id" : "certificate of " + *id;
 }
 
 /// Why the chain does not hold, with what a person needs to find the certificate.
@@ -47,8 +73,8 @@ std::string ChainProblem(X509_STORE_CTX* context) {
   X509* certificate = X509_STORE_CTX_get_current_cert(context);
   const int error = X509_STORE_CTX_get_error(context);
   const bool own = X509_STORE_CTX_get_error_depth(context) == 0;
-  const std::string name =
-      (own ? "" : "issuer of the ") + NameOfCertificate(X509_STORE_CTX_get0_cert(context));
+  const std::string name = (own ? "" : "issuer of the ") +
+                           NameOfCertificate(UriNames(X509_STORE_CTX_get0_cert(context)));
   if (certificate != nullptr && error == X509_V_ERR_CERT_HAS_EXPIRED)
     return name + " expired at " + FormatTime(NotAfterMs(certificate));
   if (certificate != nullptr && error == X509_V_ERR_CERT_NOT_YET_VALID)
@@ -56,19 +82,28 @@ std::string ChainProblem(X509_STORE_CTX* context) {
   return name + ": " + X509_verify_cert_error_string(error);
 }
 
-/// Why a certificate that holds is not the one that is wanted.
-std::string IdentityProblem(X509* certificate, const PeerCheck& check) {
-  if (check.refusal == ErrorCode::kTlsTrustDomain) {
-    const auto identity = FindPeerIdentity(certificate, {});
-    return "certificate of trust domain " + SpiffeId::Parse(*identity)->trust_domain +
-           ", ours is " + std::string(check.trust_domain);
+/// Whether the one whose certificate holds is the one that is wanted; the detail says why not.
+bool IsWanted(const std::string& identity, PeerCheck* check) {
+  const auto& expected = check->expected;
+  if (!expected.empty()) {
+    if (std::find(expected.begin(), expected.end(), identity) != expected.end()) return true;
+    check->refusal = ErrorCode::kTlsUnexpectedIdentity;
+    check->detail = "certificate of " + identity;
+    return false;
   }
-  std::string problem = NameOfCertificate(certificate);
-  if (check.expected.empty()) return problem;
-  problem += ", expected " + check.expected.front();
-  if (check.expected.size() > 1)
-    problem += " or one of " + std::to_string(check.expected.size() - 1) + " more";
-  return problem;
+  const std::string trust_domain = SpiffeId::Parse(identity)->trust_domain;
+  if (trust_domain == check->trust_domain) return true;
+  check->refusal = ErrorCode::kTlsTrustDomain;
+  check->detail = "certificate of trust domain " + trust_domain + ", ours is " +
+                  std::string(check->trust_domain);
+  return false;
+}
+
+std::string ExpectedText(std::span<const std::string> expected) {
+  if (expected.empty()) return "";
+  std::string text = ", expected " + expected.front();
+  if (expected.size() > 1) text += " or one of " + std::to_string(expected.size() - 1) + " more";
+  return text;
 }
 
 }  // namespace
@@ -92,37 +127,30 @@ int VerifyPeer(int chain_ok, X509_STORE_CTX* context) {
       check->peer_not_after_ms == 0 ? not_after : std::min(check->peer_not_after_ms, not_after);
   if (X509_STORE_CTX_get_error_depth(context) != 0) return 1;
 
-  const auto identity = FindPeerIdentity(certificate, check->expected);
-  if (!identity) {
-    check->refusal = ErrorCode::kTlsUnexpectedIdentity;
-  } else if (check->expected.empty() &&
-             SpiffeId::Parse(*identity)->trust_domain != check->trust_domain) {
-    check->refusal = ErrorCode::kTlsTrustDomain;
-  } else {
-    check->peer = *identity;
+  const Result<std::string> identity = ReadIdentity(certificate);
+  if (identity.ok() && IsWanted(identity.value(), check)) {
+    check->peer = identity.value();
     return 1;
   }
-  check->detail = IdentityProblem(certificate, *check);
+  if (!identity.ok()) {
+    check->refusal = ErrorCode::kTlsUnexpectedIdentity;
+    check->detail = identity.status().detail;
+  }
+  check->detail += ExpectedText(check->expected);
   X509_STORE_CTX_set_error(context, X509_V_ERR_APPLICATION_VERIFICATION);
   return 0;
 }
 
-std::optional<std::string> FindPeerIdentity(X509* certificate,
-                                            std::span<const std::string> expected) {
-  const std::unique_ptr<GENERAL_NAMES, NamesFree> names(static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
-  if (!names) return std::nullopt;
-  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
-    if (name->type != GEN_URI) continue;
-    const ASN1_IA5STRING* uri = name->d.uniformResourceIdentifier;
-    std::string text(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)),
-                     static_cast<size_t>(ASN1_STRING_length(uri)));
-    if (!SpiffeId::Parse(text)) continue;
-    if (expected.empty() || std::find(expected.begin(), expected.end(), text) != expected.end())
-      return text;
-  }
-  return std::nullopt;
+Result<std::string> ReadIdentity(X509* certificate) {
+  const std::vector<std::string> uris = UriNames(certificate);
+  std::string problem;
+  if (uris.size() > 1)
+    problem = " has " + std::to_string(uris.size()) + " URI names, where SPIFFE has one";
+  else if (MaySign(certificate))
+    problem = " is one that signs others, and proves no workload";
+  else if (uris.size() == 1 && SpiffeId::Parse(uris.front()))
+    return uris.front();
+  return Status::Error("check certificate", 0, NameOfCertificate(uris) + problem);
 }
 
 void AttachPeerCheck(SSL* ssl, PeerCheck* check) { SSL_set_ex_data(ssl, PeerCheckIndex(), check); }

@@ -4,12 +4,12 @@
 #include <openssl/ssl.h>
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "base/error_code.gen.h"
+#include "base/status.h"
 
 namespace groundwire {
 
@@ -36,10 +36,10 @@ void AttachPeerCheck(SSL* ssl, PeerCheck* check);
 /// not after the handshake, sends the peer an alert.
 int VerifyPeer(int chain_ok, X509_STORE_CTX* context);
 
-/// First URI SAN that is a SPIFFE id of the mesh's form, or, with `expected`, the first that is
-/// listed there.
-std::optional<std::string> FindPeerIdentity(X509* certificate,
-                                            std::span<const std::string> expected);
+/// The identity that a certificate proves, as SPIFFE has it: its one URI SAN, a SPIFFE id of the
+/// mesh's form, on a certificate that signs no others. The error's detail says of whose certificate
+/// it is and what is wrong with it.
+Result<std::string> ReadIdentity(X509* certificate);
 uint64_t NotAfterMs(const X509* certificate);
 
 }  // namespace groundwire

@@ -82,9 +82,11 @@ Result<std::shared_ptr<Credentials>> ParseCredentials(const msg::SetIdentity& co
   const Bio bio = ReadOnlyBio(command.private_key_pem);
   credentials->key.reset(PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, nullptr));
   if (!credentials->key) return TlsError("parse private key", command.identity);
-  const std::string own[] = {command.identity};
-  if (!FindPeerIdentity(credentials->chain.front().get(), own)) {
-    return Status::Error("check certificate", 0, "no URI SAN " + command.identity);
+  const Result<std::string> named = ReadIdentity(credentials->chain.front().get());
+  if (!named.ok()) return named.status();
+  if (named.value() != command.identity) {
+    return Status::Error("check certificate", 0,
+                         "certificate of " + named.value() + ", not of " + command.identity);
   }
   return credentials;
 }

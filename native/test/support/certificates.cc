@@ -83,6 +83,10 @@ msg::SetIdentity TestAuthority::Sign(const std::string& identity, const Request&
   if (!names.empty())
     AddExtension(certificate, impl_->certificate, NID_subject_alt_name, "critical," + names);
   AddExtension(certificate, impl_->certificate, NID_ext_key_usage, "serverAuth,clientAuth");
+  if (!request.basic_constraints.empty())
+    AddExtension(certificate, impl_->certificate, NID_basic_constraints, request.basic_constraints);
+  if (!request.key_usage.empty())
+    AddExtension(certificate, impl_->certificate, NID_key_usage, request.key_usage);
   if (X509_sign(certificate, impl_->key, EVP_sha256()) == 0) std::abort();
 
   msg::SetIdentity command;

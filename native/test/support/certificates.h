@@ -22,6 +22,9 @@ class TestAuthority {
     std::vector<std::string> dns_names = {};
     int64_t not_before_s = -60;  // from now
     int64_t not_after_s = 3600;
+    /// As OpenSSL writes extensions; "" leaves them out.
+    std::string basic_constraints = {};
+    std::string key_usage = {};
   };
   /// As the engine gets it. `identity` is the command's name; the certificate says what `request`
   /// says.

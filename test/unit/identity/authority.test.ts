@@ -10,6 +10,7 @@ import { CertificateAuthority } from '#src/identity/certificate-authority.ts';
 import { createCertificateRequest } from '#src/identity/certificate-request.ts';
 import { checkIssued } from '#src/identity/identity-certificate.ts';
 import { formatJoinFile, JoinTokens, parseJoinFile } from '#src/identity/join-token.ts';
+import { importSigningKey } from '#src/identity/signing-key.ts';
 import * as x509 from '#src/identity/x509.ts';
 import { systemClock } from '#src/model/clock.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
@@ -134,6 +135,34 @@ test('checkIssued: an answer for another name, another key or another root is no
   );
   assert.throws(() => checkIssued(WEB, privateKeyPem, answer, Date.now() + 7_200_000), /compare the clocks/);
   assert.throws(() => checkIssued(WEB, privateKeyPem, [], Date.now()), /without a certificate/);
+});
+
+test('checkIssued: a certificate with a second name, or one that signs others, is not used', async (t) => {
+  const stateDir = temporaryFolder(t);
+  const { rootsPem } = await open(stateDir);
+  const { csrPem, privateKeyPem } = await createCertificateRequest(WEB);
+  const signing = await importSigningKey(readFileSync(join(stateDir, 'root.key'), 'utf8'));
+  const uri = (path: string) => ({ type: 'url' as const, value: `spiffe://cluster.local/ns/shop/sa/${path}` });
+  const sign = async (names: readonly x509.JsonGeneralName[], isAuthority: boolean): Promise<readonly string[]> => {
+    const leaf = await x509.X509CertificateGenerator.create({
+      issuer: new x509.X509Certificate(rootsPem).subject,
+      notBefore: new Date(Date.now() - 60_000),
+      notAfter: new Date(Date.now() + HOUR_MS),
+      publicKey: new x509.Pkcs10CertificateRequest(csrPem).publicKey,
+      signingKey: signing.privateKey,
+      signingAlgorithm: signing.algorithm,
+      extensions: [
+        new x509.BasicConstraintsExtension(isAuthority, undefined, true),
+        new x509.SubjectAlternativeNameExtension([...names], true),
+      ],
+    });
+    return [leaf.toString('pem'), rootsPem];
+  };
+  assert.ok(checkIssued(WEB, privateKeyPem, await sign([uri('web')], false), Date.now()));
+  const two = await sign([uri('web'), uri('db')], false);
+  assert.throws(() => checkIssued(WEB, privateKeyPem, two, Date.now()), /signed for URI:.*web, URI:.*db where/);
+  const authority = await sign([uri('web')], true);
+  assert.throws(() => checkIssued(WEB, privateKeyPem, authority, Date.now()), /as an authority/);
 });
 
 test('join token: accepted until it expires, by the control plane that made it, for its node', (t) => {
