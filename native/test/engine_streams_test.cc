@@ -73,7 +73,7 @@ TEST("streams: a peer that takes none gets a few tunnels, and its connections fa
   });
   const auto identity = MakeTlsIdentity(mesh.agent.authority().Sign(IdentityOf("pod2")), 1);
   REQUIRE(identity.ok());
-  HboneOptions none;
+  Http2Options none = MakeTunnelOptions(EngineOptions());
   none.streams_served_max = 0;
   const HbonePeer peer(identity.value(), none);
   mesh.hbone = peer.address();

@@ -161,6 +161,7 @@ const ROOMS = [
   'tls',
   'verdicts',
   'flows',
+  'http2',
   'hbone',
   'relay',
   'dns',
@@ -200,8 +201,9 @@ test('layering: a room of native/core includes only earlier ones', () => {
 test('layering: an include of a later room, of none and from none are each named', () => {
   const offences = findIncludeOffences(
     new Map([
-      ['native/core/tls/a.h', '#include "hbone/hbone_session.h"'],
+      ['native/core/tls/a.h', '#include "hbone/tunnel_pool.h"'],
       ['native/core/connection/b.cc', '#include "engine/worker.h"'],
+      ['native/core/http2/f.cc', '#include "hbone/hbone_request.h"'],
       ['native/core/io/c.cc', '#include "c.h"'],
       ['native/core/d.cc', '#include "base/status.h"'],
       ['native/core/kernel/e.cc', '#include "mesh_abi.h"\n#include "kernel/netns.h"\n#include <string>'],
@@ -209,7 +211,13 @@ test('layering: an include of a later room, of none and from none are each named
   );
   assert.deepEqual(
     offences.map((offence) => offence.split(/[ :]/)[0]),
-    ['native/core/tls/a.h', 'native/core/connection/b.cc', 'native/core/io/c.cc', 'native/core/d.cc'],
+    [
+      'native/core/tls/a.h',
+      'native/core/connection/b.cc',
+      'native/core/http2/f.cc',
+      'native/core/io/c.cc',
+      'native/core/d.cc',
+    ],
   );
 });
 

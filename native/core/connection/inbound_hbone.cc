@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "connection/inbound_hbone.h"
 
+#include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "base/detail_text.h"
+#include "hbone/accepted_tunnel.h"
 #include "hbone/hbone_request.h"
-#include "hbone/inbound_tunnel.h"
 
 namespace groundwire {
 namespace {
@@ -26,7 +28,7 @@ void TakeRequest(const HboneRequest& request, ConnectionFacts* facts) {
 }
 
 InboundHboneConnection::InboundHboneConnection(const ConnectionContext& context,
-                                               const InboundTunnel& tunnel, HboneStream* stream)
+                                               const AcceptedTunnel& tunnel, Http2Stream* stream)
     : InboundConnection(context, tunnel.pod(), tunnel.source()),
       session_(tunnel.session()),
       stream_(stream) {
@@ -71,13 +73,13 @@ void InboundHboneConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   MarkOpened();
   facts_.hbone_status = 200;
   relay_ = std::make_unique<StreamRelay>(context_.thread.loop, &bytes_, false, this);
-  std::vector<HboneHeader> headers = {{":status", "200"}};
-  if (!verdict()->baggage.empty()) headers.push_back({"baggage", verdict()->baggage});
-  session_->Respond(stream_, headers, relay_.get());
+  const std::array<HeaderView, 2> headers = {{{":status", "200"}, {"baggage", verdict()->baggage}}};
+  session_->Respond(stream_, std::span(headers).first(verdict()->baggage.empty() ? 1 : 2), true,
+                    relay_.get());
   relay_->Start(std::move(fd), session_, std::exchange(stream_, nullptr));
   const std::vector<uint8_t> ahead = std::move(ahead_);
-  if (!ahead.empty()) relay_->OnTunnelData(ahead.data(), ahead.size());
-  if (ahead_ended_) relay_->OnTunnelEnd();
+  if (!ahead.empty()) relay_->OnStreamData(ahead.data(), ahead.size());
+  if (ahead_ended_) relay_->OnStreamEnd();
 }
 
 void InboundHboneConnection::OnStreamClosed(uint32_t, ErrorCode lost) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a connection that reaches a captured pod through a tunnel.
 //
-//   inbound_tunnel.h:
+//   accepted_tunnel.h:
 //   1. accept from the pod's HBONE listener        IDENTITY_UNAVAILABLE (no certificate: nothing can be said, reset),
 //                                                  LIMIT_CONNECTIONS (too many tunnels: reset),
 //                                                  DELIVERY_RETURNED (a delivery of our own: reset)
@@ -19,33 +19,34 @@
 #include <vector>
 
 #include "connection/inbound_connection.h"
-#include "hbone/hbone_session.h"
+#include "hbone/hbone_request.h"
+#include "http2/http2_session.h"
 #include "relay/relay.h"
 
 namespace groundwire {
 
-class InboundTunnel;
+class AcceptedTunnel;
 
 /// Takes what a request says of itself, cut to what a valid one can say.
 void TakeRequest(const HboneRequest& request, ConnectionFacts* facts);
 
 /// Steps 3 to 7.
-class InboundHboneConnection final : public InboundConnection, public HboneStreamHandler {
+class InboundHboneConnection final : public InboundConnection, public Http2StreamHandler {
  public:
-  InboundHboneConnection(const ConnectionContext& context, const InboundTunnel& tunnel,
-                         HboneStream* stream);
+  InboundHboneConnection(const ConnectionContext& context, const AcceptedTunnel& tunnel,
+                         Http2Stream* stream);
   /// `refusal` ends it here.
   void Start(const HboneRequest& request, ErrorCode refusal);
 
   void OnDialled(ErrorCode code, UniqueFd fd) override;
 
   // Until the 200: what the peer sends ahead is kept, bounded by the stream's window.
-  size_t ReadForTunnel(uint8_t*, size_t, bool*) override { return 0; }
-  void OnResponse(uint16_t) override {}
-  void OnTunnelData(const uint8_t* data, size_t size) override {
+  size_t ReadForStream(uint8_t*, size_t, bool*) override { return 0; }
+  void OnResponse(uint16_t, const HeaderList&) override {}
+  void OnStreamData(const uint8_t* data, size_t size) override {
     ahead_.insert(ahead_.end(), data, data + size);
   }
-  void OnTunnelEnd() override { ahead_ended_ = true; }
+  void OnStreamEnd() override { ahead_ended_ = true; }
   void OnStreamClosed(uint32_t h2_error, ErrorCode lost) override;
 
  protected:
@@ -55,8 +56,8 @@ class InboundHboneConnection final : public InboundConnection, public HboneStrea
  private:
   ErrorCode ReadRequest(const HboneRequest& request);
 
-  HboneSession* const session_;
-  HboneStream* stream_;
+  Http2Session* const session_;
+  Http2Stream* stream_;
   std::vector<uint8_t> ahead_;
   bool ahead_ended_ = false;
   std::unique_ptr<StreamRelay> relay_;

@@ -12,7 +12,7 @@
 
 namespace groundwire {
 
-void InboundRequests::OnRequest(const InboundTunnel& tunnel, HboneStream* stream,
+void InboundRequests::OnRequest(const AcceptedTunnel& tunnel, Http2Stream* stream,
                                 const HboneRequest& request) {
   // Before it is on the books, or it would take the last place from itself.
   const ErrorCode refusal = context_.books->Admit(*tunnel.pod());
@@ -20,7 +20,7 @@ void InboundRequests::OnRequest(const InboundTunnel& tunnel, HboneStream* stream
       ->Start(request, refusal);
 }
 
-void InboundRequests::OnRefusal(const InboundTunnel& tunnel, ErrorCode code,
+void InboundRequests::OnRefusal(const AcceptedTunnel& tunnel, ErrorCode code,
                                 const std::string& detail, const HboneRequest* request) {
   ConnectionFacts facts;
   facts.id = context_.thread.ids->Next();

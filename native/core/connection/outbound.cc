@@ -126,14 +126,13 @@ void OutboundConnection::RequestTunnel() {
   context_.pool->Acquire(pod_, {pod_->id, choice_->next_hop, choice_->upstream_identities}, this);
 }
 
-void OutboundConnection::OnTunnel(HboneSession* session, const std::string& peer, bool reused) {
+void OutboundConnection::OnTunnel(Http2Session* session, const std::string& peer, bool reused) {
   session_ = session;
   reused_tunnel_ = reused;
   facts_.destination_identity = peer;
-  stream_ = session->Connect(
-      MakeConnectHeaders(choice_->hbone_authority, chosen_from_->baggage, facts_.source,
-                         chosen_from_->service_hostname, facts_.traceparent),
-      this);
+  const ConnectHeaders headers(choice_->hbone_authority, chosen_from_->baggage, facts_.source,
+                               chosen_from_->service_hostname, facts_.traceparent);
+  stream_ = session->Request(headers.list(), true, this);
   if (stream_ == nullptr) return RequestTunnel();
   state_ = State::kResponse;
   context_.thread.counters->Add(Counter::kTunnelStreams);
@@ -162,7 +161,7 @@ void OutboundConnection::OnNoTunnel(ErrorCode code, const std::string& detail) {
   Refuse(code);
 }
 
-void OutboundConnection::OnResponse(uint16_t status) {
+void OutboundConnection::OnResponse(uint16_t status, const HeaderList&) {
   context_.thread.loop->Cancel(&response_deadline_);
   facts_.hbone_status = status;
   if (status != 200) return Refuse(ErrorCode::kHboneRefused);

@@ -33,7 +33,7 @@ namespace groundwire {
 void AcceptOutbound(const ConnectionContext& context, const std::shared_ptr<const Pod>& pod,
                     UniqueFd fd, const SocketAddress& source);
 
-class OutboundConnection final : public Connection, public TunnelUser, public HboneStreamHandler {
+class OutboundConnection final : public Connection, public TunnelUser, public Http2StreamHandler {
  public:
   OutboundConnection(const ConnectionContext& context, std::shared_ptr<const Pod> pod, UniqueFd app,
                      const SocketAddress& source, const SocketAddress& original_dst);
@@ -46,15 +46,15 @@ class OutboundConnection final : public Connection, public TunnelUser, public Hb
   void OnVerdict(const OutboundVerdict& verdict) override;
   void OnVerdict(const InboundVerdict& verdict) override;
 
-  void OnTunnel(HboneSession* session, const std::string& peer, bool reused) override;
+  void OnTunnel(Http2Session* session, const std::string& peer, bool reused) override;
   void OnNoTunnel(ErrorCode code, const std::string& detail) override;
   void OnDialled(ErrorCode code, UniqueFd fd) override;
 
   // While waiting for the CONNECT's response; the relay takes over with the 200.
-  size_t ReadForTunnel(uint8_t*, size_t, bool*) override { return 0; }
-  void OnResponse(uint16_t status) override;
-  void OnTunnelData(const uint8_t*, size_t) override {}
-  void OnTunnelEnd() override {}
+  size_t ReadForStream(uint8_t*, size_t, bool*) override { return 0; }
+  void OnResponse(uint16_t status, const HeaderList&) override;
+  void OnStreamData(const uint8_t*, size_t) override {}
+  void OnStreamEnd() override {}
   void OnStreamClosed(uint32_t h2_error, ErrorCode lost) override;
 
  protected:
@@ -84,8 +84,8 @@ class OutboundConnection final : public Connection, public TunnelUser, public Hb
   InboundVerdict destination_verdict_;
   const msg::RouteChoice* choice_ = nullptr;  // into verdict_
   OutboundVerdict chosen_from_;               // keeps choice_ alive when verdict_ is renewed
-  HboneSession* session_ = nullptr;
-  HboneStream* stream_ = nullptr;
+  Http2Session* session_ = nullptr;
+  Http2Stream* stream_ = nullptr;
   EventLoop::TimerId response_deadline_{};
   std::variant<std::monostate, std::unique_ptr<TcpRelay>, std::unique_ptr<StreamRelay>> relay_;
 };

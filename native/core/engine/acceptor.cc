@@ -86,7 +86,7 @@ void Acceptor::Hand(UniqueFd fd, const SocketAddress& source) {
       return AcceptInboundPlaintext(worker_->context(), pod_, std::move(fd), source, refusal);
     case Kind::kInboundHbone:
       worker_->context().thread.counters->Add(Counter::kInboundHboneAccepted);
-      return worker_->inbound_tunnels().Accept(pod_, std::move(fd), source, refusal);
+      return worker_->accepted_tunnels().Accept(pod_, std::move(fd), source, refusal);
     case Kind::kDnsTcp:
       return worker_->dns().AcceptTcp(pod_, std::move(fd), source);
   }

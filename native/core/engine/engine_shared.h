@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "capture/pod_sockets.h"
-#include "hbone/hbone_session.h"
+#include "http2/http2_options.h"
 #include "port/engine_options.h"
 #include "port/event_queue.h"
 #include "tls/identity_store.h"
@@ -20,7 +20,7 @@ struct EngineShared {
                std::unique_ptr<PodSockets> pod_sockets);
 
   const EngineOptions options;
-  const HboneOptions hbone;
+  const Http2Options http2;
   EventQueue events;
   IdentityStore identities;
   ProofTable proofs;

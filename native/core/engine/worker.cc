@@ -20,14 +20,14 @@ Worker::Worker(uint8_t index, EngineShared* shared)
       context_{MakeThreadContext(), this, &flows_, &verdicts_, &pool_, shared->sockets.get()},
       dns_(context_.thread, shared->sockets.get()),
       inbound_requests_(context_),
-      inbound_tunnels_(MakeTunnelContext(), &inbound_requests_) {}
+      accepted_tunnels_(MakeTunnelContext(), &inbound_requests_) {}
 
 ThreadContext Worker::MakeThreadContext() {
   return {&loop_, &scratch_, &counters_, &ids_, &shared_->events, &shared_->options};
 }
 
 TunnelContext Worker::MakeTunnelContext() {
-  return {MakeThreadContext(), &shared_->hbone, &shared_->identities, &shared_->proofs,
+  return {MakeThreadContext(), &shared_->http2, &shared_->identities, &shared_->proofs,
           shared_->sockets.get()};
 }
 
@@ -53,7 +53,7 @@ void Worker::StopAndJoin() {
 
 void Worker::CloseEverything() {
   pods_.clear();
-  inbound_tunnels_.CloseAll(ErrorCode::kDrained);
+  accepted_tunnels_.CloseAll(ErrorCode::kDrained);
   pool_.CloseAll(ErrorCode::kDrained);
   EndConnections([](const Connection&) { return true; }, ErrorCode::kDrained);
   dns_.CloseAll();
@@ -87,7 +87,7 @@ void Worker::DrainPod(uint32_t pod, uint32_t deadline_ms, std::function<void()> 
   }
   captured.acceptors.clear();
   dns_.RemovePod(pod);
-  inbound_tunnels_.DrainPod(pod);
+  accepted_tunnels_.DrainPod(pod);
   pool_.DrainPod(pod);
   captured.released = std::move(done);
   captured.deadline =
@@ -106,7 +106,7 @@ void Worker::FinishDrain(uint32_t pod, ErrorCode code) {
   if (node.empty()) return;
   loop_.Cancel(&node.mapped().deadline);
   EndConnections([pod](const Connection& connection) { return connection.LivesBy(pod); }, code);
-  inbound_tunnels_.ClosePod(pod, ErrorCode::kDrained);
+  accepted_tunnels_.ClosePod(pod, ErrorCode::kDrained);
   pool_.ClosePod(pod, ErrorCode::kDrained);
   verdicts_.ForgetPod(pod);
   node.mapped().released();
@@ -114,7 +114,7 @@ void Worker::FinishDrain(uint32_t pod, ErrorCode code) {
 
 void Worker::OnIdentityRemoved(const std::string& identity) {
   pool_.CloseIdentity(identity, ErrorCode::kIdentityRemoved);
-  inbound_tunnels_.CloseIdentity(identity, ErrorCode::kIdentityRemoved);
+  accepted_tunnels_.CloseIdentity(identity, ErrorCode::kIdentityRemoved);
   EndConnections(
       [&](const Connection& connection) {
         return connection.protected_by_identity() &&
@@ -134,11 +134,11 @@ void Worker::Drain(uint32_t deadline_ms) {
   for (auto& [id, captured] : pods_) {
     for (auto& acceptor : captured.acceptors) acceptor->Stop();
   }
-  inbound_tunnels_.DrainAll();
+  accepted_tunnels_.DrainAll();
   pool_.DrainAll();
   loop_.After(deadline_ms, [this] {
     EndConnections([](const Connection&) { return true; }, ErrorCode::kDrained);
-    inbound_tunnels_.CloseAll(ErrorCode::kDrained);
+    accepted_tunnels_.CloseAll(ErrorCode::kDrained);
     pool_.CloseAll(ErrorCode::kDrained);
   });
 }
@@ -162,7 +162,7 @@ void Worker::AppendSnapshot(uint8_t parts, msg::BatchWriter* batch, SnapshotSums
   if ((parts & msg::kPartTunnels) != 0) {
     std::vector<msg::Tunnel> tunnels;
     pool_.AppendSnapshot(&tunnels);
-    inbound_tunnels_.AppendSnapshot(&tunnels);
+    accepted_tunnels_.AppendSnapshot(&tunnels);
     for (const msg::Tunnel& tunnel : tunnels) batch->Add(tunnel);
   }
   if ((parts & msg::kPartFlows) != 0) {

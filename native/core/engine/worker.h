@@ -22,7 +22,7 @@
 #include "engine/acceptor.h"
 #include "engine/engine_shared.h"
 #include "flows/flow_ledger.h"
-#include "hbone/inbound_tunnel.h"
+#include "hbone/accepted_tunnel.h"
 #include "hbone/tunnel_pool.h"
 #include "io/event_loop.h"
 #include "io/thread_scratch.h"
@@ -66,7 +66,7 @@ class Worker final : public VerdictReceiver, private Books {
   Counters& counters() { return counters_; }
   VerdictDesk& verdicts() { return verdicts_; }
   DnsRelay& dns() { return dns_; }
-  InboundTunnels& inbound_tunnels() { return inbound_tunnels_; }
+  AcceptedTunnels& accepted_tunnels() { return accepted_tunnels_; }
 
   void OnVerdict(uint64_t connection, const OutboundVerdict& verdict) override;
   void OnVerdict(uint64_t connection, const InboundVerdict& verdict) override;
@@ -109,7 +109,7 @@ class Worker final : public VerdictReceiver, private Books {
   const ConnectionContext context_;
   DnsRelay dns_;
   InboundRequests inbound_requests_;
-  InboundTunnels inbound_tunnels_;
+  AcceptedTunnels accepted_tunnels_;
   std::unordered_map<uint32_t, CapturedPod> pods_;
   std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
   bool draining_ = false;

@@ -24,13 +24,13 @@ Status TunnelPool::Tunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity>
   auto stream = std::make_unique<TlsStream>(socket, TlsStream::Role::kClient, std::move(identity),
                                             std::move(check), pool_->thread().scratch);
   tls_ = stream.get();
-  session_ = std::make_unique<HboneSession>(
-      HboneSession::Role::kClient, std::move(fd), std::move(stream), *pool_->context_.hbone,
+  session_ = std::make_unique<Http2Session>(
+      Http2Session::Role::kClient, std::move(fd), std::move(stream), *pool_->context_.http2,
       pool_->thread().loop, pool_->thread().scratch, pool_->thread().counters, this);
   return session_->Start();
 }
 
-void TunnelPool::Tunnel::OnEstablished(HboneSession*) {
+void TunnelPool::Tunnel::OnEstablished(Http2Session*) {
   established_ms_ = WallMs();
   pool_->thread().counters->Add(Counter::kTlsHandshakes);
   lease_.Start({key_.pod, tls_->peer(), key_.next_hop}, tls_->identity().not_after_ms,
@@ -39,14 +39,14 @@ void TunnelPool::Tunnel::OnEstablished(HboneSession*) {
   if (waiting_.empty() && session_->streams() == 0) StartIdle();
 }
 
-void TunnelPool::Tunnel::OnCapacity(HboneSession*) {
-  while (!waiting_.empty() && session_->state() == HboneSession::State::kOpen && HasRoom()) {
+void TunnelPool::Tunnel::OnCapacity(Http2Session*) {
+  while (!waiting_.empty() && session_->state() == Http2Session::State::kOpen && HasRoom()) {
     TunnelUser* const user = waiting_.front().user;
     waiting_.pop_front();
     const bool reused = session_->streams_total() > 0;
     user->OnTunnel(session_.get(), tls_->peer(), reused);
   }
-  if (session_->state() != HboneSession::State::kOpen) return;
+  if (session_->state() != Http2Session::State::kOpen) return;
   // A peer that takes no streams now (SETTINGS_MAX_CONCURRENT_STREAMS 0) may again; there need not
   // be another tunnel that is better.
   if (session_->draining() || (!HasRoom() && session_->streams_max() > 0)) HandOver();
@@ -56,7 +56,7 @@ void TunnelPool::Tunnel::OnCapacity(HboneSession*) {
   StartIdle();
 }
 
-void TunnelPool::Tunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::string& detail) {
+void TunnelPool::Tunnel::OnSessionClosed(Http2Session*, ErrorCode code, const std::string& detail) {
   pool_->thread().loop->Cancel(&idle_);
   pool_->thread().loop->Cancel(&wait_bound_);
   lease_.Stop();

@@ -11,20 +11,20 @@
 namespace groundwire {
 
 /// One dialled tunnel and those who wait for it.
-class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
+class TunnelPool::Tunnel final : public Http2SessionOwner, public Discardable {
  public:
   Tunnel(TunnelPool* pool, std::shared_ptr<const Pod> pod, const TunnelKey& key);
 
   Status Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity);
 
-  void OnEstablished(HboneSession*) override;
-  void OnRequest(HboneSession*, HboneStream*, HboneRequest) override {}
-  void OnCapacity(HboneSession*) override;
-  void OnSessionClosed(HboneSession*, ErrorCode code, const std::string& detail) override;
+  void OnEstablished(Http2Session*) override;
+  void OnRequest(Http2Session*, Http2Stream*, HeaderList) override {}
+  void OnCapacity(Http2Session*) override;
+  void OnSessionClosed(Http2Session*, ErrorCode code, const std::string& detail) override;
 
   /// Usable for one more stream, now or once it is established.
   bool Usable(uint64_t generation) const {
-    return session_->state() != HboneSession::State::kClosed && !session_->draining() &&
+    return session_->state() != Http2Session::State::kClosed && !session_->draining() &&
            load() < session_->streams_max() && IsFresh(generation);
   }
   /// Made with the certificate `generation`, and the peer's certificate has not used up half of its
@@ -39,14 +39,14 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
   }
   bool HasRoom() const { return session_->streams() < session_->streams_max(); }
   size_t load() const { return session_->streams() + waiting_.size(); }
-  bool established() const { return session_->state() == HboneSession::State::kOpen; }
+  bool established() const { return session_->state() == Http2Session::State::kOpen; }
   void Wait(TunnelUser* user, uint64_t since_us);
   bool Forget(TunnelUser* user) {
     return std::erase_if(waiting_, [user](const Waiting& w) { return w.user == user; }) > 0;
   }
 
   msg::Tunnel Describe() const;
-  HboneSession* session() const { return session_.get(); }
+  Http2Session* session() const { return session_.get(); }
   const TunnelKey& key() const { return key_; }
   const std::shared_ptr<const Pod>& pod() const { return pod_; }
   const TunnelLease& lease() const { return lease_; }
@@ -69,7 +69,7 @@ class TunnelPool::Tunnel final : public HboneSessionOwner, public Discardable {
   TunnelPool* const pool_;
   const std::shared_ptr<const Pod> pod_;
   const TunnelKey key_;
-  std::unique_ptr<HboneSession> session_;
+  std::unique_ptr<Http2Session> session_;
   TlsStream* tls_ = nullptr;
   TunnelLease lease_;
   uint64_t generation_ = 0;

@@ -38,20 +38,21 @@ std::optional<HboneAuthority> HboneAuthority::Parse(std::string_view text) {
   return authority;
 }
 
-std::vector<HboneHeader> MakeConnectHeaders(const std::string& authority,
-                                            const std::string& baggage, const SocketAddress& client,
-                                            const std::string& service_hostname,
-                                            const std::string& traceparent) {
-  std::vector<HboneHeader> headers;
-  headers.reserve(5);
-  headers.push_back({":method", "CONNECT"});
-  headers.push_back({":authority", authority});
-  if (!baggage.empty()) headers.push_back({"baggage", baggage});
-  std::string forwarded = "for=\"" + client.ToString() + "\"";
-  if (!service_hostname.empty()) forwarded += ";host=" + service_hostname;
-  headers.push_back({"forwarded", std::move(forwarded)});
-  headers.push_back({"traceparent", traceparent});
-  return headers;
+HboneRequest::HboneRequest(const HeaderList& headers)
+    : method(headers.Find(":method").value_or("")),
+      authority(headers.Find(":authority").value_or("")),
+      traceparent(headers.Find("traceparent").value_or("")) {}
+
+ConnectHeaders::ConnectHeaders(std::string_view authority, std::string_view baggage,
+                               const SocketAddress& client, std::string_view service_hostname,
+                               std::string_view traceparent)
+    : forwarded_("for=\"" + client.ToString() + "\"") {
+  if (!service_hostname.empty()) forwarded_.append(";host=").append(service_hostname);
+  Append(":method", "CONNECT");
+  Append(":authority", authority);
+  if (!baggage.empty()) Append("baggage", baggage);
+  Append("forwarded", forwarded_);
+  Append("traceparent", traceparent);
 }
 
 }  // namespace groundwire

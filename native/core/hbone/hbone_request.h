@@ -2,28 +2,27 @@
 // The CONNECT request: what we write (reference: ztunnel src/proxy/outbound.rs @62d8265) and what
 // we accept.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/address.h"
+#include "http2/header_list.h"
 
 namespace groundwire {
 
-/// What the server reads of a CONNECT; everything else is counted against the bound and forgotten.
+/// What the server reads of a CONNECT, "" where it is not there; everything else of the list is
+/// forgotten. Points into it.
 struct HboneRequest {
-  std::string method;
-  std::string authority;
-  std::string traceparent;
-  size_t header_bytes = 0;
-};
+  explicit HboneRequest(const HeaderList& headers);
 
-struct HboneHeader {
-  std::string name;
-  std::string value;
+  std::string_view method;
+  std::string_view authority;
+  std::string_view traceparent;
 };
 
 /// `host:port`: the host an IP literal or a hostname.
@@ -37,9 +36,21 @@ struct HboneAuthority {
   static std::optional<HboneAuthority> Parse(std::string_view text);
 };
 
-std::vector<HboneHeader> MakeConnectHeaders(const std::string& authority,
-                                            const std::string& baggage, const SocketAddress& client,
-                                            const std::string& service_hostname,
-                                            const std::string& traceparent);
+/// The headers of a CONNECT, empty ones left out. The texts must outlive it.
+class ConnectHeaders {
+ public:
+  ConnectHeaders(std::string_view authority, std::string_view baggage, const SocketAddress& client,
+                 std::string_view service_hostname, std::string_view traceparent);
+  ConnectHeaders(const ConnectHeaders&) = delete;
+  ConnectHeaders& operator=(const ConnectHeaders&) = delete;
+  std::span<const HeaderView> list() const { return {list_.data(), size_}; }
+
+ private:
+  void Append(std::string_view name, std::string_view value) { list_[size_++] = {name, value}; }
+
+  std::string forwarded_;
+  std::array<HeaderView, 5> list_;
+  size_t size_ = 0;
+};
 
 }  // namespace groundwire

@@ -128,7 +128,7 @@ void TunnelPool::EnsureProof(const std::shared_ptr<const Pod>& pod, const Tunnel
   uint64_t last_end = 0;
   uint64_t fresh_until = 0;
   for (const Tunnel* tunnel : peer.tunnels) {
-    if (tunnel->session()->state() == HboneSession::State::kClosed) continue;
+    if (tunnel->session()->state() == Http2Session::State::kClosed) continue;
     if (tunnel->IsFresh(generation)) {
       fresh_until = std::max(fresh_until, tunnel->established() ? tunnel->lease().fresh_until_ms()
                                                                 : now + kProofRetryMinMs);
@@ -192,7 +192,7 @@ void TunnelPool::ForEach(Predicate predicate, Action action) {
     if (predicate(*tunnel)) chosen.push_back(tunnel.get());
   }
   for (Tunnel* tunnel : chosen) {
-    if (tunnel->session()->state() != HboneSession::State::kClosed) action(tunnel);
+    if (tunnel->session()->state() != Http2Session::State::kClosed) action(tunnel);
   }
 }
 

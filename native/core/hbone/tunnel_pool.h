@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "capture/pod.h"
-#include "hbone/hbone_session.h"
 #include "hbone/tunnel_context.h"
+#include "http2/http2_session.h"
 #include "tls/tls_stream.h"
 #include "tls/tunnel_lease.h"
 
@@ -36,7 +36,7 @@ inline constexpr char kNoStreamsDetail[] = "the peer takes no more streams";
 class TunnelUser {
  public:
   /// Opens its stream now. `reused`: others used the tunnel before, so it may turn out to be stale.
-  virtual void OnTunnel(HboneSession* session, const std::string& peer, bool reused) = 0;
+  virtual void OnTunnel(Http2Session* session, const std::string& peer, bool reused) = 0;
   virtual void OnNoTunnel(ErrorCode code, const std::string& detail) = 0;
 
  protected:

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/error_code.gen.h"
-#include "hbone/hbone_session.h"
+#include "http2/http2_session.h"
 #include "io/app_socket.h"
 #include "io/reset_wait.h"
 #include "io/thread_scratch.h"
@@ -69,7 +69,7 @@ class TcpRelay final {
 };
 
 /// A TCP socket and an HBONE stream; resets as above, a stream's being RST_STREAM.
-class StreamRelay final : public EventHandler, public HboneStreamHandler {
+class StreamRelay final : public EventHandler, public Http2StreamHandler {
  public:
   /// `app_is_source`: bytes from the application count as sent (outbound), otherwise as received
   /// (inbound).
@@ -80,14 +80,14 @@ class StreamRelay final : public EventHandler, public HboneStreamHandler {
         app_is_source_(app_is_source),
         reset_wait_(loop) {}
   /// The stream's handler is, or becomes, this relay.
-  void Start(UniqueFd app, HboneSession* session, HboneStream* stream);
+  void Start(UniqueFd app, Http2Session* session, Http2Stream* stream);
   void Abort();
 
   void OnEvents(uint32_t events) override;
-  size_t ReadForTunnel(uint8_t* buffer, size_t size, bool* end) override;
-  void OnResponse(uint16_t) override {}
-  void OnTunnelData(const uint8_t* data, size_t size) override;
-  void OnTunnelEnd() override;
+  size_t ReadForStream(uint8_t* buffer, size_t size, bool* end) override;
+  void OnResponse(uint16_t, const HeaderList&) override {}
+  void OnStreamData(const uint8_t* data, size_t size) override;
+  void OnStreamEnd() override;
   void OnStreamClosed(uint32_t h2_error, ErrorCode lost) override;
 
  private:
@@ -106,8 +106,8 @@ class StreamRelay final : public EventHandler, public HboneStreamHandler {
   RequestTimer request_timer_;
   ResetWait reset_wait_;
   AppSocket app_;
-  HboneSession* session_ = nullptr;
-  HboneStream* stream_ = nullptr;
+  Http2Session* session_ = nullptr;
+  Http2Stream* stream_ = nullptr;
   bool tunnel_ended_ = false;
   bool end_sent_ = false;
   /// Why the tunnel's side broke off, while the application still takes what it had delivered.

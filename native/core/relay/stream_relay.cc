@@ -8,7 +8,7 @@
 
 namespace groundwire {
 
-void StreamRelay::Start(UniqueFd app, HboneSession* session, HboneStream* stream) {
+void StreamRelay::Start(UniqueFd app, Http2Session* session, Http2Stream* stream) {
   over_ = false;
   app_ = AppSocket(std::move(app));
   session_ = session;
@@ -33,7 +33,7 @@ void StreamRelay::OnEvents(uint32_t events) {
   FinishIfDone();
 }
 
-size_t StreamRelay::ReadForTunnel(uint8_t* buffer, size_t size, bool* end) {
+size_t StreamRelay::ReadForStream(uint8_t* buffer, size_t size, bool* end) {
   if (over_) return 0;
   const AppSocket::Result result = app_.Receive(buffer, &size);
   if (result == AppSocket::Result::kOk) {
@@ -51,7 +51,7 @@ size_t StreamRelay::ReadForTunnel(uint8_t* buffer, size_t size, bool* end) {
   return 0;
 }
 
-void StreamRelay::OnTunnelData(const uint8_t* data, size_t size) {
+void StreamRelay::OnStreamData(const uint8_t* data, size_t size) {
   if (over_) return;
   app_is_source_ ? CountReceived(size) : CountSent(size);
   size_t sent = 0;
@@ -60,7 +60,7 @@ void StreamRelay::OnTunnelData(const uint8_t* data, size_t size) {
   if (result == AppSocket::Result::kReset) CarryReset();
 }
 
-void StreamRelay::OnTunnelEnd() {
+void StreamRelay::OnStreamEnd() {
   if (over_) return;
   tunnel_ended_ = true;
   app_.FinishSending();
@@ -77,7 +77,7 @@ void StreamRelay::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
     tunnel_broke_ = lost != ErrorCode::kNone ? lost : ErrorCode::kPeerReset;
     return FinishIfDone();
   }
-  if (!tunnel_ended_) OnTunnelEnd();
+  if (!tunnel_ended_) OnStreamEnd();
   end_sent_ = true;
   FinishIfDone();
 }

@@ -10,7 +10,7 @@
 #include <thread>
 #include <utility>
 
-#include "hbone/hbone_session.h"
+#include "http2/http2_session.h"
 #include "support/agent.h"
 #include "support/loopback.h"
 #include "tls/tls_stream.h"
@@ -18,9 +18,9 @@
 namespace groundwire {
 
 /// Takes tunnels as its options say, and answers no CONNECT.
-class HbonePeer final : public HboneSessionOwner, public EventHandler {
+class HbonePeer final : public Http2SessionOwner, public EventHandler {
  public:
-  HbonePeer(std::shared_ptr<const TlsIdentity> identity, const HboneOptions& options)
+  HbonePeer(std::shared_ptr<const TlsIdentity> identity, const Http2Options& options)
       : identity_(std::move(identity)), options_(options), listener_(ListenOn("10.202.0.98")) {
     if (!loop_.Open().ok() || !loop_.WatchListener(listener_.get(), this).ok()) std::abort();
     thread_ = std::thread([this] { loop_.Run(); });
@@ -39,15 +39,15 @@ class HbonePeer final : public HboneSessionOwner, public EventHandler {
     check.trust_domain = kTrustDomain;
     auto stream = std::make_unique<TlsStream>(fd.get(), TlsStream::Role::kServer, identity_,
                                               std::move(check), &scratch_);
-    sessions_.push_back(std::make_unique<HboneSession>(HboneSession::Role::kServer, std::move(fd),
+    sessions_.push_back(std::make_unique<Http2Session>(Http2Session::Role::kServer, std::move(fd),
                                                        std::move(stream), options_, &loop_,
                                                        &scratch_, &counters_, this));
     if (!sessions_.back()->Start().ok()) std::abort();
   }
-  void OnEstablished(HboneSession*) override {}
-  void OnRequest(HboneSession*, HboneStream*, HboneRequest) override {}
-  void OnCapacity(HboneSession*) override {}
-  void OnSessionClosed(HboneSession* session, ErrorCode, const std::string&) override {
+  void OnEstablished(Http2Session*) override {}
+  void OnRequest(Http2Session*, Http2Stream*, HeaderList) override {}
+  void OnCapacity(Http2Session*) override {}
+  void OnSessionClosed(Http2Session* session, ErrorCode, const std::string&) override {
     const auto ended = std::find_if(sessions_.begin(), sessions_.end(),
                                     [session](const auto& one) { return one.get() == session; });
     loop_.Discard(std::move(*ended));
@@ -55,12 +55,12 @@ class HbonePeer final : public HboneSessionOwner, public EventHandler {
   }
 
   const std::shared_ptr<const TlsIdentity> identity_;
-  const HboneOptions options_;
+  const Http2Options options_;
   const UniqueFd listener_;
   ThreadScratch scratch_;
   Counters counters_;
   EventLoop loop_{&counters_};
-  std::list<std::unique_ptr<HboneSession>> sessions_;
+  std::list<std::unique_ptr<Http2Session>> sessions_;
   std::thread thread_;
 };
 

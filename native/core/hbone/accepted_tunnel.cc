@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hbone/inbound_tunnel.h"
+#include "hbone/accepted_tunnel.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -27,8 +27,8 @@ bool HasShare(size_t of_peer, size_t taken, size_t max) {
 
 }  // namespace
 
-InboundTunnel::InboundTunnel(const TunnelContext& context, InboundTunnels* tunnels,
-                             std::shared_ptr<const Pod> pod, const SocketAddress& source)
+AcceptedTunnel::AcceptedTunnel(const TunnelContext& context, AcceptedTunnels* tunnels,
+                               std::shared_ptr<const Pod> pod, const SocketAddress& source)
     : context_(context),
       tunnels_(tunnels),
       pod_(std::move(pod)),
@@ -44,9 +44,9 @@ InboundTunnel::InboundTunnel(const TunnelContext& context, InboundTunnels* tunne
                             "no newer proof of the peer's identity");
           }) {}
 
-InboundTunnel::~InboundTunnel() { context_.thread.loop->Cancel(&idle_); }
+AcceptedTunnel::~AcceptedTunnel() { context_.thread.loop->Cancel(&idle_); }
 
-Status InboundTunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity) {
+Status AcceptedTunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity) {
   PeerCheck check;
   check.trust_domain = context_.thread.options->trust_domain;
   local_ = LocalAddress(fd.get());
@@ -54,13 +54,13 @@ Status InboundTunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> iden
   auto stream = std::make_unique<TlsStream>(socket, TlsStream::Role::kServer, std::move(identity),
                                             std::move(check), context_.thread.scratch);
   tls_ = stream.get();
-  session_ = std::make_unique<HboneSession>(
-      HboneSession::Role::kServer, std::move(fd), std::move(stream), *context_.hbone,
+  session_ = std::make_unique<Http2Session>(
+      Http2Session::Role::kServer, std::move(fd), std::move(stream), *context_.http2,
       context_.thread.loop, context_.thread.scratch, context_.thread.counters, this);
   return session_->Start();
 }
 
-void InboundTunnel::OnEstablished(HboneSession*) {
+void AcceptedTunnel::OnEstablished(Http2Session*) {
   established_ms_ = WallMs();
   tunnels_->EndHandshake(this);
   context_.thread.counters->Add(Counter::kTlsHandshakes);
@@ -70,10 +70,10 @@ void InboundTunnel::OnEstablished(HboneSession*) {
   OnCapacity(session_.get());
 }
 
-void InboundTunnel::OnCapacity(HboneSession*) {
+void AcceptedTunnel::OnCapacity(Http2Session*) {
   context_.thread.loop->Cancel(&idle_);
   if (session_->streams() > 0 || session_->draining() ||
-      session_->state() != HboneSession::State::kOpen)
+      session_->state() != Http2Session::State::kOpen)
     return;
   // The dialling side goes first; this ends the tunnels of a peer that never would.
   idle_ =
@@ -84,16 +84,17 @@ void InboundTunnel::OnCapacity(HboneSession*) {
       });
 }
 
-void InboundTunnel::OnRequest(HboneSession*, HboneStream* stream, HboneRequest request) {
-  tunnels_->user()->OnRequest(*this, stream, request);
+void AcceptedTunnel::OnRequest(Http2Session*, Http2Stream* stream, HeaderList headers) {
+  tunnels_->user()->OnRequest(*this, stream, HboneRequest(headers));
 }
 
-void InboundTunnel::OnMalformedRequest(HboneSession*, const HboneRequest& request,
-                                       const char* detail) {
+void AcceptedTunnel::OnMalformedRequest(Http2Session*, const HeaderList& headers,
+                                        const char* detail) {
+  const HboneRequest request(headers);
   tunnels_->user()->OnRefusal(*this, ErrorCode::kHboneBadRequest, detail, &request);
 }
 
-void InboundTunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::string& detail) {
+void AcceptedTunnel::OnSessionClosed(Http2Session*, ErrorCode code, const std::string& detail) {
   lease_.Stop();
   context_.thread.loop->Cancel(&idle_);
   if (established_ms_ == 0) tunnels_->EndHandshake(this);
@@ -107,9 +108,9 @@ void InboundTunnel::OnSessionClosed(HboneSession*, ErrorCode code, const std::st
   tunnels_->Remove(this);
 }
 
-const std::string& InboundTunnel::peer() const { return tls_->peer(); }
+const std::string& AcceptedTunnel::peer() const { return tls_->peer(); }
 
-msg::Tunnel InboundTunnel::Describe() const {
+msg::Tunnel AcceptedTunnel::Describe() const {
   msg::Tunnel tunnel;
   tunnel.direction = msg::Direction::kInbound;
   tunnel.pod = pod_->id;
@@ -124,10 +125,10 @@ msg::Tunnel InboundTunnel::Describe() const {
   return tunnel;
 }
 
-void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
-                            const SocketAddress& source, ErrorCode refusal) {
+void AcceptedTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
+                             const SocketAddress& source, ErrorCode refusal) {
   auto identity = context_.identities->Find(pod->identity);
-  auto tunnel = std::make_unique<InboundTunnel>(context_, this, pod, source);
+  auto tunnel = std::make_unique<AcceptedTunnel>(context_, this, pod, source);
   if (refusal != ErrorCode::kNone) {
     user_->OnRefusal(*tunnel, refusal, "", nullptr);
     return CloseWithReset(&fd);
@@ -154,7 +155,7 @@ void InboundTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
   }
 }
 
-std::optional<Counter> InboundTunnels::MakeRoom(uint32_t pod, const IpAddress& peer) {
+std::optional<Counter> AcceptedTunnels::MakeRoom(uint32_t pod, const IpAddress& peer) {
   const size_t tunnels_max = context_.thread.options->tunnels_accepted_max;
   const auto of_peer = of_peer_.find(peer);
   if (of_peer != of_peer_.end() && !HasShare(of_peer->second, tunnels_.size(), tunnels_max)) {
@@ -163,8 +164,8 @@ std::optional<Counter> InboundTunnels::MakeRoom(uint32_t pod, const IpAddress& p
   const auto found = handshaking_.find(pod);
   if (found == handshaking_.end())
     return tunnels_.size() < tunnels_max ? std::nullopt : std::optional(Counter::kLimitTunnels);
-  const std::deque<InboundTunnel*>& unfinished = found->second;
-  const auto is_peers = [&](const InboundTunnel* one) { return one->source().ip == peer; };
+  const std::deque<AcceptedTunnel*>& unfinished = found->second;
+  const auto is_peers = [&](const AcceptedTunnel* one) { return one->source().ip == peer; };
   const auto peers = static_cast<size_t>(std::ranges::count_if(unfinished, is_peers));
   if (!HasShare(peers, unfinished.size(), kHandshakingPerPodMax)) {
     // Its own late one first; but others' late ones are no reason to refuse an honest peer either.
@@ -181,7 +182,7 @@ std::optional<Counter> InboundTunnels::MakeRoom(uint32_t pod, const IpAddress& p
 /// few silent clients lock everybody else out. Where none is late, a herd of honest peers has come
 /// at once: ending the one that is nearest to its end for each that begins would let none of them
 /// through.
-bool InboundTunnels::DisplaceIfLate(InboundTunnel* handshake) {
+bool AcceptedTunnels::DisplaceIfLate(AcceptedTunnel* handshake) {
   const uint64_t late_us = uint64_t{1000} * context_.thread.options->tls_timeout_ms / kLateFraction;
   if (context_.thread.loop->now_us() - handshake->started_us() < late_us) return false;
   context_.thread.counters->Add(Counter::kHandshakesDisplaced);
@@ -190,13 +191,13 @@ bool InboundTunnels::DisplaceIfLate(InboundTunnel* handshake) {
   return true;
 }
 
-void InboundTunnels::EndHandshake(InboundTunnel* tunnel) {
+void AcceptedTunnels::EndHandshake(AcceptedTunnel* tunnel) {
   const auto of_pod = handshaking_.find(tunnel->pod()->id);
   std::erase(of_pod->second, tunnel);
   if (of_pod->second.empty()) handshaking_.erase(of_pod);
 }
 
-void InboundTunnels::Remove(InboundTunnel* tunnel) {
+void AcceptedTunnels::Remove(AcceptedTunnel* tunnel) {
   const auto owned =
       std::find_if(tunnels_.begin(), tunnels_.end(),
                    [tunnel](const auto& candidate) { return candidate.get() == tunnel; });
@@ -207,43 +208,43 @@ void InboundTunnels::Remove(InboundTunnel* tunnel) {
 }
 
 template <typename Predicate, typename Action>
-void InboundTunnels::ForEach(Predicate predicate, Action action) {
+void AcceptedTunnels::ForEach(Predicate predicate, Action action) {
   // An action may end a tunnel, which takes it off the list.
-  std::vector<InboundTunnel*> chosen;
+  std::vector<AcceptedTunnel*> chosen;
   for (const auto& tunnel : tunnels_) {
     if (predicate(*tunnel)) chosen.push_back(tunnel.get());
   }
-  for (InboundTunnel* tunnel : chosen) action(tunnel->session());
+  for (AcceptedTunnel* tunnel : chosen) action(tunnel->session());
 }
 
-void InboundTunnels::DrainPod(uint32_t pod) {
-  ForEach([pod](const InboundTunnel& tunnel) { return tunnel.pod()->id == pod; },
-          [](HboneSession* session) { session->Drain(); });
+void AcceptedTunnels::DrainPod(uint32_t pod) {
+  ForEach([pod](const AcceptedTunnel& tunnel) { return tunnel.pod()->id == pod; },
+          [](Http2Session* session) { session->Drain(); });
 }
 
-void InboundTunnels::ClosePod(uint32_t pod, ErrorCode code) {
-  ForEach([pod](const InboundTunnel& tunnel) { return tunnel.pod()->id == pod; },
-          [code](HboneSession* session) { session->Close(code, "pod released"); });
+void AcceptedTunnels::ClosePod(uint32_t pod, ErrorCode code) {
+  ForEach([pod](const AcceptedTunnel& tunnel) { return tunnel.pod()->id == pod; },
+          [code](Http2Session* session) { session->Close(code, "pod released"); });
 }
 
-void InboundTunnels::CloseIdentity(const std::string& identity, ErrorCode code) {
-  ForEach([&](const InboundTunnel& tunnel) { return tunnel.pod()->identity == identity; },
-          [code](HboneSession* session) { session->Close(code, "identity removed"); });
+void AcceptedTunnels::CloseIdentity(const std::string& identity, ErrorCode code) {
+  ForEach([&](const AcceptedTunnel& tunnel) { return tunnel.pod()->identity == identity; },
+          [code](Http2Session* session) { session->Close(code, "identity removed"); });
 }
 
-void InboundTunnels::DrainAll() {
-  ForEach([](const InboundTunnel&) { return true; },
-          [](HboneSession* session) { session->Drain(); });
+void AcceptedTunnels::DrainAll() {
+  ForEach([](const AcceptedTunnel&) { return true; },
+          [](Http2Session* session) { session->Drain(); });
 }
 
-void InboundTunnels::CloseAll(ErrorCode code) {
-  ForEach([](const InboundTunnel&) { return true; },
-          [code](HboneSession* session) { session->Close(code, "engine closed"); });
+void AcceptedTunnels::CloseAll(ErrorCode code) {
+  ForEach([](const AcceptedTunnel&) { return true; },
+          [code](Http2Session* session) { session->Close(code, "engine closed"); });
 }
 
-void InboundTunnels::AppendSnapshot(std::vector<msg::Tunnel>* tunnels) const {
+void AcceptedTunnels::AppendSnapshot(std::vector<msg::Tunnel>* tunnels) const {
   for (const auto& tunnel : tunnels_) {
-    if (tunnel->session()->state() == HboneSession::State::kOpen)
+    if (tunnel->session()->state() == Http2Session::State::kOpen)
       tunnels->push_back(tunnel->Describe());
   }
 }

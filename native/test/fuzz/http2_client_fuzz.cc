@@ -5,6 +5,6 @@
 
 /// Clear bytes of a server to a client that has one stream open.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  groundwire::FuzzSession(groundwire::HboneSession::Role::kClient, "").Feed({data, size});
+  groundwire::FuzzSession(groundwire::Http2Session::Role::kClient, "").Feed({data, size});
   return 0;
 }

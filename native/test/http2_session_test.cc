@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// One HBONE session against bytes made by hand: what it says, what it takes, what it refuses.
-#include "hbone/hbone_session.h"
+// One HTTP/2 session against bytes made by hand: what it says, what it takes, what it refuses.
+#include "http2/http2_session.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
@@ -13,6 +14,8 @@
 #include <vector>
 
 #include "check.h"
+#include "hbone/hbone_request.h"
+#include "hbone/tunnel_context.h"
 #include "support/http2_bytes.h"
 #include "support/plain_stream.h"
 
@@ -20,16 +23,20 @@ using namespace groundwire;
 
 namespace {
 
+constexpr std::array<HeaderView, 1> kOk = {{{":status", "200"}}};
+constexpr std::array<HeaderView, 2> kConnect = {{{":method", "CONNECT"}, {":authority", "a:1"}}};
+
 /// A session over one end of a socket pair; the test holds the other.
-struct Harness final : HboneSessionOwner, HboneStreamHandler {
-  explicit Harness(HboneSession::Role role, HboneOptions session_options = {})
+struct Harness final : Http2SessionOwner, Http2StreamHandler {
+  explicit Harness(Http2Session::Role role,
+                   Http2Options session_options = MakeTunnelOptions(EngineOptions()))
       : options(session_options) {
     int ends[2] = {};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0 || !loop.Open().ok())
       std::abort();
     session_fd = ends[0];
     peer.Reset(ends[1]);
-    session = std::make_unique<HboneSession>(role, UniqueFd(ends[0]),
+    session = std::make_unique<Http2Session>(role, UniqueFd(ends[0]),
                                              std::make_unique<PlainStream>(ends[0]), options, &loop,
                                              &scratch, &counters, this);
     if (!session->Start().ok()) std::abort();
@@ -64,28 +71,33 @@ struct Harness final : HboneSessionOwner, HboneStreamHandler {
     }
     return nullptr;
   }
+  void TakeRequest(const HeaderList& headers) {
+    const HboneRequest seen(headers);
+    request = {std::string(seen.method), std::string(seen.authority),
+               std::string(seen.traceparent)};
+  }
   static std::string Hello() { return http2::kPreface + http2::Frame(http2::kSettings, 0, 0, ""); }
 
-  void OnEstablished(HboneSession*) override { established = true; }
-  void OnRequest(HboneSession*, HboneStream* s, HboneRequest r) override {
+  void OnEstablished(Http2Session*) override { established = true; }
+  void OnRequest(Http2Session*, Http2Stream* s, HeaderList headers) override {
     stream = s;
-    request = std::move(r);
+    TakeRequest(headers);
     ++requests;
     session->SetHandler(s, this);
-    if (answer_at_once) session->Respond(s, {{":status", "200"}}, this);
+    if (answer_at_once) session->Respond(s, kOk, true, this);
   }
-  void OnCapacity(HboneSession*) override {}
-  void OnMalformedRequest(HboneSession*, const HboneRequest& r, const char* why) override {
-    request = r;
+  void OnCapacity(Http2Session*) override {}
+  void OnMalformedRequest(Http2Session*, const HeaderList& headers, const char* why) override {
+    TakeRequest(headers);
     detail = why;
     ++malformed;
   }
-  void OnSessionClosed(HboneSession*, ErrorCode c, const std::string& why) override {
+  void OnSessionClosed(Http2Session*, ErrorCode c, const std::string& why) override {
     code = c;
     detail = why;
     closed = true;
   }
-  size_t ReadForTunnel(uint8_t* buffer, size_t size, bool* end) override {
+  size_t ReadForStream(uint8_t* buffer, size_t size, bool* end) override {
     const size_t count = std::min(size, to_send.size());
     std::copy_n(to_send.begin(), count, buffer);
     to_send.erase(0, count);
@@ -93,27 +105,31 @@ struct Harness final : HboneSessionOwner, HboneStreamHandler {
     if (close_on_read) session->Close(ErrorCode::kPolicyLateDenied, "denied while sending");
     return count;
   }
-  void OnResponse(uint16_t s) override { status = s; }
-  void OnTunnelData(const uint8_t* data, size_t size) override {
+  void OnResponse(uint16_t s, const HeaderList&) override { status = s; }
+  void OnStreamData(const uint8_t* data, size_t size) override {
     received.append(reinterpret_cast<const char*>(data), size);
     if (consume) session->Consume(stream, size);
   }
-  void OnTunnelEnd() override { ended = true; }
+  void OnStreamEnd() override { ended = true; }
   void OnStreamClosed(uint32_t h2, ErrorCode l) override {
     stream_closed = true;
     h2_error = h2;
     lost = l;
   }
 
-  HboneOptions options;
+  Http2Options options;
   Counters counters;
   EventLoop loop{&counters};
   ThreadScratch scratch;
   UniqueFd peer;
   int session_fd = -1;
-  std::unique_ptr<HboneSession> session;
-  HboneStream* stream = nullptr;
-  HboneRequest request;
+  std::unique_ptr<Http2Session> session;
+  Http2Stream* stream = nullptr;
+  struct {
+    std::string method;
+    std::string authority;
+    std::string traceparent;
+  } request;
   std::string detail;
   int requests = 0;
   int malformed = 0;
@@ -145,13 +161,13 @@ std::map<int, uint32_t> Settings(const std::string& payload) {
   return settings;
 }
 
-constexpr auto kServer = HboneSession::Role::kServer;
-constexpr auto kClient = HboneSession::Role::kClient;
+constexpr auto kServer = Http2Session::Role::kServer;
+constexpr auto kClient = Http2Session::Role::kClient;
 
 }  // namespace
 
 TEST("session: a server says its settings and opens its connection window") {
-  HboneOptions options;
+  Http2Options options = MakeTunnelOptions(EngineOptions());
   options.stream_window_bytes = 123456;
   options.connection_window_bytes = 1 << 20;
   Harness server(kServer, options);
@@ -168,8 +184,7 @@ TEST("session: a server says its settings and opens its connection window") {
 
 TEST("session: a client refuses pushes and sends the CONNECT's headers in order") {
   Harness client(kClient);
-  client.stream = client.session->Connect(
-      {{":method", "CONNECT"}, {":authority", "10.0.0.1:80"}, {"baggage", "a=b"}}, &client);
+  client.stream = client.session->Request(kConnect, true, &client);
   REQUIRE(client.stream != nullptr);
   const http2::Seen* settings = client.Find(http2::kSettings);
   REQUIRE(settings != nullptr);
@@ -229,7 +244,7 @@ TEST("session: thirty thousand frames of one byte are carried") {
 }
 
 TEST("session: a frame of one mebibyte is taken") {
-  HboneOptions options;
+  Http2Options options = MakeTunnelOptions(EngineOptions());
   options.stream_window_bytes = 2 << 20;
   Harness server(kServer, options);
   // Our settings hold from their acknowledgement on.
@@ -240,7 +255,7 @@ TEST("session: a frame of one mebibyte is taken") {
 }
 
 TEST("session: a stream whose bytes are not consumed holds nobody else's window") {
-  HboneOptions options;
+  Http2Options options = MakeTunnelOptions(EngineOptions());
   options.stream_window_bytes = 65535;
   options.connection_window_bytes = 65535;
   Harness server(kServer, options);
@@ -260,7 +275,7 @@ TEST("session: a stream whose bytes are not consumed holds nobody else's window"
 }
 
 TEST("session: more than the stream's window is a protocol error of the peer") {
-  HboneOptions options;
+  Http2Options options = MakeTunnelOptions(EngineOptions());
   options.stream_window_bytes = 1000;
   Harness server(kServer, options);
   server.consume = false;
@@ -381,7 +396,7 @@ TEST("session: PING is answered") {
 }
 
 TEST("session: a silent peer is asked, and given up") {
-  HboneOptions options;
+  Http2Options options = MakeTunnelOptions(EngineOptions());
   options.ping_interval_ms = 20;
   options.ping_timeout_ms = 60;
   Harness server(kServer, options);
@@ -411,15 +426,14 @@ TEST("session: headers beyond the bound reset the stream") {
 TEST("session: a client reads the status, and refusal of more streams in a GOAWAY") {
   Harness client(kClient);
   client.Say(http2::Frame(http2::kSettings, 0, 0, ""));
-  client.stream = client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client);
+  client.stream = client.session->Request(kConnect, true, &client);
   REQUIRE(client.stream != nullptr);
   client.Turn();
   client.Say(http2::Frame(http2::kHeaders, http2::kEndHeaders, 1, http2::Header(":status", "200")));
   CHECK_EQ(client.status, 200);
   client.Say(http2::Frame(http2::kGoaway, 0, 0, http2::U32(1) + http2::U32(0)));
   CHECK(client.session->draining());
-  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) ==
-        nullptr);
+  CHECK(client.session->Request(kConnect, true, &client) == nullptr);
   CHECK(!client.stream_closed);  // the live stream goes on
   client.Say(http2::Frame(http2::kData, 0, 1, "still here"));
   CHECK_EQ(client.received, "still here");
@@ -429,17 +443,14 @@ TEST("session: a client stays below the peer's limit of streams") {
   Harness client(kClient);
   client.Say(http2::Frame(http2::kSettings, 0, 0, std::string("\0\x03\0\0\0\x02", 6)));
   CHECK_EQ(client.session->streams_max(), 2u);
-  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) !=
-        nullptr);
-  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) !=
-        nullptr);
-  CHECK(client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client) ==
-        nullptr);
+  CHECK(client.session->Request(kConnect, true, &client) != nullptr);
+  CHECK(client.session->Request(kConnect, true, &client) != nullptr);
+  CHECK(client.session->Request(kConnect, true, &client) == nullptr);
 }
 
 TEST("session: a CONNECT that the peer does not take waits, and is forgotten when it is given up") {
   Harness client(kClient);
-  client.stream = client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client);
+  client.stream = client.session->Request(kConnect, true, &client);
   REQUIRE(client.stream != nullptr);
   const std::string limit = std::string("\0\x03\0\0\0", 5);
   client.Say(http2::Frame(http2::kSettings, 0, 0, limit + '\0'));
@@ -451,7 +462,7 @@ TEST("session: a CONNECT that the peer does not take waits, and is forgotten whe
   CHECK_EQ(client.session->streams(), 0u);
   client.Say(http2::Frame(http2::kSettings, 0, 0, limit + '\x01'));
   CHECK(client.Find(http2::kHeaders) == nullptr);
-  client.stream = client.session->Connect({{":method", "CONNECT"}, {":authority", "b:1"}}, &client);
+  client.stream = client.session->Request(kConnect, true, &client);
   REQUIRE(client.stream != nullptr);
   const http2::Seen* headers = client.Find(http2::kHeaders);
   REQUIRE(headers != nullptr);
@@ -463,7 +474,7 @@ TEST("session: a CONNECT that the peer does not take waits, and is forgotten whe
 TEST("session: a lost connection tells its streams why") {
   Harness client(kClient);
   client.Say(http2::Frame(http2::kSettings, 0, 0, ""));
-  client.stream = client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client);
+  client.stream = client.session->Request(kConnect, true, &client);
   client.Turn();
   client.peer.Reset();
   client.Turn();
@@ -486,7 +497,7 @@ TEST("session: a drained server gives notice, serves what is there, and says whe
 TEST("session: a drained client goes when the last bytes of its last stream have gone") {
   Harness client(kClient);
   client.Say(http2::Frame(http2::kSettings, 0, 0, ""));
-  client.stream = client.session->Connect({{":method", "CONNECT"}, {":authority", "a:1"}}, &client);
+  client.stream = client.session->Request(kConnect, true, &client);
   client.Turn();
   client.Say(http2::Frame(http2::kHeaders, http2::kEndHeaders, 1, http2::Header(":status", "200")) +
              http2::Frame(http2::kData, http2::kEndStream, 1, ""));

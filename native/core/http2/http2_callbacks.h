@@ -6,35 +6,33 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "hbone/hbone_stream.h"
+#include "http2/http2_stream.h"
 
 namespace groundwire {
 
-struct HboneOptions;
-class HboneSession;
+struct Http2Options;
+class Http2Session;
 
-/// SETTINGS_MAX_HEADER_LIST_SIZE of a server, which holds requests to it.
-inline constexpr size_t kServerHeaderListBytes = 64 * 1024;
-
-class HboneCallbacks {
+class Http2Callbacks {
  public:
   /// For every session of the process. nullptr: no memory.
   static nghttp2_session_callbacks* Make();
   /// The caller deletes them. nullptr: no memory.
-  static nghttp2_option* MakeOptions(const HboneOptions& options);
+  static nghttp2_option* MakeOptions(const Http2Options& options);
   /// Where nghttp2 gets the stream's DATA.
-  static nghttp2_data_provider ProviderOf(HboneStream* stream);
+  static nghttp2_data_provider ProviderOf(Http2Stream* stream);
   /// nullptr: it is gone.
-  static HboneStream* Find(HboneSession* session, int32_t id);
+  static Http2Stream* Find(Http2Session* session, int32_t id);
 
  private:
+  static bool IsRequest(const nghttp2_frame* frame);
   static int OnBeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* user);
-  static int OnHeader(nghttp2_session* http2, const nghttp2_frame* frame, const uint8_t* name_bytes,
-                      size_t name_size, const uint8_t* value_bytes, size_t value_size, uint8_t,
-                      void* user);
+  static int OnHeader(nghttp2_session* http2, const nghttp2_frame* frame, nghttp2_rcbuf* name,
+                      nghttp2_rcbuf* value, uint8_t, void* user);
   static int OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* user);
-  static void OnStreamFrame(HboneSession* self, const nghttp2_frame* frame);
-  static void OnReset(HboneSession* self, int32_t id);
+  static void OnHeaders(Http2Session* self, const nghttp2_frame* frame);
+  static void OnEndOfStream(Http2Session* self, const nghttp2_frame* frame);
+  static void OnReset(Http2Session* self, int32_t id);
   static int OnFrameSent(nghttp2_session* http2, const nghttp2_frame* frame, void* user);
   static int OnInvalidFrame(nghttp2_session*, const nghttp2_frame* frame, int library_error,
                             void* user);

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hbone/hbone_callbacks.h"
+#include "http2/http2_callbacks.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string_view>
 #include <utility>
 
-#include "hbone/hbone_session.h"
+#include "http2/header_list.h"
+#include "http2/http2_options.h"
+#include "http2/http2_session.h"
 
 namespace groundwire {
 namespace {
@@ -25,7 +29,7 @@ constexpr size_t kSendTurnBytes = 1 << 20;
 // (ping_interval_ms): more is the "rapid reset" flood.
 constexpr uint32_t kEarlyResetsMax = 1000;
 
-HboneSession* Self(void* user) { return static_cast<HboneSession*>(user); }
+Http2Session* Self(void* user) { return static_cast<Http2Session*>(user); }
 
 uint16_t ParseStatus(std::string_view value) {
   unsigned status = 0;
@@ -36,54 +40,50 @@ uint16_t ParseStatus(std::string_view value) {
 
 }  // namespace
 
-HboneStream* HboneCallbacks::Find(HboneSession* self, int32_t id) {
+Http2Stream* Http2Callbacks::Find(Http2Session* self, int32_t id) {
   const auto found = self->streams_.find(id);
   return found == self->streams_.end() ? nullptr : found->second.get();
 }
 
-int HboneCallbacks::OnBeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* user) {
-  HboneSession* self = Self(user);
-  if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-  auto stream = std::make_unique<HboneStream>();
+bool Http2Callbacks::IsRequest(const nghttp2_frame* frame) {
+  return frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+}
+
+int Http2Callbacks::OnBeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+  Http2Session* self = Self(user);
+  // A block before may have been given up in its midst.
+  self->arriving_.Clear();
+  if (!IsRequest(frame)) return 0;
+  auto stream = std::make_unique<Http2Stream>();
   stream->id = frame->hd.stream_id;
-  stream->request = std::make_unique<HboneRequest>();
   self->streams_[stream->id] = std::move(stream);
   ++self->streams_total_;
   return 0;
 }
 
-int HboneCallbacks::OnHeader(nghttp2_session* http2, const nghttp2_frame* frame,
-                             const uint8_t* name_bytes, size_t name_size,
-                             const uint8_t* value_bytes, size_t value_size, uint8_t, void* user) {
-  HboneSession* self = Self(user);
-  HboneStream* stream = Find(self, frame->hd.stream_id);
-  if (stream == nullptr) return 0;
-  const std::string_view name(reinterpret_cast<const char*>(name_bytes), name_size);
-  const std::string_view value(reinterpret_cast<const char*>(value_bytes), value_size);
-  if (!stream->request) {
-    if (name == ":status") stream->status = ParseStatus(value);
+int Http2Callbacks::OnHeader(nghttp2_session* http2, const nghttp2_frame* frame,
+                             nghttp2_rcbuf* name, nghttp2_rcbuf* value, uint8_t, void* user) {
+  Http2Session* self = Self(user);
+  self->arriving_.Append(name, value);
+  if (self->arriving_.bytes() <= self->header_list_bytes_max() &&
+      self->arriving_.size() <= self->options_.header_fields_max)
     return 0;
-  }
-  HboneRequest& request = *stream->request;
-  request.header_bytes += name_size + value_size + 32;  // RFC 9113 6.5.2
-  if (request.header_bytes > kServerHeaderListBytes) {
-    self->counters_->Add(Counter::kHboneHeadersRefused);
-    (void)nghttp2_submit_rst_stream(http2, NGHTTP2_FLAG_NONE, stream->id,
-                                    NGHTTP2_ENHANCE_YOUR_CALM);
-    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-  }
-  if (name == ":method") request.method = value;
-  if (name == ":authority") request.authority = value;
-  if (name == "traceparent") request.traceparent = value;
-  return 0;
+  self->arriving_.Clear();
+  self->counters_->Add(self->options_.counters.headers_refused);
+  (void)nghttp2_submit_rst_stream(http2, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                  NGHTTP2_ENHANCE_YOUR_CALM);
+  return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
-int HboneCallbacks::OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
-  HboneSession* self = Self(user);
+int Http2Callbacks::OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+  Http2Session* self = Self(user);
   switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
+      OnHeaders(self, frame);
+      OnEndOfStream(self, frame);
+      break;
     case NGHTTP2_DATA:
-      OnStreamFrame(self, frame);
+      OnEndOfStream(self, frame);
       break;
     case NGHTTP2_PING:
       if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) self->ping_waits_ = false;
@@ -104,47 +104,53 @@ int HboneCallbacks::OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* 
   return 0;
 }
 
-void HboneCallbacks::OnStreamFrame(HboneSession* self, const nghttp2_frame* frame) {
-  HboneStream* stream = Find(self, frame->hd.stream_id);
+void Http2Callbacks::OnEndOfStream(Http2Session* self, const nghttp2_frame* frame) {
+  if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return;
+  // Whoever was told of the headers may have ended it.
+  Http2Stream* stream = Find(self, frame->hd.stream_id);
   if (stream == nullptr) return;
-  const bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-  stream->peer_ended = stream->peer_ended || end;
-  if (frame->hd.type == NGHTTP2_HEADERS) {
-    if (stream->request) {
-      const std::unique_ptr<HboneRequest> request = std::move(stream->request);
-      self->owner_->OnRequest(self, stream, std::move(*request));
-    } else if (stream->handler != nullptr && !stream->answered && stream->status >= 200) {
-      stream->answered = true;
-      stream->handler->OnResponse(stream->status);
-    }
-    // Either call may have ended the stream.
-    stream = Find(self, frame->hd.stream_id);
-  }
-  if (end && stream != nullptr && stream->handler != nullptr) stream->handler->OnTunnelEnd();
+  stream->peer_ended = true;
+  if (stream->handler != nullptr) stream->handler->OnStreamEnd();
 }
 
-void HboneCallbacks::OnReset(HboneSession* self, int32_t id) {
-  const HboneStream* stream = Find(self, id);
-  if (stream == nullptr || self->role_ == HboneSession::Role::kClient) return;
+void Http2Callbacks::OnHeaders(Http2Session* self, const nghttp2_frame* frame) {
+  HeaderList headers = std::move(self->arriving_);
+  Http2Stream* stream = Find(self, frame->hd.stream_id);
+  if (stream == nullptr) return;
+  stream->peer_ended = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  if (IsRequest(frame)) return self->owner_->OnRequest(self, stream, std::move(headers));
+  if (stream->handler == nullptr) return;
+  if (self->role_ == Http2Session::Role::kServer || stream->answered)
+    return stream->handler->OnStreamTrailers(headers);
+  // nghttp2 lets through no response without a status of three digits.
+  const uint16_t status = ParseStatus(headers.Find(":status").value_or(""));
+  if (status < 200) return stream->handler->OnInterimResponse(status, headers);
+  stream->answered = true;
+  stream->handler->OnResponse(status, headers);
+}
+
+void Http2Callbacks::OnReset(Http2Session* self, int32_t id) {
+  const Http2Stream* stream = Find(self, id);
+  if (stream == nullptr || self->role_ == Http2Session::Role::kClient) return;
   // A refusal that has not left yet is no answer either.
   if (stream->answered && !stream->refused) return;
   // The rest of what was read comes here too before the session ends: said once.
   if (++self->early_resets_ != kEarlyResetsMax + 1) return;
-  self->counters_->Add(Counter::kTunnelsFlooded);
+  self->counters_->Add(self->options_.counters.flooded);
   self->Close(ErrorCode::kHboneProtocol, "too many streams reset before they were answered");
 }
 
 /// The end of a refused request may never come: NO_ERROR after the complete response says "stop
 /// sending" (RFC 9113 8.1). Only after it has been sent, because nghttp2 drops what waits for a
 /// stream that is being reset.
-int HboneCallbacks::OnFrameSent(nghttp2_session* http2, const nghttp2_frame* frame, void* user) {
+int Http2Callbacks::OnFrameSent(nghttp2_session* http2, const nghttp2_frame* frame, void* user) {
   // nghttp2 ends a session whose peer broke the rules by itself; a GOAWAY of our own has closed the
   // state before.
   if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
-    if (Self(user)->state_ == HboneSession::State::kOpen) Self(user)->NoteProtocolError(*frame);
+    if (Self(user)->state_ == Http2Session::State::kOpen) Self(user)->NoteProtocolError(*frame);
   }
   if (frame->hd.type != NGHTTP2_HEADERS) return 0;
-  const HboneStream* stream = Find(Self(user), frame->hd.stream_id);
+  const Http2Stream* stream = Find(Self(user), frame->hd.stream_id);
   if (stream != nullptr && stream->refused && !stream->peer_ended) {
     (void)nghttp2_submit_rst_stream(http2, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
   }
@@ -152,54 +158,53 @@ int HboneCallbacks::OnFrameSent(nghttp2_session* http2, const nghttp2_frame* fra
 }
 
 /// Requests that nghttp2 refuses before anybody else sees them.
-int HboneCallbacks::OnInvalidFrame(nghttp2_session*, const nghttp2_frame* frame, int library_error,
+int Http2Callbacks::OnInvalidFrame(nghttp2_session*, const nghttp2_frame* frame, int library_error,
                                    void* user) {
-  HboneSession* self = Self(user);
-  if (frame->hd.type != NGHTTP2_HEADERS || self->role_ != HboneSession::Role::kServer) return 0;
+  Http2Session* self = Self(user);
+  if (frame->hd.type != NGHTTP2_HEADERS || self->role_ != Http2Session::Role::kServer) return 0;
   if (library_error == NGHTTP2_ERR_REFUSED_STREAM) {
-    self->counters_->Add(Counter::kHboneStreamsRefused);
+    self->counters_->Add(self->options_.counters.streams_refused);
     return 0;
   }
-  self->counters_->Add(Counter::kHboneBadRequests);
-  const HboneStream* stream = Find(self, frame->hd.stream_id);
-  if (stream != nullptr && stream->request) {
-    self->owner_->OnMalformedRequest(self, *stream->request, nghttp2_strerror(library_error));
-  }
+  self->counters_->Add(self->options_.counters.requests_malformed);
+  const HeaderList headers = std::move(self->arriving_);
+  if (IsRequest(frame) && Find(self, frame->hd.stream_id) != nullptr)
+    self->owner_->OnMalformedRequest(self, headers, nghttp2_strerror(library_error));
   return 0;
 }
 
-int HboneCallbacks::OnDataChunk(nghttp2_session* http2, uint8_t, int32_t id, const uint8_t* data,
+int Http2Callbacks::OnDataChunk(nghttp2_session* http2, uint8_t, int32_t id, const uint8_t* data,
                                 size_t size, void* user) {
-  HboneSession* self = Self(user);
+  Http2Session* self = Self(user);
   // The connection's window is given back at once and only the stream's waits for the application,
   // so that one slow reader never stalls the others; what can pile up is bounded by the streams'
   // windows.
   (void)nghttp2_session_consume_connection(http2, size);
-  HboneStream* stream = Find(self, id);
+  Http2Stream* stream = Find(self, id);
   if (stream != nullptr && stream->handler != nullptr) {
-    stream->handler->OnTunnelData(data, size);
+    stream->handler->OnStreamData(data, size);
   } else {
     (void)nghttp2_session_consume_stream(http2, id, size);
   }
   return 0;
 }
 
-int HboneCallbacks::OnStreamClose(nghttp2_session*, int32_t id, uint32_t h2_error, void* user) {
+int Http2Callbacks::OnStreamClose(nghttp2_session*, int32_t id, uint32_t h2_error, void* user) {
   Self(user)->Forget(id, h2_error);
   return 0;
 }
 
-ssize_t HboneCallbacks::DataFrameLength(nghttp2_session*, uint8_t, int32_t,
+ssize_t Http2Callbacks::DataFrameLength(nghttp2_session*, uint8_t, int32_t,
                                         int32_t connection_window, int32_t stream_window,
                                         uint32_t peer_max, void*) {
   const auto bound = static_cast<int32_t>(std::min<size_t>(peer_max, kDataFrameBytes));
   return std::max(std::min({bound, connection_window, stream_window}), 1);
 }
 
-ssize_t HboneCallbacks::ReadData(nghttp2_session*, int32_t, uint8_t*, size_t size, uint32_t* flags,
+ssize_t Http2Callbacks::ReadData(nghttp2_session*, int32_t, uint8_t*, size_t size, uint32_t* flags,
                                  nghttp2_data_source* source, void* user) {
-  HboneSession* self = Self(user);
-  auto* stream = static_cast<HboneStream*>(source->ptr);
+  Http2Session* self = Self(user);
+  auto* stream = static_cast<Http2Stream*>(source->ptr);
   const bool full = ThreadScratch::kBytes - self->frames_size_ < kFrameRoomMin;
   if ((full && !self->FlushFrames()) || self->turn_bytes_ >= kSendTurnBytes) {
     stream->deferred = true;
@@ -211,7 +216,7 @@ ssize_t HboneCallbacks::ReadData(nghttp2_session*, int32_t, uint8_t*, size_t siz
   if (stream->handler != nullptr) {
     const size_t room = ThreadScratch::kBytes - self->frames_size_ - kFrameHeaderBytes;
     uint8_t* const payload = self->scratch_->frames.get() + self->frames_size_ + kFrameHeaderBytes;
-    count = stream->handler->ReadForTunnel(payload, std::min(size, room), &end);
+    count = stream->handler->ReadForStream(payload, std::min(size, room), &end);
   }
   if (count == 0 && !end) {
     stream->deferred = true;
@@ -219,31 +224,35 @@ ssize_t HboneCallbacks::ReadData(nghttp2_session*, int32_t, uint8_t*, size_t siz
   }
   *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
   if (end) *flags |= NGHTTP2_DATA_FLAG_EOF;
+  if (end && !stream->trailers.empty()) {
+    *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    self->SubmitTrailers(*stream);
+  }
   return static_cast<ssize_t>(count);
 }
 
 /// The payload is already behind the place of its header.
-int HboneCallbacks::SendData(nghttp2_session*, nghttp2_frame*, const uint8_t* header, size_t size,
+int Http2Callbacks::SendData(nghttp2_session*, nghttp2_frame*, const uint8_t* header, size_t size,
                              nghttp2_data_source*, void* user) {
-  HboneSession* self = Self(user);
+  Http2Session* self = Self(user);
   std::memcpy(self->scratch_->frames.get() + self->frames_size_, header, kFrameHeaderBytes);
   self->frames_size_ += kFrameHeaderBytes + size;
   self->turn_bytes_ += size;
   return 0;
 }
 
-nghttp2_data_provider HboneCallbacks::ProviderOf(HboneStream* stream) {
+nghttp2_data_provider Http2Callbacks::ProviderOf(Http2Stream* stream) {
   nghttp2_data_provider provider{};
   provider.source.ptr = stream;
   provider.read_callback = ReadData;
   return provider;
 }
 
-nghttp2_session_callbacks* HboneCallbacks::Make() {
+nghttp2_session_callbacks* Http2Callbacks::Make() {
   nghttp2_session_callbacks* callbacks = nullptr;
   if (nghttp2_session_callbacks_new(&callbacks) != 0) return nullptr;
   nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, OnBeginHeaders);
-  nghttp2_session_callbacks_set_on_header_callback(callbacks, OnHeader);
+  nghttp2_session_callbacks_set_on_header_callback2(callbacks, OnHeader);
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, OnFrame);
   nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, OnFrameSent);
   nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, OnInvalidFrame);
@@ -254,7 +263,7 @@ nghttp2_session_callbacks* HboneCallbacks::Make() {
   return callbacks;
 }
 
-nghttp2_option* HboneCallbacks::MakeOptions(const HboneOptions& options) {
+nghttp2_option* Http2Callbacks::MakeOptions(const Http2Options& options) {
   nghttp2_option* made = nullptr;
   if (nghttp2_option_new(&made) != 0) return nullptr;
   nghttp2_option_set_no_auto_window_update(made, 1);

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hbone/hbone_session.h"
+#include "http2/http2_session.h"
 
 #include <sys/epoll.h>
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
-#include "hbone/hbone_callbacks.h"
+#include "http2/http2_callbacks.h"
 #include "io/socket_options.h"
 
 namespace groundwire {
 namespace {
 
 constexpr uint32_t kMaxFrameBytes = 1 << 20;
-constexpr size_t kClientHeaderListBytes = size_t{16} * 1024;
 // A turn of one session ends after this many reads, so that one busy tunnel cannot hold the loop.
 constexpr int kReadsPerTurn = 16;
 // Frames that wait for a peer who sends but does not read; several for each stream that may be open
@@ -24,25 +28,23 @@ constexpr size_t kQueuedFramesMax = 2000;
 constexpr uint32_t kDrainNoticeMs = 1000;
 constexpr uint32_t kReadToTheEnd = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
-nghttp2_nv HeaderOf(const std::string& name, const std::string& value) {
-  // nghttp2 copies both, the API is only not const.
-  return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
-          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
-          NGHTTP2_NV_FLAG_NONE};
-}
-
-std::vector<nghttp2_nv> HeadersOf(const std::vector<HboneHeader>& headers) {
-  std::vector<nghttp2_nv> list;
-  list.reserve(headers.size());
-  for (const HboneHeader& header : headers) list.push_back(HeaderOf(header.name, header.value));
-  return list;
+std::vector<nghttp2_nv> FieldsOf(std::span<const HeaderView> headers) {
+  std::vector<nghttp2_nv> fields;
+  fields.reserve(headers.size());
+  for (const auto& [name, value] : headers) {
+    // nghttp2 copies both, the API is only not const.
+    fields.push_back({reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
+                      reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(),
+                      value.size(), NGHTTP2_NV_FLAG_NONE});
+  }
+  return fields;
 }
 
 }  // namespace
 
-HboneSession::HboneSession(Role role, UniqueFd fd, std::unique_ptr<ByteStream> stream,
-                           const HboneOptions& options, EventLoop* loop, ThreadScratch* scratch,
-                           Counters* counters, HboneSessionOwner* owner)
+Http2Session::Http2Session(Role role, UniqueFd fd, std::unique_ptr<ByteStream> stream,
+                           const Http2Options& options, EventLoop* loop, ThreadScratch* scratch,
+                           Counters* counters, Http2SessionOwner* owner)
     : role_(role),
       state_(role == Role::kClient ? State::kConnecting : State::kHandshaking),
       fd_(std::move(fd)),
@@ -53,13 +55,13 @@ HboneSession::HboneSession(Role role, UniqueFd fd, std::unique_ptr<ByteStream> s
       counters_(counters),
       owner_(owner) {}
 
-HboneSession::~HboneSession() {
+Http2Session::~Http2Session() {
   loop_->Cancel(&deadline_);
   loop_->Cancel(&tick_);
   nghttp2_session_del(http2_);
 }
 
-Status HboneSession::Start() {
+Status Http2Session::Start() {
   if (state_ == State::kConnecting) {
     StartDeadline(options_.connect_timeout_ms, ErrorCode::kConnectTimeout,
                   "no answer to the TCP connect");
@@ -70,12 +72,12 @@ Status HboneSession::Start() {
   return loop_->Watch(fd_.get(), this);
 }
 
-void HboneSession::StartDeadline(uint32_t timeout_ms, ErrorCode code, const char* detail) {
+void Http2Session::StartDeadline(uint32_t timeout_ms, ErrorCode code, const char* detail) {
   loop_->Cancel(&deadline_);
   deadline_ = loop_->After(timeout_ms, [this, code, detail] { Close(code, detail); });
 }
 
-void HboneSession::OnEvents(uint32_t events) {
+void Http2Session::OnEvents(uint32_t events) {
   if (state_ == State::kClosed) return;
   const bool readable = (events & (EPOLLIN | kReadToTheEnd)) != 0;
   if (readable) stream_->NotifyReadable((events & kReadToTheEnd) != 0);
@@ -95,7 +97,7 @@ void HboneSession::OnEvents(uint32_t events) {
   if (readable) ReceiveTurn();
 }
 
-void HboneSession::ContinueHandshake() {
+void Http2Session::ContinueHandshake() {
   const StreamState handshake = stream_->Handshake();
   if (handshake == StreamState::kBlocked) return;
   if (handshake != StreamState::kOk) return Close(stream_->error(), stream_->error_detail());
@@ -111,9 +113,9 @@ void HboneSession::ContinueHandshake() {
   ReceiveTurn();
 }
 
-Status HboneSession::OpenHttp2() {
-  static nghttp2_session_callbacks* const callbacks = HboneCallbacks::Make();
-  nghttp2_option* option = HboneCallbacks::MakeOptions(options_);
+Status Http2Session::OpenHttp2() {
+  static nghttp2_session_callbacks* const callbacks = Http2Callbacks::Make();
+  nghttp2_option* option = Http2Callbacks::MakeOptions(options_);
   if (callbacks == nullptr || option == nullptr) return Status::Error("nghttp2 callbacks", 0);
   const int made = role_ == Role::kClient
                        ? nghttp2_session_client_new2(&http2_, callbacks, this, option)
@@ -122,17 +124,19 @@ Status HboneSession::OpenHttp2() {
   if (made != 0) return Status::Error("nghttp2_session_new", 0, nghttp2_strerror(made));
 
   const bool client = role_ == Role::kClient;
-  const std::array<nghttp2_settings_entry, 4> settings = {{
+  const std::array<nghttp2_settings_entry, 5> settings = {{
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options_.stream_window_bytes},
       {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, kMaxFrameBytes},
-      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
-       static_cast<uint32_t>(client ? kClientHeaderListBytes : kServerHeaderListBytes)},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, header_list_bytes_max()},
       // Each role has one setting of its own: a client refuses pushes, a server says how many
       // streams it serves.
       {client ? NGHTTP2_SETTINGS_ENABLE_PUSH : NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
        client ? 0U : options_.streams_served_max},
+      {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
   }};
-  int result = nghttp2_submit_settings(http2_, NGHTTP2_FLAG_NONE, settings.data(), settings.size());
+  const bool extended = !client && options_.extended_connect;
+  int result = nghttp2_submit_settings(http2_, NGHTTP2_FLAG_NONE, settings.data(),
+                                       extended ? settings.size() : settings.size() - 1);
   if (result == 0) {
     result = nghttp2_session_set_local_window_size(
         http2_, NGHTTP2_FLAG_NONE, 0, static_cast<int32_t>(options_.connection_window_bytes));
@@ -141,7 +145,7 @@ Status HboneSession::OpenHttp2() {
                      : Status::Error("nghttp2 settings", 0, nghttp2_strerror(result));
 }
 
-void HboneSession::ReceiveTurn() {
+void Http2Session::ReceiveTurn() {
   receive_scheduled_ = false;
   if (state_ != State::kOpen) return;
   for (int i = 0; i < kReadsPerTurn; ++i) {
@@ -160,12 +164,12 @@ void HboneSession::ReceiveTurn() {
     inside_http2_ = false;
     if (close_noted_) return FinishClose();
     if (stream_->blocked() && nghttp2_session_get_outbound_queue_size(http2_) > kQueuedFramesMax) {
-      counters_->Add(Counter::kTunnelsFlooded);
+      counters_->Add(options_.counters.flooded);
       return Close(ErrorCode::kHboneProtocol, "peer sends but does not read");
     }
     if (taken < 0) {
       if (taken == NGHTTP2_ERR_FLOODED) {
-        counters_->Add(Counter::kTunnelsFlooded);
+        counters_->Add(options_.counters.flooded);
       } else {
         CountProtocolError();
       }
@@ -180,13 +184,13 @@ void HboneSession::ReceiveTurn() {
   loop_->Defer([this] { ReceiveTurn(); });
 }
 
-void HboneSession::ScheduleSend() {
+void Http2Session::ScheduleSend() {
   if (send_scheduled_ || state_ != State::kOpen) return;
   send_scheduled_ = true;
   loop_->Defer([this] { SendTurn(); });
 }
 
-void HboneSession::SendTurn() {
+void Http2Session::SendTurn() {
   send_scheduled_ = false;
   if (state_ != State::kOpen) return;
   if (stream_->blocked()) {
@@ -217,7 +221,7 @@ void HboneSession::SendTurn() {
   EndIfDrained();
 }
 
-void HboneSession::AppendFrame(const uint8_t* data, size_t size) {
+void Http2Session::AppendFrame(const uint8_t* data, size_t size) {
   if (frames_size_ + size > ThreadScratch::kBytes) (void)FlushFrames();
   if (size > ThreadScratch::kBytes) {
     (void)stream_->Write(data, size);
@@ -227,7 +231,7 @@ void HboneSession::AppendFrame(const uint8_t* data, size_t size) {
   frames_size_ += size;
 }
 
-bool HboneSession::FlushFrames() {
+bool Http2Session::FlushFrames() {
   if (frames_size_ > 0) {
     (void)stream_->Write(scratch_->frames.get(), frames_size_);
     frames_size_ = 0;
@@ -235,26 +239,26 @@ bool HboneSession::FlushFrames() {
   return stream_->Flush() == StreamState::kOk;
 }
 
-void HboneSession::ResumeAfterFlush() {
+void Http2Session::ResumeAfterFlush() {
   std::vector<int32_t> waiting;
   waiting.swap(waiting_for_socket_);
   for (const int32_t id : waiting) {
-    HboneStream* stream = HboneCallbacks::Find(this, id);
+    Http2Stream* stream = Http2Callbacks::Find(this, id);
     if (stream == nullptr || !stream->deferred) continue;
     stream->deferred = false;
     (void)nghttp2_session_resume_data(http2_, id);
   }
 }
 
-HboneStream* HboneSession::Connect(const std::vector<HboneHeader>& headers,
-                                   HboneStreamHandler* handler) {
+Http2Stream* Http2Session::Request(std::span<const HeaderView> headers, bool body,
+                                   Http2StreamHandler* handler) {
   if (state_ != State::kOpen || draining_ || streams_.size() >= streams_max()) return nullptr;
-  auto stream = std::make_unique<HboneStream>();
+  auto stream = std::make_unique<Http2Stream>();
   stream->handler = handler;
-  const nghttp2_data_provider provider = HboneCallbacks::ProviderOf(stream.get());
-  const std::vector<nghttp2_nv> list = HeadersOf(headers);
-  const int32_t id =
-      nghttp2_submit_request(http2_, nullptr, list.data(), list.size(), &provider, nullptr);
+  const nghttp2_data_provider provider = Http2Callbacks::ProviderOf(stream.get());
+  const std::vector<nghttp2_nv> fields = FieldsOf(headers);
+  const int32_t id = nghttp2_submit_request(http2_, nullptr, fields.data(), fields.size(),
+                                            body ? &provider : nullptr, nullptr);
   if (id < 0) {
     // No stream ids are left, or a GOAWAY came: nothing more can begin here.
     draining_ = true;
@@ -262,53 +266,74 @@ HboneStream* HboneSession::Connect(const std::vector<HboneHeader>& headers,
   }
   stream->id = id;
   ++streams_total_;
-  HboneStream* const made = stream.get();
+  Http2Stream* const made = stream.get();
   streams_[id] = std::move(stream);
   ScheduleSend();
   return made;
 }
 
-void HboneSession::Respond(HboneStream* stream, const std::vector<HboneHeader>& headers,
-                           HboneStreamHandler* handler) {
+bool Http2Session::takes_extended_connect() const {
+  return http2_ != nullptr &&
+         nghttp2_session_get_remote_settings(http2_, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
+}
+
+void Http2Session::RespondInterim(Http2Stream* stream, std::span<const HeaderView> headers) {
   if (state_ == State::kClosed) return;
-  stream->handler = handler;
-  stream->answered = true;
-  const nghttp2_data_provider provider = HboneCallbacks::ProviderOf(stream);
-  const std::vector<nghttp2_nv> list = HeadersOf(headers);
-  (void)nghttp2_submit_response(http2_, stream->id, list.data(), list.size(), &provider);
+  const std::vector<nghttp2_nv> fields = FieldsOf(headers);
+  (void)nghttp2_submit_headers(http2_, NGHTTP2_FLAG_NONE, stream->id, nullptr, fields.data(),
+                               fields.size(), nullptr);
   ScheduleSend();
 }
 
-void HboneSession::SetHandler(HboneStream* stream, HboneStreamHandler* handler) {
+void Http2Session::Respond(Http2Stream* stream, std::span<const HeaderView> headers, bool body,
+                           Http2StreamHandler* handler) {
+  if (state_ == State::kClosed) return;
+  stream->handler = handler;
+  stream->answered = true;
+  const nghttp2_data_provider provider = Http2Callbacks::ProviderOf(stream);
+  const std::vector<nghttp2_nv> fields = FieldsOf(headers);
+  (void)nghttp2_submit_response(http2_, stream->id, fields.data(), fields.size(),
+                                body ? &provider : nullptr);
+  ScheduleSend();
+}
+
+void Http2Session::SetTrailers(Http2Stream* stream, std::span<const HeaderView> trailers) {
+  for (const auto& [name, value] : trailers) stream->trailers.emplace_back(name, value);
+}
+
+void Http2Session::SubmitTrailers(const Http2Stream& stream) {
+  std::vector<HeaderView> trailers;
+  for (const auto& [name, value] : stream.trailers) trailers.push_back({name, value});
+  const std::vector<nghttp2_nv> fields = FieldsOf(trailers);
+  (void)nghttp2_submit_trailer(http2_, stream.id, fields.data(), fields.size());
+}
+
+void Http2Session::SetHandler(Http2Stream* stream, Http2StreamHandler* handler) {
   stream->handler = handler;
 }
 
-void HboneSession::Refuse(HboneStream* stream, uint16_t status) {
+void Http2Session::Refuse(Http2Stream* stream, uint16_t status) {
   if (state_ == State::kClosed) return;
-  stream->handler = nullptr;
-  stream->answered = true;
-  const std::string name = ":status";
-  const std::string value = std::to_string(status);
-  const nghttp2_nv header = HeaderOf(name, value);
-  (void)nghttp2_submit_response(http2_, stream->id, &header, 1, nullptr);
+  const std::string text = std::to_string(status);
+  const std::array<HeaderView, 1> headers = {{{":status", text}}};
   stream->refused = true;
-  ScheduleSend();
+  Respond(stream, headers, false, nullptr);
 }
 
-void HboneSession::Resume(HboneStream* stream) {
+void Http2Session::Resume(Http2Stream* stream) {
   if (state_ == State::kClosed || !stream->deferred) return;
   stream->deferred = false;
   (void)nghttp2_session_resume_data(http2_, stream->id);
   ScheduleSend();
 }
 
-void HboneSession::Consume(HboneStream* stream, size_t size) {
+void Http2Session::Consume(Http2Stream* stream, size_t size) {
   if (state_ == State::kClosed || size == 0) return;
   (void)nghttp2_session_consume_stream(http2_, stream->id, size);
   ScheduleSend();
 }
 
-void HboneSession::Reset(HboneStream* stream, uint32_t h2_error) {
+void Http2Session::Reset(Http2Stream* stream, uint32_t h2_error) {
   if (state_ == State::kClosed) return;
   stream->handler = nullptr;
   stream->answered = true;
@@ -320,33 +345,38 @@ void HboneSession::Reset(HboneStream* stream, uint32_t h2_error) {
   ScheduleSend();
 }
 
-bool HboneSession::IsHeldBack(const HboneStream* stream) const {
+bool Http2Session::IsHeldBack(const Http2Stream* stream) const {
   return state_ == State::kOpen && nghttp2_session_find_stream(http2_, stream->id) == nullptr;
 }
 
-size_t HboneSession::streams_max() const {
+uint32_t Http2Session::header_list_bytes_max() const {
+  return role_ == Role::kClient ? options_.response_list_bytes_max
+                                : options_.request_list_bytes_max;
+}
+
+size_t Http2Session::streams_max() const {
   if (http2_ == nullptr) return options_.streams_used_max;
   const uint32_t peer =
       nghttp2_session_get_remote_settings(http2_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
   return std::min(peer, options_.streams_used_max);
 }
 
-void HboneSession::Forget(int32_t stream_id, uint32_t h2_error) {
+void Http2Session::Forget(int32_t stream_id, uint32_t h2_error) {
   const auto found = streams_.find(stream_id);
   if (found == streams_.end()) return;
   // Kept until the handler has been told: it may still look at the stream.
-  const std::unique_ptr<HboneStream> stream = std::move(found->second);
+  const std::unique_ptr<Http2Stream> stream = std::move(found->second);
   streams_.erase(found);
   if (stream->handler != nullptr) stream->handler->OnStreamClosed(h2_error, ErrorCode::kNone);
   owner_->OnCapacity(this);
   if (draining_) ScheduleSend();
 }
 
-void HboneSession::CountProtocolError() {
-  if (!std::exchange(protocol_error_, true)) counters_->Add(Counter::kTunnelsProtocolError);
+void Http2Session::CountProtocolError() {
+  if (!std::exchange(protocol_error_, true)) counters_->Add(options_.counters.protocol_error);
 }
 
-void HboneSession::NoteProtocolError(const nghttp2_frame& goaway) {
+void Http2Session::NoteProtocolError(const nghttp2_frame& goaway) {
   CountProtocolError();
   const nghttp2_goaway& said = goaway.goaway;
   protocol_detail_ =
@@ -355,7 +385,7 @@ void HboneSession::NoteProtocolError(const nghttp2_frame& goaway) {
           : nghttp2_http2_strerror(said.error_code);
 }
 
-void HboneSession::Tick() {
+void Http2Session::Tick() {
   tick_ = loop_->After(options_.ping_interval_ms, [this] { Tick(); });
   early_resets_ = 0;
   const bool heard = bytes_received_ != bytes_at_tick_;
@@ -366,7 +396,7 @@ void HboneSession::Tick() {
   loop_->Cancel(&deadline_);
   deadline_ = loop_->After(options_.ping_timeout_ms, [this, heard_before] {
     if (ping_waits_ && bytes_received_ == heard_before) {
-      counters_->Add(Counter::kTunnelsPingTimeout);
+      counters_->Add(options_.counters.ping_timeout);
       return Close(ErrorCode::kHbonePingTimeout, "no answer to PING");
     }
     ping_waits_ = false;
@@ -375,7 +405,7 @@ void HboneSession::Tick() {
   ScheduleSend();
 }
 
-void HboneSession::Drain() {
+void Http2Session::Drain() {
   if (state_ != State::kOpen) {
     drain_once_open_ = true;
     return;
@@ -392,7 +422,7 @@ void HboneSession::Drain() {
   ScheduleSend();
 }
 
-void HboneSession::FinishNotice() {
+void Http2Session::FinishNotice() {
   (void)nghttp2_submit_goaway(http2_, NGHTTP2_FLAG_NONE,
                               nghttp2_session_get_last_proc_stream_id(http2_), NGHTTP2_NO_ERROR,
                               nullptr, 0);
@@ -400,7 +430,7 @@ void HboneSession::FinishNotice() {
   ScheduleSend();
 }
 
-void HboneSession::EndIfDrained() {
+void Http2Session::EndIfDrained() {
   const bool over =
       nghttp2_session_want_read(http2_) == 0 && nghttp2_session_want_write(http2_) == 0;
   const bool drained = draining_ && role_ == Role::kClient && streams_.empty();
@@ -410,7 +440,7 @@ void HboneSession::EndIfDrained() {
   if (over || drained) Close(ErrorCode::kHboneGoaway, "drained");
 }
 
-void HboneSession::Close(ErrorCode code, const std::string& detail) {
+void Http2Session::Close(ErrorCode code, const std::string& detail) {
   if (state_ == State::kClosed || close_noted_) return;
   close_noted_ = true;
   close_code_ = code;
@@ -418,7 +448,7 @@ void HboneSession::Close(ErrorCode code, const std::string& detail) {
   if (!inside_http2_) FinishClose();
 }
 
-void HboneSession::FinishClose() {
+void Http2Session::FinishClose() {
   const bool say_goodbye = state_ == State::kOpen && stream_->error() == ErrorCode::kNone;
   state_ = State::kClosed;
   loop_->Cancel(&deadline_);
@@ -427,18 +457,18 @@ void HboneSession::FinishClose() {
   // not find this one.
   const auto streams = std::move(streams_);
   streams_.clear();
-  std::vector<HboneStreamHandler*> handlers;
+  std::vector<Http2StreamHandler*> handlers;
   for (const auto& [id, stream] : streams) {
     if (stream->handler != nullptr) handlers.push_back(std::exchange(stream->handler, nullptr));
   }
   streams_lost_ = handlers.size();
   if (say_goodbye) SendGoaway();
   fd_.Reset();
-  for (HboneStreamHandler* handler : handlers) handler->OnStreamClosed(0, close_code_);
+  for (Http2StreamHandler* handler : handlers) handler->OnStreamClosed(0, close_code_);
   owner_->OnSessionClosed(this, close_code_, close_detail_);
 }
 
-void HboneSession::SendGoaway() {
+void Http2Session::SendGoaway() {
   const bool protocol = close_code_ == ErrorCode::kHboneProtocol;
   (void)nghttp2_session_terminate_session(http2_,
                                           protocol ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_NO_ERROR);

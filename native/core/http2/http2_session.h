@@ -1,91 +1,90 @@
 // SPDX-License-Identifier: Apache-2.0
-// One HBONE connection: TCP, then TLS, then HTTP/2 with a CONNECT stream for each application
-// connection; either end of it. Wire: RFC 9113 section 8.5; settings, headers and statuses as
-// ztunnel (src/proxy/h2 @62d8265).
+// One HTTP/2 connection (RFC 9113), either end of it: TCP, then TLS, then streams.
 #pragma once
 #include <nghttp2/nghttp2.h>
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "base/counters.h"
 #include "base/unique_fd.h"
-#include "hbone/hbone_stream.h"
+#include "http2/header_list.h"
+#include "http2/http2_options.h"
+#include "http2/http2_stream.h"
 #include "io/byte_stream.h"
 #include "io/event_loop.h"
 #include "io/thread_scratch.h"
-#include "port/engine_options.h"
 
 namespace groundwire {
 
-struct HboneOptions {
-  uint32_t stream_window_bytes = kStreamWindowBytes;
-  uint32_t connection_window_bytes = kConnectionWindowBytes;
-  uint32_t streams_served_max = 200;
-  uint32_t streams_used_max = 100;
-  uint32_t connect_timeout_ms = 10000;
-  uint32_t tls_timeout_ms = 10000;
-  uint32_t ping_interval_ms = 10000;
-  uint32_t ping_timeout_ms = 20000;
-};
+class Http2Session;
 
-class HboneSession;
-
-class HboneSessionOwner {
+class Http2SessionOwner {
  public:
   /// TLS and ALPN are done: the peer is who it should be.
-  virtual void OnEstablished(HboneSession* session) = 0;
-  /// Server only. The owner answers with Respond or Refuse, now or later.
-  virtual void OnRequest(HboneSession* session, HboneStream* stream, HboneRequest request) = 0;
+  virtual void OnEstablished(Http2Session* session) = 0;
+  /// Server only. The owner answers with Respond or Refuse, now or later. Http2Stream::peer_ended:
+  /// the request has no body.
+  virtual void OnRequest(Http2Session* session, Http2Stream* stream, HeaderList headers) = 0;
   /// Server only. A request that HTTP/2 itself does not allow, as far as it was read; it has been
   /// reset.
-  virtual void OnMalformedRequest(HboneSession*, const HboneRequest&, const char* /*detail*/) {}
+  virtual void OnMalformedRequest(Http2Session*, const HeaderList&, const char* /*detail*/) {}
   /// A stream ended or the peer changed its limit: there may be room, or nothing left to wait for.
-  virtual void OnCapacity(HboneSession* session) = 0;
+  virtual void OnCapacity(Http2Session* session) = 0;
   /// The last call. The owner hands the session to EventLoop::Discard.
-  virtual void OnSessionClosed(HboneSession* session, ErrorCode code,
+  virtual void OnSessionClosed(Http2Session* session, ErrorCode code,
                                const std::string& detail) = 0;
 
  protected:
-  ~HboneSessionOwner() = default;
+  ~Http2SessionOwner() = default;
 };
 
-class HboneSession final : public EventHandler, public Discardable {
+class Http2Session final : public EventHandler, public Discardable {
  public:
   enum class Role : uint8_t { kClient, kServer };
   /// kConnecting (client only) → kHandshaking → kOpen → kClosed, forward only.
   enum class State : uint8_t { kConnecting, kHandshaking, kOpen, kClosed };
 
   /// `stream` runs over `fd`; `fd` may still be connecting when `role` is client.
-  HboneSession(Role role, UniqueFd fd, std::unique_ptr<ByteStream> stream,
-               const HboneOptions& options, EventLoop* loop, ThreadScratch* scratch,
-               Counters* counters, HboneSessionOwner* owner);
-  ~HboneSession() override;
+  Http2Session(Role role, UniqueFd fd, std::unique_ptr<ByteStream> stream,
+               const Http2Options& options, EventLoop* loop, ThreadScratch* scratch,
+               Counters* counters, Http2SessionOwner* owner);
+  ~Http2Session() override;
 
   /// Registers the socket and starts the first deadline. On failure the session is unusable and the
   /// owner is not called.
   Status Start();
   void OnEvents(uint32_t events) override;
 
-  /// Client. nullptr: no stream can be opened here any more.
-  HboneStream* Connect(const std::vector<HboneHeader>& headers, HboneStreamHandler* handler);
-  /// Server: 200, the stream is open and belongs to `handler`.
-  void Respond(HboneStream* stream, const std::vector<HboneHeader>& headers,
-               HboneStreamHandler* handler);
-  /// Server: who learns that a stream ended before it was answered.
-  void SetHandler(HboneStream* stream, HboneStreamHandler* handler);
-  /// Server: a final status with END_STREAM; the stream is gone for the caller.
-  void Refuse(HboneStream* stream, uint16_t status);
-  /// The application has bytes (or its end) for the tunnel.
-  void Resume(HboneStream* stream);
-  void Consume(HboneStream* stream, size_t size);
+  /// Client. nullptr: no stream can be opened here any more. `body`: the handler is asked for it;
+  /// otherwise the request ends with its headers. Texts are taken.
+  Http2Stream* Request(std::span<const HeaderView> headers, bool body, Http2StreamHandler* handler);
+  /// Client: the server takes CONNECT with :protocol (RFC 8441); known once its SETTINGS came.
+  bool takes_extended_connect() const;
+  /// Server: a 1xx before the response, as often as wanted.
+  void RespondInterim(Http2Stream* stream, std::span<const HeaderView> headers);
+  /// Server: the response; from here on the stream belongs to `handler`, which is asked for the body
+  /// where there is one.
+  void Respond(Http2Stream* stream, std::span<const HeaderView> headers, bool body,
+               Http2StreamHandler* handler);
+  /// Before the body's end: what follows it.
+  void SetTrailers(Http2Stream* stream, std::span<const HeaderView> trailers);
+  /// Server: who learns of what comes before the response, and that there will be none.
+  void SetHandler(Http2Stream* stream, Http2StreamHandler* handler);
+  /// Server: a response without a body, and no interest in the rest of the request; the stream is
+  /// gone for the caller.
+  void Refuse(Http2Stream* stream, uint16_t status);
+  /// The handler has bytes, or their end, for the peer.
+  void Resume(Http2Stream* stream);
+  void Consume(Http2Stream* stream, size_t size);
   /// RST_STREAM; the handler is not called again.
-  void Reset(HboneStream* stream, uint32_t h2_error);
-  /// Client: the CONNECT waits here, because the peer takes no more streams at once, or no bytes.
-  bool IsHeldBack(const HboneStream* stream) const;
+  void Reset(Http2Stream* stream, uint32_t h2_error);
+  /// Client: the request waits here, because the peer takes no more streams at once, or no bytes.
+  bool IsHeldBack(const Http2Stream* stream) const;
   /// What leaves here waits for the socket: the peer or the network takes no bytes.
   bool blocked() const { return stream_->blocked(); }
 
@@ -107,9 +106,11 @@ class HboneSession final : public EventHandler, public Discardable {
   size_t streams_max() const;
 
  private:
-  friend class HboneCallbacks;
+  friend class Http2Callbacks;
 
   Status OpenHttp2();
+  uint32_t header_list_bytes_max() const;
+  void SubmitTrailers(const Http2Stream& stream);
   void ContinueHandshake();
   void ReceiveTurn();
   void ScheduleSend();
@@ -144,13 +145,15 @@ class HboneSession final : public EventHandler, public Discardable {
   std::string close_detail_;
   UniqueFd fd_;
   std::unique_ptr<ByteStream> stream_;
-  const HboneOptions& options_;
+  const Http2Options& options_;
   EventLoop* const loop_;
   ThreadScratch* const scratch_;
   Counters* const counters_;
-  HboneSessionOwner* const owner_;
+  Http2SessionOwner* const owner_;
   nghttp2_session* http2_ = nullptr;
-  std::unordered_map<int32_t, std::unique_ptr<HboneStream>> streams_;
+  std::unordered_map<int32_t, std::unique_ptr<Http2Stream>> streams_;
+  /// The block that arrives: between its HEADERS and its end no other frame may come.
+  HeaderList arriving_;
   /// Streams whose application bytes wait for the socket or for the next turn, not for the
   /// application.
   std::vector<int32_t> waiting_for_socket_;
