@@ -5,7 +5,7 @@ import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 
 /** Both sides carry it: an addon built from another schema is refused. */
-export const SCHEMA_HASH = 'b49eecce098f56ea';
+export const SCHEMA_HASH = 'eb396a20bc11b53c';
 
 export const HOP_KINDS = ['hbone', 'handoff', 'passthrough'] as const;
 export type HopKind = (typeof HOP_KINDS)[number];
@@ -104,6 +104,7 @@ export interface OutboundAnswer {
   readonly choices: readonly RouteChoice[];
   readonly baggage: string;
   readonly serviceHostname: string;
+  readonly keptMs: number;
 }
 
 export interface InboundAnswer {
@@ -115,6 +116,7 @@ export interface InboundAnswer {
   readonly deliverPort: number;
   readonly flowLabel: number;
   readonly baggage: string;
+  readonly keptMs: number;
 }
 
 export interface DnsAnswer {
@@ -327,6 +329,7 @@ function writeOutboundAnswer(w: ByteWriter, m: OutboundAnswer): void {
   w.list(m.choices, 'OutboundAnswer.choices', (item) => writeRouteChoice(w, item));
   w.string(m.baggage, 'OutboundAnswer.baggage');
   w.string(m.serviceHostname, 'OutboundAnswer.serviceHostname');
+  w.u32(m.keptMs, 'OutboundAnswer.keptMs');
 }
 
 function writeInboundAnswer(w: ByteWriter, m: InboundAnswer): void {
@@ -337,6 +340,7 @@ function writeInboundAnswer(w: ByteWriter, m: InboundAnswer): void {
   w.u16(m.deliverPort, 'InboundAnswer.deliverPort');
   w.u32(m.flowLabel, 'InboundAnswer.flowLabel');
   w.string(m.baggage, 'InboundAnswer.baggage');
+  w.u32(m.keptMs, 'InboundAnswer.keptMs');
 }
 
 function writeDnsAnswer(w: ByteWriter, m: DnsAnswer): void {

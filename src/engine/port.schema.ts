@@ -89,6 +89,8 @@ export const ANSWERS = {
     /** Request headers of the CONNECT; the engine adds traceparent and forwarded's `for`. */
     baggage: 'string',
     serviceHostname: 'string',
+    /** Milliseconds for which it holds; 0: until it is taken back. Who lives by it then is asked again. */
+    keptMs: 'u32',
   },
   /** `code` 0: deliver to `deliverPort` of the pod. Kept for connections alike in the consulted fields. */
   InboundAnswer: {
@@ -100,6 +102,8 @@ export const ANSWERS = {
     deliverPort: 'u16',
     flowLabel: 'u32',
     baggage: 'string',
+    /** As of OutboundAnswer. */
+    keptMs: 'u32',
   },
   /** Empty message: forward to the upstream resolvers, and count by `label`, see telemetry. */
   DnsAnswer: { query: 'u64', message: 'bytes', label: 'u32' },

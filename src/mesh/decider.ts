@@ -172,6 +172,7 @@ export class Decider {
       choices,
       baggage: formatBaggage(source),
       serviceHostname: service?.hostname ?? '',
+      keptMs: 0,
     });
   }
 
@@ -224,6 +225,7 @@ export class Decider {
         ...(service && { service }),
       }),
       baggage: formatBaggage(destination),
+      keptMs: 0,
     });
   }
 
@@ -233,6 +235,7 @@ export class Decider {
       verdict: this.#record(dependencies, undefined),
       flowLabel: 0,
       baggage: '',
+      keptMs: 0,
     };
     const { number } = ERROR_TABLE[code];
     if (question.kind === 'OutboundQuestion') {

@@ -48,6 +48,8 @@ export interface OutboundAnswer {
   readonly choices: readonly AnswerChoice[];
   readonly baggage: string;
   readonly serviceHostname: string;
+  /** Milliseconds for which it holds; 0: until it is taken back. */
+  readonly keptMs: number;
 }
 
 export interface InboundAnswer {
@@ -59,6 +61,7 @@ export interface InboundAnswer {
   readonly deliverPort: number;
   readonly flowLabel: number;
   readonly baggage: string;
+  readonly keptMs: number;
 }
 
 export type Answer = OutboundAnswer | InboundAnswer;

@@ -74,6 +74,7 @@ void Connection::Finish(ErrorCode code) {
   UpdateRows(code, [opened](FlowRow& row) { ++(opened ? row.closed : row.failed); });
   if (code == ErrorCode::kOutOfFiles) context_.thread.counters->Add(Counter::kOutOfFiles);
   const uint64_t duration_us = context_.thread.loop->now_us() - started_us_;
+  ReleaseVerdicts();
   context_.books->Forget(this);
   context_.thread.events->Push(std::move(facts_).Close(code, bytes_, duration_us));
 }

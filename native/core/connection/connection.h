@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <unordered_set>
 
 #include "base/error_code.gen.h"
 #include "capture/pod.h"
@@ -12,7 +11,6 @@
 #include "io/dial.h"
 #include "port/messages.gen.h"
 #include "relay/relay.h"
-#include "verdicts/verdict_cache.h"
 
 namespace groundwire {
 
@@ -40,13 +38,6 @@ class Connection : public Discardable, public RelayOwner, public DialOwner {
 
   /// Ends it from outside: late denial, drain, removal. Cuts with a reset.
   void End(ErrorCode code);
-  /// Its verdict may have changed: ask again if it lives by one of these.
-  virtual void Recheck(const std::unordered_set<uint64_t>& verdicts) = 0;
-  virtual void OnVerdict(const OutboundVerdict&) {}
-  virtual void OnVerdict(const InboundVerdict&) {}
-  /// Only told while it is new: it fails closed.
-  void OnNoVerdict(ErrorCode code) { Refuse(code); }
-
   void OnRelayEnd(ErrorCode code, const std::string& detail) override;
   msg::Connection Describe() const { return facts_.Describe(bytes_); }
   /// Brings the flow rows up to date with the bytes carried so far.
@@ -55,6 +46,8 @@ class Connection : public Discardable, public RelayOwner, public DialOwner {
  protected:
   /// Closes whatever the present state holds; the peer sees a reset.
   virtual void Abort() = 0;
+  /// It has ended and lives by no verdict any more.
+  virtual void ReleaseVerdicts() = 0;
   /// Ends it before it was opened.
   virtual void Refuse(ErrorCode code) { End(code); }
   /// After the verdict that allows it: dials the application in the pod's namespace under the

@@ -5,7 +5,7 @@
 #include "flows/flow_ledger.h"
 #include "hbone/tunnel_pool.h"
 #include "io/thread_context.h"
-#include "verdicts/verdict_desk.h"
+#include "verdicts/verdict_desks.h"
 
 namespace groundwire {
 
@@ -14,7 +14,7 @@ struct ConnectionContext {
   ThreadContext thread;
   Books* books = nullptr;
   FlowLedger* flows = nullptr;
-  VerdictDesk* verdicts = nullptr;
+  VerdictDesks* verdicts = nullptr;
   TunnelPool* pool = nullptr;
   PodSockets* sockets = nullptr;
 };

@@ -65,7 +65,10 @@ OutboundConnection::OutboundConnection(const ConnectionContext& context,
                                        std::shared_ptr<const Pod> pod, UniqueFd app,
                                        const SocketAddress& source,
                                        const SocketAddress& original_dst)
-    : Connection(context, msg::Direction::kOutbound, std::move(pod), source), app_(std::move(app)) {
+    : Connection(context, msg::Direction::kOutbound, std::move(pod), source),
+      app_(std::move(app)),
+      verdict_(&context.verdicts->of<OutboundKind>(), this),
+      destination_verdict_(&context.verdicts->of<InboundKind>(), this) {
   facts_.original_dst = original_dst;
   facts_.source_identity = pod_->identity;
   facts_.security = msg::Security::kNone;
@@ -76,32 +79,30 @@ OutboundConnection::~OutboundConnection() { context_.thread.loop->Cancel(&respon
 
 void OutboundConnection::Start(ErrorCode refusal) {
   if (refusal != ErrorCode::kNone) return Refuse(refusal);
-  if (const OutboundVerdict verdict = context_.verdicts->Find(Key())) return OnVerdict(verdict);
-  const ErrorCode code =
-      context_.verdicts->Ask(Key(), id(), [this](uint64_t q) { return Question(q); });
-  if (code != ErrorCode::kNone) Refuse(code);
+  verdict_.Ask();
 }
 
-msg::OutboundQuestion OutboundConnection::Question(uint64_t id) const {
-  return {id, pod_->id, facts_.original_dst};
+void OutboundConnection::Describe(msg::OutboundQuestion* question) const {
+  question->pod = pod_->id;
+  question->original_dst = facts_.original_dst;
 }
 
 void OutboundConnection::OnVerdict(const OutboundVerdict& verdict) {
-  if (finished()) return;
   const auto code = static_cast<ErrorCode>(verdict->code);
-  const bool first = verdict_ == nullptr;
-  verdict_ = verdict;
-  // A refusal names the verdict that refused; of a handoff that may be the destination's, see
-  // OnVerdict below.
+  // A refusal names the verdict that refused; of a handoff that may be the destination's, see below.
   facts_.verdict = verdict->verdict;
-  if (!first) return TakeLateVerdict(verdict->verdict, code);
   TakeLabel(verdict->flow_label);
   if (code != ErrorCode::kNone) return Refuse(code);
+  chosen_from_ = verdict;
   TakeChoice();
 }
 
+void OutboundConnection::OnLateVerdict(const OutboundVerdict& verdict) {
+  facts_.verdict = verdict->verdict;
+  TakeLateVerdict(verdict->verdict, static_cast<ErrorCode>(verdict->code));
+}
+
 void OutboundConnection::TakeChoice() {
-  chosen_from_ = verdict_;
   choice_ = PickByWeight(chosen_from_->choices);
   if (choice_ == nullptr) return Refuse(ErrorCode::kNoHealthyUpstream);
   facts_.hop = choice_->kind;
@@ -195,40 +196,25 @@ void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
   Refuse(lost != ErrorCode::kNone ? lost : ErrorCode::kHboneRefused);
 }
 
-InboundKey OutboundConnection::DestinationKey() const {
-  return {destination_->id, msg::Security::kHandoff, pod_->identity,
-          facts_.source.ip, choice_->next_hop.port,  ""};
-}
-
-msg::InboundQuestion OutboundConnection::DestinationQuestion(uint64_t id) const {
-  return {id,
-          destination_->id,
-          msg::Security::kHandoff,
-          pod_->identity,
-          facts_.source,
-          choice_->next_hop,
-          ""};
-}
-
 void OutboundConnection::AskDestination() {
   destination_ = context_.books->FindPod(choice_->destination_pod);
   if (!destination_) return Refuse(ErrorCode::kUnknownDestinationWorkload);
   context_.books->Join(destination_->id);
   facts_.destination_identity = destination_->identity;
   state_ = State::kInboundVerdict;
-  if (const InboundVerdict verdict = context_.verdicts->Find(DestinationKey()))
-    return OnVerdict(verdict);
-  const ErrorCode code = context_.verdicts->Ask(
-      DestinationKey(), id(), [this](uint64_t q) { return DestinationQuestion(q); });
-  if (code != ErrorCode::kNone) Refuse(code);
+  destination_verdict_.Ask();
+}
+
+void OutboundConnection::Describe(msg::InboundQuestion* question) const {
+  question->pod = destination_->id;
+  question->security = msg::Security::kHandoff;
+  question->identity = pod_->identity;
+  question->source = facts_.source;
+  question->destination = choice_->next_hop;
 }
 
 void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {
-  if (finished()) return;
   const auto code = static_cast<ErrorCode>(verdict->code);
-  const bool first = destination_verdict_ == nullptr;
-  destination_verdict_ = verdict;
-  if (!first) return TakeLateVerdict(verdict->verdict, code);
   inbound_row_ = true;
   inbound_flow_label_ =
       verdict->flow_label != 0 ? verdict->flow_label : context_.flows->LabelOf(*destination_);
@@ -240,6 +226,10 @@ void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {
   state_ = State::kDial;
   Deliver(*destination_,
           {choice_->next_hop.ip, DeliverPortOf(*verdict, choice_->next_hop.port, "")});
+}
+
+void OutboundConnection::OnLateVerdict(const InboundVerdict& verdict) {
+  TakeLateVerdict(verdict->verdict, static_cast<ErrorCode>(verdict->code));
 }
 
 void OutboundConnection::Passthrough() {
@@ -262,14 +252,9 @@ void OutboundConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   started->Start(std::move(app_), std::move(fd));
 }
 
-void OutboundConnection::Recheck(const std::unordered_set<uint64_t>& verdicts) {
-  if (verdict_ && verdicts.contains(verdict_->verdict)) {
-    context_.verdicts->Recheck(Key(), id(), [this](uint64_t q) { return Question(q); });
-  }
-  if (destination_verdict_ && verdicts.contains(destination_verdict_->verdict)) {
-    context_.verdicts->Recheck(DestinationKey(), id(),
-                               [this](uint64_t q) { return DestinationQuestion(q); });
-  }
+void OutboundConnection::ReleaseVerdicts() {
+  verdict_.Release();
+  destination_verdict_.Release();
 }
 
 void OutboundConnection::Abort() {

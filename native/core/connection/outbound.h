@@ -19,7 +19,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_set>
 #include <variant>
 #include <vector>
 
@@ -33,7 +32,11 @@ namespace groundwire {
 void AcceptOutbound(const ConnectionContext& context, const std::shared_ptr<const Pod>& pod,
                     UniqueFd fd, const SocketAddress& source);
 
-class OutboundConnection final : public Connection, public TunnelUser, public Http2StreamHandler {
+class OutboundConnection final : public Connection,
+                                 public VerdictUser<OutboundKind>,
+                                 public VerdictUser<InboundKind>,
+                                 public TunnelUser,
+                                 public Http2StreamHandler {
  public:
   OutboundConnection(const ConnectionContext& context, std::shared_ptr<const Pod> pod, UniqueFd app,
                      const SocketAddress& source, const SocketAddress& original_dst);
@@ -42,9 +45,14 @@ class OutboundConnection final : public Connection, public TunnelUser, public Ht
   /// From step 3 on; `refusal` ends it here.
   void Start(ErrorCode refusal);
 
-  void Recheck(const std::unordered_set<uint64_t>& verdicts) override;
+  void Describe(msg::OutboundQuestion* question) const override;
   void OnVerdict(const OutboundVerdict& verdict) override;
+  void OnLateVerdict(const OutboundVerdict& verdict) override;
+  // Of a handoff: what the destination pod says.
+  void Describe(msg::InboundQuestion* question) const override;
   void OnVerdict(const InboundVerdict& verdict) override;
+  void OnLateVerdict(const InboundVerdict& verdict) override;
+  void OnNoVerdict(ErrorCode code) override { Refuse(code); }
 
   void OnTunnel(Http2Session* session, const std::string& peer, bool reused) override;
   void OnNoTunnel(ErrorCode code, const std::string& detail) override;
@@ -59,16 +67,13 @@ class OutboundConnection final : public Connection, public TunnelUser, public Ht
 
  protected:
   void Abort() override;
+  void ReleaseVerdicts() override;
 
  private:
   /// kVerdict → kTunnel → kResponse → kRelay, or kVerdict → kInboundVerdict → kDial → kRelay, or
   /// kVerdict → kDial → kRelay.
   enum class State : uint8_t { kVerdict, kInboundVerdict, kTunnel, kResponse, kDial, kRelay };
 
-  OutboundKey Key() const { return {pod_->id, facts_.original_dst}; }
-  InboundKey DestinationKey() const;
-  msg::OutboundQuestion Question(uint64_t id) const;
-  msg::InboundQuestion DestinationQuestion(uint64_t id) const;
   void TakeChoice();
   void RequestTunnel();
   /// `last`: there is no more time for a peer that has the CONNECT.
@@ -80,10 +85,10 @@ class OutboundConnection final : public Connection, public TunnelUser, public Ht
   bool retried_ = false;
   bool reused_tunnel_ = false;
   UniqueFd app_;
-  OutboundVerdict verdict_;
-  InboundVerdict destination_verdict_;
-  const msg::RouteChoice* choice_ = nullptr;  // into verdict_
-  OutboundVerdict chosen_from_;               // keeps choice_ alive when verdict_ is renewed
+  VerdictHold<OutboundKind> verdict_;
+  VerdictHold<InboundKind> destination_verdict_;
+  OutboundVerdict chosen_from_;               // the first one, whatever verdict it lives by later
+  const msg::RouteChoice* choice_ = nullptr;  // into chosen_from_
   Http2Session* session_ = nullptr;
   Http2Stream* stream_ = nullptr;
   EventLoop::TimerId response_deadline_{};

@@ -18,6 +18,8 @@ class AnswerDesk {
   void Take(std::vector<msg::Answer> answers);
 
  private:
+  void TakeDns(msg::DnsAnswer answer);
+
   EngineShared* const shared_;
   const std::vector<std::unique_ptr<Worker>>* const workers_;
 };

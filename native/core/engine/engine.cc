@@ -11,7 +11,6 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <variant>
 
@@ -148,8 +147,8 @@ Status Engine::Impl::Execute(const msg::SetPeers& command) {
 }
 
 Status Engine::Impl::Execute(const msg::InvalidateVerdicts& command) {
-  const std::unordered_set<uint64_t> verdicts(command.verdicts.begin(), command.verdicts.end());
-  PostToWorkers(workers, [verdicts](Worker* worker) { worker->InvalidateVerdicts(verdicts); });
+  const auto verdicts = std::make_shared<const std::vector<uint64_t>>(command.verdicts);
+  PostToWorkers(workers, [verdicts](Worker* worker) { worker->InvalidateVerdicts(*verdicts); });
   return Status::Ok();
 }
 

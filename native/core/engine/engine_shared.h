@@ -24,7 +24,7 @@ struct EngineShared {
   EventQueue events;
   IdentityStore identities;
   ProofTable proofs;
-  QuestionTable questions;
+  QuestionTables questions;
   const std::unique_ptr<PodSockets> sockets;
   std::atomic<int64_t> connections{0};
 };

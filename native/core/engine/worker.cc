@@ -15,7 +15,7 @@ Worker::Worker(uint8_t index, EngineShared* shared)
       loop_(&counters_),
       ids_(index),
       flows_(&counters_),
-      verdicts_(index, MakeThreadContext(), &shared->questions, this),
+      verdicts_(MakeThreadContext(), &shared->questions),
       pool_(MakeTunnelContext()),
       context_{MakeThreadContext(), this, &flows_, &verdicts_, &pool_, shared->sockets.get()},
       dns_(context_.thread, shared->sockets.get()),
@@ -124,11 +124,6 @@ void Worker::OnIdentityRemoved(const std::string& identity) {
       ErrorCode::kIdentityRemoved);
 }
 
-void Worker::InvalidateVerdicts(const std::unordered_set<uint64_t>& verdicts) {
-  verdicts_.Invalidate(verdicts);
-  for (const auto& [id, connection] : connections_) connection->Recheck(verdicts);
-}
-
 void Worker::Drain(uint32_t deadline_ms) {
   draining_ = true;
   for (auto& [id, captured] : pods_) {
@@ -221,21 +216,6 @@ void Worker::Leave(uint32_t pod) {
   if (found == pods_.end() || --found->second.connections > 0 || !found->second.released) return;
   // Not in the midst of a connection's end.
   loop_.Defer([this, pod] { FinishDrainIfEmpty(pod); });
-}
-
-void Worker::OnVerdict(uint64_t connection, const OutboundVerdict& verdict) {
-  const auto found = connections_.find(connection);
-  if (found != connections_.end()) found->second->OnVerdict(verdict);
-}
-
-void Worker::OnVerdict(uint64_t connection, const InboundVerdict& verdict) {
-  const auto found = connections_.find(connection);
-  if (found != connections_.end()) found->second->OnVerdict(verdict);
-}
-
-void Worker::OnNoVerdict(uint64_t connection, ErrorCode code) {
-  const auto found = connections_.find(connection);
-  if (found != connections_.end()) found->second->OnNoVerdict(code);
 }
 
 }  // namespace groundwire

@@ -8,7 +8,6 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -26,7 +25,7 @@
 #include "hbone/tunnel_pool.h"
 #include "io/event_loop.h"
 #include "io/thread_scratch.h"
-#include "verdicts/verdict_desk.h"
+#include "verdicts/verdict_desks.h"
 
 namespace groundwire {
 
@@ -37,7 +36,7 @@ struct SnapshotSums {
 
 /// Created and joined by the engine. Post is for any thread; everything else runs on the worker's
 /// own.
-class Worker final : public VerdictReceiver, private Books {
+class Worker final : private Books {
  public:
   Worker(uint8_t index, EngineShared* shared);
   ~Worker();
@@ -57,22 +56,21 @@ class Worker final : public VerdictReceiver, private Books {
   void OnIdentityReplaced(const std::string& identity) { pool_.OnIdentityReplaced(identity); }
   void OnIdentityRemoved(const std::string& identity);
   void SetPeers(const std::vector<msg::PeerLabel>& peers) { flows_.SetPeers(peers); }
-  void InvalidateVerdicts(const std::unordered_set<uint64_t>& verdicts);
+  void InvalidateVerdicts(const std::vector<uint64_t>& verdicts) { verdicts_.Invalidate(verdicts); }
   void Drain(uint32_t deadline_ms);
   /// What belongs to no other worker goes to the batch, what adds up to the sums.
   void AppendSnapshot(uint8_t parts, msg::BatchWriter* batch, SnapshotSums* sums);
 
   const ConnectionContext& context() const { return context_; }
   Counters& counters() { return counters_; }
-  VerdictDesk& verdicts() { return verdicts_; }
+  /// What TypeScript answered to a question, whichever worker asked it.
+  template <typename Kind>
+  void TakeAnswer(uint64_t question, const typename Kind::Key& key, const Verdict<Kind>& verdict) {
+    // Of a pod that is gone nobody would ever forget it, and it would take from the others' share.
+    verdicts_.of<Kind>().TakeAnswer(question, key, verdict, pods_.contains(key.pod));
+  }
   DnsRelay& dns() { return dns_; }
   AcceptedTunnels& accepted_tunnels() { return accepted_tunnels_; }
-
-  void OnVerdict(uint64_t connection, const OutboundVerdict& verdict) override;
-  void OnVerdict(uint64_t connection, const InboundVerdict& verdict) override;
-  void OnNoVerdict(uint64_t connection, ErrorCode code) override;
-  bool Lives(uint64_t connection) const override { return connections_.contains(connection); }
-  bool Knows(uint32_t pod) const override { return pods_.contains(pod); }
 
  private:
   struct CapturedPod {
@@ -104,7 +102,7 @@ class Worker final : public VerdictReceiver, private Books {
   Counters counters_;
   IdSequence ids_;
   FlowLedger flows_;
-  VerdictDesk verdicts_;
+  VerdictDesks verdicts_;
   TunnelPool pool_;
   const ConnectionContext context_;
   DnsRelay dns_;

@@ -206,7 +206,8 @@ bool Decode(ByteReader& reader, OutboundAnswer* message) {
          ReadList(reader, 39, &message->choices,
                   [&](auto* item) { return Decode(reader, item); }) &&
          reader.Read(&message->baggage) &&
-         reader.Read(&message->service_hostname);
+         reader.Read(&message->service_hostname) &&
+         reader.Read(&message->kept_ms);
 }
 
 void Encode(ByteWriter& writer, const OutboundAnswer& message) {
@@ -218,6 +219,7 @@ void Encode(ByteWriter& writer, const OutboundAnswer& message) {
   for (const auto& item : message.choices) Encode(writer, item);
   writer.Write(message.baggage);
   writer.Write(message.service_hostname);
+  writer.Write(message.kept_ms);
 }
 
 bool Decode(ByteReader& reader, InboundAnswer* message) {
@@ -227,7 +229,8 @@ bool Decode(ByteReader& reader, InboundAnswer* message) {
          reader.Read(&message->consulted) &&
          reader.Read(&message->deliver_port) &&
          reader.Read(&message->flow_label) &&
-         reader.Read(&message->baggage);
+         reader.Read(&message->baggage) &&
+         reader.Read(&message->kept_ms);
 }
 
 void Encode(ByteWriter& writer, const InboundAnswer& message) {
@@ -238,6 +241,7 @@ void Encode(ByteWriter& writer, const InboundAnswer& message) {
   writer.Write(message.deliver_port);
   writer.Write(message.flow_label);
   writer.Write(message.baggage);
+  writer.Write(message.kept_ms);
 }
 
 bool Decode(ByteReader& reader, DnsAnswer* message) {

@@ -16,7 +16,7 @@
 namespace groundwire::msg {
 
 /// Both sides carry it: an addon built from another schema is refused.
-inline constexpr std::string_view kSchemaHash = "b49eecce098f56ea";
+inline constexpr std::string_view kSchemaHash = "eb396a20bc11b53c";
 
 enum class HopKind : uint8_t { kHbone = 0, kHandoff = 1, kPassthrough = 2 };
 std::string_view NameOf(HopKind value);
@@ -127,6 +127,7 @@ struct OutboundAnswer {
   std::vector<RouteChoice> choices{};
   std::string baggage{};
   std::string service_hostname{};
+  uint32_t kept_ms = 0;
   bool operator==(const OutboundAnswer&) const = default;
 };
 
@@ -139,6 +140,7 @@ struct InboundAnswer {
   uint16_t deliver_port = 0;
   uint32_t flow_label = 0;
   std::string baggage{};
+  uint32_t kept_ms = 0;
   bool operator==(const InboundAnswer&) const = default;
 };
 

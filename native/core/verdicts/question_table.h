@@ -4,28 +4,46 @@
 #include <mutex>
 #include <optional>
 #include <unordered_map>
-#include <variant>
+#include <utility>
 
-#include "verdicts/verdict_cache.h"
+#include "verdicts/question_kinds.h"
 
 namespace groundwire {
-
-using VerdictKey = std::variant<OutboundKey, InboundKey>;
 
 /// Questions on their way: what an answer, which names only its question, is the answer to. Shared,
 /// because an answer goes to every worker's cache in the order in which TypeScript gave it: going
 /// through the asking worker first, it could overtake its own invalidation in another worker.
+template <typename Kind>
 class QuestionTable {
  public:
-  /// The id carries the worker in its lowest byte.
-  uint64_t Add(uint8_t worker, VerdictKey key);
-  std::optional<VerdictKey> Take(uint64_t question);
-  static uint8_t WorkerOf(uint64_t question) { return static_cast<uint8_t>(question & 0xff); }
+  void Add(uint64_t question, typename Kind::Key key) {
+    const std::lock_guard lock(mutex_);
+    questions_.emplace(question, std::move(key));
+  }
+  std::optional<typename Kind::Key> Take(uint64_t question) {
+    const std::lock_guard lock(mutex_);
+    auto node = questions_.extract(question);
+    if (node.empty()) return std::nullopt;
+    return std::move(node.mapped());
+  }
 
  private:
   std::mutex mutex_;
-  uint64_t sequence_ = 0;
-  std::unordered_map<uint64_t, VerdictKey> questions_;
+  std::unordered_map<uint64_t, typename Kind::Key> questions_;
 };
+
+template <typename Kinds>
+class QuestionTablesOf;
+template <typename... Kinds>
+class QuestionTablesOf<KindList<Kinds...>> : private QuestionTable<Kinds>... {
+ public:
+  template <typename Kind>
+  QuestionTable<Kind>& of() {
+    return *this;
+  }
+};
+
+/// One table for each kind.
+using QuestionTables = QuestionTablesOf<QuestionKinds>;
 
 }  // namespace groundwire

@@ -1,147 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers of TypeScript, kept for every connection they fit. One cache a worker, so a lookup takes
-// no lock.
 #pragma once
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
-#include <list>
-#include <memory>
-#include <string>
+#include <optional>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
-#include <vector>
 
-#include "port/messages.gen.h"
+#include "verdicts/pod_bounded_map.h"
+#include "verdicts/verdict.h"
 
 namespace groundwire {
 
-using OutboundVerdict = std::shared_ptr<const msg::OutboundAnswer>;
-using InboundVerdict = std::shared_ptr<const msg::InboundAnswer>;
-
-/// What an outbound decision depends on.
-struct OutboundKey {
-  uint32_t pod = 0;
-  SocketAddress original_dst;
-  bool operator==(const OutboundKey&) const = default;
-};
-
-/// What an inbound decision may depend on. In the cache, the fields that were not consulted are
-/// blank.
-struct InboundKey {
-  uint32_t pod = 0;
-  msg::Security security{};
-  std::string identity;
-  IpAddress source;
-  uint16_t port = 0;
-  std::string authority;
-  bool operator==(const InboundKey&) const = default;
-  /// With only the fields of `consulted` (bits of msg::ConsultedField) kept.
-  InboundKey Masked(uint8_t consulted) const;
-};
-
-struct VerdictKeyHash {
-  size_t operator()(const OutboundKey& key) const;
-  size_t operator()(const InboundKey& key) const;
-};
-
-/// Where an allowed connection is delivered. An answer that did not look at the port holds for all
-/// of them, so then it is the connection's own; a hostname authority names a service, whose target
-/// port only the answer knows.
-uint16_t DeliverPortOf(const msg::InboundAnswer& answer, uint16_t destination_port,
-                       const std::string& authority);
-
-/// A map by keys that have a pod. When full it forgets the oldest entry of the pod that has more than
-/// its share, so that one pod's many destinations are forgotten for each other and not for those of
-/// everybody. Oldest, not least used: a decision in use costs one question to get back.
-template <typename Key, typename Value>
-class BoundedMap {
- public:
-  explicit BoundedMap(size_t max) : max_(max) {}
-
-  const Value* Find(const Key& key) const {
-    const auto found = entries_.find(key);
-    return found == entries_.end() ? nullptr : &found->second->value;
-  }
-  /// The number of entries it had to forget for that: 0 or 1.
-  size_t Put(const Key& key, Value value) {
-    if (const auto found = entries_.find(key); found != entries_.end()) {
-      found->second->value = std::move(value);
-      return 0;
-    }
-    const bool full = entries_.size() >= max_;
-    if (full) MakeRoomFor(key.pod);
-    std::list<Entry>& of_pod = pods_[key.pod];
-    of_pod.push_back(Entry{key, std::move(value)});
-    entries_.emplace(key, std::prev(of_pod.end()));
-    return full ? 1 : 0;
-  }
-  template <typename Predicate>
-  size_t EraseIf(Predicate predicate) {
-    size_t erased = 0;
-    for (auto pod = pods_.begin(); pod != pods_.end();) {
-      erased += pod->second.remove_if([&](const Entry& entry) {
-        if (!predicate(entry.value)) return false;
-        entries_.erase(entry.key);
-        return true;
-      });
-      pod = pod->second.empty() ? pods_.erase(pod) : std::next(pod);
-    }
-    return erased;
-  }
-  void ErasePod(uint32_t pod) {
-    const auto found = pods_.find(pod);
-    if (found == pods_.end()) return;
-    for (const Entry& entry : found->second) entries_.erase(entry.key);
-    pods_.erase(found);
-  }
-  size_t size() const { return entries_.size(); }
-
- private:
-  struct Entry {
-    Key key;
-    Value value;
-  };
-
-  void MakeRoomFor(uint32_t pod) {
-    auto from = pods_.find(pod);
-    // Somebody has more than the pod that is within its share; that pod seldom asks.
-    if (from == pods_.end() || from->second.size() * pods_.size() <= max_) {
-      from = std::max_element(pods_.begin(), pods_.end(), [](const auto& a, const auto& b) {
-        return a.second.size() < b.second.size();
-      });
-    }
-    entries_.erase(from->second.front().key);
-    from->second.pop_front();
-    if (from->second.empty()) pods_.erase(from);
-  }
-
-  const size_t max_;
-  std::unordered_map<uint32_t, std::list<Entry>> pods_;  // the oldest first; none is empty
-  std::unordered_map<Key, typename std::list<Entry>::iterator, VerdictKeyHash> entries_;
-};
-
+/// Answers of TypeScript of one kind, kept for every connection they fit. One a worker, so a lookup
+/// takes no lock.
+template <typename Kind>
 class VerdictCache {
  public:
-  explicit VerdictCache(size_t entries_max) : outbound_(entries_max), inbound_(entries_max) {}
+  using Key = typename Kind::Key;
 
-  OutboundVerdict Find(const OutboundKey& key) const;
-  /// Tries each mask that is in use for the pod: usually one or two.
-  InboundVerdict Find(const InboundKey& key) const;
-  /// Both return the number of entries evicted.
-  size_t Put(const OutboundKey& key, OutboundVerdict verdict);
-  size_t Put(const InboundKey& key, InboundVerdict verdict);
-  /// Returns the number of entries forgotten.
-  size_t Invalidate(const std::unordered_set<uint64_t>& verdicts);
-  void ForgetPod(uint32_t pod);
-  size_t size() const { return outbound_.size() + inbound_.size(); }
+  explicit VerdictCache(size_t entries_max) : kept_(entries_max) {}
+
+  /// Tries each mask that is in use for the pod: usually one or two. nullptr: none that holds.
+  const KeptVerdict<Kind>* Find(const Key& key, uint64_t now_us) {
+    const auto masks = masks_.find(key.pod);
+    if (masks == masks_.end()) return nullptr;
+    for (uint8_t mask = 0; mask < Kind::kMasks; ++mask) {
+      if ((masks->second >> mask & 1) == 0) continue;
+      const auto& masked = Kind::Masked(key, mask);
+      // An answer that consulted few fields holds whatever the others are; but the same blank key
+      // under another mask would be another answer, so the mask is compared too.
+      const Entry* found = kept_.Find(masked);
+      if (found == nullptr || Kind::MaskOf(*found->value.verdict) != mask) continue;
+      if (found->value.HoldsAt(now_us)) return &found->value;
+      Erase(*found);
+    }
+    return nullptr;
+  }
+  /// The number of entries that had to be forgotten for it: 0 or 1.
+  size_t Put(const Key& key, KeptVerdict<Kind> kept) {
+    const uint8_t mask = Kind::MaskOf(*kept.verdict);
+    masks_[key.pod] = static_cast<uint16_t>(masks_[key.pod] | 1U << mask);
+    const Key masked = Kind::Masked(key, mask);
+    if (const Entry* before = kept_.Find(masked)) Erase(*before);
+    const uint64_t verdict = kept.verdict->verdict;
+    std::optional<Entry> evicted;
+    const Entry& entry = kept_.Put(masked, std::move(kept), &evicted);
+    if (evicted) entries_.erase(evicted->value.verdict->verdict);
+    entries_.insert_or_assign(verdict, &entry);
+    return evicted ? 1 : 0;
+  }
+  /// Whether it was here.
+  bool Forget(uint64_t verdict) {
+    const auto found = entries_.find(verdict);
+    if (found == entries_.end()) return false;
+    Erase(*found->second);
+    return true;
+  }
+  void ForgetPod(uint32_t pod) {
+    for (const Entry& entry : kept_.TakePod(pod)) entries_.erase(entry.value.verdict->verdict);
+    masks_.erase(pod);
+  }
+  size_t size() const { return kept_.size(); }
 
  private:
-  BoundedMap<OutboundKey, OutboundVerdict> outbound_;
-  BoundedMap<InboundKey, InboundVerdict> inbound_;
-  /// Bit m: some answer for the pod had the consulted mask m.
+  struct KeyHash {
+    size_t operator()(const Key& key) const { return Kind::Hash(key); }
+  };
+
+  using Kept = PodBoundedMap<Key, KeptVerdict<Kind>, KeyHash>;
+  using Entry = typename Kept::Entry;
+
+  void Erase(const Entry& entry) {
+    entries_.erase(entry.value.verdict->verdict);
+    kept_.Erase(entry.key);
+  }
+
+  Kept kept_;
+  /// By verdict, each of which is the answer to one question.
+  std::unordered_map<uint64_t, const Entry*> entries_;
+  /// Bit m: some answer for the pod had the mask m.
   std::unordered_map<uint32_t, uint16_t> masks_;
 };
 

@@ -76,6 +76,7 @@ test('Decider: an outbound answer carries the route, the handles and the words f
       baggage:
         'k8s.cluster.name=Kubernetes,k8s.namespace.name=shop,k8s.deployment.name=client,service.name=client,service.version=v1',
       serviceHostname: 'web.shop.svc.cluster.local',
+      keptMs: 0,
     },
   ]);
 });
