@@ -38,10 +38,11 @@ std::string AddressOfClient(int client) { return "10.202.100." + std::to_string(
 struct RawPeer {
   explicit RawPeer(TestMesh* mesh) : socket(ConnectTo(mesh->hbone)) {
     check.expected = expected;
+    check.protocols = "\2h2";
     const auto identity = MakeTlsIdentity(mesh->agent.authority().Sign(IdentityOf("pod1")), 1);
     if (!identity.ok()) return;
     ssl.reset(SSL_new(identity.value()->client.get()));
-    AttachPeerCheck(ssl.get(), &check);
+    if (!AttachPeerCheck(ssl.get(), &check)) return;
     SSL_set_fd(ssl.get(), socket.get());
     connected = SSL_connect(ssl.get()) == 1;
   }

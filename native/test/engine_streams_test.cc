@@ -35,7 +35,8 @@ class OneStreamPeer {
     socket_ = AcceptOne(listener_);
     ssl_.reset(SSL_new(identity_->server.get()));
     check_.trust_domain = kTrustDomain;
-    AttachPeerCheck(ssl_.get(), &check_);
+    check_.protocols = "\2h2";
+    if (!AttachPeerCheck(ssl_.get(), &check_)) return false;
     SSL_set_fd(ssl_.get(), socket_.get());
     // In one piece, so that the limit is there when the other side's handshake is over.
     BIO* const unsent = BIO_new(BIO_s_mem());

@@ -6,13 +6,17 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "check.h"
 #include "hbone/tunnel_context.h"
+#include "http2/http2_byte_stream.h"
 #include "http2/http2_session.h"
+#include "support/certificates.h"
 #include "support/plain_stream.h"
+#include "tls/secured_stream.h"
 
 using namespace groundwire;
 
@@ -86,26 +90,32 @@ struct Side final : Http2SessionOwner {
   std::string closed;
 };
 
-struct Pair {
-  explicit Pair(const Http2Options& at_server_options = MakeTunnelOptions(EngineOptions()))
-      : client_options(MakeTunnelOptions(EngineOptions())), server_options(at_server_options) {
-    int ends[2] = {};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0 || !loop.Open().ok())
-      std::abort();
-    client = Open(Http2Session::Role::kClient, ends[0], &client_options, &at_client);
-    server = Open(Http2Session::Role::kServer, ends[1], &server_options, &at_server);
+struct Thread {
+  Thread() {
+    if (!loop.Open().ok()) std::abort();
+  }
+  Counters loop_counters;
+  EventLoop loop{&loop_counters};
+  ThreadScratch scratch;
+};
+
+/// Two sessions over the two ends of whatever carries bytes.
+struct Exchange {
+  explicit Exchange(Thread* of) : thread(of) {}
+  void Open(std::unique_ptr<ByteStream> client_end, std::unique_ptr<ByteStream> server_end) {
+    client = Start(Http2Session::Role::kClient, std::move(client_end), &client_options, &at_client);
+    server = Start(Http2Session::Role::kServer, std::move(server_end), &server_options, &at_server);
     Turn();
   }
-  std::unique_ptr<Http2Session> Open(Http2Session::Role role, int fd, const Http2Options* options,
-                                     Side* side) {
-    auto session =
-        std::make_unique<Http2Session>(role, UniqueFd(fd), std::make_unique<PlainStream>(fd),
-                                       *options, &loop, &scratch, &counters, side);
+  std::unique_ptr<Http2Session> Start(Http2Session::Role role, std::unique_ptr<ByteStream> stream,
+                                      const Http2Options* options, Side* side) {
+    auto session = std::make_unique<Http2Session>(role, std::move(stream), *options, &thread->loop,
+                                                  &thread->scratch, &counters, side);
     if (!session->Start().ok()) std::abort();
     return session;
   }
   void Turn(int turns = 20) {
-    for (int i = 0; i < turns; ++i) loop.RunTurn(1);
+    for (int i = 0; i < turns; ++i) thread->loop.RunTurn(1);
   }
   End& Ask(const std::vector<HeaderView>& headers, bool body) {
     at_client.end.session = client.get();
@@ -118,15 +128,62 @@ struct Pair {
     Turn();
   }
 
-  Http2Options client_options;
-  Http2Options server_options;
+  Http2Options client_options = MakeTunnelOptions(EngineOptions());
+  Http2Options server_options = MakeTunnelOptions(EngineOptions());
   Counters counters;
-  EventLoop loop{&counters};
-  ThreadScratch scratch;
+  Thread* const thread;
   Side at_client;
   Side at_server;
   std::unique_ptr<Http2Session> client;
   std::unique_ptr<Http2Session> server;
+};
+
+std::array<UniqueFd, 2> SocketPair() {
+  int ends[2] = {};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0) std::abort();
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+/// In clear bytes.
+struct Pair : Thread, Exchange {
+  explicit Pair(const Http2Options& at_server_options = MakeTunnelOptions(EngineOptions()))
+      : Exchange(static_cast<Thread*>(this)) {
+    server_options = at_server_options;
+    auto [client_fd, server_fd] = SocketPair();
+    Open(std::make_unique<PlainStream>(std::move(client_fd), &loop),
+         std::make_unique<PlainStream>(std::move(server_fd), &loop));
+  }
+};
+
+/// A CONNECT that both sides agreed on, over TLS, and another exchange inside of it.
+struct Nested : Thread {
+  Nested() {
+    const TestAuthority authority("root");
+    const std::array<std::string_view, 1> protocols = {kAlpnHttp2};
+    const SecuredStreamOptions options = {.protocols = protocols};
+    auto [client_fd, server_fd] = SocketPair();
+    outer.Open(DialSecuredStream(std::move(client_fd), Identity(authority, "web"), expected,
+                                 options, &loop, &scratch),
+               AcceptSecuredStream(std::move(server_fd), Identity(authority, "db"), "cluster.local",
+                                   options, &loop, &scratch));
+    outer.at_client.end.body_ends = false;
+    outer.at_server.end.body_ends = false;
+    outer.Ask({{":method", "CONNECT"}, {":authority", "10.0.0.1:80"}}, true);
+    outer.Answer({{":status", "200"}}, true);
+    inner.Open(
+        std::make_unique<Http2ByteStream>(&loop, outer.client.get(), outer.at_client.end.stream),
+        std::make_unique<Http2ByteStream>(&loop, outer.server.get(), outer.at_server.end.stream));
+  }
+  static std::shared_ptr<const TlsIdentity> Identity(const TestAuthority& authority,
+                                                     const std::string& account) {
+    auto made = MakeTlsIdentity(authority.Sign("spiffe://cluster.local/ns/shop/sa/" + account), 1);
+    if (!made.ok()) std::abort();
+    return made.value();
+  }
+
+  const std::vector<std::string> expected = {"spiffe://cluster.local/ns/shop/sa/db"};
+  Exchange outer{this};
+  Exchange inner{this};
 };
 
 const std::vector<HeaderView> kGet = {
@@ -317,6 +374,44 @@ TEST("exchange: CONNECT with a protocol is taken where it is switched on, and no
   without.Ask(websocket, true);
   CHECK(without.at_server.end.seen.starts_with("malformed"));
   CHECK(without.at_client.end.seen.starts_with("closed 1"));
+}
+
+TEST("exchange: HTTP runs inside a stream of HTTP over TLS, both ways at once") {
+  Nested nested;
+  nested.inner.at_client.end.body = std::string(3 << 20, 'q');
+  nested.inner.at_server.end.body = std::string(2 << 20, 'a');
+  End& client = nested.inner.Ask(
+      {{":method", "POST"}, {":scheme", "http"}, {":authority", "web"}, {":path", "/"}}, true);
+  const std::array<HeaderView, 1> trailers = {{{"grpc-status", "0"}}};
+  nested.inner.server->SetTrailers(nested.inner.at_server.end.stream, trailers);
+  nested.inner.Answer({{":status", "200"}}, true);
+  for (int i = 0; i < 500 && client.stream != nullptr; ++i) nested.inner.Turn(1);
+  CHECK_EQ(nested.inner.at_server.end.received.size(), size_t{3} << 20);
+  CHECK(nested.inner.at_server.end.received == std::string(3 << 20, 'q'));
+  CHECK(client.received == std::string(2 << 20, 'a'));
+  CHECK_EQ(client.seen, "response 200 :status=200 | trailers grpc-status=0 | end | closed 0");
+}
+
+TEST("exchange: HTTP inside ends with its GOAWAY, then the stream around it, and nothing more") {
+  Nested nested;
+  nested.inner.Ask(kGet, false);
+  nested.inner.Answer({{":status", "204"}}, false);
+  nested.inner.client->Close(ErrorCode::kNone, "done");
+  nested.inner.Turn();
+  CHECK_EQ(nested.inner.at_server.closed, "HBONE_GOAWAY");
+  CHECK_EQ(nested.outer.client->streams(), 0u);
+  CHECK_EQ(nested.outer.server->streams(), 0u);
+  CHECK(nested.outer.at_client.closed.empty() && nested.outer.at_server.closed.empty());
+}
+
+TEST("exchange: what ends the session around it ends HTTP inside, and says why") {
+  Nested nested;
+  nested.inner.Ask(kGet, false);
+  nested.outer.client->Close(ErrorCode::kCertificateExpired, "no newer proof");
+  nested.inner.Turn();
+  CHECK_EQ(nested.inner.at_client.closed, "PEER_RESET");
+  CHECK_EQ(nested.inner.client->close_detail(), "no newer proof");
+  CHECK(!nested.inner.at_server.closed.empty());
 }
 
 RUN_TESTS()

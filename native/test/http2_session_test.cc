@@ -36,9 +36,9 @@ struct Harness final : Http2SessionOwner, Http2StreamHandler {
       std::abort();
     session_fd = ends[0];
     peer.Reset(ends[1]);
-    session = std::make_unique<Http2Session>(role, UniqueFd(ends[0]),
-                                             std::make_unique<PlainStream>(ends[0]), options, &loop,
-                                             &scratch, &counters, this);
+    session = std::make_unique<Http2Session>(
+        role, std::make_unique<PlainStream>(UniqueFd(ends[0]), &loop), options, &loop, &scratch,
+        &counters, this);
     if (!session->Start().ok()) std::abort();
     Turn();
   }

@@ -3,12 +3,15 @@
 #include <openssl/pem.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,37 +34,69 @@ std::shared_ptr<const TlsIdentity> Make(const msg::SetIdentity& command) {
   return made.ok() ? made.value() : nullptr;
 }
 
+constexpr std::array<std::string_view, 1> kHttp2Only = {kAlpnHttp2};
+
 struct Pair {
+  /// One end, which opens as far as it can each time that it is told.
+  struct End final : ByteStreamUser {
+    void OnStreamReady(bool, bool) override {
+      if (state == StreamState::kBlocked) state = stream->Open();
+    }
+    TlsStream* operator->() const { return stream.get(); }
+    std::unique_ptr<TlsStream> stream;
+    StreamState state = StreamState::kBlocked;
+  };
+
   Pair(std::shared_ptr<const TlsIdentity> client_identity,
-       std::shared_ptr<const TlsIdentity> server_identity, std::vector<std::string> expect)
+       std::shared_ptr<const TlsIdentity> server_identity, std::vector<std::string> expect,
+       std::span<const std::string_view> offered = kHttp2Only,
+       std::span<const std::string_view> served = kHttp2Only)
       : expected(std::move(expect)) {
     int ends[2] = {};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0) std::abort();
-    client_end.Reset(ends[0]);
-    server_end.Reset(ends[1]);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0 || !loop.Open().ok())
+      std::abort();
+    client_fd = ends[0];
+    server_fd = ends[1];
     PeerCheck client_check;
     client_check.expected = expected;
     PeerCheck server_check;
     server_check.trust_domain = "cluster.local";
-    client = std::make_unique<TlsStream>(ends[0], TlsStream::Role::kClient,
-                                         std::move(client_identity), client_check, &scratch);
-    server = std::make_unique<TlsStream>(ends[1], TlsStream::Role::kServer,
-                                         std::move(server_identity), server_check, &scratch);
-    for (int i = 0; i < 6; ++i) {
-      client->NotifyReadable(false);
-      server->NotifyReadable(false);
-      if (client_state == StreamState::kBlocked) client_state = client->Handshake();
-      if (server_state == StreamState::kBlocked) server_state = server->Handshake();
-    }
+    client.stream = std::make_unique<TlsStream>(
+        UniqueFd(ends[0]), TlsStream::Role::kClient, std::move(client_identity), client_check,
+        SecuredStreamOptions{.protocols = offered}, &loop, &scratch);
+    server.stream = std::make_unique<TlsStream>(
+        UniqueFd(ends[1]), TlsStream::Role::kServer, std::move(server_identity), server_check,
+        SecuredStreamOptions{.protocols = served}, &loop, &scratch);
+    if (!client->Start(&client).ok() || !server->Start(&server).ok()) std::abort();
+    Turn();
+  }
+  void Turn() {
+    for (int i = 0; i < 6; ++i) loop.RunTurn(0);
   }
   std::vector<std::string> expected;
+  Counters counters;
+  EventLoop loop{&counters};
   ThreadScratch scratch;
-  UniqueFd client_end;
-  UniqueFd server_end;
-  std::unique_ptr<TlsStream> client;
-  std::unique_ptr<TlsStream> server;
-  StreamState client_state = StreamState::kBlocked;
-  StreamState server_state = StreamState::kBlocked;
+  int client_fd = -1;
+  int server_fd = -1;
+  End client;
+  End server;
+};
+
+/// One that accepts, for a test that plays the client itself.
+struct Server {
+  Server(const TestAuthority& authority, int fd, std::span<const std::string_view> protocols) {
+    PeerCheck check;
+    check.trust_domain = "cluster.local";
+    end.stream = std::make_unique<TlsStream>(
+        UniqueFd(fd), TlsStream::Role::kServer, Make(authority.Sign(kDb)), check,
+        SecuredStreamOptions{.protocols = protocols}, &loop, &scratch);
+    if (!loop.Open().ok() || !end->Start(&end).ok()) std::abort();
+  }
+  Counters counters;
+  EventLoop loop{&counters};
+  ThreadScratch scratch;
+  Pair::End end;
 };
 
 /// kWeb's identity, with another certificate in it than the engine would take.
@@ -88,9 +123,9 @@ std::shared_ptr<const TlsIdentity> MakeOdd(const TestAuthority& authority,
 struct OddPeer {
   OddPeer(const TestAuthority& authority, const TestAuthority::Request& request) {
     const Pair as_client(MakeOdd(authority, request), Make(authority.Sign(kDb)), {kDb});
-    server_said = Refusal(*as_client.server, as_client.server_state);
+    server_said = Refusal(*as_client.server.stream, as_client.server.state);
     const Pair as_server(Make(authority.Sign(kDb)), MakeOdd(authority, request), {kWeb});
-    client_said = Refusal(*as_server.client, as_server.client_state);
+    client_said = Refusal(*as_server.client.stream, as_server.client.state);
   }
   static std::string Refusal(const TlsStream& stream, StreamState state) {
     if (state == StreamState::kOk) return "";
@@ -105,9 +140,9 @@ struct OddPeer {
 TEST("tls: two of one mesh know each other, and carry bytes") {
   const TestAuthority authority("root");
   Pair pair(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb)), {kDb});
-  REQUIRE(pair.client_state == StreamState::kOk && pair.server_state == StreamState::kOk);
-  CHECK_EQ(pair.client->peer(), kDb);
-  CHECK_EQ(pair.server->peer(), kWeb);
+  REQUIRE(pair.client.state == StreamState::kOk && pair.server.state == StreamState::kOk);
+  CHECK_EQ(pair.client->peer_identity(), kDb);
+  CHECK_EQ(pair.server->peer_identity(), kWeb);
   CHECK(pair.server->peer_not_after_ms() > 0);
   const std::string bytes(100000, 'x');
   CHECK(pair.client->Write(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()) ==
@@ -116,21 +151,21 @@ TEST("tls: two of one mesh know each other, and carry bytes") {
   std::vector<uint8_t> buffer(16384);
   for (int i = 0; i < 1000 && got.size() < bytes.size(); ++i) {
     (void)pair.client->Flush();
-    pair.server->NotifyReadable(false);
+    pair.Turn();
     const ReadResult read = pair.server->Read(buffer.data(), buffer.size());
     if (read.state == StreamState::kOk)
       got.append(reinterpret_cast<const char*>(buffer.data()), read.size);
   }
   CHECK(got == bytes);
   pair.client->Shutdown();
-  pair.server->NotifyReadable(false);
+  pair.Turn();
   CHECK(pair.server->Read(buffer.data(), buffer.size()).state == StreamState::kEnd);
 }
 
 TEST("tls: a client refuses another identity than the expected") {
   const TestAuthority authority("root");
   const Pair pair(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb)), {kWeb});
-  CHECK(pair.client_state == StreamState::kError);
+  CHECK(pair.client.state == StreamState::kError);
   CHECK_EQ(NameOf(pair.client->error()), "TLS_UNEXPECTED_IDENTITY");
   CHECK_EQ(pair.client->error_detail(), "certificate of " + kDb + ", expected " + kWeb);
 }
@@ -139,8 +174,8 @@ TEST("tls: a client accepts any of several expected identities") {
   const TestAuthority authority("root");
   const Pair pair(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb)),
                   {"spiffe://x/ns/a/sa/b", kDb});
-  CHECK(pair.client_state == StreamState::kOk);
-  CHECK_EQ(pair.client->peer(), kDb);
+  CHECK(pair.client.state == StreamState::kOk);
+  CHECK_EQ(pair.client->peer_identity(), kDb);
 }
 
 TEST("tls: a certificate with two URI names is refused on either side, whichever is wanted") {
@@ -184,7 +219,7 @@ TEST("tls: a server refuses another trust domain") {
   const TestAuthority authority("root");
   const std::string foreign = "spiffe://elsewhere/ns/shop/sa/web";
   const Pair pair(Make(authority.Sign(foreign)), Make(authority.Sign(kDb)), {kDb});
-  CHECK(pair.server_state == StreamState::kError);
+  CHECK(pair.server.state == StreamState::kError);
   CHECK_EQ(NameOf(pair.server->error()), "TLS_TRUST_DOMAIN");
   CHECK_EQ(pair.server->error_detail(),
            "certificate of trust domain elsewhere, ours is cluster.local");
@@ -194,12 +229,12 @@ TEST("tls: an expired certificate is refused on either side") {
   const TestAuthority authority("root");
   const Pair stale_client(Make(authority.Sign(kWeb, {{kWeb}, {}, -7200, -3600})),
                           Make(authority.Sign(kDb)), {kDb});
-  CHECK(stale_client.server_state == StreamState::kError);
+  CHECK(stale_client.server.state == StreamState::kError);
   CHECK(
       stale_client.server->error_detail().starts_with("certificate of " + kWeb + " expired at 20"));
   const Pair stale_server(Make(authority.Sign(kWeb)),
                           Make(authority.Sign(kDb, {{kDb}, {}, -7200, -3600})), {kDb});
-  CHECK(stale_server.client_state == StreamState::kError);
+  CHECK(stale_server.client.state == StreamState::kError);
   CHECK(
       stale_server.client->error_detail().starts_with("certificate of " + kDb + " expired at 20"));
 }
@@ -208,7 +243,7 @@ TEST("tls: a certificate of another root is refused") {
   const TestAuthority authority("root");
   const TestAuthority stranger("stranger");
   const Pair pair(Make(stranger.Sign(kWeb)), Make(authority.Sign(kDb)), {kDb});
-  CHECK(pair.client_state == StreamState::kError);
+  CHECK(pair.client.state == StreamState::kError);
   CHECK_EQ(pair.client->error_detail(), "issuer of the certificate of " + kDb +
                                             ": self-signed certificate in certificate chain");
 }
@@ -217,7 +252,7 @@ TEST("tls: a certificate of tomorrow is refused with the time from which it hold
   const TestAuthority authority("root");
   const Pair pair(Make(authority.Sign(kWeb, {{kWeb}, {}, 3600, 7200})), Make(authority.Sign(kDb)),
                   {kDb});
-  CHECK(pair.server_state == StreamState::kError);
+  CHECK(pair.server.state == StreamState::kError);
   CHECK(pair.server->error_detail().starts_with("certificate of " + kWeb + " is valid from 20"));
 }
 
@@ -240,17 +275,34 @@ TEST(
   CHECK_EQ(MakeTlsIdentity(rootless, 1).status().op, "parse trust roots");
 }
 
+TEST("tls: the first protocol of the server's that is offered is the stream's") {
+  const TestAuthority authority("root");
+  const std::array<std::string_view, 2> offered = {"http/1.1", "h2"};
+  const std::array<std::string_view, 2> served = {"h2", "http/1.1"};
+  const std::array<std::string_view, 1> strange = {"other"};
+  const auto open = [&](std::span<const std::string_view> client,
+                        std::span<const std::string_view> server) {
+    const Pair pair(Make(authority.Sign(kWeb)), Make(authority.Sign(kDb)), {kDb}, client, server);
+    return pair.client->error() == ErrorCode::kNone
+               ? pair.client->protocol() + " " + pair.server->protocol()
+               : pair.client->error_detail();
+  };
+  CHECK_EQ(open(offered, served), "h2 h2");
+  CHECK_EQ(open({}, {}), " ");
+  CHECK_EQ(open(strange, served), "the peer says: tlsv1 alert no application protocol");
+  CHECK_EQ(open(served, {}), "peer did not choose ALPN h2");
+}
+
 TEST("tls: after enough records both directions get new keys") {
   const TestAuthority authority("root");
   int ends[2] = {};
   REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
   const UniqueFd client_end(ends[0]);
-  const UniqueFd server_end(ends[1]);
   const auto identity = Make(authority.Sign(kWeb));
   PeerCheck client_check;
   client_check.trust_domain = "cluster.local";
   const std::unique_ptr<SSL, decltype(&SSL_free)> client(SSL_new(identity->client.get()), SSL_free);
-  AttachPeerCheck(client.get(), &client_check);
+  REQUIRE(AttachPeerCheck(client.get(), &client_check));
   SSL_set_fd(client.get(), client_end.get());
   SSL_set_connect_state(client.get());
   struct Updates {
@@ -265,29 +317,24 @@ TEST("tls: after enough records both directions get new keys") {
         ++(sent != 0 ? static_cast<Updates*>(user)->sent : static_cast<Updates*>(user)->received);
       });
   SSL_set_msg_callback_arg(client.get(), &updates);
-  ThreadScratch scratch;
-  PeerCheck server_check;
-  server_check.trust_domain = "cluster.local";
-  TlsStream server(server_end.get(), TlsStream::Role::kServer, Make(authority.Sign(kDb)),
-                   server_check, &scratch);
-  server.set_records_per_key(4);
-  StreamState state = StreamState::kBlocked;
+  Server server(authority, ends[1], {});
+  server.end->set_records_per_key(4);
   for (int i = 0; i < 6; ++i) {
     (void)SSL_do_handshake(client.get());
-    server.NotifyReadable(false);
-    if (state == StreamState::kBlocked) state = server.Handshake();
+    server.loop.RunTurn(0);
   }
-  REQUIRE(state == StreamState::kOk);
+  REQUIRE(server.end.state == StreamState::kOk);
+  CHECK_EQ(server.end->protocol(), "");
   for (int i = 0; i < 13; ++i) {
-    CHECK(server.Write(reinterpret_cast<const uint8_t*>("down"), 4) == StreamState::kOk);
-    CHECK(server.Flush() == StreamState::kOk);
+    CHECK(server.end->Write(reinterpret_cast<const uint8_t*>("down"), 4) == StreamState::kOk);
+    CHECK(server.end->Flush() == StreamState::kOk);
     char down[8] = {};
     REQUIRE(SSL_read(client.get(), down, sizeof down) == 4);
     CHECK_EQ(std::string(down), "down");
     REQUIRE(SSL_write(client.get(), "up", 2) == 2);
-    server.NotifyReadable(false);
+    server.loop.RunTurn(0);
     uint8_t up[8] = {};
-    CHECK_EQ(server.Read(up, sizeof up).size, 2u);
+    CHECK_EQ(server.end->Read(up, sizeof up).size, 2u);
   }
   CHECK_EQ(updates.received, 3);  // before the records 5, 9 and 13
   CHECK_EQ(updates.sent, 3);
@@ -318,17 +365,11 @@ TEST("tls: a peer that leaves in the handshake is not blamed on an older errno")
   int ends[2] = {};
   REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
   UniqueFd client_end(ends[0]);
-  const UniqueFd server_end(ends[1]);
-  ThreadScratch scratch;
-  PeerCheck check;
-  check.trust_domain = "cluster.local";
-  TlsStream server(server_end.get(), TlsStream::Role::kServer, Make(authority.Sign(kDb)), check,
-                   &scratch);
+  const Server server(authority, ends[1], kHttp2Only);
   client_end.Reset();
-  server.NotifyReadable(true);
   errno = ENOENT;
-  CHECK(server.Handshake() == StreamState::kError);
-  CHECK_EQ(server.error_detail(), "peer closed the connection");
+  CHECK(server.end->Open() == StreamState::kError);
+  CHECK_EQ(server.end->error_detail(), "peer closed the connection");
 }
 
 TEST("tls: a client without a certificate is refused") {
@@ -336,27 +377,20 @@ TEST("tls: a client without a certificate is refused") {
   int ends[2] = {};
   REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
   const UniqueFd client_end(ends[0]);
-  const UniqueFd server_end(ends[1]);
   const SslContext context(SSL_CTX_new(TLS_client_method()));
   SSL* anonymous = SSL_new(context.get());
   SSL_set_fd(anonymous, client_end.get());
   SSL_set_connect_state(anonymous);
   const unsigned char alpn[] = {2, 'h', '2'};
   SSL_set_alpn_protos(anonymous, alpn, sizeof alpn);
-  ThreadScratch scratch;
-  PeerCheck check;
-  check.trust_domain = "cluster.local";
-  TlsStream server(server_end.get(), TlsStream::Role::kServer, Make(authority.Sign(kDb)), check,
-                   &scratch);
-  StreamState state = StreamState::kBlocked;
-  for (int i = 0; i < 6 && state == StreamState::kBlocked; ++i) {
+  Server server(authority, ends[1], kHttp2Only);
+  for (int i = 0; i < 6 && server.end.state == StreamState::kBlocked; ++i) {
     SSL_do_handshake(anonymous);
-    server.NotifyReadable(false);
-    state = server.Handshake();
+    server.loop.RunTurn(0);
   }
-  CHECK(state == StreamState::kError);
-  CHECK_EQ(NameOf(server.error()), "TLS_HANDSHAKE_FAILED");
-  CHECK_EQ(server.error_detail(), "peer sent no certificate");
+  CHECK(server.end.state == StreamState::kError);
+  CHECK_EQ(NameOf(server.end->error()), "TLS_HANDSHAKE_FAILED");
+  CHECK_EQ(server.end->error_detail(), "peer sent no certificate");
   SSL_free(anonymous);
 }
 

@@ -27,8 +27,8 @@ ThreadContext Worker::MakeThreadContext() {
 }
 
 TunnelContext Worker::MakeTunnelContext() {
-  return {MakeThreadContext(), &shared_->http2, &shared_->identities, &shared_->proofs,
-          shared_->sockets.get()};
+  return {MakeThreadContext(),  &shared_->http2,  MakeSecuredOptions(shared_->options),
+          &shared_->identities, &shared_->proofs, shared_->sockets.get()};
 }
 
 Worker::~Worker() = default;

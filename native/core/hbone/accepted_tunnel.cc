@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "io/socket_options.h"
-#include "tls/tls_stream.h"
+#include "tls/secured_stream.h"
 
 namespace groundwire {
 namespace {
@@ -47,16 +47,14 @@ AcceptedTunnel::AcceptedTunnel(const TunnelContext& context, AcceptedTunnels* tu
 AcceptedTunnel::~AcceptedTunnel() { context_.thread.loop->Cancel(&idle_); }
 
 Status AcceptedTunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity) {
-  PeerCheck check;
-  check.trust_domain = context_.thread.options->trust_domain;
   local_ = LocalAddress(fd.get());
-  const int socket = fd.get();
-  auto stream = std::make_unique<TlsStream>(socket, TlsStream::Role::kServer, std::move(identity),
-                                            std::move(check), context_.thread.scratch);
-  tls_ = stream.get();
+  auto stream =
+      AcceptSecuredStream(std::move(fd), std::move(identity), context_.thread.options->trust_domain,
+                          context_.secured, context_.thread.loop, context_.thread.scratch);
+  secured_ = stream.get();
   session_ = std::make_unique<Http2Session>(
-      Http2Session::Role::kServer, std::move(fd), std::move(stream), *context_.http2,
-      context_.thread.loop, context_.thread.scratch, context_.thread.counters, this);
+      Http2Session::Role::kServer, std::move(stream), *context_.http2, context_.thread.loop,
+      context_.thread.scratch, context_.thread.counters, this);
   return session_->Start();
 }
 
@@ -65,8 +63,8 @@ void AcceptedTunnel::OnEstablished(Http2Session*) {
   tunnels_->EndHandshake(this);
   context_.thread.counters->Add(Counter::kTlsHandshakes);
   context_.thread.counters->Add(Counter::kTunnelsAccepted);
-  lease_.Start({pod_->id, tls_->peer(), {source_.ip, 0}}, tls_->identity().not_after_ms,
-               tls_->peer_not_after_ms(), tls_->identity().generation);
+  lease_.Start({pod_->id, secured_->peer_identity(), {source_.ip, 0}}, secured_->own_not_after_ms(),
+               secured_->peer_not_after_ms(), secured_->generation());
   OnCapacity(session_.get());
 }
 
@@ -108,14 +106,14 @@ void AcceptedTunnel::OnSessionClosed(Http2Session*, ErrorCode code, const std::s
   tunnels_->Remove(this);
 }
 
-const std::string& AcceptedTunnel::peer() const { return tls_->peer(); }
+const std::string& AcceptedTunnel::peer() const { return secured_->peer_identity(); }
 
 msg::Tunnel AcceptedTunnel::Describe() const {
   msg::Tunnel tunnel;
   tunnel.direction = msg::Direction::kInbound;
   tunnel.pod = pod_->id;
-  tunnel.local = tls_->identity().name;
-  tunnel.peer = tls_->peer();
+  tunnel.local = secured_->own_identity();
+  tunnel.peer = secured_->peer_identity();
   tunnel.remote = source_;
   tunnel.streams = static_cast<uint32_t>(session_->streams());
   tunnel.streams_total = session_->streams_total();

@@ -22,7 +22,7 @@
 namespace groundwire {
 
 class AcceptedTunnels;
-class TlsStream;
+class SecuredStream;
 struct TlsIdentity;
 
 /// One accepted tunnel, for as long as its peer's identity is proven.
@@ -57,7 +57,7 @@ class AcceptedTunnel final : public Http2SessionOwner, public Discardable {
   const uint64_t started_us_;
   SocketAddress local_;
   std::unique_ptr<Http2Session> session_;
-  TlsStream* tls_ = nullptr;
+  SecuredStream* secured_ = nullptr;  // the session has it
   TunnelLease lease_;
   uint64_t established_ms_ = 0;
   EventLoop::TimerId idle_{};

@@ -17,24 +17,22 @@ TunnelPool::Tunnel::Tunnel(TunnelPool* pool, std::shared_ptr<const Pod> pod, con
           [this] { OnLeaseEnd(); }) {}
 
 Status TunnelPool::Tunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> identity) {
-  PeerCheck check;
-  check.expected = key_.upstream_identities;
   generation_ = identity->generation;
-  const int socket = fd.get();
-  auto stream = std::make_unique<TlsStream>(socket, TlsStream::Role::kClient, std::move(identity),
-                                            std::move(check), pool_->thread().scratch);
-  tls_ = stream.get();
+  auto stream =
+      DialSecuredStream(std::move(fd), std::move(identity), key_.upstream_identities,
+                        pool_->context_.secured, pool_->thread().loop, pool_->thread().scratch);
+  secured_ = stream.get();
   session_ = std::make_unique<Http2Session>(
-      Http2Session::Role::kClient, std::move(fd), std::move(stream), *pool_->context_.http2,
-      pool_->thread().loop, pool_->thread().scratch, pool_->thread().counters, this);
+      Http2Session::Role::kClient, std::move(stream), *pool_->context_.http2, pool_->thread().loop,
+      pool_->thread().scratch, pool_->thread().counters, this);
   return session_->Start();
 }
 
 void TunnelPool::Tunnel::OnEstablished(Http2Session*) {
   established_ms_ = WallMs();
   pool_->thread().counters->Add(Counter::kTlsHandshakes);
-  lease_.Start({key_.pod, tls_->peer(), key_.next_hop}, tls_->identity().not_after_ms,
-               tls_->peer_not_after_ms(), generation_);
+  lease_.Start({key_.pod, secured_->peer_identity(), key_.next_hop}, secured_->own_not_after_ms(),
+               secured_->peer_not_after_ms(), generation_);
   OnCapacity(session_.get());
   if (waiting_.empty() && session_->streams() == 0) StartIdle();
 }
@@ -44,7 +42,7 @@ void TunnelPool::Tunnel::OnCapacity(Http2Session*) {
     TunnelUser* const user = waiting_.front().user;
     waiting_.pop_front();
     const bool reused = session_->streams_total() > 0;
-    user->OnTunnel(session_.get(), tls_->peer(), reused);
+    user->OnTunnel(session_.get(), secured_->peer_identity(), reused);
   }
   if (session_->state() != Http2Session::State::kOpen) return;
   // A peer that takes no streams now (SETTINGS_MAX_CONCURRENT_STREAMS 0) may again; there need not
@@ -89,8 +87,8 @@ msg::Tunnel TunnelPool::Tunnel::Describe() const {
   msg::Tunnel tunnel;
   tunnel.direction = msg::Direction::kOutbound;
   tunnel.pod = key_.pod;
-  tunnel.local = tls_->identity().name;
-  tunnel.peer = tls_->peer();
+  tunnel.local = secured_->own_identity();
+  tunnel.peer = secured_->peer_identity();
   tunnel.remote = key_.next_hop;
   tunnel.streams = static_cast<uint32_t>(session_->streams());
   tunnel.streams_total = session_->streams_total();

@@ -70,7 +70,7 @@ class TunnelPool::Tunnel final : public Http2SessionOwner, public Discardable {
   const std::shared_ptr<const Pod> pod_;
   const TunnelKey key_;
   std::unique_ptr<Http2Session> session_;
-  TlsStream* tls_ = nullptr;
+  SecuredStream* secured_ = nullptr;  // the session has it
   TunnelLease lease_;
   uint64_t generation_ = 0;
   uint64_t established_ms_ = 0;

@@ -2,6 +2,8 @@
 #include "hbone/tunnel_context.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 namespace groundwire {
 
@@ -17,11 +19,14 @@ Http2Options MakeTunnelOptions(const EngineOptions& options) {
   http2.connection_window_bytes =
       std::max(options.connection_window_bytes, options.stream_window_bytes);
   http2.streams_used_max = options.streams_per_tunnel_max;
-  http2.connect_timeout_ms = options.connect_timeout_ms;
-  http2.tls_timeout_ms = options.tls_timeout_ms;
   http2.ping_interval_ms = options.ping_interval_ms;
   http2.ping_timeout_ms = options.ping_timeout_ms;
   return http2;
+}
+
+SecuredStreamOptions MakeSecuredOptions(const EngineOptions& options) {
+  static constexpr std::array<std::string_view, 1> kProtocols = {kAlpnHttp2};
+  return {kProtocols, options.connect_timeout_ms, options.tls_timeout_ms};
 }
 
 bool IsHandshakeFailure(ErrorCode ended) {

@@ -6,6 +6,7 @@
 #include "io/thread_context.h"
 #include "tls/identity_store.h"
 #include "tls/proof_table.h"
+#include "tls/secured_stream.h"
 
 namespace groundwire {
 
@@ -13,6 +14,7 @@ namespace groundwire {
 struct TunnelContext {
   ThreadContext thread;
   const Http2Options* http2 = nullptr;
+  SecuredStreamOptions secured;
   IdentityStore* identities = nullptr;
   ProofTable* proofs = nullptr;
   PodSockets* sockets = nullptr;
@@ -20,6 +22,8 @@ struct TunnelContext {
 
 /// The HTTP/2 of a tunnel. Settings as ztunnel (src/proxy/h2 @62d8265).
 Http2Options MakeTunnelOptions(const EngineOptions& options);
+
+SecuredStreamOptions MakeSecuredOptions(const EngineOptions& options);
 
 /// Whether a session that ended so before it was open had begun TLS, and that failed: not where
 /// nobody was reached, nor where this engine ended it for a reason of its own.

@@ -12,7 +12,7 @@
 #include "capture/pod.h"
 #include "hbone/tunnel_context.h"
 #include "http2/http2_session.h"
-#include "tls/tls_stream.h"
+#include "tls/secured_stream.h"
 #include "tls/tunnel_lease.h"
 
 namespace groundwire {

@@ -35,8 +35,6 @@ struct Http2Options {
   uint32_t header_fields_max = 2048;
   /// Server: takes CONNECT with :protocol (RFC 8441).
   bool extended_connect = false;
-  uint32_t connect_timeout_ms = 10000;
-  uint32_t tls_timeout_ms = 10000;
   uint32_t ping_interval_ms = 10000;
   uint32_t ping_timeout_ms = 20000;
 };

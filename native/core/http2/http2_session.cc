@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http2/http2_session.h"
 
-#include <sys/epoll.h>
-
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -14,7 +12,6 @@
 #include <vector>
 
 #include "http2/http2_callbacks.h"
-#include "io/socket_options.h"
 
 namespace groundwire {
 namespace {
@@ -26,7 +23,6 @@ constexpr int kReadsPerTurn = 16;
 // at once.
 constexpr size_t kQueuedFramesMax = 2000;
 constexpr uint32_t kDrainNoticeMs = 1000;
-constexpr uint32_t kReadToTheEnd = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
 std::vector<nghttp2_nv> FieldsOf(std::span<const HeaderView> headers) {
   std::vector<nghttp2_nv> fields;
@@ -42,12 +38,10 @@ std::vector<nghttp2_nv> FieldsOf(std::span<const HeaderView> headers) {
 
 }  // namespace
 
-Http2Session::Http2Session(Role role, UniqueFd fd, std::unique_ptr<ByteStream> stream,
+Http2Session::Http2Session(Role role, std::unique_ptr<ByteStream> stream,
                            const Http2Options& options, EventLoop* loop, ThreadScratch* scratch,
                            Counters* counters, Http2SessionOwner* owner)
     : role_(role),
-      state_(role == Role::kClient ? State::kConnecting : State::kHandshaking),
-      fd_(std::move(fd)),
       stream_(std::move(stream)),
       options_(options),
       loop_(loop),
@@ -56,54 +50,26 @@ Http2Session::Http2Session(Role role, UniqueFd fd, std::unique_ptr<ByteStream> s
       owner_(owner) {}
 
 Http2Session::~Http2Session() {
-  loop_->Cancel(&deadline_);
+  loop_->Cancel(&ping_deadline_);
   loop_->Cancel(&tick_);
   nghttp2_session_del(http2_);
 }
 
-Status Http2Session::Start() {
-  if (state_ == State::kConnecting) {
-    StartDeadline(options_.connect_timeout_ms, ErrorCode::kConnectTimeout,
-                  "no answer to the TCP connect");
-  } else {
-    StartDeadline(options_.tls_timeout_ms, ErrorCode::kTlsTimeout,
-                  "TLS handshake not finished in time");
-  }
-  return loop_->Watch(fd_.get(), this);
-}
+Status Http2Session::Start() { return stream_->Start(this); }
 
-void Http2Session::StartDeadline(uint32_t timeout_ms, ErrorCode code, const char* detail) {
-  loop_->Cancel(&deadline_);
-  deadline_ = loop_->After(timeout_ms, [this, code, detail] { Close(code, detail); });
-}
-
-void Http2Session::OnEvents(uint32_t events) {
+void Http2Session::OnStreamReady(bool readable, bool writable) {
   if (state_ == State::kClosed) return;
-  const bool readable = (events & (EPOLLIN | kReadToTheEnd)) != 0;
-  if (readable) stream_->NotifyReadable((events & kReadToTheEnd) != 0);
-  if (state_ == State::kConnecting) {
-    if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) return;
-    const int error = TakeSocketError(fd_.get());
-    if (error != 0) return Close(CodeOfConnectError(error), std::strerror(error));
-    state_ = State::kHandshaking;
-    StartDeadline(options_.tls_timeout_ms, ErrorCode::kTlsTimeout,
-                  "TLS handshake not finished in time");
-  }
-  if (state_ == State::kHandshaking) {
-    if ((events & EPOLLOUT) != 0) (void)stream_->Flush();
-    return ContinueHandshake();
-  }
-  if ((events & EPOLLOUT) != 0 && stream_->blocked()) ScheduleSend();
+  if (state_ == State::kOpening) return ContinueOpening();
+  if (writable && send_blocked_) ScheduleSend();
   if (readable) ReceiveTurn();
 }
 
-void Http2Session::ContinueHandshake() {
-  const StreamState handshake = stream_->Handshake();
-  if (handshake == StreamState::kBlocked) return;
-  if (handshake != StreamState::kOk) return Close(stream_->error(), stream_->error_detail());
-  loop_->Cancel(&deadline_);
-  if (const Status opened = OpenHttp2(); !opened.ok())
-    return Close(ErrorCode::kOutOfFiles, opened.ToString());
+void Http2Session::ContinueOpening() {
+  const StreamState opened = stream_->Open();
+  if (opened == StreamState::kBlocked) return;
+  if (opened != StreamState::kOk) return Close(stream_->error(), stream_->error_detail());
+  if (const Status made = OpenHttp2(); !made.ok())
+    return Close(ErrorCode::kOutOfFiles, made.ToString());
   state_ = State::kOpen;
   tick_ = loop_->After(options_.ping_interval_ms, [this] { Tick(); });
   owner_->OnEstablished(this);
@@ -195,7 +161,8 @@ void Http2Session::SendTurn() {
   if (state_ != State::kOpen) return;
   if (stream_->blocked()) {
     const StreamState sent = stream_->Flush();
-    if (sent == StreamState::kBlocked) return;
+    send_blocked_ = sent == StreamState::kBlocked;
+    if (send_blocked_) return;
     if (sent != StreamState::kOk) return Close(ErrorCode::kPeerReset, stream_->error_detail());
   }
   ResumeAfterFlush();
@@ -212,6 +179,7 @@ void Http2Session::SendTurn() {
     AppendFrame(data, static_cast<size_t>(size));
   }
   (void)FlushFrames();
+  send_blocked_ = stream_->blocked();
   inside_http2_ = false;
   // The note first: Close takes only one, and without FinishClose the session would end for nobody.
   if (close_noted_) return FinishClose();
@@ -393,8 +361,8 @@ void Http2Session::Tick() {
   if (heard || ping_waits_) return;
   ping_waits_ = true;
   const uint64_t heard_before = bytes_received_;
-  loop_->Cancel(&deadline_);
-  deadline_ = loop_->After(options_.ping_timeout_ms, [this, heard_before] {
+  loop_->Cancel(&ping_deadline_);
+  ping_deadline_ = loop_->After(options_.ping_timeout_ms, [this, heard_before] {
     if (ping_waits_ && bytes_received_ == heard_before) {
       counters_->Add(options_.counters.ping_timeout);
       return Close(ErrorCode::kHbonePingTimeout, "no answer to PING");
@@ -451,7 +419,7 @@ void Http2Session::Close(ErrorCode code, const std::string& detail) {
 void Http2Session::FinishClose() {
   const bool say_goodbye = state_ == State::kOpen && stream_->error() == ErrorCode::kNone;
   state_ = State::kClosed;
-  loop_->Cancel(&deadline_);
+  loop_->Cancel(&ping_deadline_);
   loop_->Cancel(&tick_);
   // From here on nghttp2's callbacks find no stream, and handlers that look for another tunnel do
   // not find this one.
@@ -463,7 +431,7 @@ void Http2Session::FinishClose() {
   }
   streams_lost_ = handlers.size();
   if (say_goodbye) SendGoaway();
-  fd_.Reset();
+  stream_->Close();
   for (Http2StreamHandler* handler : handlers) handler->OnStreamClosed(0, close_code_);
   owner_->OnSessionClosed(this, close_code_, close_detail_);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One HTTP/2 connection (RFC 9113), either end of it: TCP, then TLS, then streams.
+// One HTTP/2 connection (RFC 9113), either end of it, over whatever carries bytes.
 #pragma once
 #include <nghttp2/nghttp2.h>
 
@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "base/counters.h"
-#include "base/unique_fd.h"
 #include "http2/header_list.h"
 #include "http2/http2_options.h"
 #include "http2/http2_stream.h"
@@ -25,7 +24,7 @@ class Http2Session;
 
 class Http2SessionOwner {
  public:
-  /// TLS and ALPN are done: the peer is who it should be.
+  /// The stream of bytes is open: a secured one has proven who the peer is.
   virtual void OnEstablished(Http2Session* session) = 0;
   /// Server only. The owner answers with Respond or Refuse, now or later. Http2Stream::peer_ended:
   /// the request has no body.
@@ -43,22 +42,21 @@ class Http2SessionOwner {
   ~Http2SessionOwner() = default;
 };
 
-class Http2Session final : public EventHandler, public Discardable {
+class Http2Session final : public ByteStreamUser, public Discardable {
  public:
   enum class Role : uint8_t { kClient, kServer };
-  /// kConnecting (client only) → kHandshaking → kOpen → kClosed, forward only.
-  enum class State : uint8_t { kConnecting, kHandshaking, kOpen, kClosed };
+  /// kOpening → kOpen → kClosed, forward only.
+  enum class State : uint8_t { kOpening, kOpen, kClosed };
 
-  /// `stream` runs over `fd`; `fd` may still be connecting when `role` is client.
-  Http2Session(Role role, UniqueFd fd, std::unique_ptr<ByteStream> stream,
-               const Http2Options& options, EventLoop* loop, ThreadScratch* scratch,
-               Counters* counters, Http2SessionOwner* owner);
+  /// `stream` may still have to open.
+  Http2Session(Role role, std::unique_ptr<ByteStream> stream, const Http2Options& options,
+               EventLoop* loop, ThreadScratch* scratch, Counters* counters,
+               Http2SessionOwner* owner);
   ~Http2Session() override;
 
-  /// Registers the socket and starts the first deadline. On failure the session is unusable and the
-  /// owner is not called.
+  /// Begins to open the stream. On failure the session is unusable and the owner is not called.
   Status Start();
-  void OnEvents(uint32_t events) override;
+  void OnStreamReady(bool readable, bool writable) override;
 
   /// Client. nullptr: no stream can be opened here any more. `body`: the handler is asked for it;
   /// otherwise the request ends with its headers. Texts are taken.
@@ -111,14 +109,13 @@ class Http2Session final : public EventHandler, public Discardable {
   Status OpenHttp2();
   uint32_t header_list_bytes_max() const;
   void SubmitTrailers(const Http2Stream& stream);
-  void ContinueHandshake();
+  void ContinueOpening();
   void ReceiveTurn();
   void ScheduleSend();
   void SendTurn();
   bool FlushFrames();
   void ResumeAfterFlush();
   void AppendFrame(const uint8_t* data, size_t size);
-  void StartDeadline(uint32_t timeout_ms, ErrorCode code, const char* detail);
   void CountProtocolError();
   /// nghttp2 ends the session with this GOAWAY, since the peer broke the rules.
   void NoteProtocolError(const nghttp2_frame& goaway);
@@ -130,10 +127,12 @@ class Http2Session final : public EventHandler, public Discardable {
   void Forget(int32_t stream_id, uint32_t h2_error);
 
   const Role role_;
-  State state_;
+  State state_ = State::kOpening;
   bool draining_ = false;
   bool drain_once_open_ = false;
   bool send_scheduled_ = false;
+  /// The last turn of sending left something for when the stream takes bytes again.
+  bool send_blocked_ = false;
   bool receive_scheduled_ = false;
   /// Inside an nghttp2 call: the session object must outlive it, so Close only takes a note.
   bool inside_http2_ = false;
@@ -143,7 +142,6 @@ class Http2Session final : public EventHandler, public Discardable {
   std::string protocol_detail_;
   ErrorCode close_code_ = ErrorCode::kNone;
   std::string close_detail_;
-  UniqueFd fd_;
   std::unique_ptr<ByteStream> stream_;
   const Http2Options& options_;
   EventLoop* const loop_;
@@ -164,7 +162,7 @@ class Http2Session final : public EventHandler, public Discardable {
   uint64_t bytes_received_ = 0;
   uint64_t bytes_at_tick_ = 0;
   uint32_t early_resets_ = 0;
-  EventLoop::TimerId deadline_{};
+  EventLoop::TimerId ping_deadline_{};
   EventLoop::TimerId tick_{};
 };
 

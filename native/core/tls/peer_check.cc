@@ -153,6 +153,26 @@ Result<std::string> ReadIdentity(X509* certificate) {
   return Status::Error("check certificate", 0, NameOfCertificate(uris) + problem);
 }
 
-void AttachPeerCheck(SSL* ssl, PeerCheck* check) { SSL_set_ex_data(ssl, PeerCheckIndex(), check); }
+int SelectProtocol(SSL* ssl, const unsigned char** out, unsigned char* out_length,
+                   const unsigned char* offered, unsigned int offered_length, void*) {
+  const auto* check = static_cast<const PeerCheck*>(SSL_get_ex_data(ssl, PeerCheckIndex()));
+  if (check == nullptr || check->protocols.empty()) return SSL_TLSEXT_ERR_NOACK;
+  unsigned char* selected = nullptr;
+  if (SSL_select_next_proto(&selected, out_length,
+                            reinterpret_cast<const unsigned char*>(check->protocols.data()),
+                            static_cast<unsigned>(check->protocols.size()), offered,
+                            offered_length) != OPENSSL_NPN_NEGOTIATED) {
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  }
+  *out = selected;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+bool AttachPeerCheck(SSL* ssl, PeerCheck* check) {
+  // What a client offers; a server is asked in SelectProtocol.
+  return SSL_set_ex_data(ssl, PeerCheckIndex(), check) == 1 &&
+         SSL_set_alpn_protos(ssl, reinterpret_cast<const unsigned char*>(check->protocols.data()),
+                             static_cast<unsigned>(check->protocols.size())) == 0;
+}
 
 }  // namespace groundwire

@@ -20,6 +20,8 @@ struct PeerCheck {
   std::string_view trust_domain;
   /// Client: the peer must be one of these; empty on a server.
   std::span<const std::string> expected;
+  /// ALPN, as the wire has it: each name behind its length. Empty: none is asked for.
+  std::string protocols;
 
   /// The verified peer, "" before.
   std::string peer;
@@ -30,8 +32,12 @@ struct PeerCheck {
   std::string detail;
 };
 
-/// Points the SSL object's verification at `check`.
-void AttachPeerCheck(SSL* ssl, PeerCheck* check);
+/// Points the SSL object's verification at `check`, and has it speak the check's protocols. false: no
+/// memory.
+bool AttachPeerCheck(SSL* ssl, PeerCheck* check);
+/// The callback of SSL_CTX_set_alpn_select_cb: the first of the check's protocols that is offered.
+int SelectProtocol(SSL* ssl, const unsigned char** out, unsigned char* out_length,
+                   const unsigned char* offered, unsigned int offered_length, void*);
 /// The callback of SSL_CTX_set_verify. Runs for each certificate of the peer's chain. Refusing here,
 /// not after the handshake, sends the peer an alert.
 int VerifyPeer(int chain_ok, X509_STORE_CTX* context);

@@ -19,7 +19,6 @@ constexpr char kGroups[] = "X25519:P-256:P-384";
 // Known to OpenSSL from 3.5 on, which Node 24 carries; a library without it refuses the list and
 // gets the one above.
 constexpr char kGroupsWithHybrid[] = "X25519MLKEM768:X25519:P-256:P-384";
-constexpr unsigned char kAlpnH2[] = {2, 'h', '2'};
 // One read call for several 16 KiB records.
 constexpr size_t kReadBufferBytes = size_t{128} * 1024;
 
@@ -91,17 +90,6 @@ Result<std::shared_ptr<Credentials>> ParseCredentials(const msg::SetIdentity& co
   return credentials;
 }
 
-int SelectAlpn(SSL*, const unsigned char** out, unsigned char* out_length,
-               const unsigned char* offered, unsigned int offered_length, void*) {
-  unsigned char* selected = nullptr;
-  if (SSL_select_next_proto(&selected, out_length, kAlpnH2, sizeof kAlpnH2, offered,
-                            offered_length) != OPENSSL_NPN_NEGOTIATED) {
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
-  }
-  *out = selected;
-  return SSL_TLSEXT_ERR_OK;
-}
-
 Result<SslContext*> Fill(SslContext* context, const Credentials& credentials) {
   SSL_CTX* ctx = context->get();
   SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
@@ -158,9 +146,7 @@ Result<std::shared_ptr<const TlsIdentity>> MakeTlsIdentity(const msg::SetIdentit
     const auto filled = Fill(context, *credentials.value());
     if (!filled.ok()) return filled.status();
   }
-  SSL_CTX_set_alpn_select_cb(identity->server.get(), SelectAlpn, nullptr);
-  if (SSL_CTX_set_alpn_protos(identity->client.get(), kAlpnH2, sizeof kAlpnH2) != 0)
-    return TlsError("set ALPN");
+  SSL_CTX_set_alpn_select_cb(identity->server.get(), SelectProtocol, nullptr);
   return std::shared_ptr<const TlsIdentity>(std::move(identity));
 }
 

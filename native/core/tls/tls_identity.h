@@ -28,7 +28,7 @@ struct TlsIdentity {
   SslContext client;
 };
 
-/// Builds both contexts: TLS 1.3 only, AES-GCM, ALPN h2, peer certificate mandatory, neither SNI
+/// Builds both contexts: TLS 1.3 only, AES-GCM, peer certificate mandatory, neither SNI
 /// nor resumption.
 Result<std::shared_ptr<const TlsIdentity>> MakeTlsIdentity(const msg::SetIdentity& command,
                                                            uint64_t generation);

@@ -3,15 +3,22 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <utility>
+
+#include "io/socket_options.h"
 
 namespace groundwire {
 namespace {
+
+constexpr uint32_t kReadToTheEnd = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+constexpr char kLateHandshake[] = "TLS handshake not finished in time";
 
 TlsStream* StreamOf(BIO* bio) { return static_cast<TlsStream*>(BIO_get_data(bio)); }
 
@@ -63,48 +70,119 @@ std::string ReasonOf(unsigned long error) {
 
 }  // namespace
 
-TlsStream::TlsStream(int fd, Role role, std::shared_ptr<const TlsIdentity> identity,
-                     PeerCheck check, ThreadScratch* scratch)
-    : fd_(fd), identity_(std::move(identity)), check_(std::move(check)), scratch_(scratch) {
+TlsStream::TlsStream(UniqueFd fd, Role role, std::shared_ptr<const TlsIdentity> identity,
+                     PeerCheck check, const SecuredStreamOptions& options, EventLoop* loop,
+                     ThreadScratch* scratch)
+    : fd_(std::move(fd)),
+      identity_(std::move(identity)),
+      check_(std::move(check)),
+      connect_timeout_ms_(options.connect_timeout_ms),
+      handshake_timeout_ms_(options.handshake_timeout_ms),
+      loop_(loop),
+      scratch_(scratch),
+      stage_(role == Role::kClient ? Stage::kConnecting : Stage::kHandshaking) {
+  for (const std::string_view protocol : options.protocols) {
+    check_.protocols += static_cast<char>(protocol.size());
+    check_.protocols += protocol;
+  }
+  if (!Prepare(role)) error_ = ErrorCode::kOutOfFiles;
+}
+
+bool TlsStream::Prepare(Role role) {
   ssl_ = SSL_new(role == Role::kServer ? identity_->server.get() : identity_->client.get());
   BIO* bio = BIO_new(RecordMethod());
   if (ssl_ == nullptr || bio == nullptr) {
     BIO_free(bio);
-    error_ = ErrorCode::kOutOfFiles;
-    return;
+    return false;
   }
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_, bio, bio);
-  AttachPeerCheck(ssl_, &check_);
   if (role == Role::kServer) {
     SSL_set_accept_state(ssl_);
   } else {
     SSL_set_connect_state(ssl_);
   }
+  return AttachPeerCheck(ssl_, &check_);
 }
 
-TlsStream::~TlsStream() { SSL_free(ssl_); }
+TlsStream::~TlsStream() {
+  Close();
+  SSL_free(ssl_);
+}
 
-StreamState TlsStream::Handshake() {
+Status TlsStream::Start(ByteStreamUser* user) {
+  user_ = user;
+  if (stage_ == Stage::kConnecting) {
+    StartDeadline(connect_timeout_ms_, ErrorCode::kConnectTimeout, "no answer to the TCP connect");
+  } else {
+    StartDeadline(handshake_timeout_ms_, ErrorCode::kTlsTimeout, kLateHandshake);
+  }
+  return loop_->Watch(fd_.get(), this);
+}
+
+void TlsStream::StartDeadline(uint32_t timeout_ms, ErrorCode code, const char* detail) {
+  loop_->Cancel(&deadline_);
+  deadline_ = loop_->After(timeout_ms, [this, code, detail] {
+    error_ = code;
+    check_.detail = detail;
+    user_->OnStreamReady(true, true);
+  });
+}
+
+void TlsStream::OnEvents(uint32_t events) {
+  if (stage_ == Stage::kClosed) return;
+  const bool readable = (events & (EPOLLIN | kReadToTheEnd)) != 0;
+  if (readable) {
+    read_blocked_ = false;
+    to_the_end_ = to_the_end_ || (events & kReadToTheEnd) != 0;
+  }
+  if (stage_ == Stage::kConnecting) {
+    if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) return;
+    if (const int error = TakeSocketError(fd_.get()); error != 0) {
+      error_ = CodeOfConnectError(error);
+      check_.detail = std::strerror(error);
+    }
+    stage_ = Stage::kHandshaking;
+    StartDeadline(handshake_timeout_ms_, ErrorCode::kTlsTimeout, kLateHandshake);
+  }
+  user_->OnStreamReady(readable, (events & EPOLLOUT) != 0);
+}
+
+StreamState TlsStream::Open() {
   if (error_ != ErrorCode::kNone) return StreamState::kError;
+  if (stage_ == Stage::kConnecting) return StreamState::kBlocked;
+  if (blocked()) (void)Flush();
   ERR_clear_error();
   const int result = SSL_do_handshake(ssl_);
-  if (result == 1) {
-    const StreamState sent = Flush();
-    if (sent == StreamState::kError) return sent;
-    const unsigned char* alpn = nullptr;
-    unsigned int length = 0;
-    SSL_get0_alpn_selected(ssl_, &alpn, &length);
-    if (length == 2 && std::memcmp(alpn, "h2", 2) == 0) return StreamState::kOk;
-    check_.detail = "peer did not choose ALPN h2";
-    error_ = ErrorCode::kTlsHandshakeFailed;
-    return StreamState::kError;
-  }
+  if (result == 1) return FinishHandshake();
   const StreamState state = Fail(result);
   // An alert that says why must leave too.
   (void)Flush();
   return state == StreamState::kEnd ? StreamState::kError : state;
+}
+
+StreamState TlsStream::FinishHandshake() {
+  if (const StreamState sent = Flush(); sent == StreamState::kError) return sent;
+  const unsigned char* chosen = nullptr;
+  unsigned int length = 0;
+  SSL_get0_alpn_selected(ssl_, &chosen, &length);
+  protocol_.assign(reinterpret_cast<const char*>(chosen), length);
+  if (protocol_.empty() && !check_.protocols.empty()) {
+    check_.detail = "peer did not choose ALPN " +
+                    check_.protocols.substr(1, static_cast<size_t>(check_.protocols.front()));
+    error_ = ErrorCode::kTlsHandshakeFailed;
+    return StreamState::kError;
+  }
+  loop_->Cancel(&deadline_);
+  stage_ = Stage::kOpen;
+  return StreamState::kOk;
+}
+
+void TlsStream::Close() {
+  stage_ = Stage::kClosed;
+  loop_->Cancel(&deadline_);
+  fd_.Reset();
 }
 
 StreamState TlsStream::Fail(int ssl_result) {
@@ -157,7 +235,7 @@ int TlsStream::ReadSocket(char* buffer, int size) {
   }
   // An end of stream sets no errno, and Fail must not report somebody else's.
   errno = 0;
-  const ssize_t count = recv(fd_, buffer, static_cast<size_t>(size), 0);
+  const ssize_t count = recv(fd_.get(), buffer, static_cast<size_t>(size), 0);
   // A short read has emptied the socket: the next bytes make a new edge, so the call that would say
   // EAGAIN is saved.
   read_blocked_ = count < 0 ? errno == EAGAIN : count < size && !to_the_end_;
@@ -211,8 +289,8 @@ StreamState TlsStream::FailSend() {
 
 StreamState TlsStream::SendUnsent() {
   while (unsent_offset_ < unsent_.size()) {
-    const ssize_t count =
-        send(fd_, unsent_.data() + unsent_offset_, unsent_.size() - unsent_offset_, MSG_NOSIGNAL);
+    const ssize_t count = send(fd_.get(), unsent_.data() + unsent_offset_,
+                               unsent_.size() - unsent_offset_, MSG_NOSIGNAL);
     if (count < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN) return StreamState::kBlocked;
@@ -234,7 +312,7 @@ StreamState TlsStream::Flush() {
   size_t left = batched_;
   batched_ = 0;
   while (left > 0) {
-    const ssize_t count = send(fd_, next, left, MSG_NOSIGNAL);
+    const ssize_t count = send(fd_.get(), next, left, MSG_NOSIGNAL);
     if (count < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) return FailSend();
@@ -253,6 +331,28 @@ void TlsStream::Shutdown() {
   (void)SSL_shutdown(ssl_);
   ERR_clear_error();
   (void)Flush();
+}
+
+std::unique_ptr<SecuredStream> DialSecuredStream(UniqueFd fd,
+                                                 std::shared_ptr<const TlsIdentity> identity,
+                                                 std::span<const std::string> expected,
+                                                 const SecuredStreamOptions& options,
+                                                 EventLoop* loop, ThreadScratch* scratch) {
+  PeerCheck check;
+  check.expected = expected;
+  return std::make_unique<TlsStream>(std::move(fd), TlsStream::Role::kClient, std::move(identity),
+                                     std::move(check), options, loop, scratch);
+}
+
+std::unique_ptr<SecuredStream> AcceptSecuredStream(UniqueFd fd,
+                                                   std::shared_ptr<const TlsIdentity> identity,
+                                                   std::string_view trust_domain,
+                                                   const SecuredStreamOptions& options,
+                                                   EventLoop* loop, ThreadScratch* scratch) {
+  PeerCheck check;
+  check.trust_domain = trust_domain;
+  return std::make_unique<TlsStream>(std::move(fd), TlsStream::Role::kServer, std::move(identity),
+                                     std::move(check), options, loop, scratch);
 }
 
 }  // namespace groundwire

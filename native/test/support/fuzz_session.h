@@ -23,9 +23,9 @@ class FuzzSession final : public Http2SessionOwner, public Http2StreamHandler {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0 || !loop_.Open().ok())
       std::abort();
     peer_.Reset(ends[1]);
-    session_ = std::make_unique<Http2Session>(role, UniqueFd(ends[0]),
-                                              std::make_unique<PlainStream>(ends[0]), options_,
-                                              &loop_, &scratch_, &counters_, this);
+    session_ = std::make_unique<Http2Session>(
+        role, std::make_unique<PlainStream>(UniqueFd(ends[0]), &loop_), options_, &loop_, &scratch_,
+        &counters_, this);
     if (!session_->Start().ok()) std::abort();
     loop_.RunTurn(0);
     (void)!send(peer_.get(), greeting.data(), greeting.size(), MSG_NOSIGNAL);

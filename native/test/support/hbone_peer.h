@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <list>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
 #include "http2/http2_session.h"
 #include "support/agent.h"
 #include "support/loopback.h"
-#include "tls/tls_stream.h"
+#include "tls/secured_stream.h"
 
 namespace groundwire {
 
@@ -35,11 +37,10 @@ class HbonePeer final : public Http2SessionOwner, public EventHandler {
   void OnEvents(uint32_t) override {
     UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd.valid()) return;
-    PeerCheck check;
-    check.trust_domain = kTrustDomain;
-    auto stream = std::make_unique<TlsStream>(fd.get(), TlsStream::Role::kServer, identity_,
-                                              std::move(check), &scratch_);
-    sessions_.push_back(std::make_unique<Http2Session>(Http2Session::Role::kServer, std::move(fd),
+    const std::array<std::string_view, 1> protocols = {kAlpnHttp2};
+    auto stream = AcceptSecuredStream(std::move(fd), identity_, kTrustDomain,
+                                      {.protocols = protocols}, &loop_, &scratch_);
+    sessions_.push_back(std::make_unique<Http2Session>(Http2Session::Role::kServer,
                                                        std::move(stream), options_, &loop_,
                                                        &scratch_, &counters_, this));
     if (!sessions_.back()->Start().ok()) std::abort();
