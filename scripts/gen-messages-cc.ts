@@ -152,7 +152,18 @@ inline constexpr std::string_view kSchemaHash = "${schemaHash()}";
     ...aliases,
     `/// Bits of the mask of Engine::ReadSnapshot.\n${parts.join('')}`,
     `// Decode returns false on anything that is not exactly a message (short input, a value out of range, an impossible\n// count); what it filled in by then is of no use. DecodeBatch also wants every byte used.\n${codecs.join('')}${batches.join('')}`,
-    `/// Packs messages of one union behind their count, which is right after each Add.
+    `/// One message of a union, as BatchWriter::Add writes it.
+template <typename T>
+std::vector<uint8_t> Pack(const T& message) {
+  std::vector<uint8_t> packed;
+  packed.reserve(sizeof message);
+  ByteWriter writer(&packed);
+  writer.Write(T::kKind);
+  Encode(writer, message);
+  return packed;
+}
+
+/// Packs messages of one union behind their count, which is right after each Add.
 class BatchWriter {
  public:
   explicit BatchWriter(std::vector<uint8_t>* out) : start_(out->size()), out_(out), writer_(out) {
@@ -162,6 +173,11 @@ class BatchWriter {
   void Add(const T& message) {
     writer_.Write(T::kKind);
     Encode(writer_, message);
+    writer_.PatchCount(start_, ++count_);
+  }
+  /// One of Pack's.
+  void AddPacked(const std::vector<uint8_t>& message) {
+    out_->insert(out_->end(), message.begin(), message.end());
     writer_.PatchCount(start_, ++count_);
   }
   uint32_t count() const { return count_; }

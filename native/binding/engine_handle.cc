@@ -14,9 +14,10 @@ namespace {
 // reinterpreted.
 constexpr napi_type_tag kHandleTag = {0x5a1f3c9be0d24776, 0x91c7e85d40ab62f3};
 
-// Events of one turn of the event loop. More are delivered in the next turns, so that timers and
-// sockets get theirs.
-constexpr size_t kEventsPerTurnMax = 512;
+// Events of one turn of the event loop, which are a few milliseconds of work. More are delivered in the
+// next turns, so that timers and sockets get theirs, and a pod's question waits for the turn under way
+// and not for all that another pod asks.
+constexpr size_t kEventsPerTurnMax = 64;
 
 // Wakes are coalesced: one that waits will drain all that came before it, so a second has nothing
 // to add.

@@ -34,17 +34,11 @@
 #include "io/event_loop.h"
 #include "io/look_on.h"
 #include "io/socket_options.h"
-#include "port/event_queue.h"
 #include "tls/proof_table.h"
 
 using namespace groundwire;
 
 namespace {
-
-struct CountingSink final : EventSink {
-  void Wake() override { ++wakes; }
-  int wakes = 0;
-};
 
 /// The slice that this thread asked for; 0: the kernel does not say.
 uint64_t SliceNs() {
@@ -134,73 +128,6 @@ TEST("flow table: rows add up; beyond the bound sums stay true") {
   uint64_t opened = 0;
   for (const auto& [key, row] : sum.rows()) opened += row.opened;
   CHECK_EQ(opened, 6u);
-}
-
-TEST("event queue: bounded, counts what it drops, never drops the end of a batch") {
-  CountingSink sink;
-  EventQueue queue(&sink, 2);
-  for (uint32_t i = 0; i < 5; ++i) queue.Push(msg::OutboundQuestion{i, 1, {}});
-  queue.Push(msg::BatchDone{7, -1, "", 0, ""});
-  CHECK_EQ(sink.wakes, 1);
-  CHECK_EQ(queue.questions_dropped(), 3u);
-  std::vector<uint8_t> packed;
-  uint64_t dropped = 0;
-  CHECK_EQ(queue.Drain(&packed, 2, &dropped), 2u);
-  CHECK_EQ(dropped, 0u);    // of records
-  CHECK_EQ(sink.wakes, 2);  // more is left
-  std::vector<msg::Event> events;
-  REQUIRE(msg::DecodeBatch(packed, &events));
-  CHECK_EQ(std::get<msg::OutboundQuestion>(events[1]).question, 1u);
-  packed.clear();
-  CHECK_EQ(queue.Drain(&packed, 100, &dropped), 1u);
-  events.clear();
-  REQUIRE(msg::DecodeBatch(packed, &events));
-  CHECK_EQ(std::get<msg::BatchDone>(events[0]).batch, 7u);
-}
-
-TEST("event queue: a flood of records takes no room from questions, and comes after them") {
-  CountingSink sink;
-  EventQueue queue(&sink, 3);
-  for (uint64_t i = 0; i < 1000; ++i) {
-    msg::ConnectionClosed record;
-    record.id = i;
-    queue.Push(record);
-  }
-  queue.Push(msg::OutboundQuestion{1, 1, {}});
-  queue.Push(msg::InboundQuestion{});
-  queue.Push(msg::DnsQuery{});
-  std::vector<uint8_t> packed;
-  uint64_t dropped = 0;
-  CHECK_EQ(queue.Drain(&packed, 4, &dropped), 4u);
-  CHECK_EQ(dropped, 997u);
-  CHECK_EQ(queue.records_dropped(), 997u);
-  CHECK_EQ(queue.questions_dropped(), 0u);
-  std::vector<msg::Event> events;
-  REQUIRE(msg::DecodeBatch(packed, &events));
-  CHECK(std::holds_alternative<msg::OutboundQuestion>(events[0]));
-  CHECK(std::holds_alternative<msg::InboundQuestion>(events[1]));
-  CHECK(std::holds_alternative<msg::DnsQuery>(events[2]));
-  CHECK_EQ(std::get<msg::ConnectionClosed>(events[3]).id, 0u);
-  packed.clear();
-  CHECK_EQ(queue.Drain(&packed, 4, &dropped), 2u);
-  CHECK_EQ(dropped, 0u);  // told before
-}
-
-TEST("event queue: a flood of questions holds no record up") {
-  CountingSink sink;
-  EventQueue queue(&sink, 100);
-  for (int i = 0; i < 16; ++i) queue.Push(msg::DnsQuery{});
-  queue.Push(msg::ConnectionClosed{});
-  std::vector<uint8_t> packed;
-  uint64_t dropped = 0;
-  CHECK_EQ(queue.Drain(&packed, 8, &dropped), 8u);
-  std::vector<msg::Event> events;
-  REQUIRE(msg::DecodeBatch(packed, &events));
-  CHECK(std::holds_alternative<msg::DnsQuery>(events[6]));
-  CHECK(std::holds_alternative<msg::ConnectionClosed>(events[7]));
-  // What is kept for records and not needed is there for questions.
-  packed.clear();
-  CHECK_EQ(queue.Drain(&packed, 8, &dropped), 8u);
 }
 
 TEST("event loop: timers run in order, cancelled ones never; work put off runs once a turn") {

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "check.h"
@@ -341,6 +342,31 @@ TEST("dns: a query of more bytes than are carried is refused at once, by UDP and
   CHECK_EQ(Peek(client), "end");
   CHECK_EQ(agent.Counter("dns_too_large"), 4u);
   CHECK_EQ(agent.Counter("dns_queries"), 1u);
+}
+
+TEST("dns: messages under way are bounded in bytes, and a pod has as many as are left for others") {
+  TestAgent agent([](EngineOptions* options) { options->worker_threads = 1; });
+  agent.AddPod(1, true);
+  agent.AddPod(2, true);
+  agent.SetDnsRule([](const msg::DnsQuery& q) {
+    if (q.pod == 1) return std::optional<msg::DnsAnswer>();
+    return std::optional(msg::DnsAnswer{q.query, AnswerTo(q.message)});
+  });
+  std::vector<uint8_t> large = kQuery;
+  large.resize(kDnsQueryBytesMax);
+  std::string frames;
+  for (int i = 0; i < 400; ++i) {
+    const std::vector<uint8_t> frame = WithLength(large);
+    frames.append(frame.begin(), frame.end());
+  }
+  const UniqueFd client = ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp)));
+  std::thread sender([&] { (void)SendAll(client, frames); });
+  // Half of 2 MiB; the rest waits unread.
+  CHECK(TestAgent::Eventually([&] { return agent.Counter("dns_queries") == 256; }));
+  CHECK(AskUdp(&agent, 2, kQuery) == AnswerTo(kQuery));
+  CHECK_EQ(agent.Counter("dns_queries"), 257u);
+  shutdown(client.get(), SHUT_RDWR);
+  sender.join();
 }
 
 TEST("dns: a TCP client that has said all gets every answer, then the end") {

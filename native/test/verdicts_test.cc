@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/random.h"
 #include "check.h"
 #include "verdicts/verdict_cache.h"
@@ -81,7 +80,7 @@ struct Bench {
   uint64_t Count(Counter counter) const { return counters.Read(counter); }
 
   QuietSink sink;
-  EventQueue events{&sink, 1000};
+  EventQueue events{&sink, 1 << 20, 1 << 20};
   EngineOptions options;
   Counters counters;
   EventLoop loop{&counters};

@@ -33,7 +33,7 @@ export interface DeciderParts {
 export interface DeciderOptions {
   /** How long a question may wait for its own pod to become known to the mesh. ztunnel waits as long. */
   readonly unknownWorkloadWaitMs: number;
-  /** Questions that wait at once; beyond it they are refused right away. */
+  /** Questions that wait at once; a pod may have as many as are left, and beyond it they are refused right away. */
   readonly pendingMax: number;
 }
 
@@ -80,6 +80,7 @@ export class Decider {
   readonly #options: DeciderOptions;
   // By question id, oldest first.
   readonly #pending = new Map<bigint, Pending>();
+  readonly #pendingOfPod = new Map<number, number>();
   readonly #policyNotes = new Map<bigint, string>();
   #answers: Answer[] = [];
   #invalidated: bigint[] = [];
@@ -101,7 +102,7 @@ export class Decider {
     for (const [id, { question, workloadUid }] of this.#pending) {
       const workload = this.#parts.view.findWorkload(workloadUid);
       if (!workload) continue;
-      this.#pending.delete(id);
+      this.#unpend(id, question);
       this.#answer(question, workload);
     }
     return this.#take();
@@ -111,7 +112,7 @@ export class Decider {
   expirePending(): Decisions {
     for (const [id, { question, workloadUid, deadlineMs }] of this.#pending) {
       if (deadlineMs > this.#parts.nowMs()) break;
-      this.#pending.delete(id);
+      this.#unpend(id, question);
       this.#refuseUnknown(question, workloadUid);
     }
     return this.#take();
@@ -142,9 +143,19 @@ export class Decider {
     if (workloadUid === undefined) return this.#refuse(question, 'POD_REMOVED', []);
     const workload = view.findWorkload(workloadUid);
     if (workload) return this.#answer(question, workload);
-    if (this.#pending.size >= this.#options.pendingMax) return this.#refuseUnknown(question, workloadUid);
+    // As many as are free and no more: a pod that takes all it can get leaves half to the others.
+    const ofPod = this.#pendingOfPod.get(question.pod) ?? 0;
+    if (ofPod >= this.#options.pendingMax - this.#pending.size) return this.#refuseUnknown(question, workloadUid);
+    this.#pendingOfPod.set(question.pod, ofPod + 1);
     const deadlineMs = nowMs() + this.#options.unknownWorkloadWaitMs;
     this.#pending.set(question.question, { question, workloadUid, deadlineMs });
+  }
+
+  #unpend(id: bigint, { pod }: Question): void {
+    this.#pending.delete(id);
+    const left = (this.#pendingOfPod.get(pod) ?? 1) - 1;
+    if (left === 0) this.#pendingOfPod.delete(pod);
+    else this.#pendingOfPod.set(pod, left);
   }
 
   #refuseUnknown(question: Question, workloadUid: string): void {
@@ -160,7 +171,7 @@ export class Decider {
   #answerOutbound(question: OutboundQuestion, source: Workload): void {
     const { view, pods } = this.#parts;
     const { outcome, service, dependencies } = resolveOutbound(view, pods, source, question.originalDst);
-    const verdict = this.#record(dependencies, undefined);
+    const verdict = this.#record(question.pod, dependencies, undefined);
     const choices =
       outcome.kind === 'route' ? outcome.choices.map((choice) => this.#toChoice(choice, source, service)) : [];
     this.#answers.push({
@@ -213,7 +224,7 @@ export class Decider {
     this.#answers.push({
       kind: 'InboundAnswer',
       question: question.question,
-      verdict: this.#record(decision.dependencies, outcome.policy),
+      verdict: this.#record(question.pod, decision.dependencies, outcome.policy),
       code: outcome.kind === 'allowance' ? 0 : ERROR_TABLE[outcome.code].number,
       consulted: decision.consulted,
       deliverPort: outcome.kind === 'allowance' ? decision.deliverPort : 0,
@@ -232,7 +243,7 @@ export class Decider {
   #refuse(question: Question, code: ErrorCode, dependencies: Iterable<DependencyKey>): void {
     const head = {
       question: question.question,
-      verdict: this.#record(dependencies, undefined),
+      verdict: this.#record(question.pod, dependencies, undefined),
       flowLabel: 0,
       baggage: '',
       keptMs: 0,
@@ -245,8 +256,8 @@ export class Decider {
     }
   }
 
-  #record(dependencies: Iterable<DependencyKey>, policy: string | undefined): bigint {
-    const { verdict, evicted } = this.#parts.ledger.record(dependencies);
+  #record(pod: number, dependencies: Iterable<DependencyKey>, policy: string | undefined): bigint {
+    const { verdict, evicted } = this.#parts.ledger.record(pod, dependencies);
     if (evicted !== undefined) this.#invalidated.push(evicted);
     if (policy !== undefined) {
       this.#policyNotes.set(verdict, policy);

@@ -206,6 +206,8 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'questions that found no room on their way to TypeScript: refused or SERVFAIL when their time is over',
     'the agent has no CPU: look at nodejs_eventloop_lag_seconds',
   ],
+  question_bytes_live: ['bytes of questions that wait for TypeScript now; 16 MiB at most', ''],
+  record_bytes_live: ['bytes of records of ended connections that wait for TypeScript now; 32 MiB at most', ''],
   connections_live: ['live connections now', ''],
 };
 

@@ -13,6 +13,8 @@ namespace groundwire {
 namespace {
 
 constexpr uint32_t kQueriesPerPodMax = 512;
+// Of messages that are kept while they are under way, a worker.
+constexpr size_t kQueryBytesMax = size_t{2} << 20;
 constexpr size_t kUpstreamRowsMax = 10000;
 constexpr size_t kTcpClientsMax = 1024;
 constexpr uint32_t kTcpClientsPerPodMax = 64;
@@ -80,8 +82,10 @@ void DnsRelay::AcceptTcp(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
 }
 
 bool DnsRelay::HasRoom(uint32_t pod) const {
-  const auto of_pod = queries_of_pod_.find(pod);
-  return of_pod == queries_of_pod_.end() || of_pod->second < kQueriesPerPodMax;
+  const auto of_pod = of_pod_.find(pod);
+  if (of_pod == of_pod_.end()) return true;
+  return of_pod->second.queries < kQueriesPerPodMax &&
+         of_pod->second.bytes + bytes_ < kQueryBytesMax;
 }
 
 void DnsRelay::ResumeWaiting() {
@@ -111,7 +115,10 @@ bool DnsRelay::Ask(Query query) {
     thread_.counters->Add(Counter::kDnsQueueFull);
     return false;
   }
-  ++queries_of_pod_[query.pod->id];
+  UnderWay& of_pod = of_pod_[query.pod->id];
+  ++of_pod.queries;
+  of_pod.bytes += query.message.size();
+  bytes_ += query.message.size();
   const uint64_t id = thread_.ids->Next();
   msg::DnsQuery event{id,           query.pod->id, query.transport,
                       query.source, query.server,  query.message};
@@ -170,8 +177,10 @@ void DnsRelay::Finish(uint64_t id, std::span<const uint8_t> answer) {
   if (node.empty()) return;
   Query& query = node.mapped();
   thread_.loop->Cancel(&query.deadline);
-  const auto of_pod = queries_of_pod_.find(query.pod->id);
-  if (--of_pod->second == 0) queries_of_pod_.erase(of_pod);
+  const auto of_pod = of_pod_.find(query.pod->id);
+  of_pod->second.bytes -= query.message.size();
+  bytes_ -= query.message.size();
+  if (--of_pod->second.queries == 0) of_pod_.erase(of_pod);
   ResumeWaiting();
   if (query.forward) {
     query.forward->Stop();

@@ -3,8 +3,8 @@
 //
 //   1. datagram, or message on a TCP connection    no query: dns_malformed, dropped; over 4 KiB: dns_too_large, FORMERR;
 //                                                  too many TCP connections: dns_tcp_limit, reset
-//   2. DnsQuery to TypeScript                      bound of the pod reached: TCP waits unread; datagrams are dropped,
-//                                                  dns_queue_full (the client retries)
+//   2. DnsQuery to TypeScript                      512 queries of the pod, or its share of 2 MiB: TCP waits unread;
+//                                                  datagrams are dropped, dns_queue_full (the client retries)
 //   3. DnsAnswer                                   none in 5 s: dns_timeouts, SERVFAIL
 //      with a message: that is the answer
 //      empty: to the upstream resolvers            none answers: dns_forward_failed, SERVFAIL; all refuse:
@@ -62,7 +62,14 @@ class DnsRelay {
 
   /// Whether it was taken, which one reply will show; if not, it is counted and nobody answers.
   bool Ask(Query query);
-  /// Whether the pod may have one more query under way.
+  /// Of one pod, or of all: queries that are under way, and the bytes of their messages.
+  struct UnderWay {
+    uint32_t queries = 0;
+    size_t bytes = 0;
+  };
+
+  /// Whether the pod may have one more query under way. It may have as many bytes as are left for all:
+  /// a pod that takes all it can get leaves half.
   bool HasRoom(uint32_t pod) const;
   /// At the end of the turn, the TCP clients that wait go on.
   void ResumeWaiting();
@@ -80,7 +87,8 @@ class DnsRelay {
   uint64_t sequence_ = 0;
   DnsUpstreamTable upstreams_;
   std::unordered_map<uint64_t, Query> queries_;
-  std::unordered_map<uint32_t, uint32_t> queries_of_pod_;
+  std::unordered_map<uint32_t, UnderWay> of_pod_;
+  size_t bytes_ = 0;  // of all messages
   std::unordered_map<uint32_t, std::unique_ptr<UdpListener>> listeners_;
   std::unordered_map<uint64_t, std::unique_ptr<TcpClient>> tcp_clients_;
   std::unordered_map<uint32_t, uint32_t> tcp_clients_of_pod_;

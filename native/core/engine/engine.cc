@@ -15,6 +15,7 @@
 #include <variant>
 
 #include "engine/answer_desk.h"
+#include "engine/command_lanes.h"
 #include "engine/engine_shared.h"
 #include "engine/pod_store.h"
 #include "engine/worker.h"
@@ -51,6 +52,13 @@ struct Engine::Impl {
   Counters control_counters;
   EventLoop control{&control_counters};
   std::thread control_thread;
+  /// For what is not to wait behind the control thread.
+  Counters recall_counters;
+  EventLoop recall{&recall_counters};
+  std::thread recall_thread;
+  CommandLanes lanes{
+      &control, &recall,
+      [this](uint64_t batch, const CommandLanes::Commands& commands) { Execute(batch, commands); }};
   std::atomic<bool> closed{false};
   /// A read waits on the control thread, or runs there.
   std::atomic<bool> kernel_counters_asked{false};
@@ -90,6 +98,7 @@ void PostToWorkers(const std::vector<std::unique_ptr<Worker>>& workers, Task tas
 
 Status Engine::Impl::Start() {
   if (Status opened = control.Open(); !opened.ok()) return opened;
+  if (Status opened = recall.Open(); !opened.ok()) return opened;
   const uint32_t count = std::clamp<uint32_t>(shared.options.worker_threads, 1, 255);
   for (uint32_t i = 0; i < count; ++i) {
     workers.push_back(std::make_unique<Worker>(static_cast<uint8_t>(i), &shared));
@@ -98,6 +107,10 @@ Status Engine::Impl::Start() {
   control_thread = std::thread([this] {
     NameThread("gw-control");
     control.Run();
+  });
+  recall_thread = std::thread([this] {
+    NameThread("gw-recall");
+    recall.Run();
   });
   return Status::Ok();
 }
@@ -168,6 +181,8 @@ void Engine::Impl::AppendCounters(msg::BatchWriter* batch) {
   }
   batch->Add(msg::Counter{"events_dropped", shared.events.records_dropped()});
   batch->Add(msg::Counter{"questions_dropped", shared.events.questions_dropped()});
+  batch->Add(msg::Counter{"question_bytes_live", shared.events.question_bytes()});
+  batch->Add(msg::Counter{"record_bytes_live", shared.events.record_bytes()});
   const int64_t live = shared.connections.load(std::memory_order_relaxed);
   batch->Add(msg::Counter{"connections_live", static_cast<uint64_t>(std::max<int64_t>(live, 0))});
   AskForKernelCounters();
@@ -205,9 +220,7 @@ Result<std::unique_ptr<Engine>> Engine::OpenWith(const EngineOptions& options, E
 
 void Engine::Apply(uint64_t batch, std::vector<msg::Command> commands) {
   if (impl_->closed.load()) return;
-  impl_->control.Post([impl = impl_.get(), batch, commands = std::move(commands)] {
-    impl->Execute(batch, commands);
-  });
+  impl_->lanes.Post(batch, std::move(commands));
 }
 
 void Engine::Answer(std::vector<msg::Answer> answers) {
@@ -243,10 +256,13 @@ void Engine::ReadSnapshot(uint8_t parts, std::vector<uint8_t>* packed) {
 
 void Engine::Close() {
   if (impl_->closed.exchange(true)) return;
-  // Control first: it posts to the workers, and what it posted must still find them.
-  if (impl_->control_thread.joinable()) {
-    impl_->control.Post([impl = impl_.get()] { impl->control.Stop(); });
-    impl_->control_thread.join();
+  // Control first: it waits for what is recalled, and both post to the workers, where what they posted
+  // must still find them.
+  for (auto [loop, thread] : {std::pair(&impl_->control, &impl_->control_thread),
+                              std::pair(&impl_->recall, &impl_->recall_thread)}) {
+    if (!thread->joinable()) continue;
+    loop->Post([stopped = loop] { stopped->Stop(); });
+    thread->join();
   }
   for (const auto& worker : impl_->workers) worker->StopAndJoin();
   impl_->pods.Close();

@@ -31,7 +31,7 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Queued to the control thread in order; ends in one BatchDone event, which is never dropped.
+  /// In order, but for what CommandLanes says; ends in one BatchDone event, which is never dropped.
   void Apply(uint64_t batch, std::vector<msg::Command> commands);
   void Answer(std::vector<msg::Answer> answers);
   /// Moves at most `max` waiting events into `packed` (a batch: u32 count, then u8 kind and message

@@ -8,10 +8,9 @@
 namespace groundwire {
 namespace {
 
-// Of questions and of records, each a few hundred bytes: some 30 MiB of either when the agent's
-// JavaScript stands still. Only a DNS query may be larger, up to kDnsQueryBytesMax, and of these a
-// pod has at most 512 a worker under way.
-constexpr size_t kEventsMax = 65536;
+// What waits while the agent's JavaScript stands still: some 100,000 of either.
+constexpr size_t kQuestionBytesMax = size_t{16} << 20;
+constexpr size_t kRecordBytesMax = size_t{32} << 20;
 
 }  // namespace
 
@@ -19,7 +18,7 @@ EngineShared::EngineShared(const EngineOptions& engine_options, EventSink* sink,
                            std::unique_ptr<PodSockets> pod_sockets)
     : options(engine_options),
       http2(MakeTunnelOptions(engine_options)),
-      events(sink, kEventsMax),
+      events(sink, kQuestionBytesMax, kRecordBytesMax),
       sockets(std::move(pod_sockets)) {}
 
 }  // namespace groundwire

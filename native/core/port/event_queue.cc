@@ -2,63 +2,56 @@
 #include "port/event_queue.h"
 
 #include <algorithm>
-#include <iterator>
-#include <utility>
-#include <variant>
 
 namespace groundwire {
-namespace {
 
-bool IsRecord(const msg::Event& event) {
-  return std::holds_alternative<msg::ConnectionClosed>(event);
-}
-
-bool IsQuestion(const msg::Event& event) {
-  return std::holds_alternative<msg::OutboundQuestion>(event) ||
-         std::holds_alternative<msg::InboundQuestion>(event) ||
-         std::holds_alternative<msg::DnsQuery>(event);
-}
-
-void MoveFront(std::deque<msg::Event>* from, size_t max, std::vector<msg::Event>* to) {
-  const auto end = from->begin() + static_cast<std::ptrdiff_t>(std::min(max, from->size()));
-  std::move(from->begin(), end, std::back_inserter(*to));
-  from->erase(from->begin(), end);
-}
-
-}  // namespace
-
-void EventQueue::Push(msg::Event event) {
+void EventQueue::PushReply(std::vector<uint8_t> packed) {
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);
-    const bool record = IsRecord(event);
-    std::deque<msg::Event>& queue = record ? records_ : questions_;
-    if (queue.size() >= max_ && (record || IsQuestion(event))) {
-      ++(record ? records_dropped_ : questions_dropped_);
-      return;
-    }
-    queue.push_back(std::move(event));
-    wake = !std::exchange(woken_, true);
+    replies_.push_back(std::move(packed));
+    wake = NeedsWake();
+  }
+  if (wake) sink_->Wake();
+}
+
+void EventQueue::PushQuestion(uint32_t pod, std::vector<uint8_t> packed) {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    questions_dropped_ += questions_.Push(pod, std::move(packed));
+    wake = NeedsWake();
+  }
+  if (wake) sink_->Wake();
+}
+
+void EventQueue::PushRecord(uint32_t pod, std::vector<uint8_t> packed) {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    records_dropped_ += records_.Push(pod, std::move(packed));
+    wake = NeedsWake();
   }
   if (wake) sink_->Wake();
 }
 
 size_t EventQueue::Drain(std::vector<uint8_t>* packed, size_t max, uint64_t* dropped) {
-  std::vector<msg::Event> taken;
+  std::vector<std::vector<uint8_t>> taken;
   bool more = false;
   {
     const std::lock_guard lock(mutex_);
     *dropped = records_dropped_ - std::exchange(records_dropped_told_, records_dropped_);
-    const size_t kept_for_records = std::min(records_.size(), max / 4);
-    MoveFront(&questions_, max - kept_for_records, &taken);
-    MoveFront(&records_, max - taken.size(), &taken);
-    more = !questions_.empty() || !records_.empty();
+    for (; !replies_.empty() && taken.size() < max; replies_.pop_front())
+      taken.push_back(std::move(replies_.front()));
+    const size_t kept_for_records = std::min(records_.size(), (max - taken.size()) / 4);
+    while (!questions_.empty() && taken.size() + kept_for_records < max)
+      taken.push_back(questions_.Pop());
+    while (!records_.empty() && taken.size() < max) taken.push_back(records_.Pop());
+    more = !replies_.empty() || !questions_.empty() || !records_.empty();
     woken_ = more;
   }
   msg::BatchWriter batch(packed);
-  for (const msg::Event& event : taken) {
-    std::visit([&batch](const auto& message) { batch.Add(message); }, event);
-  }
+  for (const std::vector<uint8_t>& event : taken) batch.AddPacked(event);
   if (more) sink_->Wake();
   return taken.size();
 }
@@ -71,6 +64,16 @@ uint64_t EventQueue::questions_dropped() const {
 uint64_t EventQueue::records_dropped() const {
   const std::lock_guard lock(mutex_);
   return records_dropped_;
+}
+
+size_t EventQueue::question_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return questions_.bytes();
+}
+
+size_t EventQueue::record_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return records_.bytes();
 }
 
 }  // namespace groundwire

@@ -385,6 +385,17 @@ bool DecodeBatch(std::span<const uint8_t> bytes, std::vector<Event>* messages);
 bool Decode(ByteReader& reader, Snapshot* message);
 bool DecodeBatch(std::span<const uint8_t> bytes, std::vector<Snapshot>* messages);
 
+/// One message of a union, as BatchWriter::Add writes it.
+template <typename T>
+std::vector<uint8_t> Pack(const T& message) {
+  std::vector<uint8_t> packed;
+  packed.reserve(sizeof message);
+  ByteWriter writer(&packed);
+  writer.Write(T::kKind);
+  Encode(writer, message);
+  return packed;
+}
+
 /// Packs messages of one union behind their count, which is right after each Add.
 class BatchWriter {
  public:
@@ -395,6 +406,11 @@ class BatchWriter {
   void Add(const T& message) {
     writer_.Write(T::kKind);
     Encode(writer_, message);
+    writer_.PatchCount(start_, ++count_);
+  }
+  /// One of Pack's.
+  void AddPacked(const std::vector<uint8_t>& message) {
+    out_->insert(out_->end(), message.begin(), message.end());
     writer_.PatchCount(start_, ++count_);
   }
   uint32_t count() const { return count_; }

@@ -119,13 +119,18 @@ test('Decider: fails closed when the deadline of an unknown pod passes, and is o
   assert.deepEqual(decider.applyChange(keys).invalidated, [answers[0]?.verdict]);
 });
 
-test('Decider: beyond the bound of waiting questions it refuses at once', () => {
-  const { decider } = setUp({});
-  const { answers } = decider.decide([outbound(), outbound({ question: 2n }), outbound({ question: 3n })]);
+test('Decider: a pod has as many waiting questions as are left, so that another finds room; beyond it refuses at once', () => {
+  const { clock, decider } = setUp({}, { unknownWorkloadWaitMs: 5000, pendingMax: 4 });
+  const ofOne = [1n, 2n, 3n].map((question) => outbound({ question }));
+  const { answers } = decider.decide([...ofOne, inbound({ question: 4n })]);
   assert.deepEqual(
     answers.map(({ question, code }) => [question, code]),
     [[3n, number('UNKNOWN_SOURCE')]],
   );
+  assert.equal(decider.pendingCount, 3);
+  clock.nowMs = 5000;
+  decider.expirePending();
+  assert.deepEqual(decider.decide([outbound({ question: 5n })]).answers, []);
 });
 
 test('Decider: a pod that is gone is refused, and a CONNECT to it has a status', () => {
