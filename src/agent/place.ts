@@ -3,7 +3,6 @@
 import { globalAddresses, NodeFactsReader } from '../api/node-facts.ts';
 import type { Config } from '../config/table.ts';
 import { findBpfDirectory } from '../dialogue/engine-options.ts';
-import { systemClock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';
 import { requireCgroup } from '../node/cgroup.ts';
 import { NodeHome } from '../node/node-home.ts';
@@ -56,8 +55,7 @@ export async function openPlace(
   const recovered = await recoverPods({ node, podsCgroup: home.podsCgroup }, files, podsLog);
   signal.throwIfAborted();
   const addresses = config.node.addresses.length > 0 ? config.node.addresses : globalAddresses();
-  const nodeFacts = await NodeFactsReader.open(node, addresses, systemClock);
-  signal.throwIfAborted();
+  const nodeFacts = new NodeFactsReader(node, addresses);
   return { home, addresses, resolvers, files, recovered, nodeFacts };
 }
 

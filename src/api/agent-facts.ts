@@ -30,7 +30,7 @@ export interface AgentFactsParts {
   readonly localPods: LocalPods;
   readonly listPods: () => readonly PodView[];
   readonly listCertificates: () => readonly CertificateStatus[];
-  readonly readNode: () => Promise<NodeFacts>;
+  readonly readNode: () => NodeFacts;
   readonly upstream: () => UpstreamFacts;
   readonly pending: () => readonly string[];
   /** Resources of the control plane that were not taken since the start. */
@@ -75,7 +75,7 @@ export class AgentFactsReader implements AgentFacts {
     const controlPlane = parts.upstream();
     const counters = Object.fromEntries(snapshot.counters.map((one) => [one.name, Number(one.value)]));
     return {
-      node: await parts.readNode(),
+      node: parts.readNode(),
       version: parts.version,
       startedTime: new Date(parts.startedMs).toISOString(),
       ready: pending.length === 0,

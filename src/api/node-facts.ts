@@ -1,63 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { loadavg, networkInterfaces } from 'node:os';
-import { cpu, mem, osInfo } from 'systeminformation';
-import type { Clock } from '../model/clock.ts';
+import { readFileSync } from 'node:fs';
+import { cpus, freemem, loadavg, networkInterfaces, release, totalmem } from 'node:os';
+import { parseEnv } from 'node:util';
+import { isMissing } from '../model/file-error.ts';
 import type { NodeFacts } from './facts.ts';
-
-// A status page may be asked for many times a second.
-const CACHE_MS = 1000;
 
 type Fixed = Pick<NodeFacts, 'name' | 'addresses' | 'kernel' | 'distribution' | 'cpu' | 'cores'>;
 
-/** Facts of the machine: what cannot change is read once, the rest at most once a second. */
+/** Facts of the machine, read from the kernel without starting a program: what cannot change once, the rest each time. */
 export class NodeFactsReader {
   readonly #fixed: Fixed;
-  readonly #clock: Clock;
-  #cached: Promise<NodeFacts> | undefined;
 
-  private constructor(fixed: Fixed, clock: Clock) {
-    this.#fixed = fixed;
-    this.#clock = clock;
-  }
-
-  /**
-   * Reads what cannot change. To be called before the engine is opened: it starts other programs (lscpu and the like), and
-   * copying a process that carries traffic costs that traffic a pause.
-   */
-  static async open(name: string, addresses: readonly string[], clock: Clock): Promise<NodeFactsReader> {
-    const [system, processor] = await Promise.all([osInfo(), cpu()]);
-    const fixed: Fixed = {
+  constructor(name: string, addresses: readonly string[]) {
+    const processors = cpus();
+    this.#fixed = {
       name,
       addresses,
-      kernel: system.kernel,
-      distribution: `${system.distro} ${system.release}`.trim(),
-      cpu: `${processor.manufacturer} ${processor.brand}`.trim(),
-      cores: processor.cores,
+      kernel: release(),
+      distribution: readDistribution(),
+      cpu: processors[0]?.model.trim() ?? '',
+      cores: processors.length,
     };
-    return new NodeFactsReader(fixed, clock);
   }
 
-  read(): Promise<NodeFacts> {
-    if (this.#cached === undefined) {
-      this.#cached = this.#gather();
-      this.#clock.setTimer(CACHE_MS, () => {
-        this.#cached = undefined;
-      });
-    }
-    return this.#cached;
-  }
-
-  async #gather(): Promise<NodeFacts> {
-    // Both read /proc and start no program.
-    const memory = await mem();
+  read(): NodeFacts {
     return {
       ...this.#fixed,
       loadAverage1m: loadavg()[0] ?? 0,
-      memoryTotalBytes: memory.total,
-      memoryAvailableBytes: memory.available,
+      memoryTotalBytes: totalmem(),
+      // What the kernel calls available, and Node free.
+      memoryAvailableBytes: freemem(),
       agentResidentBytes: process.memoryUsage.rss(),
     };
+  }
+}
+
+/** `Debian GNU/Linux 12`; empty where no file says it. Source: os-release(5). */
+export function readDistribution(path = '/etc/os-release'): string {
+  try {
+    const { NAME = '', VERSION_ID = '' } = parseEnv(readFileSync(path, 'utf8'));
+    return `${NAME} ${VERSION_ID}`.trim();
+  } catch (error) {
+    if (isMissing(error)) return '';
+    throw error;
   }
 }
 

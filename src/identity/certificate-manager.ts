@@ -191,7 +191,7 @@ export class CertificateManager {
     const { sign, clock, lifetimeSeconds, log } = this.#options;
     const identity = formatSpiffeId(entry.identity);
     try {
-      const { csrPem, privateKeyPem } = await createCertificateRequest(entry.identity);
+      const { csrPem, privateKeyPem } = createCertificateRequest(entry.identity);
       const answer = await sign(entry.identity, csrPem, lifetimeSeconds);
       const certificate = checkIssued(entry.identity, privateKeyPem, answer, clock.nowMs());
       if (!this.#isCurrent(entry)) return;

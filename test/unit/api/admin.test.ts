@@ -104,7 +104,7 @@ function makeRoutes() {
     listCertificates: () => [
       { identity: 'spiffe://b', state: 'Unavailable', error: 'no answer', certChain: [], rootCerts: [] },
     ],
-    readNode: async () => ({
+    readNode: () => ({
       name: 'a',
       addresses: ['192.0.2.1'],
       kernel: '6',

@@ -143,7 +143,7 @@ test("control: signs for identities of pods on the caller's own node, and for no
   t.after(() => signing.close());
   const ask = async (serviceAccount: string) => {
     const identity = { trustDomain: 'cluster.local', namespace: 'shop', serviceAccount };
-    const { csrPem } = await createCertificateRequest(identity);
+    const { csrPem } = createCertificateRequest(identity);
     return signing.sign(identity, csrPem, 60);
   };
   assert.equal((await ask('web')).length, 2);
@@ -199,7 +199,7 @@ test('control: tells Prometheus what it does, and whether it serves', async (t) 
   const signing = new SigningClient(controlPlane, systemClock);
   t.after(() => signing.close());
   const identity = { trustDomain: 'cluster.local', namespace: 'shop', serviceAccount: 'admin' };
-  const { csrPem } = await createCertificateRequest(identity);
+  const { csrPem } = createCertificateRequest(identity);
   await assert.rejects(signing.sign(identity, csrPem, 60));
   write(`${namespace('')}---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 0}]}\n`);
   for (const [metric, expected] of [

@@ -30,7 +30,7 @@ function open(stateDir: string, trustDomain = 'cluster.local', caCertsDir?: stri
 }
 
 async function request(authority: CertificateAuthority, lifetimeMs = 3_600_000) {
-  const { csrPem, privateKeyPem } = await createCertificateRequest(WEB);
+  const { csrPem, privateKeyPem } = createCertificateRequest(WEB);
   const { publicKey } = new x509.Pkcs10CertificateRequest(csrPem);
   return { privateKeyPem, answer: await authority.signWorkload(publicKey, WEB, lifetimeMs) };
 }

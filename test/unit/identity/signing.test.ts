@@ -35,7 +35,7 @@ async function openSigning(t: TestContext, requestsPerMinute = 100) {
 
 test('signing: a node gets certificates for identities of its own pods, no longer than the mesh allows', async (t) => {
   const { loopback, server, clientFor } = await openSigning(t);
-  const { csrPem, privateKeyPem } = await createCertificateRequest(WEB);
+  const { csrPem, privateKeyPem } = createCertificateRequest(WEB);
   const { notAfterMs } = checkIssued(
     WEB,
     privateKeyPem,
@@ -52,7 +52,7 @@ test('signing: a node gets certificates for identities of its own pods, no longe
 
 test('signing: fails closed: every request that must not be signed is refused with the reason', async (t) => {
   const { server, clientFor } = await openSigning(t);
-  const { csrPem } = await createCertificateRequest(WEB);
+  const { csrPem } = createCertificateRequest(WEB);
   const tampered = tamper(csrPem);
   const table: [string, () => Promise<unknown>, RegExp][] = [
     [
@@ -94,7 +94,7 @@ function tamper(csrPem: string): string {
 
 test('signing: one node cannot ask without bound', async (t) => {
   const { server, clientFor } = await openSigning(t, 2);
-  const { csrPem } = await createCertificateRequest(WEB);
+  const { csrPem } = createCertificateRequest(WEB);
   const client = clientFor('a');
   await client.sign(WEB, csrPem, 60);
   await client.sign(WEB, csrPem, 60);
