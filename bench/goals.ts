@@ -10,6 +10,9 @@ export const ROWS = {
   haproxy: 'haproxy pair',
   nginx: 'nginx stream pair',
   idle: 'groundwire, 10,000 idle connections',
+  waitingAgent: 'groundwire agent, one pod',
+  waitingNginx: 'nginx stream',
+  waitingEnvoy: 'Envoy',
 } as const;
 
 /** A ratio that the project wants to keep. Printed as met or short; never an exit status, since machines differ. */
@@ -82,6 +85,20 @@ const GOALS: readonly Goal[] = [
     best: 'least',
     wanted: 'at most',
     bound: 8,
+  },
+  {
+    name: 'resident memory of a waiting agent, MiB',
+    ours: [ROWS.waitingAgent, 'resident memory'],
+    best: 'least',
+    wanted: 'at most',
+    bound: 75,
+  },
+  {
+    name: 'start of an agent until it is ready, s',
+    ours: [ROWS.waitingAgent, 'start'],
+    best: 'least',
+    wanted: 'at most',
+    bound: 1,
   },
   {
     name: 'idle connections, answering / opened',

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// npm run bench [-- --json FILE] [--quick] [--peers-only]
+// npm run bench [-- --json FILE] [--quick] [--peers-only | --footprint-only]
 //
 // Every row on the same two nodes of this machine, in interleaved rounds, so that what else the machine does hits all
 // rows alike. Prints the machine, a Markdown table of medians, and the ratios that the project wants to keep.
@@ -9,6 +9,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { arch, cpus, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { claimMachine } from '../src/harness/claim.ts';
+import { measureFootprint } from './footprint.ts';
 import { formatGoals, ROWS } from './goals.ts';
 import { measureIdle } from './idle.ts';
 import { buildLoad } from './load.ts';
@@ -24,6 +25,7 @@ const { values: flags } = parseArgs({
     json: { type: 'string' },
     quick: { type: 'boolean', default: false },
     'peers-only': { type: 'boolean', default: false },
+    'footprint-only': { type: 'boolean', default: false },
   },
 });
 
@@ -40,6 +42,7 @@ function describeMachine(): string {
 }
 
 async function bench(): Promise<Cell[]> {
+  if (flags['footprint-only']) return footprint();
   const program = await buildLoad();
   rmSync(DIRECTORY, { recursive: true, force: true });
   mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
@@ -68,6 +71,10 @@ async function bench(): Promise<Cell[]> {
       progress(ROWS.idle);
       cells.push(...(await measureIdle(program, mesh.idle, flags.quick ? 2_000 : 10_000)));
     }
+    if (mesh !== undefined) {
+      for (const close of closers.splice(0).toReversed()) await close();
+      cells.push(...(await footprint()));
+    }
     return cells;
   } finally {
     for (const close of closers.toReversed()) await close();
@@ -75,13 +82,33 @@ async function bench(): Promise<Cell[]> {
   }
 }
 
+/** By itself: what a program takes of memory and time to start is not to be measured while others are loaded. */
+async function footprint(): Promise<Cell[]> {
+  const directory = `${DIRECTORY}-footprint`;
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  try {
+    return await measureFootprint(directory, rounds, progress);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Tables by the columns that their rows have. */
+const TABLES: readonly (readonly string[])[] = [
+  [ROWS.raw, ROWS.acrossNodes, ROWS.sameNode, ROWS.haproxy, ROWS.nginx],
+  [ROWS.idle],
+  [ROWS.waitingAgent, ROWS.waitingNginx, ROWS.waitingEnvoy],
+];
+
 const claim = await claimMachine('bench');
 try {
   const cells = await bench();
   process.stdout.write(`${describeMachine()}; median (min..max) of ${rounds} interleaved round(s)\n\n`);
-  process.stdout.write(`${formatTable(cells.filter((cell) => cell.row !== ROWS.idle))}\n\n`);
-  const idle = cells.filter((cell) => cell.row === ROWS.idle);
-  if (idle.length > 0) process.stdout.write(`${formatTable(idle)}\n\n`);
+  for (const rows of TABLES) {
+    const measured = cells.filter((cell) => rows.includes(cell.row));
+    if (measured.length > 0) process.stdout.write(`${formatTable(measured)}\n\n`);
+  }
   process.stdout.write(`${formatGoals(cells).join('\n')}\n`);
   if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(cells, undefined, 2)}\n`);
 } finally {

@@ -8,7 +8,7 @@ import { CliError, EXIT, type ExitCode } from './commands/exit-code.ts';
 import { readVariables } from './config/env.ts';
 import { loadConfig } from './config/load.ts';
 import { suggest } from './config/suggest.ts';
-import { errorTrace } from './model/error-text.ts';
+import { errorTrace } from './host/error-trace.ts';
 
 const io: CommandIo = {
   print: (text) => process.stdout.write(`${text}\n`),

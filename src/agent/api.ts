@@ -11,11 +11,11 @@ import { refusedAgentRoutes } from '../api/refused-agents.ts';
 import { describeConfig } from '../config/render.ts';
 import type { Config } from '../config/table.ts';
 import { readVersion } from '../config/version.ts';
+import { errorTrace } from '../host/error-trace.ts';
 import type { ListenAddress } from '../host/listen.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';
-import { errorTrace } from '../model/error-text.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Telemetry, TelemetrySources } from './telemetry.ts';
 

@@ -6,12 +6,8 @@ import type { RegisteredPod } from '../discovery/pod-table.ts';
 import type { Log } from '../model/log.ts';
 import type { FileInForce } from '../objects/object-store.ts';
 import { type ParsedManifest, readObjects } from '../objects/read-objects.ts';
+import { RestoreError } from './restore-error.ts';
 import { StateFile, StateFileDamaged } from './state-file.ts';
-
-/** The mesh cannot be restored from what is on disk, and starting without it would take pods from the agents. */
-export class RestoreError extends Error {
-  override readonly name = 'RestoreError';
-}
 
 /**
  * What a control plane remembers over a restart: the pods that nodes reported and the manifests in force.

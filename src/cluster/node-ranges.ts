@@ -3,7 +3,7 @@
 import { addressBytes, formatAddress, parseAddressRange } from '../model/address.ts';
 import { errorText } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
-import { RestoreError } from './kept-state.ts';
+import { RestoreError } from './restore-error.ts';
 import { StateFile } from './state-file.ts';
 
 // What kube-controller-manager gives a node.

@@ -3,17 +3,16 @@
 // What the commands that run until they are stopped have in common.
 
 import { once } from 'node:events';
-
-import { RestoreError } from '../cluster/kept-state.ts';
+import { RestoreError } from '../cluster/restore-error.ts';
 import { describeConfig } from '../config/render.ts';
 import { adviceOf, isSystemError, SettingError, systemReason } from '../config/setting-error.ts';
 import type { Config, PartName } from '../config/table.ts';
 import { KernelError } from '../engine/kernel-error.ts';
 import { LockHeld } from '../host/process-lock.ts';
 import { ProgramError } from '../host/program.ts';
-import { CertificateAuthorityError } from '../identity/certificate-authority.ts';
+import { CertificateAuthorityError } from '../identity/certificate-authority-error.ts';
 import { SecretFileError } from '../identity/secret-file.ts';
-import { ManifestsMissing } from '../manifests/directory-source.ts';
+import { ManifestsMissing } from '../manifests/manifests-missing.ts';
 import { systemClock } from '../model/clock.ts';
 import { Logger } from '../telemetry/logger.ts';
 import type { CommandIo } from './command.ts';

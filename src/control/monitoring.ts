@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { closeServer, type HttpCounters, makeHttpCounters, listenOn, makeHttpServer } from '../api/http.ts';
+import { closeServer, type HttpCounters, listenOn, makeHttpCounters, makeHttpServer } from '../api/http.ts';
 import { metricsRoutes, readinessRoutes } from '../api/readiness.ts';
 import { Scrapes } from '../api/scrapes.ts';
 import { readVersion } from '../config/version.ts';
 import type { Authentication } from '../discovery/authentication.ts';
 import type { GrpcConnections } from '../discovery/grpc-connections.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from '../discovery/resource.ts';
+import { errorTrace } from '../host/error-trace.ts';
 import type { CertificateAuthority } from '../identity/certificate-authority.ts';
 import type { SigningServer } from '../identity/signing-server.ts';
 import { systemClock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';
-import { errorTrace } from '../model/error-text.ts';
 import { type ControlReader, declareControlMetrics } from '../telemetry/control-metrics.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { prefixed } from '../telemetry/readings.ts';

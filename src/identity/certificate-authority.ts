@@ -9,6 +9,7 @@ import type { Clock } from '../model/clock.ts';
 import { errorText } from '../model/error-text.ts';
 import { isMissing } from '../model/file-error.ts';
 import { formatSpiffeId, type SpiffeId } from '../model/identity.ts';
+import { CertificateAuthorityError } from './certificate-authority-error.ts';
 import { splitPem } from './pem.ts';
 import { readOrCreateSecret, readSecret, SecretFileError } from './secret-file.ts';
 import { importSigningKey, type SigningKey } from './signing-key.ts';
@@ -43,11 +44,6 @@ interface Issuer {
   /** PEM, between the leaf and the roots. */
   readonly intermediates: readonly string[];
   readonly rootsPem: string;
-}
-
-/** The authority's files cannot be used; the message says which and what to do. */
-export class CertificateAuthorityError extends Error {
-  override readonly name = 'CertificateAuthorityError';
 }
 
 /** Signs certificates for the mesh: with a root of its own that it makes at first start, or with a plugged-in one. */

@@ -13,6 +13,7 @@ import type { ObjectStore } from '../objects/object-store.ts';
 import type { StandingProblem } from '../objects/problem.ts';
 import { type ParsedManifest } from '../objects/read-objects.ts';
 import { type FileContent, type Listing, listManifests, readManifest } from './directory-listing.ts';
+import { ManifestsMissing } from './manifests-missing.ts';
 import { emptiedManifest, parseManifest } from './parse-manifest.ts';
 import { UnsettledFiles } from './unsettled-files.ts';
 
@@ -24,11 +25,6 @@ export interface DirectorySourceOptions {
   readonly debounceMs?: number;
   /** How often to look even if no event came: network file systems and lost watches. Default 2,000. */
   readonly rescanMs?: number;
-}
-
-/** There is nothing to start from: the directory cannot be read, and nothing is known of an earlier run. */
-export class ManifestsMissing extends Error {
-  override readonly name = 'ManifestsMissing';
 }
 
 /** Throws `ManifestsMissing` when the directory cannot be read: then there must be something from an earlier run. */

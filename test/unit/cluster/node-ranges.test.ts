@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { RestoreError } from '#src/cluster/kept-state.ts';
 import { NodeRanges } from '#src/cluster/node-ranges.ts';
+import { RestoreError } from '#src/cluster/restore-error.ts';
 import type { Log } from '#src/model/log.ts';
 
 const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };

@@ -6,12 +6,13 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { ChangeLog } from '#src/cluster/change-log.ts';
-import { KeptState, RestoreError } from '#src/cluster/kept-state.ts';
+import { KeptState } from '#src/cluster/kept-state.ts';
 import { ManifestLog } from '#src/cluster/manifest-log.ts';
 import { MeshPublisher, SOURCES } from '#src/cluster/mesh-publisher.ts';
 import { runsOnNode } from '#src/cluster/node-identities.ts';
 import { Publication } from '#src/cluster/publication.ts';
 import { ReportedPods } from '#src/cluster/reported-pods.ts';
+import { RestoreError } from '#src/cluster/restore-error.ts';
 import { compileMesh } from '#src/compile/compile.ts';
 import { DEFAULT_ENROLMENT_SETTINGS, decideCapture } from '#src/compile/enrolment.ts';
 import { DEFAULT_COMPILE_SETTINGS } from '#src/compile/settings.ts';

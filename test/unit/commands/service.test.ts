@@ -10,7 +10,7 @@ import { explainFailure, openLogger, runService } from '#src/commands/service.ts
 import { dialHost } from '#src/commands/up.ts';
 import { loadConfig } from '#src/config/load.ts';
 import { LockHeld } from '#src/host/process-lock.ts';
-import { CertificateAuthorityError } from '#src/identity/certificate-authority.ts';
+import { CertificateAuthorityError } from '#src/identity/certificate-authority-error.ts';
 import { SecretFileError } from '#src/identity/secret-file.ts';
 import { Logger } from '#src/telemetry/logger.ts';
 

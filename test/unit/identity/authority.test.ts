@@ -140,7 +140,7 @@ test('checkIssued: an answer for another name, another key or another root is no
 test('checkIssued: a certificate with a second name, or one that signs others, is not used', async (t) => {
   const stateDir = temporaryFolder(t);
   const { rootsPem } = await open(stateDir);
-  const { csrPem, privateKeyPem } = await createCertificateRequest(WEB);
+  const { csrPem, privateKeyPem } = createCertificateRequest(WEB);
   const signing = await importSigningKey(readFileSync(join(stateDir, 'root.key'), 'utf8'));
   const uri = (path: string) => ({ type: 'url' as const, value: `spiffe://cluster.local/ns/shop/sa/${path}` });
   const sign = async (names: readonly x509.JsonGeneralName[], isAuthority: boolean): Promise<readonly string[]> => {
