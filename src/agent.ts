@@ -82,7 +82,12 @@ async function openParts(
   const telemetry = openTelemetry(labels, log, clock, () => sources);
   const { metrics } = telemetry;
   const captures = new PodCaptures(engine, clock, log.child('pods'));
-  const decisions = openDecisions(config, log, { engine, mesh, captures, labels, metrics, clock }, closers);
+  const decisions = openDecisions(
+    config,
+    log,
+    { engine, mesh, captures, labels, metrics, resolvers: place.resolvers, clock },
+    closers,
+  );
 
   const identity = openIdentity(config, log, { controlPlane, engine, clock }, closers);
   const address = place.addresses[0] ?? '127.0.0.1';

@@ -93,7 +93,7 @@ function openFacts(config: ApiConfig, parts: ApiParts, state: AgentState): Agent
     upstream: state.upstream,
     pending: state.pending,
     rejectedTotal: () => discovery.xds.counters.rejectedResources,
-    meshProblems: () => parts.pods.meshProblems(),
+    meshProblems: () => [...parts.pods.meshProblems(), ...decisions.names.problems()],
     podFilesProblem: () => place.files.problem,
     tokenProblem: () => parts.upstream.tokens.problem(),
     recallsOwed: () => decisions.dialogue.recall.owed,

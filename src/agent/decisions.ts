@@ -3,14 +3,17 @@
 import type { Config } from '../config/table.ts';
 import { readDnsQueryType } from '../dialogue/dns-query-type.ts';
 import { type DialogueCounts, EngineDialogue } from '../dialogue/engine-dialogue.ts';
+import { NameDesk } from '../dialogue/name-desk.ts';
 import type { PodCaptures } from '../dialogue/pod-captures.ts';
 import type { EnginePort } from '../engine/port.ts';
+import { ClientAffinity } from '../mesh/client-affinity.ts';
 import { Decider, deciderOptions } from '../mesh/decider.ts';
 import type { MeshStore } from '../mesh/store.ts';
 import { VerdictLedger } from '../mesh/verdicts.ts';
 import { NETWORK } from '../mesh/view.ts';
 import type { Clock } from '../model/clock.ts';
 import type { Closers } from '../model/closers.ts';
+import { hostLookup } from '../node/host-lookup.ts';
 import { LocalPodDirectory } from '../pods/pod-directory.ts';
 import { logConnection } from '../telemetry/access-log.ts';
 import type { FlowLabelTable } from '../telemetry/flow-labels.ts';
@@ -23,6 +26,8 @@ export interface Decisions {
   readonly labels: FlowLabelTable;
   readonly ledger: VerdictLedger;
   readonly decider: Decider;
+  readonly names: NameDesk;
+  readonly affinity: ClientAffinity;
   readonly dialogue: EngineDialogue;
   /** Events that the engine had to drop since the start. */
   readonly eventsDropped: () => number;
@@ -37,6 +42,8 @@ export interface DecisionsParts {
   readonly captures: PodCaptures;
   readonly labels: FlowLabelTable;
   readonly metrics: Metrics;
+  /** Addresses of DNS servers that this node reaches. */
+  readonly resolvers: readonly string[];
   readonly clock: Clock;
 }
 
@@ -44,16 +51,33 @@ export interface DecisionsParts {
 export function openDecisions(
   config: Config<'engine' | 'mesh' | 'pods' | 'accessLog'>,
   log: Logger,
-  { engine, mesh, captures, labels, metrics, clock }: DecisionsParts,
+  { engine, mesh, captures, labels, metrics, resolvers, clock }: DecisionsParts,
   closers: Closers,
 ): Decisions {
   const directory = new LocalPodDirectory();
   const ledger = new VerdictLedger();
+  const names = new NameDesk({
+    lookUp: hostLookup(resolvers),
+    setName: (hostname, resolved) => mesh.setName(hostname, resolved),
+    clock,
+    log: log.child('names'),
+  });
+  closers.add('names', () => names.close());
+  const affinity = new ClientAffinity(clock, Math.random, (keys) => dialogue.onChange(keys));
+  closers.add('affinity', () => affinity.close());
   const decider = new Decider(
-    { view: mesh, pods: directory, labels, ledger, nowMs: () => clock.nowMs() },
+    {
+      view: mesh,
+      pods: directory,
+      labels,
+      ledger,
+      affinity,
+      resolveName: (hostname) => names.want(hostname),
+      nowMs: () => clock.nowMs(),
+    },
     deciderOptions(config.engine.verdictTimeoutMs),
   );
-  const dialogue = new EngineDialogue({
+  const dialogue: EngineDialogue = new EngineDialogue({
     engine,
     decider,
     view: mesh,
@@ -64,6 +88,7 @@ export function openDecisions(
     log: log.child('decisions'),
     clusterDomain: config.mesh.clusterDomain,
     ownsClusterDomain: config.pods.ownsClusterDomain,
+    names,
     random: Math.random,
   });
   closers.add('decisions', () => dialogue.close());
@@ -83,7 +108,7 @@ export function openDecisions(
     }
   });
   sweepLabels(labels, mesh, clock, closers);
-  return { directory, labels, ledger, decider, dialogue, eventsDropped: () => eventsDropped };
+  return { directory, labels, ledger, decider, names, affinity, dialogue, eventsDropped: () => eventsDropped };
 }
 
 function dialogueCounts(metrics: Metrics): DialogueCounts {

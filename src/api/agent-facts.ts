@@ -41,7 +41,7 @@ export interface AgentFactsParts {
   readonly recallsOwed: () => number;
   /** Why no pod can be remembered on disk, and so none started. */
   readonly podFilesProblem: () => string | undefined;
-  /** What the control plane could not read, or took in vain. */
+  /** What the control plane could not read, or took in vain, and names that cannot be resolved. */
   readonly meshProblems: () => readonly string[];
   readonly findPolicy: (verdict: bigint) => string | undefined;
   readonly identity: () => { readonly trustDomain: string; readonly clusterId: string };

@@ -33,6 +33,8 @@ export class EntryHosts {
 
   constructor(objects: ObjectSnapshot, notices: Notice[]) {
     for (const entry of [...objects.of('ServiceEntry')].sort(olderFirst)) {
+      // Told where it was read: nobody here knows the name that a connection was made for.
+      if (entry.resolution === 'DYNAMIC_DNS') continue;
       if (!entry.exportTo.includes('~')) this.#add(entry, carriedPorts(entry, objects, notices), objects, notices);
     }
   }

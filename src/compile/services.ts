@@ -283,7 +283,7 @@ function addressSources(objects: ObjectSnapshot, settings: CompileSettings, noti
         .flatMap((share) => share.entry.assigned)
         .filter((item) => item.host === host && item.address !== '');
       if (assigned.length > 0) return unique(assigned.map(({ address }) => ({ network: '', address })));
-      if (entry.resolution === 'NONE' || (host.startsWith('*') && entry.resolution !== 'DYNAMIC_DNS')) return [];
+      if (entry.resolution === 'NONE' || host.startsWith('*')) return [];
       return give(ofEntries, `${entry.meta.namespace}/${host}`, entry).map((address) => ({ network: '', address }));
     },
   };

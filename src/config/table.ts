@@ -183,7 +183,7 @@ export const TABLE = {
       'dns-authority',
       onOff(),
       'true',
-      'a name below --cluster-domain that no Service has does not exist; false beside a kube-dns: ask upstream',
+      'a Service or pod below --cluster-domain that the mesh lacks does not exist; false beside a kube-dns: ask upstream',
     ),
     mtu: setting('pod-mtu', integer(576, 65_535), '1500', "MTU of the pods' links"),
     decisionTimeoutMs: setting(

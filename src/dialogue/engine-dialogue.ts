@@ -19,6 +19,7 @@ import type { Log } from '../model/log.ts';
 import { QuietLog } from '../model/quiet-log.ts';
 import type { Workload } from '../model/workload.ts';
 import type { LocalPodDirectory } from '../pods/pod-directory.ts';
+import type { NameDesk } from './name-desk.ts';
 import { VerdictRecall } from './verdict-recall.ts';
 
 /** What only passes by and is counted elsewhere. */
@@ -45,6 +46,8 @@ export interface EngineDialogueParts {
   readonly clusterDomain: string;
   /** Nobody but the mesh knows names below the cluster's domain. */
   readonly ownsClusterDomain: boolean;
+  /** Resolves names outside the mesh that names of the mesh lead to. */
+  readonly names: Pick<NameDesk, 'ask'>;
   readonly random: () => number;
 }
 
@@ -105,12 +108,18 @@ export class EngineDialogue {
       transport: query.transport,
       random,
     });
-    const label = counts.countDns(client, query, decision.kind);
+    const label = counts.countDns(client, query, decision.kind === 'follow' ? 'answer' : decision.kind);
     switch (decision.kind) {
       case 'answer':
         return answer(decision.message, label);
       case 'forward':
         return answer(FORWARD, label);
+      case 'follow':
+        void this.#parts.names.ask(decision.hostname).then((resolved) => {
+          const ttlSeconds = resolved.kind === 'found' ? resolved.ttlSeconds : 0;
+          this.#answer(answer(decision.compose(resolved, ttlSeconds), label));
+        });
+        return [];
       case 'drop':
         return [];
     }

@@ -3,11 +3,12 @@
 import type { ErrorCode } from '../model/errors.ts';
 import { ERROR_TABLE } from '../model/errors.ts';
 import { formatSpiffeId } from '../model/identity.ts';
-import type { RouteChoice } from '../model/route.ts';
-import type { Service } from '../model/service.ts';
+import type { Route, RouteChoice } from '../model/route.ts';
+import { type Service, serviceKey } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
 import { formatBaggage } from './baggage.ts';
 import { decideInbound } from './decide-inbound.ts';
+import type { ClientAffinity } from './client-affinity.ts';
 import type { FlowLabels } from './flow-labels.ts';
 import type { Answer, AnswerChoice, InboundQuestion, OutboundQuestion, Question } from './questions.ts';
 import { CONSULTED_ALL } from './questions.ts';
@@ -27,6 +28,9 @@ export interface DeciderParts {
   readonly pods: PodDirectory;
   readonly labels: FlowLabels;
   readonly ledger: VerdictLedger;
+  readonly affinity: Pick<ClientAffinity, 'choose'>;
+  /** Has a host name resolved; what comes of it is a change of the mesh. */
+  readonly resolveName: (hostname: string) => void;
   readonly nowMs: () => number;
 }
 
@@ -62,6 +66,7 @@ export interface Decisions {
 
 interface Pending {
   readonly question: Question;
+  /** Whose question it is. */
   readonly workloadUid: string;
   readonly deadlineMs: number;
 }
@@ -72,8 +77,8 @@ const POLICY_NOTES_MAX = 65_536;
 /**
  * Turns the engine's questions into answers, and changes of the mesh into answers that no longer hold.
  *
- * A question about a pod that the mesh does not know yet waits: `applyChange` answers it when the workload arrives,
- * `expirePending` refuses it when its time is over. Nothing here awaits; the caller owns timers and the engine.
+ * A question about a pod that the mesh does not know yet waits, and one whose answer hangs on a host name that is being
+ * resolved: `applyChange` answers it when that arrives, `expirePending` refuses it when its time is over. Nothing here awaits; the caller owns timers and the engine.
  */
 export class Decider {
   readonly #parts: DeciderParts;
@@ -101,9 +106,7 @@ export class Decider {
     this.#invalidated.push(...this.#parts.ledger.invalidate(keys));
     for (const [id, { question, workloadUid }] of this.#pending) {
       const workload = this.#parts.view.findWorkload(workloadUid);
-      if (!workload) continue;
-      this.#unpend(id, question);
-      this.#answer(question, workload);
+      if (workload && this.#answer(question, workload)) this.#unpend(id, question);
     }
     return this.#take();
   }
@@ -113,7 +116,10 @@ export class Decider {
     for (const [id, { question, workloadUid, deadlineMs }] of this.#pending) {
       if (deadlineMs > this.#parts.nowMs()) break;
       this.#unpend(id, question);
-      this.#refuseUnknown(question, workloadUid);
+      const workload = this.#parts.view.findWorkload(workloadUid);
+      // What it waits for beside that is a name; without it the answer is the refusal that says so.
+      if (workload) this.#answer(question, workload, true);
+      else this.#refuseUnknown(question, workloadUid);
     }
     return this.#take();
   }
@@ -142,10 +148,11 @@ export class Decider {
     // Handles are never used again, so nothing can overturn this one.
     if (workloadUid === undefined) return this.#refuse(question, 'POD_REMOVED', []);
     const workload = view.findWorkload(workloadUid);
-    if (workload) return this.#answer(question, workload);
     // As many as are free and no more: a pod that takes all it can get leaves half to the others.
     const ofPod = this.#pendingOfPod.get(question.pod) ?? 0;
-    if (ofPod >= this.#options.pendingMax - this.#pending.size) return this.#refuseUnknown(question, workloadUid);
+    const isFull = ofPod >= this.#options.pendingMax - this.#pending.size;
+    if (workload && this.#answer(question, workload, isFull)) return;
+    if (isFull) return this.#refuseUnknown(question, workloadUid);
     this.#pendingOfPod.set(question.pod, ofPod + 1);
     const deadlineMs = nowMs() + this.#options.unknownWorkloadWaitMs;
     this.#pending.set(question.question, { question, workloadUid, deadlineMs });
@@ -163,17 +170,23 @@ export class Decider {
     this.#refuse(question, code, [dependency.workload(workloadUid), dependency.pod(workloadUid)]);
   }
 
-  #answer(question: Question, workload: Workload): void {
-    if (question.kind === 'OutboundQuestion') this.#answerOutbound(question, workload);
-    else this.#answerInbound(question, workload);
+  /** False: the answer has to wait, unless it is `final`. */
+  #answer(question: Question, workload: Workload, final = false): boolean {
+    if (question.kind === 'OutboundQuestion') return this.#answerOutbound(question, workload, final);
+    this.#answerInbound(question, workload);
+    return true;
   }
 
-  #answerOutbound(question: OutboundQuestion, source: Workload): void {
-    const { view, pods } = this.#parts;
-    const { outcome, service, dependencies } = resolveOutbound(view, pods, source, question.originalDst);
+  #answerOutbound(question: OutboundQuestion, source: Workload, final: boolean): boolean {
+    const { view, pods, resolveName } = this.#parts;
+    const decision = resolveOutbound(view, pods, source, question.originalDst);
+    const { outcome, service, unresolved } = decision;
+    for (const hostname of unresolved) resolveName(hostname);
+    if (outcome.kind === 'refusal' && unresolved.size > 0 && !final) return false;
+    const dependencies = new Set(decision.dependencies);
+    const routes = outcome.kind === 'route' ? this.#keepTo(outcome, source, service, dependencies) : [];
     const verdict = this.#record(question.pod, dependencies, undefined);
-    const choices =
-      outcome.kind === 'route' ? outcome.choices.map((choice) => this.#toChoice(choice, source, service)) : [];
+    const choices = routes.map((choice) => this.#toChoice(choice, source, service));
     this.#answers.push({
       kind: 'OutboundAnswer',
       question: question.question,
@@ -185,6 +198,21 @@ export class Decider {
       serviceHostname: service?.hostname ?? '',
       keptMs: 0,
     });
+    return true;
+  }
+
+  // A waypoint keeps its clients where it sends them itself.
+  #keepTo(
+    { choices }: Route,
+    source: Workload,
+    service: Service | undefined,
+    dependencies: Set<DependencyKey>,
+  ): readonly RouteChoice[] {
+    const seconds = service?.waypoint ? 0 : (service?.extension?.affinityTimeoutSeconds ?? 0);
+    if (service === undefined || seconds === 0) return choices;
+    const key = serviceKey(service);
+    dependencies.add(dependency.affinity(source.uid, key));
+    return [this.#parts.affinity.choose(source.uid, key, seconds * 1000, choices)];
   }
 
   #toChoice(choice: RouteChoice, source: Workload, service: Service | undefined): AnswerChoice {

@@ -12,6 +12,9 @@ export interface Candidate {
   readonly port: number;
 }
 
+/** An endpoint that is known by its name only, and what is known of that: addresses, or nothing yet. */
+export type FindAddresses = (workload: Workload) => readonly string[];
+
 /** The candidates; when there is none, why. */
 export interface Selection {
   readonly candidates: readonly Candidate[];
@@ -25,8 +28,7 @@ export const CHOICES_MAX = 128;
 /**
  * The endpoints of a Service that may take a connection from `source`, by health, port, network, locality, capacity.
  *
- * An endpoint without an IP (known by hostname only) is left out: nobody here resolves names on the way of a
- * connection, and a Service that has only such ones refuses with NO_HEALTHY_UPSTREAM.
+ * `findAddresses` gives those of an endpoint that is known by its host name only; each of them is a candidate.
  * Limits: O(endpoints); at most CHOICES_MAX candidates.
  * Source: ztunnel src/state.rs load_balance.
  */
@@ -36,6 +38,7 @@ export function selectEndpoints(
   endpoints: ReadonlyMap<string, Endpoint>,
   servicePort: ServicePort,
   wanted: string,
+  findAddresses: FindAddresses,
 ): Selection {
   const scopes = service.loadBalancing?.routingPreference ?? [];
   const mode = service.loadBalancing?.mode ?? 'UNSPECIFIED_MODE';
@@ -52,15 +55,18 @@ export function selectEndpoints(
       elsewhere = true;
       continue;
     }
-    const address = chooseAddress(workload, service.ipFamilies, wanted);
-    if (address === undefined) continue;
+    const addresses =
+      workload.hostname !== '' && workload.addresses.length === 0
+        ? ofOneFamily(findAddresses(workload), service.ipFamilies, wanted)
+        : chooseAddress(workload.addresses, service.ipFamilies, wanted);
+    if (addresses.length === 0) continue;
     const rank = ranked ? localityRank(source, workload, scopes) : 0;
     if (rank < rankMin) continue;
     if (rank > rankMin) {
       rankMin = rank;
       candidates = [];
     }
-    candidates.push({ workload, address, port });
+    for (const address of addresses) candidates.push({ workload, address, port });
   }
   return { candidates: shareOf(source, candidates), elsewhere };
 }
@@ -72,18 +78,29 @@ export function targetPortOf(servicePort: ServicePort, endpointPorts: readonly S
 }
 
 /** Which of its addresses to use: the one asked for, else one that the Service allows, of the caller's family first. */
-function chooseAddress(workload: Workload, families: Service['ipFamilies'], wanted: string): string | undefined {
+function chooseAddress(
+  addresses: readonly string[],
+  families: Service['ipFamilies'],
+  wanted: string,
+): readonly string[] {
   const wantedIpv6 = wanted.includes(':');
   let fallback: string | undefined;
   let best: string | undefined;
-  for (const address of workload.addresses) {
-    if (address === wanted) return address;
+  for (const address of addresses) {
+    if (address === wanted) return [address];
     const isIpv6 = address.includes(':');
     if ((families === 'IPV4_ONLY' && isIpv6) || (families === 'IPV6_ONLY' && !isIpv6)) continue;
     if (isIpv6 === wantedIpv6) best ??= address;
     else fallback ??= address;
   }
-  return best ?? fallback;
+  const chosen = best ?? fallback;
+  return chosen === undefined ? [] : [chosen];
+}
+
+/** All of a name's addresses that are of the family of the one that would be used. */
+function ofOneFamily(addresses: readonly string[], families: Service['ipFamilies'], wanted: string): readonly string[] {
+  const [chosen] = chooseAddress(addresses, families, wanted);
+  return chosen === undefined ? [] : addresses.filter((address) => address.includes(':') === chosen.includes(':'));
 }
 
 /** How many scopes, counted from the front, the two have in common. */

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { Buffer } from 'node:buffer';
-import type { DecodedPacket, OptAnswer, Question, StringAnswer } from 'dns-packet';
+import type { Answer as Record, DecodedPacket, OptAnswer, Question } from 'dns-packet';
 import { decode, encode, encodingLength, RECURSION_AVAILABLE, RECURSION_DESIRED, TRUNCATED_RESPONSE } from 'dns-packet';
-import { isRange } from '../model/address.ts';
-import type { Service } from '../model/service.ts';
-import { serviceKey } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
-import { bestService } from './match-service.ts';
+import { type FoundName, MeshNames } from './mesh-names.ts';
+import type { ResolvedName } from './resolved-name.ts';
 import type { MeshView } from './view.ts';
 
 /** What to do with a query. `reason` is a closed set, for counting. */
@@ -17,13 +15,19 @@ export type NameDecision =
       readonly reason: 'found' | 'empty' | 'unknown_name' | 'malformed';
       readonly message: Uint8Array;
     }
-  | { readonly kind: 'forward'; readonly reason: 'type' | 'unknown_name' | 'opcode' }
+  /** The name is another one for `hostname`, which is outside the mesh: `compose` makes the answer of what DNS says of that. */
+  | {
+      readonly kind: 'follow';
+      readonly hostname: string;
+      readonly compose: (resolved: ResolvedName, ttlSeconds: number) => Uint8Array;
+    }
+  | { readonly kind: 'forward'; readonly reason: 'type' | 'unknown_name' | 'no_address' | 'opcode' }
   | { readonly kind: 'drop'; readonly reason: 'malformed' };
 
 export interface NameOptions {
   /** Domain of the cluster's Services, e.g. `cluster.local`. */
   readonly clusterDomain: string;
-  /** Nobody upstream knows more of the names below the cluster's domain. */
+  /** Nobody upstream knows more of the Services and pods below the cluster's domain. */
   readonly ownsClusterDomain: boolean;
   readonly transport: 'udp' | 'tcp';
   /** In [0, 1): where the rotation of the addresses starts. */
@@ -39,20 +43,25 @@ const TCP_BYTES_MAX = 65_535;
 const RECORDS_MAX = 512;
 // A query may carry OPT and a signature; nothing else belongs behind its question.
 const ADDITIONALS_MAX = 2;
+// Names of names of names; two that name each other would never end.
+const ALIASES_MAX = 8;
 const FORMAT_ERROR = 1;
+const SERVER_FAILURE = 2;
 const NAME_ERROR = 3;
-const MESH_NAME = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
 
 /**
  * Answers a DNS query of a pod from the names of the mesh, or says that it is for the upstream resolver.
  *
- * Of class IN: A and AAAA of every name of the mesh. Below the cluster's domain, if that is ours, also that a name has nothing
- * else, and that there is no other name (NXDOMAIN); what we do not own may be known upstream. The
- * names of Services visible to the client: full, short by the client's namespace, with a suffix of the search list that the
- * client's resolver appended (answered through a CNAME), and by wildcard hosts.
- * A Service that is known and has no address of that family gives NOERROR without records.
+ * Of class IN, what the mesh has: A and AAAA of its names (full, short by the client's namespace, with a suffix of the
+ * search list that the client's resolver appended, answered through a CNAME, and by wildcard hosts); of endpoints by
+ * their names and addresses below their Service; of pods; CNAME of an ExternalName; SRV of ports by name; PTR of what it
+ * gave addresses to. What it has no record of it forwards: a known name without any address is somebody else's to know.
+ *
+ * Where the cluster's domain is ours (`ownsClusterDomain`), nobody else knows Services and pods below it (`svc.DOMAIN`,
+ * `pod.DOMAIN`): what is not there does not exist (NXDOMAIN). The rest of the domain is not ours.
+ * A name that has an address of the other family only gives NOERROR without records.
  * Shape: pure but for `random`; never throws, whatever the bytes. Limits: O(labels) lookups, O(endpoints) if headless.
- * Source: ztunnel src/dns/server.rs; RFC 1035, RFC 6891.
+ * Source: ztunnel src/dns/server.rs; the DNS specification of Kubernetes, 1.1.0; RFC 1035, RFC 2782, RFC 6891.
  */
 export function resolveName(view: MeshView, client: Workload, message: Uint8Array, options: NameOptions): NameDecision {
   const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
@@ -64,23 +73,158 @@ export function resolveName(view: MeshView, client: Workload, message: Uint8Arra
   const query = hasOddCounts ? undefined : tryDecode(bytes);
   const question = query?.questions?.[0];
   if (!query || !question) return { kind: 'answer', reason: 'malformed', message: formatError(bytes) };
-  const name = question.name.toLowerCase();
-  const asksAddress = question.type === 'A' || question.type === 'AAAA';
-  const isOwn = options.ownsClusterDomain && name.endsWith(`.${options.clusterDomain}`);
-  if (question.class !== 'IN' || !(asksAddress || isOwn)) return { kind: 'forward', reason: 'type' };
+  if (question.class !== 'IN') return { kind: 'forward', reason: 'type' };
   if (!isRepeatable(question, bytes)) return { kind: 'forward', reason: 'unknown_name' };
-  const found = findName(view, client, name, options.clusterDomain);
-  const answer = (reason: 'found' | 'empty' | 'unknown_name', records: Records): NameDecision => ({
-    kind: 'answer',
-    reason,
-    message: encodeAnswer(query, question, records, options),
-  });
-  if (!found) return isOwn ? answer('unknown_name', { code: NAME_ERROR }) : { kind: 'forward', reason: 'unknown_name' };
-  // No CNAME either: with an answer that is empty a search list goes on, to the name whose other records upstream may know.
-  if (!asksAddress) return answer('empty', {});
-  const { service, canonicalName } = found;
-  const addresses = rotate(addressesOf(view, client, service, question.type === 'AAAA'), options.random());
-  return answer(addresses.length > 0 ? 'found' : 'empty', { addresses, ...(canonicalName && { canonicalName }) });
+  return new NameQuestion(view, client, { query, question }, options).decide();
+}
+
+/** A query that could be read. */
+interface Asked {
+  readonly query: DecodedPacket;
+  readonly question: Question;
+}
+
+class NameQuestion {
+  readonly #names: MeshNames;
+  readonly #asked: Asked;
+  readonly #options: NameOptions;
+  readonly #name: string;
+  readonly #isOwn: boolean;
+
+  constructor(view: MeshView, client: Workload, asked: Asked, options: NameOptions) {
+    this.#names = new MeshNames(view, client, options.clusterDomain);
+    this.#asked = asked;
+    this.#options = options;
+    this.#name = asked.question.name.toLowerCase();
+    const { clusterDomain, ownsClusterDomain } = options;
+    const domains = [`.svc.${clusterDomain}`, `.pod.${clusterDomain}`];
+    this.#isOwn = ownsClusterDomain && domains.some((domain) => this.#name.endsWith(domain));
+  }
+
+  decide(): NameDecision {
+    const { type } = this.#asked.question;
+    if (type === 'PTR') return this.#answerPointer();
+    const found = this.#names.find(this.#name);
+    const alias = found?.service.extension?.externalName;
+    if (found && alias) return this.#answerAlias(alias);
+    if (type === 'A' || type === 'AAAA') return found ? this.#answerAddresses(found) : this.#answerPod();
+    if (type === 'SRV') {
+      const records = this.#names.findPort(this.#name);
+      if (records && records.length > 0)
+        return this.#answer('found', {
+          records: records.map(({ port, target }) =>
+            this.#record(this.#asked.question.name, 'SRV', { priority: 0, weight: 100, port, target }),
+          ),
+        });
+      if (records) return this.#answer('empty', {});
+    }
+    // No CNAME either: with an answer that is empty a search list goes on, to the name whose other records upstream may know.
+    if (found && this.#isOwn) return this.#answer('empty', {});
+    return this.#notHere(found ? 'type' : 'unknown_name');
+  }
+
+  #answerAddresses(found: FoundName): NameDecision {
+    const { question } = this.#asked;
+    const wantsIpv6 = question.type === 'AAAA';
+    const addresses = this.#names.addressesOf(found, wantsIpv6);
+    const { canonicalName } = found;
+    if (addresses.length > 0) {
+      const owner = canonicalName ?? question.name;
+      const head = canonicalName === undefined ? [] : [this.#record(question.name, 'CNAME', canonicalName)];
+      return this.#answer('found', { head, records: this.#addressRecords(owner, addresses, TTL_SECONDS) });
+    }
+    if (this.#names.addressesOf(found, !wantsIpv6).length > 0) return this.#answer('empty', {});
+    // It is known and has no address at all. Its own name is for whoever has one to say; a Service of ours that has none
+    // yet exists all the same; and what the search list made of the name is no name.
+    if (this.#isOwn && canonicalName === undefined && !found.service.hostname.startsWith('*'))
+      return this.#answer('empty', {});
+    return this.#notHere('no_address');
+  }
+
+  /** An ExternalName, and what it leads to: other names of the mesh, and at their end perhaps one outside. */
+  #answerAlias(first: string): NameDecision {
+    const { question } = this.#asked;
+    const head = [this.#record(question.name, 'CNAME', first)];
+    if (question.type !== 'A' && question.type !== 'AAAA') return this.#answer('found', { records: head });
+    let name = first;
+    let found = this.#findFull(name);
+    for (let alias = found?.service.extension?.externalName; alias; alias = found?.service.extension?.externalName) {
+      if (head.length >= ALIASES_MAX) return this.#answer('empty', { code: SERVER_FAILURE });
+      head.push(this.#record(name, 'CNAME', alias));
+      name = alias;
+      found = this.#findFull(name);
+    }
+    const wantsIpv6 = question.type === 'AAAA';
+    if (found) {
+      const addresses = this.#names.addressesOf(found, wantsIpv6);
+      if (addresses.length > 0)
+        return this.#answer('found', { head, records: this.#addressRecords(name, addresses, TTL_SECONDS) });
+      if (this.#names.addressesOf(found, !wantsIpv6).length > 0) return this.#answer('empty', { head });
+    }
+    return {
+      kind: 'follow',
+      hostname: name,
+      compose: (resolved, ttlSeconds) => this.#composeFollowed(head, name, resolved, ttlSeconds),
+    };
+  }
+
+  #composeFollowed(head: readonly Record[], name: string, resolved: ResolvedName, ttlSeconds: number): Uint8Array {
+    switch (resolved.kind) {
+      case 'found': {
+        const wantsIpv6 = this.#asked.question.type === 'AAAA';
+        const addresses = resolved.addresses.filter((address) => address.includes(':') === wantsIpv6);
+        return this.#encode({ head, records: this.#addressRecords(name, addresses, ttlSeconds) });
+      }
+      case 'none':
+        return this.#encode({ head, ...(!resolved.exists && { code: NAME_ERROR }) });
+      case 'failed':
+        return this.#encode({ code: SERVER_FAILURE });
+    }
+  }
+
+  #findFull(hostname: string): FoundName | undefined {
+    return this.#names.findExactly(hostname) ?? this.#names.findAround(hostname);
+  }
+
+  #answerPod(): NameDecision {
+    const address = this.#names.findPod(this.#name);
+    if (address === undefined) return this.#notHere('unknown_name');
+    if (address.includes(':') !== (this.#asked.question.type === 'AAAA')) return this.#answer('empty', {});
+    return this.#answer('found', { records: this.#addressRecords(this.#asked.question.name, [address], TTL_SECONDS) });
+  }
+
+  #answerPointer(): NameDecision {
+    const names = this.#names.findReverse(this.#name);
+    if (names.length === 0) return this.#notHere('unknown_name');
+    return this.#answer('found', {
+      records: names.map((name) => this.#record(this.#asked.question.name, 'PTR', name)),
+    });
+  }
+
+  // A namespace, and `svc` itself, have names below them: to say that they do not exist would deny those, too (RFC 8020).
+  #notHere(reason: 'type' | 'unknown_name' | 'no_address'): NameDecision {
+    if (!this.#isOwn) return { kind: 'forward', reason };
+    const { clusterDomain } = this.#options;
+    const isBranch = this.#name.split('.').length <= clusterDomain.split('.').length + 2;
+    return isBranch ? this.#answer('empty', {}) : this.#answer('unknown_name', { code: NAME_ERROR });
+  }
+
+  #addressRecords(owner: string, addresses: readonly string[], ttl: number): Record[] {
+    const type = this.#asked.question.type as 'A' | 'AAAA';
+    return rotate(addresses, this.#options.random()).map((data) => ({ type, name: owner, ttl, data }));
+  }
+
+  #record(name: string, type: 'CNAME' | 'PTR' | 'SRV', data: unknown): Record {
+    return { type, name, ttl: TTL_SECONDS, data } as Record;
+  }
+
+  #answer(reason: 'found' | 'empty' | 'unknown_name', records: Records): NameDecision {
+    return { kind: 'answer', reason, message: this.#encode(records) };
+  }
+
+  #encode(records: Records): Uint8Array {
+    return encodeAnswer(this.#asked, records, this.#options);
+  }
 }
 
 // An answer repeats its question. The decoder's text has lost bytes that are no text, and which dots stood within a label.
@@ -89,73 +233,16 @@ function isRepeatable(question: Question, query: Buffer): boolean {
   return query.subarray(HEADER_BYTES, HEADER_BYTES + repeated.length).equals(repeated);
 }
 
-interface FoundName {
-  readonly service: Service;
-  /** The name without the suffix that the client's resolver had appended; absent when the name was meant as it is. */
-  readonly canonicalName?: string;
-}
-
-function findName(view: MeshView, client: Workload, name: string, clusterDomain: string): FoundName | undefined {
-  if (!MESH_NAME.test(name)) return undefined;
-  const find = (hostname: string) => bestService(client.namespace, view.servicesByHostname(hostname));
-  const suffixes = [`${client.namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain];
-  // As it is, then as the short name of a Service.
-  for (const hostname of [name, ...suffixes.map((suffix) => `${name}.${suffix}`)]) {
-    const service = find(hostname);
-    if (service) return { service };
-  }
-  const stripped = suffixes
-    .filter((suffix) => name.endsWith(`.${suffix}`))
-    .map((suffix) => name.slice(0, -suffix.length - 1));
-  for (const canonicalName of stripped) {
-    const service = find(canonicalName);
-    if (service) return { service, canonicalName };
-  }
-  const service = findWildcard(name, find);
-  if (service) return { service };
-  for (const canonicalName of stripped) {
-    const wildcard = findWildcard(canonicalName, find);
-    if (wildcard) return { service: wildcard, canonicalName };
-  }
-  return undefined;
-}
-
-// The closest wildcard wins: `*.b.example` before `*.example`.
-function findWildcard(name: string, find: (hostname: string) => Service | undefined): Service | undefined {
-  for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1)) {
-    const service = find(`*${name.slice(dot)}`);
-    if (service) return service;
-  }
-  return undefined;
-}
-
-function addressesOf(view: MeshView, client: Workload, service: Service, wantsIpv6: boolean): string[] {
-  if (service.ipFamilies === (wantsIpv6 ? 'IPV4_ONLY' : 'IPV6_ONLY')) return [];
-  const isWanted = (address: string) => address.includes(':') === wantsIpv6;
-  if (service.addresses.length > 0) {
-    return service.addresses
-      .filter((one) => one.network === client.network && !isRange(one) && isWanted(one.address))
-      .map(({ address }) => address);
-  }
-  const addresses: string[] = [];
-  for (const { workload } of view.endpointsOf(serviceKey(service)).values()) {
-    if (workload.network !== client.network) continue;
-    if (workload.status !== 'HEALTHY' && service.loadBalancing?.healthPolicy !== 'ALLOW_ALL') continue;
-    addresses.push(...workload.addresses.filter(isWanted));
-  }
-  return addresses;
-}
-
 interface Records {
   readonly code?: number;
-  readonly canonicalName?: string;
-  readonly addresses?: readonly string[];
+  /** CNAMEs on the way, which are always told. */
+  readonly head?: readonly Record[];
+  readonly records?: readonly Record[];
 }
 
 function encodeAnswer(
-  query: DecodedPacket,
-  question: Question,
-  { code = 0, canonicalName, addresses = [] }: Records,
+  { query, question }: Asked,
+  { code = 0, head = [], records = [] }: Records,
   options: NameOptions,
 ): Uint8Array {
   const opt = query.additionals?.find((record): record is OptAnswer => record.type === 'OPT');
@@ -173,13 +260,7 @@ function encodeAnswer(
         },
       ]
     : [];
-  const owner = canonicalName ?? question.name;
-  const head: StringAnswer[] =
-    canonicalName === undefined ? [] : [{ type: 'CNAME', name: question.name, ttl: TTL_SECONDS, data: canonicalName }];
-  const records = addresses.map(
-    (data): StringAnswer => ({ type: question.type as 'A' | 'AAAA', name: owner, ttl: TTL_SECONDS, data }),
-  );
-  const response = (answers: readonly StringAnswer[]) => ({
+  const response = (answers: readonly Record[]) => ({
     type: 'response' as const,
     id: query.id ?? 0,
     flags: (query.flag_rd ? RECURSION_DESIRED : 0) | RECURSION_AVAILABLE | code,
@@ -188,12 +269,16 @@ function encodeAnswer(
     additionals,
   });
   const limit = options.transport === 'tcp' ? TCP_BYTES_MAX : Math.max(opt?.udpPayloadSize ?? 0, UDP_BYTES_MIN);
-  const headBytes = encodingLength(response(head));
-  const recordBytes = records[0] ? encodingLength(response([...head, records[0]])) - headBytes : 1;
-  const fitting = Math.min(Math.floor((limit - headBytes) / recordBytes), RECORDS_MAX);
-  const packet = response([...head, ...records.slice(0, Math.max(fitting, 0))]);
+  let left = limit - encodingLength(response(head));
+  const fitting: Record[] = [];
+  for (const record of records.slice(0, RECORDS_MAX)) {
+    left -= encodingLength({ answers: [record] }) - HEADER_BYTES;
+    if (left < 0) break;
+    fitting.push(record);
+  }
+  const packet = response([...head, ...fitting]);
   // Only over UDP is there something to gain by asking again.
-  if (options.transport === 'udp' && fitting < records.length) packet.flags |= TRUNCATED_RESPONSE;
+  if (options.transport === 'udp' && fitting.length < records.length) packet.flags |= TRUNCATED_RESPONSE;
   return encode(packet);
 }
 

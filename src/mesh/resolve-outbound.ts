@@ -35,6 +35,8 @@ export interface OutboundDecision {
   /** The Service that was dialled, if it was one. */
   readonly service?: Service;
   readonly dependencies: ReadonlySet<DependencyKey>;
+  /** Names of endpoints that nobody has resolved yet; without any choice the outcome waits for them. */
+  readonly unresolved: ReadonlySet<string>;
 }
 
 /**
@@ -42,7 +44,7 @@ export interface OutboundDecision {
  *
  * Shape: reads one moment of the mesh; `originalDst` is canonical text. Pure, no await.
  * Returns a `Route`, or a `Refusal`: ILLEGAL_DESTINATION, REJECTED_DESTINATION, UNKNOWN_SERVICE_PORT, NO_HEALTHY_UPSTREAM,
- * UNKNOWN_WAYPOINT, UNREACHABLE_NETWORK. The dependencies name all that was read: the outcome stands until one of them changes.
+ * UNRESOLVED_NAME, UNKNOWN_WAYPOINT, UNREACHABLE_NETWORK. The dependencies name all that was read: the outcome stands until one of them changes.
  * Limits: O(endpoints of the service).
  * Source: ztunnel src/proxy/outbound.rs build_request. Different on purpose: a waypoint that cannot be found refuses.
  */
@@ -61,6 +63,8 @@ class Resolution {
   readonly #source: Workload;
   readonly #originalDst: SocketAddress;
   readonly #dependencies = new Set<DependencyKey>();
+  readonly #unresolved = new Set<string>();
+  #nameFailed = false;
 
   constructor(view: MeshView, pods: LocalPods, source: Workload, originalDst: SocketAddress) {
     this.#view = view;
@@ -86,7 +90,7 @@ class Resolution {
   }
 
   #decide(outcome: Route | Refusal, service?: Service): OutboundDecision {
-    return { outcome, dependencies: this.#dependencies, ...(service && { service }) };
+    return { outcome, dependencies: this.#dependencies, unresolved: this.#unresolved, ...(service && { service }) };
   }
 
   #findWorkloadByAddress(network: string, address: string): Workload | undefined {
@@ -130,13 +134,24 @@ class Resolution {
     }
     if (choices.length > 0) return toRoute(key, choices);
     if (candidates.length > 0) return refuse('ILLEGAL_DESTINATION');
+    if (this.#nameFailed || this.#unresolved.size > 0) return refuse('UNRESOLVED_NAME');
     return refuse(elsewhere ? 'UNREACHABLE_NETWORK' : 'NO_HEALTHY_UPSTREAM');
   }
 
   #select(service: Service, key: string, servicePort: ServicePort) {
     this.#dependencies.add(dependency.endpoints(key));
     const endpoints = this.#view.endpointsOf(key);
-    return selectEndpoints(this.#source, service, endpoints, servicePort, this.#originalDst.address);
+    const findAddresses = (workload: Workload): readonly string[] => this.#resolve(workload.hostname.toLowerCase());
+    return selectEndpoints(this.#source, service, endpoints, servicePort, this.#originalDst.address, findAddresses);
+  }
+
+  #resolve(hostname: string): readonly string[] {
+    this.#dependencies.add(dependency.name(hostname));
+    const resolved = this.#view.findName(hostname);
+    if (resolved?.kind === 'found') return resolved.addresses;
+    if (resolved === undefined) this.#unresolved.add(hostname);
+    else this.#nameFailed = true;
+    return [];
   }
 
   // Undefined: the source is that waypoint, so the connection goes on to its destination.

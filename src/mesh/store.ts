@@ -10,6 +10,7 @@ import { serviceKey } from '../model/service.ts';
 import { addressRank, type Workload } from '../model/workload.ts';
 import { checkPolicy, checkService, checkWorkload } from './check-resource.ts';
 import { RejectedTable } from './rejected-table.ts';
+import type { ResolvedName } from './resolved-name.ts';
 import type { DependencyKey, Endpoint, MeshView, RangedService } from './view.ts';
 import { dependency } from './view.ts';
 
@@ -61,6 +62,7 @@ export class MeshStore implements MeshView {
   readonly #endpoints = new Map<string, Map<string, Endpoint>>();
   readonly #policies = new Map<string, Authorization>();
   readonly #policiesByNamespace = new Map<string, Authorization[]>();
+  readonly #names = new Map<string, ResolvedName>();
   readonly #listeners = new Set<MeshListener>();
   readonly #resourcesMax: number;
   readonly #rejected: RejectedTable;
@@ -111,8 +113,20 @@ export class MeshStore implements MeshView {
       this.#rejectedTotals[resource.kind] += 1;
     }
     const change = { keys, rejected };
-    if (keys.size > 0 || rejected.length > 0) for (const listener of this.#listeners) listener(change);
+    if (keys.size > 0 || rejected.length > 0) this.#tell(change);
     return change;
+  }
+
+  #tell(change: MeshChange): void {
+    for (const listener of this.#listeners) listener(change);
+  }
+
+  /** What DNS says of a name by now; `undefined`: it is not looked up any more. The caller bounds how many there are. */
+  setName(hostname: string, resolved: ResolvedName | undefined): void {
+    if (isDeepStrictEqual(this.#names.get(hostname), resolved)) return;
+    if (resolved) this.#names.set(hostname, resolved);
+    else this.#names.delete(hostname);
+    this.#tell({ keys: new Set([dependency.name(hostname)]), rejected: [] });
   }
 
   /** Calls back after each delta that changed or rejected something. Returns how to stop that. */
@@ -180,6 +194,10 @@ export class MeshStore implements MeshView {
 
   policiesOfNamespace(namespace: string): readonly Authorization[] {
     return this.#policiesByNamespace.get(namespace) ?? [];
+  }
+
+  findName(hostname: string): ResolvedName | undefined {
+    return this.#names.get(hostname);
   }
 
   isRejectedAddress(network: string, address: string): boolean {

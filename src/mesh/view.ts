@@ -3,6 +3,7 @@
 import type { Authorization } from '../model/policy.ts';
 import type { Service, ServicePort } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
+import type { ResolvedName } from './resolved-name.ts';
 
 /** Our own network; others are reached through gateways. */
 export const NETWORK = '';
@@ -37,6 +38,8 @@ export interface MeshView {
   policiesOfNamespace(namespace: string): readonly Authorization[];
   /** Whether a workload or Service has this address that was rejected, so that what it wants is not known. */
   isRejectedAddress(network: string, address: string): boolean;
+  /** What DNS says of a host name that an endpoint is known by; `undefined` until somebody asked for it. Lower case. */
+  findName(hostname: string): ResolvedName | undefined;
   /** Names of rejected policies of which no earlier form is in force; scopes as above. */
   rejectedPoliciesOfNamespace(namespace: string): readonly string[];
 }
@@ -61,6 +64,10 @@ export const dependency = {
   policy: (key: string): DependencyKey => `policy/${key}`,
   /** "" = the policies of scope GLOBAL. */
   policies: (namespace: string): DependencyKey => `policies/${namespace}`,
+  /** Changed by the agent, which resolves it. */
+  name: (hostname: string): DependencyKey => `name/${hostname}`,
+  /** The endpoint that a client keeps to; changed by the agent. */
+  affinity: (clientUid: string, serviceKey: string): DependencyKey => `affinity/${clientUid}/${serviceKey}`,
   /** Whether this workload is a captured pod of this node; changed by the agent, not by the control plane. */
   pod: (workloadUid: string): DependencyKey => `pod/${workloadUid}`,
 } as const;

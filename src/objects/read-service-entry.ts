@@ -111,6 +111,19 @@ function checkEntry(spec: ObjectReader, entry: ServiceEntryObject): void {
   }
   if (entry.resolution === 'NONE' && entry.endpoints.length > 0)
     spec.reject('endpoints', 'NONE mode cannot set endpoints');
+  const isByHost = entry.endpoints.length === 0 && entry.workloadSelector === undefined;
+  if (isByHost && (entry.resolution === 'DNS' || entry.resolution === 'DNS_ROUND_ROBIN')) {
+    for (const [index, host] of entry.hosts.entries()) {
+      if (host.includes('*'))
+        spec.reject(['hosts', index], 'hosts must be FQDN if no endpoints are provided for resolution mode DNS');
+    }
+  }
+  if (entry.resolution === 'DYNAMIC_DNS')
+    spec.note(
+      'resolution',
+      'NOT_ENFORCED',
+      "DYNAMIC_DNS is a waypoint's to serve and this version has none: the entry is left out, and its hosts are whatever DNS says",
+    );
   if (entry.resolution === 'DNS_ROUND_ROBIN' && entry.endpoints.length > 1) {
     spec.reject('endpoints', 'DNS_ROUND_ROBIN mode cannot have multiple endpoints');
   }

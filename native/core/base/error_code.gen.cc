@@ -18,6 +18,7 @@ constexpr ErrorCodeEntry kEntries[] = {
     {ErrorCode::kRejectedDestination, "REJECTED_DESTINATION", 0},
     {ErrorCode::kForgedSource, "FORGED_SOURCE", 0},
     {ErrorCode::kUnknownService, "UNKNOWN_SERVICE", 503},
+    {ErrorCode::kUnresolvedName, "UNRESOLVED_NAME", 0},
     {ErrorCode::kUnservedTunnel, "UNSERVED_TUNNEL", 503},
     {ErrorCode::kPolicyDenied, "POLICY_DENIED", 401},
     {ErrorCode::kPolicyNotAllowed, "POLICY_NOT_ALLOWED", 401},

@@ -22,6 +22,7 @@ enum class ErrorCode : uint16_t {
   kRejectedDestination = 17,
   kForgedSource = 18,
   kUnknownService = 19,
+  kUnresolvedName = 91,
   kUnservedTunnel = 90,
   kPolicyDenied = 20,
   kPolicyNotAllowed = 21,

@@ -7,6 +7,7 @@ import { decode, encode } from 'dns-packet';
 import { EngineDialogue } from '#src/dialogue/engine-dialogue.ts';
 import { FakeEngine } from '#src/engine/fake-engine.ts';
 import type { EngineEvent } from '#src/engine/messages.gen.ts';
+import { ClientAffinity } from '#src/mesh/client-affinity.ts';
 import { Decider } from '#src/mesh/decider.ts';
 import { MeshStore } from '#src/mesh/store.ts';
 import { VerdictLedger } from '#src/mesh/verdicts.ts';
@@ -63,6 +64,12 @@ function makeDialogue() {
     pods: directory,
     labels,
     ledger: new VerdictLedger(),
+    affinity: new ClientAffinity(
+      clock,
+      () => 0,
+      () => {},
+    ),
+    resolveName: () => {},
     nowMs: () => clock.nowMs(),
   });
   const counted: string[] = [];
@@ -82,6 +89,7 @@ function makeDialogue() {
     log,
     clusterDomain: 'cluster.local',
     ownsClusterDomain: true,
+    names: { ask: () => Promise.resolve({ kind: 'found', addresses: ['192.0.2.7'], ttlSeconds: 9 }) },
     random: () => 0,
   });
   engine.onEvents((events) => dialogue.onEvents(events));

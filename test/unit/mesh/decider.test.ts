@@ -3,15 +3,19 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { formatBaggage } from '#src/mesh/baggage.ts';
+import { ClientAffinity } from '#src/mesh/client-affinity.ts';
 import { Decider, deciderOptions } from '#src/mesh/decider.ts';
 import { peerLabelsFor } from '#src/mesh/peer-labels.ts';
 import type { InboundAnswer, InboundQuestion, OutboundAnswer, OutboundQuestion } from '#src/mesh/questions.ts';
 import { CONSULTED, CONSULTED_ALL } from '#src/mesh/questions.ts';
+import type { ResolvedName } from '#src/mesh/resolved-name.ts';
 import type { MeshDelta } from '#src/mesh/store.ts';
 import { MeshStore } from '#src/mesh/store.ts';
 import { VerdictLedger } from '#src/mesh/verdicts.ts';
 import { dependency } from '#src/mesh/view.ts';
 import { ERROR_TABLE } from '#src/model/errors.ts';
+import type { Workload } from '#src/model/workload.ts';
+import { ManualClock } from '../../helpers/manual-clock.ts';
 import { aPolicy, aService, aWorkload, localPods, port, serving } from './mesh-fixtures.ts';
 
 const client = aWorkload('client', '10.0.0.1');
@@ -29,8 +33,17 @@ function setUp(
   const clock = { nowMs: 0 };
   const pods = { ...localPods({ client: 'handoff', web: 'handoff' }), findWorkloadUid: (pod: number) => UIDS[pod] };
   const ledger = new VerdictLedger();
-  const decider = new Decider({ view: store, pods, labels, ledger, nowMs: () => clock.nowMs }, options);
-  return { store, clock, ledger, decider };
+  const wanted: string[] = [];
+  const manual = new ManualClock();
+  const lapsed: string[] = [];
+  const affinity = new ClientAffinity(
+    manual,
+    () => 0,
+    (keys) => lapsed.push(...keys),
+  );
+  const parts = { view: store, pods, labels, ledger, affinity, resolveName: (name: string) => wanted.push(name) };
+  const decider = new Decider({ ...parts, nowMs: () => clock.nowMs }, options);
+  return { store, clock, ledger, decider, wanted, manual, lapsed };
 }
 
 const outbound = (fields: Partial<OutboundQuestion> = {}): OutboundQuestion => ({
@@ -146,7 +159,13 @@ test('Decider: a pod that is gone is refused, and a CONNECT to it has a status',
 test('Decider: an evicted verdict is given to the engine to forget', () => {
   const { store } = setUp();
   const pods = { ...localPods({}), findWorkloadUid: (pod: number) => UIDS[pod] };
-  const decider = new Decider({ view: store, pods, labels, ledger: new VerdictLedger(1), nowMs: () => 0 });
+  const affinity = new ClientAffinity(
+    new ManualClock(),
+    () => 0,
+    () => {},
+  );
+  const ledger = new VerdictLedger(1);
+  const decider = new Decider({ view: store, pods, labels, ledger, affinity, resolveName: () => {}, nowMs: () => 0 });
   assert.deepEqual(decider.decide([outbound(), outbound({ question: 2n })]).invalidated, [1n]);
 });
 
@@ -330,4 +349,92 @@ test('a question about an unknown pod is refused before the engine gives up on i
   assert.equal(deciderOptions(5_000).unknownWorkloadWaitMs, 4_500);
   assert.equal(deciderOptions(60_000).unknownWorkloadWaitMs, 5_000);
   assert.equal(deciderOptions(10).unknownWorkloadWaitMs, 5);
+});
+
+const external = (fields: Partial<Workload> = {}): Workload => ({
+  ...aWorkload('ext', '', {
+    addresses: [],
+    hostname: 'Ext.example',
+    tunnelProtocol: 'NONE',
+    node: '',
+    ...serving('web'),
+  }),
+  uid: 'Kubernetes/networking.istio.io/ServiceEntry/shop/ext/ext.example',
+  ...fields,
+});
+
+test('Decider: an answer that hangs on a name of an endpoint waits for it, and ends with it', () => {
+  const { store, decider, wanted, ledger } = setUp({
+    services: [aService('web', '10.96.0.1', { ports: [port(80, 443)] })],
+    workloads: [aWorkload('client', '10.0.0.1'), external()],
+  });
+  assert.deepEqual(decider.decide([outbound()]).answers, []);
+  assert.deepEqual([wanted, decider.pendingCount], [['ext.example'], 1]);
+  const changed = (resolved: ResolvedName | undefined) => {
+    let keys: ReadonlySet<string> = new Set();
+    const unwatch = store.watch((change) => (keys = change.keys));
+    store.setName('ext.example', resolved);
+    unwatch();
+    return decider.applyChange(keys);
+  };
+  const hops = ({ answers }: ReturnType<typeof changed>) =>
+    answers.map((answer) => (answer.kind === 'OutboundAnswer' ? answer.choices.map(({ nextHop }) => nextHop) : []));
+  const found = { kind: 'found', addresses: ['192.0.2.1', '192.0.2.2', '2001:db8::1'] } as const;
+  // Every address of the family that was dialled is a way.
+  assert.deepEqual(hops(changed(found)), [
+    [
+      { address: '192.0.2.1', port: 443 },
+      { address: '192.0.2.2', port: 443 },
+    ],
+  ]);
+  assert.deepEqual(changed({ ...found }).invalidated, [], 'the same addresses are no news');
+  assert.equal(changed(undefined).invalidated.length, 1, 'what is let go is asked for again');
+  assert.equal(ledger.size, 0);
+});
+
+test('Decider: a name that cannot be resolved refuses, at once when that is known and else in time', () => {
+  const delta = {
+    services: [aService('web', '10.96.0.1', { ports: [port(80, 443)] })],
+    workloads: [aWorkload('client', '10.0.0.1'), external()],
+  };
+  for (const resolved of [{ kind: 'none', exists: false }, { kind: 'failed' }] as const) {
+    const { store, decider } = setUp(delta);
+    store.setName('ext.example', resolved);
+    assert.deepEqual(
+      decider.decide([outbound()]).answers.map(({ code }) => code),
+      [number('UNRESOLVED_NAME')],
+    );
+  }
+  const { decider, clock } = setUp(delta);
+  decider.decide([outbound()]);
+  clock.nowMs = 5_000;
+  assert.deepEqual(
+    decider.expirePending().answers.map(({ code }) => code),
+    [number('UNRESOLVED_NAME')],
+  );
+  assert.equal(decider.pendingCount, 0);
+});
+
+test('Decider: a client keeps to one endpoint of a Service with affinity, while that serves and it comes back in time', () => {
+  const sticky = { externalName: '', exportTo: [], affinityTimeoutSeconds: 10, ports: [] };
+  const endpoint = (name: string): Workload =>
+    aWorkload(name, `10.0.1.${name.length}`, { node: 'n2', ...serving('web') });
+  const { store, decider, manual, lapsed } = setUp({
+    services: [aService('web', '10.96.0.1', { ports: [port(80, 8080)], extension: sticky })],
+    workloads: [aWorkload('client', '10.0.0.1'), endpoint('b'), endpoint('cc')],
+  });
+  const choose = (): string[] =>
+    decider
+      .decide([outbound()])
+      .answers.flatMap((answer) =>
+        answer.kind === 'OutboundAnswer' ? answer.choices.map(({ nextHop }) => nextHop.address) : [],
+      );
+  assert.deepEqual(choose(), ['10.0.1.1']);
+  store.apply({ workloads: [endpoint('aaa')], removedAddresses: [endpoint('cc').uid] });
+  assert.deepEqual(choose(), ['10.0.1.1'], 'it stays while others come and go');
+  manual.advance(10_000);
+  assert.deepEqual(lapsed, ['affinity/Kubernetes//Pod/shop/client/shop/web.shop.svc.cluster.local']);
+  assert.deepEqual(choose(), ['10.0.1.1'], 'it asked again in time');
+  store.apply({ removedAddresses: [endpoint('b').uid] });
+  assert.deepEqual(choose(), ['10.0.1.3'], 'never with an endpoint that is gone');
 });

@@ -49,6 +49,7 @@ const select = (
     store.endpointsOf('shop/web.shop.svc.cluster.local'),
     port(80, 80),
     '10.96.0.1',
+    () => [],
   );
 };
 const selections: readonly (readonly [
@@ -97,6 +98,7 @@ test('selectEndpoints: a large Service gives each source a bounded, stable share
       crowd.endpointsOf('shop/web.shop.svc.cluster.local'),
       port(80, 80),
       '10.96.0.1',
+      () => [],
     ).candidates;
   assert.equal(of('a').length, CHOICES_MAX);
   assert.deepEqual(of('a'), of('a'));

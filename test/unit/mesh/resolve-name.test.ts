@@ -8,10 +8,15 @@ import { decode, encode, RECURSION_DESIRED } from 'dns-packet';
 import fc from 'fast-check';
 import type { NameDecision } from '#src/mesh/resolve-name.ts';
 import { resolveName } from '#src/mesh/resolve-name.ts';
+import type { Service, ServiceExtension } from '#src/model/service.ts';
 import { aService, aStore, aWorkload, serving } from './mesh-fixtures.ts';
 
 const client = aWorkload('client', '10.0.0.1');
 const endpointOf = (service: string) => serving(`shop/${service}.shop.svc.cluster.local`);
+const passthrough = { routingPreference: [], mode: 'PASSTHROUGH', healthPolicy: 'ALLOW_ALL' } as const;
+const extended = (fields: Partial<ServiceExtension>): Pick<Service, 'extension'> => ({
+  extension: { externalName: '', exportTo: [], affinityTimeoutSeconds: 0, ports: [], ...fields },
+});
 const store = aStore({
   services: [
     aService('web', '10.96.0.1'),
@@ -43,6 +48,23 @@ const store = aStore({
     aService('deep', '240.0.0.3', { hostname: '*.deep.example.com' }),
     aService('both', '240.0.0.4', { namespace: 'x', hostname: 'both.example.org' }),
     aService('both', '240.0.0.5', { namespace: 'y', hostname: 'both.example.org', canonical: true }),
+    aService('none', undefined, { hostname: 'mail.example.net', loadBalancing: passthrough }),
+    aService('nones', undefined, { hostname: '*.none.example', loadBalancing: passthrough }),
+    aService('named', undefined, extended({ ports: [{ name: 'http', protocol: 'tcp', port: 80 }] })),
+    aService(
+      'ports',
+      '10.96.0.7',
+      extended({
+        ports: [
+          { name: 'http', protocol: 'tcp', port: 80 },
+          { name: 'dns', protocol: 'udp', port: 53 },
+        ],
+      }),
+    ),
+    aService('alias', undefined, extended({ externalName: 'web.shop.svc.cluster.local' })),
+    aService('outside', undefined, extended({ externalName: 'db.example.org' })),
+    aService('loop', undefined, extended({ externalName: 'pool.shop.svc.cluster.local' })),
+    aService('pool', undefined, extended({ externalName: 'loop.shop.svc.cluster.local' })),
   ],
   workloads: [
     client,
@@ -51,6 +73,14 @@ const store = aStore({
     aWorkload('h3', '10.0.2.3', { status: 'UNHEALTHY', ...endpointOf('headless') }),
     aWorkload('h4', '10.0.2.4', { network: 'other', ...endpointOf('headless') }),
     aWorkload('h5', '10.0.2.5', { hostname: 'x', addresses: [], ...endpointOf('headless') }),
+    aWorkload('n0', '10.0.5.1', {
+      ...endpointOf('named'),
+      hostnames: new Map([['shop/named.shop.svc.cluster.local', 'n-0']]),
+    }),
+    aWorkload('n1', '10.0.5.2', {
+      ...endpointOf('named'),
+      hostnames: new Map([['shop/named.shop.svc.cluster.local', 'n-1']]),
+    }),
     aWorkload('u1', '10.0.3.1', { status: 'UNHEALTHY', ...endpointOf('unready') }),
   ],
 });
@@ -84,21 +114,25 @@ function query(name: string, type: RecordType = 'A', fields: Packet = {}): Uint8
 
 /** `forward`, `drop`, `NXDOMAIN`, `empty`, or the records as `owner type data`. */
 function show(decision: NameDecision): string | string[] {
+  if (decision.kind === 'follow') return `follow ${decision.hostname}`;
   if (decision.kind !== 'answer') return decision.kind;
   if (decision.reason === 'malformed') return 'malformed';
   const { rcode, answers = [] } = decode(Buffer.from(decision.message)) as ReturnType<typeof decode> & {
     rcode: string;
   };
   assert.equal(rcode === 'NXDOMAIN', decision.reason === 'unknown_name');
-  if (answers.length === 0) return rcode === 'NXDOMAIN' ? rcode : 'empty';
-  return answers.map(
-    (answer) =>
-      `${answer.name} ${answer.type} ${'data' in answer && typeof answer.data === 'string' ? answer.data : '?'}`,
-  );
+  if (answers.length === 0) return rcode === 'NOERROR' ? 'empty' : rcode;
+  return answers.map((answer) => {
+    if (answer.type === 'SRV') return `${answer.name} SRV ${answer.data.port} ${answer.data.target}`;
+    return `${answer.name} ${answer.type} ${'data' in answer && typeof answer.data === 'string' ? answer.data : '?'}`;
+  });
 }
 
 const web = 'web.shop.svc.cluster.local';
 const headless = 'headless.shop.svc.cluster.local';
+const reverse6 = `2.${'0.'.repeat(29)}d.f.ip6.arpa`;
+const named = 'named.shop.svc.cluster.local';
+const ports = 'ports.shop.svc.cluster.local';
 const table: readonly (readonly [string, string, RecordType, string | readonly string[], string?])[] = [
   ['a full name', web, 'A', [`${web} A 10.96.0.1`]],
   [
@@ -133,15 +167,15 @@ const table: readonly (readonly [string, string, RecordType, string | readonly s
   ],
   ['headless, IPv6', headless, 'AAAA', [`${headless} AAAA fd00:2::1`]],
   ['headless by bare name', 'headless', 'A', ['headless A 10.0.2.1', 'headless A 10.0.2.2']],
-  ['headless without endpoints is empty', 'lonely.shop.svc.cluster.local', 'A', 'empty'],
+  ['headless without endpoints is for whoever knows more', 'lonely.shop.svc.cluster.local', 'A', 'forward'],
   [
     'headless that publishes the unready',
     'unready.shop.svc.cluster.local',
     'A',
     ['unready.shop.svc.cluster.local A 10.0.3.1'],
   ],
-  ['an address on another network is not given', 'faraway.shop.svc.cluster.local', 'A', 'empty'],
-  ['a range is not an address', 'range.shop.svc.cluster.local', 'A', 'empty'],
+  ['an address on another network is not given', 'faraway.shop.svc.cluster.local', 'A', 'forward'],
+  ['a range is not an address', 'range.shop.svc.cluster.local', 'A', 'forward'],
   ['a Service of another namespace only', 'secret.bank.svc.cluster.local', 'A', 'forward'],
   [
     'the same in its own namespace',
@@ -186,7 +220,39 @@ const table: readonly (readonly [string, string, RecordType, string | readonly s
   ],
   ['SRV of a mesh name is for the upstream', web, 'SRV', 'forward'],
   ['TXT of a mesh name is for the upstream', web, 'TXT', 'forward'],
-  ['PTR is for the upstream', '1.0.96.10.in-addr.arpa', 'PTR', 'forward'],
+  ['PTR of a Service', '1.0.96.10.in-addr.arpa', 'PTR', [`1.0.96.10.in-addr.arpa PTR ${web}`]],
+  [
+    'PTR of an endpoint of a headless Service',
+    '1.2.0.10.in-addr.arpa',
+    'PTR',
+    [`1.2.0.10.in-addr.arpa PTR 10-0-2-1.${headless}`],
+  ],
+  ['PTR of IPv6', reverse6, 'PTR', [`${reverse6} PTR dual.shop.svc.cluster.local`]],
+  ['PTR of an address that is nobody’s', '9.9.9.9.in-addr.arpa', 'PTR', 'forward'],
+  ['PTR of what is no address', '999.0.0.1.in-addr.arpa', 'PTR', 'forward'],
+  ['a host without addresses is the resolver’s to know', 'mail.example.net', 'A', 'forward'],
+  ['a host below a wildcard without addresses, too', 'mx.none.example', 'A', 'forward'],
+  ['an endpoint of a headless Service by its name', `n-0.${named}`, 'A', [`n-0.${named} A 10.0.5.1`]],
+  ['an endpoint by its short name', 'n-1.named', 'A', ['n-1.named A 10.0.5.2']],
+  ['an endpoint by its address', `10-0-5-1.${named}`, 'A', [`10-0-5-1.${named} A 10.0.5.1`]],
+  ['an endpoint that is not there', `n-9.${named}`, 'A', 'forward'],
+  ['SRV of a Service', `_http._tcp.${ports}`, 'SRV', [`_http._tcp.${ports} SRV 80 ${ports}`]],
+  ['SRV of a UDP port', `_dns._udp.${ports}`, 'SRV', [`_dns._udp.${ports} SRV 53 ${ports}`]],
+  ['SRV of a port that it has for another protocol', `_http._udp.${ports}`, 'SRV', 'forward'],
+  [
+    'SRV of a headless Service names each endpoint',
+    `_http._tcp.${named}`,
+    'SRV',
+    [`_http._tcp.${named} SRV 8080 n-0.${named}`, `_http._tcp.${named} SRV 8080 n-1.${named}`],
+  ],
+  ['a pod by its address', '10-0-2-1.shop.pod.cluster.local', 'A', ['10-0-2-1.shop.pod.cluster.local A 10.0.2.1']],
+  ['a pod by its address, other family', '10-0-2-1.shop.pod.cluster.local', 'AAAA', 'empty'],
+  ['a pod of another namespace', '10-0-2-1.bank.pod.cluster.local', 'A', 'forward'],
+  ['an ExternalName that leads to another Service', 'alias', 'A', [`alias CNAME ${web}`, `${web} A 10.96.0.1`]],
+  ['an ExternalName, other family', 'alias', 'AAAA', ['alias CNAME web.shop.svc.cluster.local']],
+  ['an ExternalName asked as such', 'alias', 'CNAME', [`alias CNAME ${web}`]],
+  ['an ExternalName that leads outside', 'outside', 'A', 'follow db.example.org'],
+  ['ExternalNames that lead to each other', 'loop', 'A', 'SERVFAIL'],
   ['a literal star', '*.example.com', 'A', 'forward'],
 ];
 for (const [claim, name, type, want, namespace = 'shop'] of table) {
@@ -195,7 +261,7 @@ for (const [claim, name, type, want, namespace = 'shop'] of table) {
   });
 }
 
-test('resolveName: of names below a domain that is ours there is nothing but addresses, and no others', () => {
+test('resolveName: of Services and pods below a domain that is ours there are the records we have, and no others', () => {
   const ask = (name: string, type: RecordType) =>
     show(resolveName(store, client, query(name, type), { ...options, ownsClusterDomain: true }));
   for (const type of ['SRV', 'TXT', 'MX', 'ANY', 'UNKNOWN_65'] as string[] as RecordType[]) {
@@ -205,10 +271,19 @@ test('resolveName: of names below a domain that is ours there is nothing but add
     assert.equal(ask('api.example.com.shop.svc.cluster.local', type), 'empty', type);
   }
   assert.deepEqual(ask(web, 'A'), [`${web} A 10.96.0.1`]);
-  for (const name of ['Nothing.Shop.svc.Cluster.Local', 'www.debian.org.shop.svc.cluster.local', '*.cluster.local']) {
+  for (const name of [
+    'Nothing.Shop.svc.Cluster.Local',
+    'www.debian.org.shop.svc.cluster.local',
+    '1-2-3-4.shop.pod.cluster.local',
+  ]) {
     assert.equal(ask(name, 'A'), 'NXDOMAIN', name);
   }
-  assert.equal(ask('cluster.local', 'A'), 'forward', 'the domain itself exists');
+  // A host below a domain that somebody else serves, too; what has names below it exists.
+  for (const name of ['cluster.local', 'svc.cluster.local', 'host.cluster.local', 'a.b.cluster.local'])
+    assert.equal(ask(name, 'A'), 'forward', name);
+  assert.equal(ask('shop.svc.cluster.local', 'A'), 'empty');
+  assert.equal(ask('lonely.shop.svc.cluster.local', 'A'), 'empty', 'a Service without endpoints exists');
+  assert.equal(ask('mx.none.example.shop.svc.cluster.local', 'A'), 'NXDOMAIN', 'the search list has to go on');
   // Bytes that are no text, and dots within a label: an answer could not repeat the question.
   for (const bytes of ['\xff', '.', '..', 'a.b']) {
     const odd = Buffer.from(query(`${'x'.repeat(bytes.length)}.cluster.local`, 'A', { additionals: [OPT] }));
@@ -239,7 +314,7 @@ test('resolveName: EDNS is answered with EDNS, and only then', () => {
   assert.equal(decision.kind, 'answer');
   const [opt] = decode(Buffer.from(decision.message)).additionals ?? [];
   assert.ok(opt?.type === 'OPT' && opt.udpPayloadSize === 1232 && opt.flag_do);
-  const unknown = query('nothing.cluster.local', 'A', { additionals: [OPT] });
+  const unknown = query('nothing.shop.svc.cluster.local', 'A', { additionals: [OPT] });
   const denial = resolveName(store, client, unknown, { ...options, ownsClusterDomain: true });
   assert.ok(denial.kind === 'answer' && decode(Buffer.from(denial.message)).additionals?.[0]?.type === 'OPT');
 });
@@ -315,4 +390,29 @@ test('resolveName: never throws, whatever the bytes', () => {
     }),
     { numRuns: 5000 },
   );
+});
+
+test('resolveName: what an ExternalName leads to outside comes with the TTL it has there', () => {
+  const follow = (type: RecordType) => {
+    const decision = resolveName(store, client, query('outside', type), options);
+    assert.ok(decision.kind === 'follow');
+    return (resolved: Parameters<typeof decision.compose>[0]) => {
+      const packet = decode(Buffer.from(decision.compose(resolved, 9))) as ReturnType<typeof decode> & {
+        rcode: string;
+      };
+      return [
+        packet.rcode,
+        ...(packet.answers ?? []).map((one) =>
+          'ttl' in one && 'data' in one ? `${one.type} ${one.ttl} ${String(one.data)}` : '?',
+        ),
+      ];
+    };
+  };
+  const found = { kind: 'found', addresses: ['192.0.2.7', '2001:db8::7'] } as const;
+  const alias = 'CNAME 30 db.example.org';
+  assert.deepEqual(follow('A')(found), ['NOERROR', alias, 'A 9 192.0.2.7']);
+  assert.deepEqual(follow('AAAA')(found), ['NOERROR', alias, 'AAAA 9 2001:db8::7']);
+  assert.deepEqual(follow('A')({ kind: 'none', exists: true }), ['NOERROR', alias]);
+  assert.deepEqual(follow('A')({ kind: 'none', exists: false }), ['NXDOMAIN', alias]);
+  assert.deepEqual(follow('A')({ kind: 'failed' }), ['SERVFAIL']);
 });

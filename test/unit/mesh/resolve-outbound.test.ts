@@ -238,9 +238,9 @@ const table: readonly Row[] = [
     want: 'NO_HEALTHY_UPSTREAM',
   },
   {
-    claim: 'an endpoint known by hostname only is left out',
+    claim: 'an endpoint known by hostname only, which nobody has resolved, is no way yet',
     mesh: webTo({}, { ...web, addresses: [], hostname: 'db.example' }),
-    want: 'NO_HEALTHY_UPSTREAM',
+    want: 'UNRESOLVED_NAME',
   },
   {
     claim: 'a host-network endpoint serves its Service',
