@@ -46,7 +46,7 @@ constexpr uint8_t kSource = msg::BitOf(msg::ConsultedField::kSourceAddress);
 constexpr uint8_t kPort = msg::BitOf(msg::ConsultedField::kDestinationPort);
 
 InboundKey Key(const std::string& identity, const std::string& source, uint16_t port) {
-  return {1, msg::Security::kMutualTls, identity, *IpAddress::Parse(source), port, ""};
+  return {1, msg::Security::kMutualTls, identity, *IpAddress::Parse(source), port, "", ""};
 }
 
 /// One worker's part of an engine, with TypeScript's played by the test.
@@ -127,6 +127,19 @@ TEST("verdict cache: one answer serves every connection alike in the consulted f
   other = Key("a", "10.0.0.1", 80);
   other.security = msg::Security::kNone;
   CHECK(Find(&cache, other) == nullptr);
+}
+
+TEST("verdict cache: which Service was dialled tells apart the answers that looked at it") {
+  Cache cache(100);
+  InboundKey one = Key("a", "10.0.0.1", 80);
+  one.service = "one.test";
+  InboundKey two = one;
+  two.service = "two.test";
+  Put(&cache, one, Answer(1, kPort | msg::BitOf(msg::ConsultedField::kService)));
+  CHECK(Find(&cache, one) != nullptr);
+  CHECK(Find(&cache, two) == nullptr);
+  Put(&cache, two, Answer(2, kPort));
+  CHECK(Find(&cache, two) != nullptr);
 }
 
 TEST("verdict cache: an answer for an address never serves a hostname") {

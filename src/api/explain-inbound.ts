@@ -64,6 +64,7 @@ export function decideArrival(mesh: MeshView, { destination, to, sourceAddress, 
     source: { address: sourceAddress, port: 0 },
     destination: to,
     authority: '',
+    service: '',
   });
 }
 

@@ -5,7 +5,7 @@ import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 
 /** Both sides carry it: an addon built from another schema is refused. */
-export const SCHEMA_HASH = 'eb396a20bc11b53c';
+export const SCHEMA_HASH = 'd02530f05e181390';
 
 export const HOP_KINDS = ['hbone', 'handoff', 'passthrough'] as const;
 export type HopKind = (typeof HOP_KINDS)[number];
@@ -16,9 +16,9 @@ export type Direction = (typeof DIRECTIONS)[number];
 export const EXISTING_CONNECTIONS = ['keep', 'close'] as const;
 export type ExistingConnections = (typeof EXISTING_CONNECTIONS)[number];
 
-export const CONSULTED_FIELDS = ['identity', 'sourceAddress', 'destinationPort', 'authority'] as const;
+export const CONSULTED_FIELDS = ['identity', 'sourceAddress', 'destinationPort', 'authority', 'service'] as const;
 export type ConsultedField = (typeof CONSULTED_FIELDS)[number];
-export const ConsultedFieldBit = { identity: 1, sourceAddress: 2, destinationPort: 4, authority: 8 } as const satisfies Record<ConsultedField, number>;
+export const ConsultedFieldBit = { identity: 1, sourceAddress: 2, destinationPort: 4, authority: 8, service: 16 } as const satisfies Record<ConsultedField, number>;
 
 export const DNS_TRANSPORTS = ['udp', 'tcp'] as const;
 export type DnsTransport = (typeof DNS_TRANSPORTS)[number];
@@ -142,6 +142,7 @@ export interface InboundQuestion {
   readonly source: SocketAddress;
   readonly destination: SocketAddress;
   readonly authority: string;
+  readonly service: string;
 }
 
 export interface DnsQuery {
@@ -375,6 +376,7 @@ function readInboundQuestion(r: ByteReader): InboundQuestion {
     source: r.endpoint('InboundQuestion.source'),
     destination: r.endpoint('InboundQuestion.destination'),
     authority: r.string('InboundQuestion.authority'),
+    service: r.string('InboundQuestion.service'),
   };
 }
 

@@ -15,7 +15,7 @@ export const ENUMS = {
   Direction: ['outbound', 'inbound'],
   ExistingConnections: ['keep', 'close'],
   /** Which fields of an inbound question the evaluator looked at; the destination pod always counts. Bits of `consulted`. */
-  ConsultedField: ['identity', 'sourceAddress', 'destinationPort', 'authority'],
+  ConsultedField: ['identity', 'sourceAddress', 'destinationPort', 'authority', 'service'],
   DnsTransport: ['udp', 'tcp'],
   PodFaultKind: ['release', 'listOld', 'closeOld'],
   /** inbound only; how the connection reached the pod. */
@@ -123,6 +123,8 @@ export const EVENTS = {
     destination: 'endpoint',
     /** host:port as written when the authority is not an IP literal, else "". */
     authority: 'string',
+    /** Host name of the Service that the source says it dialled, for telemetry; "" when it says none. */
+    service: 'string',
   },
   DnsQuery: {
     query: 'u64',

@@ -63,7 +63,7 @@ export class ClientAffinity {
   }
 
   close(): void {
-    for (const key of [...this.#affinities.keys()]) this.#forget(key);
+    for (const key of this.#affinities.keys()) this.#forget(key);
   }
 
   #lapse(key: DependencyKey, affinity: Affinity, timeoutMs: number): void {

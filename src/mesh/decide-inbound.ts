@@ -61,7 +61,7 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
     ? resolveAuthority(view, destination, question.authority, dependencies)
     : {
         port: question.destination.port,
-        service: guessService(view, destination, question.destination.port, dependencies),
+        ...findDialled(view, destination, question, dependencies),
       };
   if (typeof target === 'string') return refuse(target, CONSULTED.destinationPort | CONSULTED.authority);
   // A named destination may want another port than a numbered one with the same number: the two never share an entry.
@@ -77,6 +77,8 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
   for (const key of decision.dependencies) dependencies.add(key);
   const { outcome, consulted } = decision;
   let bits = outcome.kind === 'allowance' || consulted.has('destinationPort') ? portBits : 0;
+  // Which Service it is told of hangs on the port, too.
+  if (target.isHinted) bits |= portBits | CONSULTED.service;
   if (identity || consulted.has('identity')) bits |= CONSULTED.identity;
   // The family of the source tells that of the destination, and within it every address counts: authorizeAtEveryAddress.
   if (consulted.has('sourceAddress') || consulted.has('destinationAddress')) bits |= CONSULTED.sourceAddress;
@@ -112,7 +114,7 @@ function resolveAuthority(
   destination: Workload,
   authority: string,
   dependencies: Set<DependencyKey>,
-): { port: number; service: Service } | 'UNKNOWN_SERVICE' | 'UNKNOWN_SERVICE_PORT' {
+): { port: number; service: Service; isHinted: boolean } | 'UNKNOWN_SERVICE' | 'UNKNOWN_SERVICE_PORT' {
   const match = /^([^:]+):([0-9]{1,5})$/.exec(authority);
   const hostname = match?.[1]?.toLowerCase();
   if (!match || !hostname) return 'UNKNOWN_SERVICE';
@@ -124,21 +126,24 @@ function resolveAuthority(
   const servicePort = service.ports.find((port) => port.servicePort === Number(match[2]));
   if (!servicePort) return 'UNKNOWN_SERVICE_PORT';
   const port = targetPortOf(servicePort, destination.services.get(serviceKey(service)) ?? []);
-  return port === 0 ? 'UNKNOWN_SERVICE_PORT' : { port, service };
+  return port === 0 ? 'UNKNOWN_SERVICE_PORT' : { port, service, isHinted: false };
 }
 
-// A connection to a pod's own address does not say which Service it was meant for; for telemetry the first one that
-// has the port as its target will do.
-function guessService(
+// A connection to a pod's own address does not say which Service it was meant for. Where several lead to the port, the
+// source may have said which it dialled (a handoff always knows); else the first one will do.
+function findDialled(
   view: MeshView,
   destination: Workload,
-  port: number,
+  { destination: { port }, service: hint }: InboundQuestion,
   dependencies: Set<DependencyKey>,
-): Service | undefined {
+): { service: Service | undefined; isHinted: boolean } {
+  const found: Service[] = [];
   for (const [key, ports] of destination.services) {
     dependencies.add(dependency.service(key));
     const service = view.findService(key);
-    if (service?.ports.some((servicePort) => targetPortOf(servicePort, ports) === port)) return service;
+    if (service?.ports.some((servicePort) => targetPortOf(servicePort, ports) === port)) found.push(service);
   }
-  return undefined;
+  const isHinted = found.length > 1;
+  const dialled = isHinted ? found.find(({ hostname }) => hostname.toLowerCase() === hint.toLowerCase()) : undefined;
+  return { service: dialled ?? found[0], isHinted };
 }

@@ -170,6 +170,6 @@ function addressOfReverse(name: string): string | undefined {
   const v4 = REVERSE_V4.exec(name);
   if (v4) return parseAddress(`${v4[4]}.${v4[3]}.${v4[2]}.${v4[1]}`);
   if (!REVERSE_V6.test(name)) return undefined;
-  const digits = name.slice(0, 64).split('.').reverse().join('');
+  const digits = name.slice(0, 64).split('.').toReversed().join('');
   return parseAddress((digits.match(/.{4}/g) ?? []).join(':'));
 }

@@ -24,6 +24,8 @@ export interface InboundQuestion {
   readonly destination: SocketAddress;
   /** `host:port` when the destination was named and not numbered, else "". */
   readonly authority: string;
+  /** Host name of the Service that the source says it dialled; "" when it says none. For telemetry. */
+  readonly service: string;
 }
 
 export type Question = OutboundQuestion | InboundQuestion;
@@ -67,5 +69,5 @@ export interface InboundAnswer {
 export type Answer = OutboundAnswer | InboundAnswer;
 
 /** Bits of `consulted`; a test holds them to those of the engine's messages. */
-export const CONSULTED = { identity: 1, sourceAddress: 2, destinationPort: 4, authority: 8 } as const;
+export const CONSULTED = { identity: 1, sourceAddress: 2, destinationPort: 4, authority: 8, service: 16 } as const;
 export const CONSULTED_ALL = Object.values(CONSULTED).reduce((sum, bit) => sum + bit, 0);

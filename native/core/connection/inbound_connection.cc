@@ -21,6 +21,7 @@ void InboundConnection::Describe(msg::InboundQuestion* question) const {
   question->source = facts_.source;
   question->destination = facts_.original_dst;
   question->authority = hostname_authority_;
+  question->service = service_hostname_;
 }
 
 void InboundConnection::OnVerdict(const InboundVerdict& verdict) {

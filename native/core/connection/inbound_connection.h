@@ -29,6 +29,8 @@ class InboundConnection : public Connection, public VerdictUser<InboundKind> {
 
   /// host:port as asked for when it is a hostname, otherwise "".
   std::string hostname_authority_;
+  /// What the source says that it dialled; no decision hangs on it, labels of telemetry do.
+  std::string service_hostname_;
 
  private:
   VerdictHold<InboundKind> verdict_;

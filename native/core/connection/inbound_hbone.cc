@@ -41,6 +41,7 @@ InboundHboneConnection::InboundHboneConnection(const ConnectionContext& context,
 
 void InboundHboneConnection::Start(const HboneRequest& request, ErrorCode refusal) {
   TakeRequest(request, &facts_);
+  service_hostname_ = request.service_hostname;
   if (refusal == ErrorCode::kNone) refusal = ReadRequest(request);
   if (refusal != ErrorCode::kNone) return Refuse(refusal);
   Decide();

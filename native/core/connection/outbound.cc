@@ -211,6 +211,7 @@ void OutboundConnection::Describe(msg::InboundQuestion* question) const {
   question->identity = pod_->identity;
   question->source = facts_.source;
   question->destination = choice_->next_hop;
+  question->service = chosen_from_->service_hostname;
 }
 
 void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {

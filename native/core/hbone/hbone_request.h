@@ -23,6 +23,9 @@ struct HboneRequest {
   std::string_view method;
   std::string_view authority;
   std::string_view traceparent;
+  /// Host name of the Service that the source dialled, as it says in `forwarded` (RFC 7239); "" when
+  /// it says none that could be one.
+  std::string_view service_hostname;
 };
 
 /// `host:port`: the host an IP literal or a hostname.

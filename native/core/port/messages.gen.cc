@@ -49,7 +49,7 @@ std::string_view NameOf(ExistingConnections value) {
 }
 
 std::string_view NameOf(ConsultedField value) {
-  static constexpr std::string_view kNames[] = {"identity", "sourceAddress", "destinationPort", "authority"};
+  static constexpr std::string_view kNames[] = {"identity", "sourceAddress", "destinationPort", "authority", "service"};
   const auto index = static_cast<size_t>(value);
   return index < std::size(kNames) ? kNames[index] : "invalid";
 }
@@ -275,7 +275,8 @@ bool Decode(ByteReader& reader, InboundQuestion* message) {
          reader.Read(&message->identity) &&
          reader.Read(&message->source) &&
          reader.Read(&message->destination) &&
-         reader.Read(&message->authority);
+         reader.Read(&message->authority) &&
+         reader.Read(&message->service);
 }
 
 void Encode(ByteWriter& writer, const InboundQuestion& message) {
@@ -286,6 +287,7 @@ void Encode(ByteWriter& writer, const InboundQuestion& message) {
   writer.Write(message.source);
   writer.Write(message.destination);
   writer.Write(message.authority);
+  writer.Write(message.service);
 }
 
 bool Decode(ByteReader& reader, DnsQuery* message) {

@@ -16,7 +16,7 @@
 namespace groundwire::msg {
 
 /// Both sides carry it: an addon built from another schema is refused.
-inline constexpr std::string_view kSchemaHash = "eb396a20bc11b53c";
+inline constexpr std::string_view kSchemaHash = "d02530f05e181390";
 
 enum class HopKind : uint8_t { kHbone = 0, kHandoff = 1, kPassthrough = 2 };
 std::string_view NameOf(HopKind value);
@@ -27,7 +27,7 @@ std::string_view NameOf(Direction value);
 enum class ExistingConnections : uint8_t { kKeep = 0, kClose = 1 };
 std::string_view NameOf(ExistingConnections value);
 
-enum class ConsultedField : uint8_t { kIdentity = 0, kSourceAddress = 1, kDestinationPort = 2, kAuthority = 3 };
+enum class ConsultedField : uint8_t { kIdentity = 0, kSourceAddress = 1, kDestinationPort = 2, kAuthority = 3, kService = 4 };
 std::string_view NameOf(ConsultedField value);
 constexpr uint8_t BitOf(ConsultedField value) {
   return static_cast<uint8_t>(1u << static_cast<uint8_t>(value));
@@ -169,6 +169,7 @@ struct InboundQuestion {
   SocketAddress source{};
   SocketAddress destination{};
   std::string authority{};
+  std::string service{};
   bool operator==(const InboundQuestion&) const = default;
 };
 

@@ -13,7 +13,8 @@ bool Consulted(uint8_t mask, msg::ConsultedField field) { return (mask & msg::Bi
 
 InboundKey InboundKind::KeyOf(const Question& question) {
   return {question.pod,       question.security,         question.identity,
-          question.source.ip, question.destination.port, question.authority};
+          question.source.ip, question.destination.port, question.authority,
+          question.service};
 }
 
 uint8_t InboundKind::MaskOf(const Answer& answer) {
@@ -29,6 +30,7 @@ InboundKey InboundKind::Masked(const Key& key, uint8_t mask) {
   if (Consulted(mask, msg::ConsultedField::kSourceAddress)) masked.source = key.source;
   if (Consulted(mask, msg::ConsultedField::kDestinationPort)) masked.port = key.port;
   if (Consulted(mask, msg::ConsultedField::kAuthority)) masked.authority = key.authority;
+  if (Consulted(mask, msg::ConsultedField::kService)) masked.service = key.service;
   return masked;
 }
 
@@ -36,7 +38,8 @@ size_t InboundKind::Hash(const Key& key) {
   size_t hash = MixHash(HashOf(SocketAddress{key.source, key.port}), key.pod);
   hash = MixHash(hash, static_cast<size_t>(key.security));
   hash = MixHash(hash, std::hash<std::string_view>{}(key.identity));
-  return MixHash(hash, std::hash<std::string_view>{}(key.authority));
+  hash = MixHash(hash, std::hash<std::string_view>{}(key.authority));
+  return MixHash(hash, std::hash<std::string_view>{}(key.service));
 }
 
 uint16_t DeliverPortOf(const msg::InboundAnswer& answer, uint16_t destination_port,

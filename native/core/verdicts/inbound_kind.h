@@ -19,6 +19,8 @@ struct InboundKey {
   IpAddress source;
   uint16_t port = 0;
   std::string authority;
+  /// Host name of the Service that the source says it dialled.
+  std::string service;
   bool operator==(const InboundKey&) const = default;
 };
 
@@ -28,7 +30,7 @@ struct InboundKind {
   using Question = msg::InboundQuestion;
   using Answer = msg::InboundAnswer;
   using Key = InboundKey;
-  static constexpr uint8_t kMasks = 16;
+  static constexpr uint8_t kMasks = 32;
 
   static Key KeyOf(const Question& question);
   /// A hostname authority names a service, whose port may lead elsewhere; it is told apart even when

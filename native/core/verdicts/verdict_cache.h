@@ -39,7 +39,7 @@ class VerdictCache {
   /// The number of entries that had to be forgotten for it: 0 or 1.
   size_t Put(const Key& key, KeptVerdict<Kind> kept) {
     const uint8_t mask = Kind::MaskOf(*kept.verdict);
-    masks_[key.pod] = static_cast<uint16_t>(masks_[key.pod] | 1U << mask);
+    masks_[key.pod] |= uint32_t{1} << mask;
     const Key masked = Kind::Masked(key, mask);
     if (const Entry* before = kept_.Find(masked)) Erase(*before);
     const uint64_t verdict = kept.verdict->verdict;
@@ -79,7 +79,8 @@ class VerdictCache {
   /// By verdict, each of which is the answer to one question.
   std::unordered_map<uint64_t, const Entry*> entries_;
   /// Bit m: some answer for the pod had the mask m.
-  std::unordered_map<uint32_t, uint16_t> masks_;
+  std::unordered_map<uint32_t, uint32_t> masks_;
+  static_assert(Kind::kMasks <= 32);
 };
 
 }  // namespace groundwire

@@ -112,6 +112,7 @@ function inbound(question: bigint, pod: number, source: string, identity: string
     source: { address: source, port: 40_000 },
     destination: { address: '10.0.0.2', port: 8080 },
     authority: '',
+    service: '',
   };
 }
 

@@ -42,6 +42,7 @@ const anyQuestion: fc.Arbitrary<InboundQuestion> = fc.record({
     port: fc.constantFrom(80, 443, 8080, 8443, 15_006),
   }),
   authority: fc.constantFrom('', '', 'web.shop.svc.cluster.local:80', 'named.shop.svc.cluster.local:443', 'bad:1'),
+  service: fc.constantFrom('', 'web.shop.svc.cluster.local', 'named.shop.svc.cluster.local', 'other.example'),
 });
 
 // What the engine keeps an answer by: the pod, how the connection came, and the consulted fields.
@@ -52,6 +53,7 @@ function cacheKey(question: InboundQuestion, consulted: number): string {
     consulted & CONSULTED.sourceAddress ? question.source.address : '',
     consulted & CONSULTED.destinationPort ? question.destination.port : '',
     consulted & CONSULTED.authority ? question.authority : '',
+    consulted & CONSULTED.service ? question.service : '',
   ]);
 }
 
@@ -79,6 +81,7 @@ test('decideInbound: the Service that names a connection to a bare address is a 
     source: { address: '10.1.0.1', port: 4000 },
     destination: { address: '10.0.0.2', port: 8443 },
     authority: '',
+    service: '',
   };
   const before = decideInbound(aStore({ workloads: [web] }), web, question);
   assert.equal(before.service, undefined);
@@ -107,6 +110,7 @@ test('decideInbound: fails closed for a pod whose connections are to be handed o
     source: { address: '10.1.0.1', port: 1 },
     destination: { address: '10.0.0.2', port: 8080 },
     authority: '',
+    service: '',
   };
   const outcome = (protocol: 'NONE' | 'PROXY', tunnelPort: number) => {
     const pod = { ...web, applicationTunnel: { protocol, port: tunnelPort } };
@@ -117,4 +121,40 @@ test('decideInbound: fails closed for a pod whose connections are to be handed o
   assert.deepEqual(outcome('PROXY', 0), refused);
   assert.deepEqual(outcome('NONE', 15_088), refused);
   assert.equal(outcome('NONE', 0).kind, 'allowance');
+});
+
+test('decideInbound: of several Services that lead to one port the one that was dialled is told, if the source says', () => {
+  const both = aWorkload('both', '10.0.0.4', {
+    services: new Map([
+      ['shop/one.shop.svc.cluster.local', [port(80, 8080)]],
+      ['shop/two.shop.svc.cluster.local', [port(8080, 8080)]],
+    ]),
+  });
+  const store = aStore({
+    workloads: [both],
+    services: [
+      aService('one', '10.96.0.1', { ports: [port(80, 8080)] }),
+      aService('two', '10.96.0.2', { ports: [port(8080, 8080)] }),
+    ],
+  });
+  const dialled = (service: string, to = 8080) => {
+    const decision = decideInbound(store, both, {
+      kind: 'InboundQuestion',
+      question: 1n,
+      pod: 1,
+      security: 'handoff',
+      identity: 'spiffe://cluster.local/ns/shop/sa/a',
+      source: { address: '10.1.0.1', port: 1 },
+      destination: { address: '10.0.0.4', port: to },
+      authority: '',
+      service,
+    });
+    return [decision.service?.name, (decision.consulted & CONSULTED.service) !== 0];
+  };
+  assert.deepEqual(dialled('two.shop.svc.cluster.local'), ['two', true]);
+  assert.deepEqual(dialled('One.shop.svc.cluster.local'), ['one', true]);
+  assert.deepEqual(dialled(''), ['one', true]);
+  assert.deepEqual(dialled('other.example'), ['one', true]);
+  // Where nothing hangs on it, a peer that says something else each time makes no new entry of the cache.
+  assert.deepEqual(dialled('two.shop.svc.cluster.local', 9090), [undefined, false]);
 });

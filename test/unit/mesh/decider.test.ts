@@ -62,6 +62,7 @@ const inbound = (fields: Partial<InboundQuestion> = {}): InboundQuestion => ({
   source: { address: '10.0.0.1', port: 5000 },
   destination: { address: '10.0.0.2', port: 8080 },
   authority: '',
+  service: '',
   ...fields,
 });
 const number = (code: keyof typeof ERROR_TABLE) => ERROR_TABLE[code].number;

@@ -403,7 +403,7 @@ test('resolveName: what an ExternalName leads to outside comes with the TTL it h
       return [
         packet.rcode,
         ...(packet.answers ?? []).map((one) =>
-          'ttl' in one && 'data' in one ? `${one.type} ${one.ttl} ${String(one.data)}` : '?',
+          'ttl' in one && 'data' in one && typeof one.data === 'string' ? `${one.type} ${one.ttl} ${one.data}` : '?',
         ),
       ];
     };
