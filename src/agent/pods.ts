@@ -92,7 +92,11 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
       },
       steps: openSteps(config, parts, registry),
       isAlive,
-      reporter: { started: (pod) => registry.started(toReport(pod, false)), stopped: (uid) => registry.stopped(uid) },
+      reporter: {
+        started: (pod) => registry.started(toReport(pod, false)),
+        changed: (pod) => registry.started(toReport(pod, pod.inMesh)),
+        stopped: (uid) => registry.stopped(uid),
+      },
       clock,
       log: podsLog,
       pool: pool.opened,
@@ -144,7 +148,7 @@ function checkTrustDomain(welcome: RegistryWelcome, ours: string, log: Logger): 
   });
 }
 
-function toReport({ uid, spec, sandbox }: PodRecord, captured: boolean): ReportedPod {
+function toReport({ uid, spec, sandbox, terminating = false }: PodRecord, captured: boolean): ReportedPod {
   const { name, namespace, serviceAccount, labels, annotations } = spec;
   const containerPorts = Object.entries(spec.ports).map(([portName, port]) => ({ name: portName, port }));
   return {
@@ -157,5 +161,6 @@ function toReport({ uid, spec, sandbox }: PodRecord, captured: boolean): Reporte
     ips: sandbox.addresses,
     containerPorts,
     captured,
+    terminating,
   };
 }

@@ -14,6 +14,8 @@ export interface PodKeeper {
   /** `false`: its connections are still drained, and it is gone after them. */
   end(uid: string): Promise<boolean>;
   find(uid: string): PodView | undefined;
+  /** Its program is told to end: nobody new is sent to it. */
+  terminate(uid: string): void;
   /** The one who held the pod let go of it. */
   checkHolder(uid: string): Promise<void>;
 }
@@ -26,6 +28,16 @@ export function podRoutes(pods: PodKeeper, onError: (error: unknown) => void): r
       method: 'GET',
       path: '/v1/pods/:uid/hold',
       handle: ({ params }, response) => holdPod(pods, params['uid'] ?? '', response, onError),
+    },
+    {
+      method: 'POST',
+      path: '/v1/pods/:uid/terminate',
+      handle: ({ params }) => {
+        const uid = params['uid'] ?? '';
+        requirePod(pods, uid);
+        pods.terminate(uid);
+        return { status: 200, json: {} };
+      },
     },
     {
       method: 'DELETE',

@@ -109,7 +109,15 @@ function toObject(pod: RegisteredPod, speaksHbone: boolean): unknown {
   return {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name: pod.name, namespace: pod.namespace, uid: pod.uid, labels: pod.labels, annotations },
+    metadata: {
+      name: pod.name,
+      namespace: pod.namespace,
+      uid: pod.uid,
+      labels: pod.labels,
+      annotations,
+      // That there is one is all that counts.
+      ...(pod.terminating && { deletionTimestamp: new Date(0).toISOString() }),
+    },
     spec: {
       nodeName: pod.node,
       serviceAccountName: pod.serviceAccount,

@@ -4,7 +4,8 @@
 //   1. ask the agent for a pod (it makes the sandbox and, if the namespace is in the mesh, captures it first)
 //   2. hold a connection: the agent knows by it, and by our process, that the pod is wanted
 //   3. start the command inside; pass signals; a broken connection is made again, so an agent may restart meanwhile
-//   4. when the command has ended, have the pod removed and end with its status
+//   4. told to end (SIGTERM, SIGINT, SIGQUIT): say so first, so that nobody new is sent here, then pass the signal on
+//   5. when the command has ended, have the pod removed and end with its status
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
@@ -20,6 +21,9 @@ import { CliError, EXIT } from './exit-code.ts';
 const CREATE_TIMEOUT_MS = 120_000;
 const REMOVE_TIMEOUT_MS = 30_000;
 const HOLD_RETRY_MS = 500;
+// The agent answers at once or is away: a program that is told to end does not wait long for it.
+const TELL_TIMEOUT_MS = 250;
+const ENDING_SIGNALS: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGQUIT'];
 const PASSED_SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGCONT'] as const;
 
 interface CreatedPod {
@@ -62,6 +66,10 @@ async function runPod(
   io: CommandIo,
 ): Promise<number> {
   let child: ChildProcess | undefined;
+  let uid = '';
+  let told: Promise<void> | undefined;
+  // Before the program hears of it, so that nobody is sent to one that listens no more.
+  const sayTerminating = (): Promise<void> => (told ??= terminatePod(agent, uid));
   let early: NodeJS.Signals | undefined;
   const creation = new AbortController();
   // On a terminal Ctrl-C reaches the whole foreground group, the program included: passing it on would double it.
@@ -70,12 +78,17 @@ async function runPod(
     if (child === undefined) {
       early ??= signal;
       creation.abort();
-    } else if (!(fromTerminal && (signal === 'SIGINT' || signal === 'SIGQUIT'))) {
+    } else if (ENDING_SIGNALS.includes(signal)) {
+      void sayTerminating().finally(() => {
+        if (!(fromTerminal && signal !== 'SIGTERM')) child?.kill(signal);
+      });
+    } else {
       child.kill(signal);
     }
   });
   try {
     const pod = await createPod(agent, run, creation.signal);
+    uid = pod.uid;
     for (const notice of pod.notices) io.printError(`notice: ${notice}`);
     const holder = new Holder(agent, pod.uid);
     try {
@@ -108,6 +121,14 @@ async function createPod(agent: AgentClient, run: Config<'run'>['run'], signal: 
     holderPid: process.pid,
   };
   return (await agent.ask('POST', '/v1/pods', body, CREATE_TIMEOUT_MS, signal)) as CreatedPod;
+}
+
+async function terminatePod(agent: AgentClient, uid: string): Promise<void> {
+  try {
+    await agent.ask('POST', `/v1/pods/${uid}/terminate`, undefined, TELL_TIMEOUT_MS);
+  } catch {
+    // It ends all the same; others hear of it when it has.
+  }
 }
 
 async function removePod(agent: AgentClient, uid: string, io: CommandIo): Promise<void> {

@@ -14,6 +14,8 @@ export interface ReportedPod {
   readonly containerPorts: readonly { readonly name: string; readonly port: number }[];
   /** Its connections pass through the mesh now. */
   readonly captured: boolean;
+  /** Its program has been told to end. */
+  readonly terminating: boolean;
 }
 
 /** What the control plane wants of a node for one pod. */
@@ -46,9 +48,9 @@ export function toWirePod(pod: ReportedPod): PodDescription {
 }
 
 export function fromWirePod(pod: PodDescription): ReportedPod {
-  const { uid, name, namespace, serviceAccount, labels, annotations, ips, captured } = pod;
+  const { uid, name, namespace, serviceAccount, labels, annotations, ips, captured, terminating } = pod;
   const containerPorts = pod.containerPorts.map((each) => ({ name: each.name, port: each.port }));
-  return { uid, name, namespace, serviceAccount, labels, annotations, ips, containerPorts, captured };
+  return { uid, name, namespace, serviceAccount, labels, annotations, ips, containerPorts, captured, terminating };
 }
 
 export function toWireDecision(decision: CaptureDecision): PodDecision {

@@ -75,6 +75,14 @@ export class ManagedPod {
     this.#parts = parts;
   }
 
+  /** The pod's program is told to end. False when that was said before, or the pod is stopped. */
+  terminate(): boolean {
+    if (this.#stopping || this.#record.terminating) return false;
+    this.#record = { ...this.#record, terminating: true };
+    this.#reconcile();
+    return true;
+  }
+
   view(): PodView {
     const problem = this.#rejected ?? this.#problem;
     return {

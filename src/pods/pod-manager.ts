@@ -24,6 +24,8 @@ const NO_RANGES =
 /** The control plane as the pods see it. */
 export interface PodReporter {
   started(pod: PodRecord): void;
+  /** What was told of it has changed. */
+  changed(pod: PodView): void;
   stopped(uid: string): void;
 }
 
@@ -192,6 +194,12 @@ export class PodManager {
       this.#removals.set(uid, removal);
     }
     await removal;
+  }
+
+  /** The pod's program is told to end: nobody new is sent to it from now on. One that is not there is fine. */
+  terminate(uid: string): void {
+    const pod = this.#pods.get(uid);
+    if (pod?.terminate()) this.#parts.reporter.changed(pod.view());
   }
 
   /** As `remove`, for one who does not want to wait long; `false`: it is still being removed. */

@@ -39,6 +39,8 @@ export interface PodRecord {
   readonly startedMs: number;
   /** What was decided last; a restarted agent goes by it until it hears otherwise. */
   readonly decision?: PodDecision;
+  /** Its program has been told to end: it is no endpoint any more, and goes on with what it has. */
+  readonly terminating?: boolean;
   /** Its namespace may hold our rules. */
   readonly captured: boolean;
 }

@@ -73,6 +73,7 @@ export interface PodDescription {
   ips: string[];
   containerPorts: ContainerPort[];
   captured: boolean;
+  terminating: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -469,6 +470,7 @@ function createBasePodDescription(): PodDescription {
     ips: [],
     containerPorts: [],
     captured: false,
+    terminating: false,
     _unknownFields: {},
   };
 }
@@ -501,6 +503,9 @@ export const PodDescription: MessageFns<PodDescription> = {
     }
     if (message.captured !== false) {
       writer.uint32(72).bool(message.captured);
+    }
+    if (message.terminating !== false) {
+      writer.uint32(80).bool(message.terminating);
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -604,6 +609,14 @@ export const PodDescription: MessageFns<PodDescription> = {
             message.captured = reader.bool();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.terminating = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -654,6 +667,7 @@ export const PodDescription: MessageFns<PodDescription> = {
     message.ips = object.ips?.map((e) => e) || [];
     message.containerPorts = object.containerPorts?.map((e) => ContainerPort.fromPartial(e)) || [];
     message.captured = object.captured ?? false;
+    message.terminating = object.terminating ?? false;
     return message;
   },
 };

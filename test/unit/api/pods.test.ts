@@ -19,6 +19,7 @@ async function serve(t: TestContext, goneAtOnce = true) {
   const directory = mkdtempSync(join(tmpdir(), 'groundwire-api-'));
   const path = join(directory, 'agent.sock');
   const removed: string[] = [];
+  const terminated: string[] = [];
   const refused: number[] = [];
   const pods: PodKeeper = {
     create: () => Promise.reject(new Error('not asked for')),
@@ -27,6 +28,7 @@ async function serve(t: TestContext, goneAtOnce = true) {
       return goneAtOnce;
     },
     find: (uid) => (uid === 'known' ? ({} as PodView) : undefined),
+    terminate: (uid) => terminated.push(uid),
     checkHolder: async () => {},
   };
   const fail = (error: unknown): never => assert.fail(String(error));
@@ -47,8 +49,15 @@ async function serve(t: TestContext, goneAtOnce = true) {
     const [response] = await once(sent, 'response');
     return { status: response.statusCode as number, said: await text(response) };
   };
-  return { ask, removed, refused, counters };
+  return { ask, removed, terminated, refused, counters };
 }
+
+test('a pod whose program is told to end is said so; one that is not there: 404', async (t) => {
+  const { ask, terminated } = await serve(t);
+  assert.equal((await ask('POST', '/v1/pods/known/terminate')).status, 200);
+  assert.equal((await ask('POST', '/v1/pods/unknown/terminate')).status, 404);
+  assert.deepEqual(terminated, ['known']);
+});
 
 test('a pod is ended once; one that is not there is told: 404', async (t) => {
   const { ask, removed, counters } = await serve(t);

@@ -36,6 +36,7 @@ const POD: RegisteredPod = {
   ips: ['10.244.0.1'],
   containerPorts: [],
   captured: true,
+  terminating: false,
 };
 const POLICY = securityYaml('AuthorizationPolicy', 'shop/locked', '  action: ALLOW');
 
@@ -115,6 +116,7 @@ test('Publication: an object that cannot be sent is named and counted, its last 
 test('ReportedPods: a lost pod is dialled through the mesh or not at all, and no Service sends to it', () => {
   const reported = new ReportedPods(() => ({
     captured: true,
+    terminating: false,
     sameNodeMode: 'handoff',
     existingConnections: 'keep',
     dnsCapture: true,
@@ -183,6 +185,7 @@ test('MeshPublisher: writes down before it publishes, and a change that cannot b
       if (fails) throw new Error('cannot be decided');
       return {
         captured: false,
+        terminating: false,
         sameNodeMode: 'handoff',
         existingConnections: 'keep',
         dnsCapture: true,
@@ -371,4 +374,15 @@ test('a manifest Pod with the name of a running one is told once when it appears
     assert.deepEqual(said(), ['manifest problem solved']);
     manifests.close();
   }
+});
+
+test('ReportedPods: a pod that is told to end is an object that is being deleted, and stays captured', () => {
+  const reported = new ReportedPods((pod, namespace) => decideCapture(pod, namespace, DEFAULT_ENROLMENT_SETTINGS));
+  const snapshot = new ObjectStore([]).snapshot();
+  const deleting = (terminating: boolean): (boolean | undefined)[] =>
+    reported
+      .update([{ ...POD, terminating }], snapshot)
+      .manifests.flatMap(({ objects }) => objects.map(({ object }) => object?.meta.deleting));
+  assert.deepEqual(deleting(false), [false]);
+  assert.deepEqual(deleting(true), [true]);
 });

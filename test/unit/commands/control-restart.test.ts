@@ -34,6 +34,7 @@ const POD: ReportedPod = {
   ips: ['10.244.0.1'],
   containerPorts: [],
   captured: false,
+  terminating: false,
 };
 
 /** A place for a control plane that is started several times, and what an agent of it sees. */

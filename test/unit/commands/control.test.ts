@@ -33,6 +33,7 @@ const POD: ReportedPod = {
   ips: ['10.244.0.1'],
   containerPorts: [{ name: 'http', port: 8080 }],
   captured: false,
+  terminating: false,
 };
 
 /** A control plane of our own on a free port, and one node that has joined it. */

@@ -27,6 +27,7 @@ function pod(name: string, more: Partial<ReportedPod> = {}): ReportedPod {
     ips: ['10.206.0.2'],
     containerPorts: [{ name: 'http', port: 80 }],
     captured: false,
+    terminating: false,
     ...more,
   };
 }

@@ -83,6 +83,7 @@ function makeManager(t: TestContext, look = isAlive, discard = async (): Promise
           told.push('started');
           queueMicrotask(() => manager.decide(uid, OUTSIDE));
         },
+        changed: ({ terminating }) => told.push(terminating ? 'terminating' : 'changed'),
         stopped: () => told.push('stopped'),
       },
       clock,
@@ -139,6 +140,23 @@ for (const [who, interrupt] of [
     assert.deepEqual([manager.counters.refused, manager.counters.removed], [2, 1]);
   });
 }
+
+test('a pod that is told to end is told once, written down, and stays until it is removed', async (t) => {
+  const { manager, told, opening, left } = makeManager(t);
+  const made = create(manager);
+  await until('the pod is being made', () => opening.length === 1);
+  opening[0]?.();
+  const { uid } = await made;
+  manager.terminate(uid);
+  manager.terminate(uid);
+  manager.terminate('nobody');
+  assert.deepEqual(told, ['started', 'terminating']);
+  assert.equal(manager.find(uid)?.terminating, true);
+  await until('it is written down', () => left().length === 2);
+  await manager.remove(uid);
+  manager.terminate(uid);
+  assert.deepEqual(told, ['started', 'terminating', 'stopped']);
+});
 
 test('holders are looked after until the agent leaves, also by a look that is under way', async (t) => {
   const { manager, clock } = makeManager(t);
