@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ERROR_TABLE } from '../src/model/errors.ts';
+import { type Fields, FIELDS } from '../src/objects/fields.ts';
 import { type CounterHelp, ENGINE_COUNTERS, KERNEL_COUNTERS } from '../src/telemetry/engine-counters.ts';
 import { AGENT_COUNTERS, CONTROL_COUNTERS } from '../src/telemetry/part-counters.ts';
 import type { GeneratedFile } from './generated-file.ts';
@@ -24,6 +25,49 @@ expired when, whose trust domain it has, what the peer said.
 |---|---|---|---|---|---|
 ${rows.join('')}`;
   return { path: 'docs/errors.md', content };
+}
+
+const FATES = { served: 'served', elsewhere: 'for others', told: 'told' } as const;
+
+/** `docs/fields.md`: what becomes of each field of each kind. */
+export function renderFieldDocs(): GeneratedFile {
+  const rows = (fields: Fields, path: string): string =>
+    Object.entries(fields)
+      // Of every kind alike, and told once.
+      .filter(
+        ([name]) => path !== '' || !['apiVersion', 'kind', 'metadata', 'status'].includes(name) || name === 'status',
+      )
+      .map(([name, rule]) => {
+        const own = `${path}${name}`;
+        const below = rule.is === 'told' || rule.of === undefined ? '' : rows(rule.of, `${own}.`);
+        // Labels and the like have any name.
+        const isBranch = rule.how === '' && (below !== '' || name === '*');
+        return `${isBranch ? '' : `| \`${own}\` | ${FATES[rule.is]} | ${escapeCell(rule.how)} |\n`}${below}`;
+      })
+      .join('');
+  const head = '| field | | |\n|---|---|---|\n';
+  const kinds = Object.entries(FIELDS).map(([kind, { strict, fields }]) => {
+    const note = strict ? 'A field of the spec that is not here, or has no value, refuses the object.\n\n' : '';
+    return `## ${kind}\n\n${note}${head}${rows(fields, '')}\n`;
+  });
+  const content = `<!-- Generated from src/objects/fields.ts by scripts/gen.ts; edit that and run \`npm run gen\`. -->
+# Fields
+
+What becomes of each field of each kind that is served:
+
+- *served*: it does what it says;
+- *told*: it is accepted and has no effect here; the control plane's log says so, with file, line and field (FIELD_IGNORED);
+- *for others*: it is of no concern to a mesh, and whoever it is for reads it.
+
+A field that is not here is told too (FIELD_UNKNOWN), and a kind that is not here (KIND_SKIPPED); a value that cannot be used
+refuses its object, and the last good version stays.
+
+## metadata, of every kind
+
+${head}${rows((FIELDS.Pod.fields['metadata'] as { readonly of: Fields }).of, 'metadata.')}
+${kinds.join('').trimEnd()}
+`;
+  return { path: 'docs/fields.md', content };
 }
 
 /** `docs/counters.md`: what each counter counts, and what to do when it rises. */

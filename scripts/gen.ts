@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { COMMANDS } from '../src/commands/commands.ts';
 import { renderConfigDocs } from '../src/config/render.ts';
-import { renderCounterDocs, renderErrorDocs } from './gen-docs.ts';
+import { renderCounterDocs, renderErrorDocs, renderFieldDocs } from './gen-docs.ts';
 import { generateErrorCode } from './gen-error-code.ts';
 import { generateLayout } from './gen-layout.ts';
 import { generateMessagesCc } from './gen-messages-cc.ts';
@@ -37,6 +37,7 @@ const files: GeneratedFile[] = [
   ...generateErrorCode(),
   generateLayout(readFileSync(join(root, 'bpf/mesh_abi.h'), 'utf8')),
   renderErrorDocs(),
+  renderFieldDocs(),
   renderCounterDocs(),
   { path: 'docs/config.md', content: renderConfigDocs(await Promise.all(COMMANDS.map((one) => one.load()))) },
 ];

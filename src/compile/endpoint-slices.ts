@@ -9,10 +9,6 @@ import type { Notice } from '../objects/problem.ts';
 import type { CompileSettings } from './settings.ts';
 import { type AddedBackend, backendKey, blankWorkload } from './workloads.ts';
 
-const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
-// They repeat what a selector says.
-const CONTROLLERS: readonly string[] = ['endpointslice-controller.k8s.io', 'endpointslicemirroring-controller.k8s.io'];
-
 /** What the EndpointSlices of Services without a selector come to. */
 export interface CompiledSlices {
   /** Endpoints that are no pods, each a workload without identity, policy or locality. */
@@ -83,7 +79,7 @@ function isReady({ ready, terminating }: SliceEndpoint): boolean {
 }
 
 function reasonLeftOut(slice: EndpointSliceObject, service: ServiceObject | undefined): string | undefined {
-  if (CONTROLLERS.includes(slice.meta.labels.get(MANAGED_BY) ?? '')) return undefined;
+  if (slice.managed) return undefined;
   const label = 'kubernetes.io/service-name';
   if (slice.serviceName === '') return `no label ${label} says of which Service it is; it is left out`;
   if (service === undefined) return `there is no Service ${slice.meta.namespace}/${slice.serviceName}; it is left out`;

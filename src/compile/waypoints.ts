@@ -6,9 +6,9 @@ import { objectKey } from '../objects/object-meta.ts';
 import type { ObjectSnapshot } from '../objects/object-store.ts';
 import { type GatewayObject, type MeshObject, selects } from '../objects/objects.ts';
 import type { Notice } from '../objects/problem.ts';
+import { WAYPOINT_CLASS } from '../objects/read-gateway.ts';
 import type { CompileSettings } from './settings.ts';
 
-const CLASS = 'istio-waypoint';
 const USE = 'istio.io/use-waypoint';
 const USE_NAMESPACE = 'istio.io/use-waypoint-namespace';
 
@@ -32,7 +32,8 @@ export class Waypoints {
     this.#settings = settings;
     this.#notices = notices;
     for (const gateway of objects.of('Gateway')) {
-      if (gateway.className === CLASS) this.#gateways.set(`${gateway.meta.namespace}/${gateway.meta.name}`, gateway);
+      if (gateway.className === WAYPOINT_CLASS)
+        this.#gateways.set(`${gateway.meta.namespace}/${gateway.meta.name}`, gateway);
     }
     for (const { meta } of objects.of('Namespace')) this.#namespaceLabels.set(meta.name, meta.labels);
   }

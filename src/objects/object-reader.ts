@@ -55,18 +55,6 @@ export class ObjectReader {
     return Object.keys(this.#value);
   }
 
-  /**
-   * Reports every field that is not named, and every named one that is there without a value.
-   *
-   * For security objects: neither a misspelt `rulez` nor an empty `principals:` may silently mean "allow".
-   */
-  allowOnly(...known: readonly string[]): void {
-    for (const key of this.keys()) {
-      if (!known.includes(key)) this.reject(key, `unknown field; known here: ${known.join(', ')}`);
-      else if (!this.has(key)) this.reject(key, 'has no value; give it one or remove it');
-    }
-  }
-
   has(key: string): boolean {
     return this.#get(key) !== undefined;
   }
@@ -209,7 +197,7 @@ function flowAddress(item: unknown): string | undefined {
   return `${entry[0]}:`;
 }
 
-function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+export function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

@@ -101,6 +101,8 @@ export interface EndpointSliceObject {
   readonly meta: ObjectMeta;
   /** Name of the Service the slice belongs to; "" = none. */
   readonly serviceName: string;
+  /** Made by a controller of Kubernetes, of what a selector says. */
+  readonly managed: boolean;
   readonly addressType: 'IPv4' | 'IPv6' | 'FQDN';
   readonly ports: readonly { readonly name: string; readonly port: number; readonly protocol: Protocol }[];
   readonly endpoints: readonly SliceEndpoint[];

@@ -33,6 +33,8 @@ export interface Notice {
     | 'NO_EFFECT'
     | 'MATCHES_NOBODY'
     | 'KEY_UNKNOWN'
+    | 'FIELD_IGNORED'
+    | 'FIELD_UNKNOWN'
     | 'VALUE_UNKNOWN'
     | 'POLICY_WIDENED'
     | 'POLICY_NARROWED'

@@ -18,9 +18,7 @@ const TRUE_WORDS: readonly string[] = ['1', 't', 'T', 'true', 'TRUE', 'True'];
  * Source: istio/api security/v1beta1/authorization_policy.proto @b8f8791, istio pkg/config/validation @86c9f01.
  */
 export function readAuthorizationPolicy(object: ObjectReader, meta: ObjectMeta): AuthorizationPolicyObject {
-  object.allowOnly('apiVersion', 'kind', 'metadata', 'spec', 'status');
   const spec = object.requiredObject('spec');
-  spec.allowOnly('selector', 'targetRef', 'targetRefs', 'action', 'rules', 'provider');
   const action = spec.oneOf('action', ACTIONS) ?? 'ALLOW';
   const policy: AuthorizationPolicyObject = {
     kind: 'AuthorizationPolicy',
@@ -45,7 +43,6 @@ function checkAction(spec: ObjectReader, { action, rules }: AuthorizationPolicyO
     return;
   }
   const provider = spec.requiredObject('provider');
-  provider.allowOnly('name');
   provider.requiredString('name');
   if (rules.length === 0)
     spec.reject('rules', 'CUSTOM action without rules is meaningless as it will never be triggered');
@@ -58,7 +55,6 @@ function readTargetRefs(spec: ObjectReader): TargetRef[] {
   if (single !== undefined && listed.length > 0)
     spec.reject('targetRef', 'only one of targetRef and targetRefs can be set');
   return [...(single ? [single] : []), ...listed].map((reader) => {
-    reader.allowOnly('group', 'kind', 'name', 'namespace');
     return {
       group: reader.string('group') ?? '',
       kind: reader.requiredString('kind'),
@@ -68,17 +64,14 @@ function readTargetRefs(spec: ObjectReader): TargetRef[] {
 }
 
 function readRule(rule: ObjectReader, policy: PolicyContext): PolicyObjectRule {
-  rule.allowOnly('from', 'to', 'when');
   for (const key of ['from', 'to', 'when']) {
     if (rule.has(key) && rule.items(key).length === 0) rule.reject(key, 'cannot be empty');
   }
   return {
     sources: rule.objects('from').map((from) => {
-      from.allowOnly('source');
       return readSource(from.requiredObject('source'), policy);
     }),
     operations: rule.objects('to').map((to) => {
-      to.allowOnly('operation');
       return readOperation(to.requiredObject('operation'));
     }),
     conditions: rule.objects('when').map((when) => readCondition(when, policy)),

@@ -4,6 +4,10 @@ import { parseAddress } from '../model/address.ts';
 import type { ObjectMeta } from './object-meta.ts';
 import type { ObjectReader } from './object-reader.ts';
 import type { GatewayObject, WaypointFor } from './objects.ts';
+import { shown } from './problem.ts';
+
+/** The only class of Gateways that is served. */
+export const WAYPOINT_CLASS = 'istio-waypoint';
 
 const WAYPOINT_FOR: readonly WaypointFor[] = ['service', 'workload', 'all', 'none'];
 
@@ -11,11 +15,18 @@ const WAYPOINT_FOR: readonly WaypointFor[] = ['service', 'workload', 'all', 'non
 export function readGateway(object: ObjectReader, meta: ObjectMeta): GatewayObject {
   const spec = object.requiredObject('spec');
   const label = meta.labels.get('istio.io/waypoint-for');
+  const className = spec.requiredString('gatewayClassName');
+  if (className !== WAYPOINT_CLASS)
+    spec.note(
+      'gatewayClassName',
+      'KIND_SKIPPED',
+      `a Gateway of class ${shown(className)} is left out; ${WAYPOINT_CLASS} is served`,
+    );
   const addresses = object.object('status')?.objects('addresses') ?? [];
   return {
     kind: 'Gateway',
     meta,
-    className: spec.requiredString('gatewayClassName'),
+    className,
     waypointFor: WAYPOINT_FOR.find((value) => value === label) ?? 'service',
     hboneListeners: spec
       .objects('listeners')

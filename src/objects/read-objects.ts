@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { checkFields } from './check-fields.ts';
 import { type KindLookup, lookUpKind } from './kinds.ts';
 import { noteKeys } from './mesh-keys.ts';
 import { objectKey } from './object-meta.ts';
@@ -165,6 +166,7 @@ function readKind(
   const meta = readMetadata(reader, found.entry.namespaced);
   if (found.result === 'refused') reader.reject(found.field, found.reason);
   const object = found.entry.read(reader, meta);
+  checkFields(object, source, reader);
   const own = problems.map(({ path, reason }) => ({ path: path.slice(reader.path.length), reason }));
   if (own.some(({ path }) => concernsName(path))) return;
   // What was meant: a kind that is misspelt later on is still the object that was in force.

@@ -8,9 +8,7 @@ const MODES: readonly MtlsMode[] = ['UNSET', 'DISABLE', 'PERMISSIVE', 'STRICT'];
 
 /** Reads a PeerAuthentication, strictly. Source: istio/api security/v1beta1/peer_authentication.proto @b8f8791. */
 export function readPeerAuthentication(object: ObjectReader, meta: ObjectMeta): PeerAuthenticationObject {
-  object.allowOnly('apiVersion', 'kind', 'metadata', 'spec', 'status');
   const spec = object.object('spec');
-  spec?.allowOnly('selector', 'mtls', 'portLevelMtls');
   const selector = spec === undefined ? new Map<string, string>() : readSelector(spec);
   const portLevel = spec?.object('portLevelMtls');
   if (portLevel !== undefined && selector.size === 0) spec?.reject('portLevelMtls', 'portLevelMtls requires selector');
@@ -24,7 +22,6 @@ export function readPeerAuthentication(object: ObjectReader, meta: ObjectMeta): 
 }
 
 function readMode(mtls: ObjectReader | undefined): MtlsMode {
-  mtls?.allowOnly('mode');
   return mtls?.oneOf('mode', MODES) ?? 'UNSET';
 }
 
@@ -43,7 +40,6 @@ function readPortModes(portLevel: ObjectReader): ReadonlyMap<number, MtlsMode> {
 /** Reads `selector.matchLabels`, the only form that security objects know. Empty selects the whole namespace. */
 export function readSelector(spec: ObjectReader): ReadonlyMap<string, string> {
   const selector = spec.object('selector');
-  selector?.allowOnly('matchLabels');
   const labels = selector?.stringMap('matchLabels') ?? new Map<string, string>();
   for (const [key, value] of labels) {
     if (key === '') selector?.reject('matchLabels', 'a label needs a key');

@@ -10,7 +10,6 @@ type Parse<T> = (text: string) => T | string;
 
 const SERVICE_ACCOUNTS_MAX = 16;
 const L7_SOURCE = ['requestPrincipals', 'notRequestPrincipals', 'remoteIpBlocks', 'notRemoteIpBlocks'];
-const L4_SOURCE = ['principals', 'namespaces', 'serviceAccounts', 'ipBlocks', 'trustDomains'];
 const L7_OPERATION = ['hosts', 'notHosts', 'methods', 'notMethods', 'paths', 'notPaths'];
 const L7_KEYS = [
   'remote.ip',
@@ -40,7 +39,6 @@ export interface PolicyContext {
 
 /** Reads `from[].source`. */
 export function readSource(source: ObjectReader, policy: PolicyContext): SourceMatch {
-  source.allowOnly(...L4_SOURCE, ...L4_SOURCE.map(negated), ...L7_SOURCE);
   if (source.keys().length === 0) source.reject(undefined, 'must set at least one field');
   const given = (...keys: string[]): boolean => keys.some((key) => source.has(key) || source.has(negated(key)));
   if (given('serviceAccounts') && given('principals', 'namespaces')) {
@@ -58,14 +56,12 @@ export function readSource(source: ObjectReader, policy: PolicyContext): SourceM
 
 /** Reads `to[].operation`. */
 export function readOperation(operation: ObjectReader): OperationMatch {
-  operation.allowOnly('ports', 'notPorts', ...L7_OPERATION);
   if (operation.keys().length === 0) operation.reject(undefined, 'must set at least one field');
   return { ports: readBoth(operation, 'ports', parsePort), l7: readL7(operation, L7_OPERATION) };
 }
 
 /** Reads one `when`. A key that is not known rejects the policy: it would otherwise never be asked. */
 export function readCondition(when: ObjectReader, policy: PolicyContext): Condition {
-  when.allowOnly('key', 'values', 'notValues');
   if (!when.has('values') && !when.has('notValues'))
     when.reject('values', 'at least one of values or notValues is required');
   const key = when.requiredString('key');

@@ -9,6 +9,8 @@ import { shown } from './problem.ts';
 import type { EndpointSliceObject, IpFamily, ServiceObject, ServiceObjectPort, SliceEndpoint } from './objects.ts';
 import { PROTOCOLS } from './read-pod.ts';
 
+const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
+const CONTROLLERS: readonly string[] = ['endpointslice-controller.k8s.io', 'endpointslicemirroring-controller.k8s.io'];
 const EXPORT_TO = 'networking.istio.io/exportTo';
 const AFFINITY_SECONDS_DEFAULT = 10_800;
 const AFFINITY_SECONDS_MAX = 86_400;
@@ -116,6 +118,7 @@ export function readEndpointSlice(object: ObjectReader, meta: ObjectMeta): Endpo
     kind: 'EndpointSlice',
     meta,
     serviceName: meta.labels.get('kubernetes.io/service-name') ?? '',
+    managed: CONTROLLERS.includes(meta.labels.get(MANAGED_BY) ?? ''),
     addressType: addressType ?? 'FQDN',
     ports: object.objects('ports').map((port) => ({
       name: port.string('name') ?? '',
