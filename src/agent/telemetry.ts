@@ -78,11 +78,13 @@ function metricsReader(
         ),
     tokenEndMs: () => sources().upstream.tokens.life()?.untilMs,
     fills: () => {
-      const { ledger, decider, dialogue, eventsDropped } = sources().decisions;
+      const { ledger, decider, dialogue, names, affinity, eventsDropped } = sources().decisions;
       return [
         { name: 'verdicts', size: ledger.size, max: ledger.max, droppedTotal: ledger.evictedTotal },
         { name: 'flow_labels', size: labels.size, max: labels.max, droppedTotal: labels.overflowTotal },
         { name: 'pending_questions', size: decider.pendingCount, max: decider.pendingMax, droppedTotal: 0 },
+        { name: 'resolved_names', size: names.size, max: names.max, droppedTotal: names.counters.refused },
+        { name: 'affinities', size: affinity.size, max: affinity.max, droppedTotal: affinity.evictedTotal },
         { name: 'recalls_owed', size: dialogue.recall.owed, max: ledger.max, droppedTotal: 0 },
         rejectedFill(sources().mesh),
         { name: 'engine_events', size: 0, max: 0, droppedTotal: eventsDropped() },
@@ -115,6 +117,7 @@ function metricsReader(
         pods: pods.pods.counters,
         pod_files: place.files.counters,
         recalls: decisions.dialogue.recall.counters,
+        names: decisions.names.counters,
         ...doors,
       });
     },

@@ -71,7 +71,13 @@ export function dumpWorkload(workload: Workload): Json {
   };
 }
 
-export function dumpService(service: Service, mesh: Pick<MeshContents, 'endpointsOf'>): Json {
+// One that is known by its name serves nobody while that cannot be resolved.
+function isReachable({ status, hostname, addresses }: Workload, mesh: Pick<MeshContents, 'findName'>): boolean {
+  const named = hostname === '' || addresses.length > 0 ? undefined : mesh.findName(hostname.toLowerCase());
+  return status === 'HEALTHY' && (named === undefined || named.kind === 'found');
+}
+
+export function dumpService(service: Service, mesh: Pick<MeshContents, 'endpointsOf' | 'findName'>): Json {
   const endpoints = [...mesh.endpointsOf(`${service.namespace}/${service.hostname}`).values()];
   const ranges = service.addresses.filter(isRange);
   return {
@@ -85,7 +91,7 @@ export function dumpService(service: Service, mesh: Pick<MeshContents, 'endpoint
         workload.uid,
         {
           port: dumpPorts(ports),
-          status: workload.status === 'HEALTHY' ? 'Healthy' : 'Unhealthy',
+          status: isReachable(workload, mesh) ? 'Healthy' : 'Unhealthy',
           workloadUid: workload.uid,
         },
       ]),

@@ -15,6 +15,8 @@ export interface MeshContents {
   readonly policies: ReadonlyMap<string, Authorization>;
   /** What was rejected last and is still there. */
   readonly rejected: { values(): Iterable<RejectedResource> };
+  /** What DNS says of the name of an endpoint, as far as somebody asked. */
+  findName(hostname: string): { readonly kind: 'found' | 'none' | 'failed' } | undefined;
   endpointsOf(
     serviceKey: string,
   ): ReadonlyMap<string, { readonly workload: Workload; readonly ports: readonly ServicePort[] }>;

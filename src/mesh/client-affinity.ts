@@ -29,6 +29,7 @@ export class ClientAffinity {
   readonly #random: () => number;
   readonly #onLapse: (keys: ReadonlySet<DependencyKey>) => void;
   readonly #max: number;
+  #evictedTotal = 0;
 
   /** `random` in [0, 1). */
   constructor(
@@ -43,6 +44,15 @@ export class ClientAffinity {
     this.#max = max;
   }
 
+  get max(): number {
+    return this.#max;
+  }
+
+  /** Clients that were forgotten for newer ones. */
+  get evictedTotal(): number {
+    return this.#evictedTotal;
+  }
+
   get size(): number {
     return this.#affinities.size;
   }
@@ -55,7 +65,10 @@ export class ClientAffinity {
     const chosen = kept ?? this.#pick(choices);
     this.#forget(key);
     const [oldest] = this.#affinities.keys();
-    if (this.#affinities.size >= this.#max && oldest !== undefined) this.#forget(oldest);
+    if (this.#affinities.size >= this.#max && oldest !== undefined) {
+      this.#forget(oldest);
+      this.#evictedTotal += 1;
+    }
     const affinity: Affinity = { endpoint: endpointOf(chosen), doubtful: false, cancel: () => {} };
     affinity.cancel = this.#clock.setTimer(timeoutMs, () => this.#lapse(key, affinity, timeoutMs));
     this.#affinities.set(key, affinity);

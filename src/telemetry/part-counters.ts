@@ -41,6 +41,15 @@ export const AGENT_COUNTERS = {
     'join tokens that came in the place of one that the operator has replaced meanwhile, not used',
     'the agent attaches anew with the one given',
   ],
+  names_lookups: ['host names of endpoints and ExternalNames looked up by this node', ''],
+  names_failures: [
+    'of these, those without an address',
+    'groundwire status names them and says why; what was found last stays for ten minutes',
+  ],
+  names_refused: [
+    'names not looked up: there are 10,000 in use',
+    'fewer endpoints by name; their connections are refused with UNRESOLVED_NAME',
+  ],
   certificates_signed: ['certificates that the control plane signed', ''],
   certificates_failed: [
     'certificates asked for and not had; asked for again',

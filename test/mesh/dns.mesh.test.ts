@@ -34,6 +34,41 @@ spec:
   clusterIP: 10.96.76.21
   selector: { app: nobody }
   ports: [{ name: http, port: 80 }]
+---
+apiVersion: v1
+kind: Service
+metadata: { name: alias, namespace: shop }
+spec: { type: ExternalName, externalName: far.shop.svc.cluster.local }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: outside, namespace: shop }
+spec: { type: ExternalName, externalName: upstream.example }
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: node, namespace: shop }
+spec:
+  hosts: [whoami.example]
+  ports: [{ name: caller, number: 80, protocol: TCP, targetPort: ${PEER_PORTS.caller} }]
+  resolution: DNS
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: missing, namespace: shop }
+spec:
+  hosts: [gone.mesh]
+  ports: [{ name: tcp, number: 80, protocol: TCP }]
+  resolution: DNS
+  endpoints: [{ address: missing.example }]
+---
+apiVersion: v1
+kind: Service
+metadata: { name: roll, namespace: shop }
+spec:
+  clusterIP: 10.96.76.22
+  selector: { roll: 'yes' }
+  ports: [{ name: caller, port: 80, targetPort: ${PEER_PORTS.caller} }]
 `;
 
 describe('names and Services', { skip: WITHOUT_ROOT }, () => {
@@ -117,6 +152,64 @@ describe('names and Services', { skip: WITHOUT_ROOT }, () => {
       const line = text.split('\n').find((candidate) => candidate.startsWith(count));
       assert.match(line ?? '', / [1-9]\d*$/, text);
     }
+  });
+
+  it('answers an ExternalName with what it leads to, in the mesh and outside', async () => {
+    assert.equal(await resolve('alias'), VIP);
+    assert.equal(await resolve('outside'), '192.0.2.53');
+  });
+
+  it('carries a connection to a host that is known by its name only to where the node finds it', async () => {
+    // The name server tells each client its own address, and the node is the one who asks.
+    const host = start(
+      onNode(test.mesh.nodes.a, peer('serve', PEER_PORTS.count)),
+      join(test.mesh.names.directory, 'host.log'),
+    );
+    try {
+      const vip = await resolve('whoami.example');
+      assert.match(vip, /^240\.240\./);
+      const [address] = await client.addresses();
+      await until('the host answers the pod', async () => {
+        const answer = await client.exec(peer('ask', vip, 80).join(' '));
+        return answer.stdout.split(' ')[0] === address ? true : undefined;
+      });
+    } finally {
+      await host.stop();
+    }
+  });
+
+  it('ends a connection to a name that nobody can resolve, and tells which', async () => {
+    const answer = await client.exec(peer('await-end', await resolve('gone.mesh'), 80).join(' '));
+    assert.match(answer.stdout, /ECONNRESET|ECONNREFUSED/);
+    await until(
+      'the access log says why',
+      () => (test.mesh.agent('a').log().includes('UNRESOLVED_NAME') ? true : undefined),
+      5000,
+    );
+    const { problems } = await test.mesh.ask<{ problems: string[] }>('a', 'status');
+    const services = await test.mesh.ask<{ hostname: string; endpoints: object }[]>('a', 'services');
+    const gone = services.find(({ hostname }) => hostname === 'gone.mesh');
+    assert.match(JSON.stringify(gone?.endpoints), /"status":"Unhealthy"/);
+    assert.match(problems.join('\n'), /the name missing\.example .* cannot be resolved: there is no such name/);
+  });
+
+  it('sends nobody to a pod that has been told to end', async () => {
+    const endpoints = async (): Promise<number> => {
+      const services = await test.mesh.ask<{ hostname: string; endpoints: object }[]>('a', 'services');
+      const roll = services.find(({ hostname }) => hostname === 'roll.shop.svc.cluster.local');
+      return Object.keys(roll?.endpoints ?? {}).length;
+    };
+    const pods = ['one', 'two'].map((name) =>
+      test.mesh.startPod(
+        { node: 'b', namespace: 'shop', name, serviceAccount: name, labels: { roll: 'yes' } },
+        // Goes on when it is told to end, as a server does that lets its connections finish.
+        ['sh', '-c', `trap : TERM; ${peer('serve', PEER_PORTS.count).join(' ')} & wait; wait`],
+      ),
+    );
+    await until('both are endpoints', async () => ((await endpoints()) === 2 ? true : undefined));
+    pods[0]?.child.kill('SIGTERM');
+    await until('one is not, any more', async () => ((await endpoints()) === 1 ? true : undefined));
+    assert.equal(pods[0]?.child.exitCode, null, 'it lives');
   });
 
   it('passes on that a name does not exist', async () => {
