@@ -148,3 +148,23 @@ test('AuthorizationPolicy: scope, selectors of the root namespace, dry run', () 
     ['DRY_RUN', 'MATCHES_NOBODY'],
   );
 });
+
+test('PeerAuthentication: STRICT with an open port under a STRICT mesh says `notPrincipals *` once, where istiod repeats it', () => {
+  const { authorizations } = compileYaml(
+    securityYaml('PeerAuthentication', 'istio-system/default', '  mtls: {mode: STRICT}') +
+      securityYaml(
+        'PeerAuthentication',
+        'n/w',
+        '  selector: {matchLabels: {app: a}}\n  mtls: {mode: STRICT}\n  portLevelMtls: {"80": {mode: PERMISSIVE}}',
+      ),
+  );
+  const converted = authorizations.get(CONVERTED);
+  assert.ok(converted);
+  // istiod adds the first clause a second time at the end (convertPeerAuthentication, shouldMergeStrict): all of a rule's
+  // clauses have to hold, so that says nothing more.
+  assert.deepEqual(authorizationToJson(converted)['rules'], [
+    {
+      clauses: [{ matches: [{ not_principals: [{ presence: {} }] }] }, { matches: [{ not_destination_ports: [80] }] }],
+    },
+  ]);
+});
