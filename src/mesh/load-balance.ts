@@ -13,7 +13,7 @@ export interface Candidate {
 }
 
 /** An endpoint that is known by its name only, and what is known of that: addresses, or nothing yet. */
-export type FindAddresses = (workload: Workload) => readonly string[];
+export type FindAddresses = (workload: Workload, port: number) => readonly string[];
 
 /** The candidates; when there is none, why. */
 export interface Selection {
@@ -57,7 +57,7 @@ export function selectEndpoints(
     }
     const addresses =
       workload.hostname !== '' && workload.addresses.length === 0
-        ? ofOneFamily(findAddresses(workload), service.ipFamilies, wanted)
+        ? ofOneFamily(findAddresses(workload, port), service.ipFamilies, wanted)
         : chooseAddress(workload.addresses, service.ipFamilies, wanted);
     if (addresses.length === 0) continue;
     const rank = ranked ? localityRank(source, workload, scopes) : 0;

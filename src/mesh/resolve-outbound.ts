@@ -15,9 +15,12 @@ import { parseSpiffeId, type SpiffeId } from '../model/identity.ts';
 import { HBONE_PORT, type Refusal, type Route, type RouteChoice, type SocketAddress } from '../model/route.ts';
 import { type GatewayAddress, type Service, type ServicePort, serviceKey } from '../model/service.ts';
 import { addressRank, type Workload } from '../model/workload.ts';
-import { selectEndpoints } from './load-balance.ts';
-import { findServiceAround, findServiceAt, findServiceByAddress } from './match-service.ts';
+import { type Candidate, type FindAddresses, type Selection, selectEndpoints } from './load-balance.ts';
+import { bestService, findServiceAround, findServiceAt, findServiceByAddress } from './match-service.ts';
 import { type DependencyKey, dependency, type MeshView } from './view.ts';
+
+// Names of names: two Services whose endpoints name each other would never end.
+const NAMES_MAX = 4;
 
 /** A captured pod of this node, as decisions see it. */
 export interface LocalPod {
@@ -138,11 +141,43 @@ class Resolution {
     return refuse(elsewhere ? 'UNREACHABLE_NETWORK' : 'NO_HEALTHY_UPSTREAM');
   }
 
-  #select(service: Service, key: string, servicePort: ServicePort) {
+  #select(service: Service, key: string, servicePort: ServicePort, depth = 0): Selection {
     this.#dependencies.add(dependency.endpoints(key));
     const endpoints = this.#view.endpointsOf(key);
-    const findAddresses = (workload: Workload): readonly string[] => this.#resolve(workload.hostname.toLowerCase());
-    return selectEndpoints(this.#source, service, endpoints, servicePort, this.#originalDst.address, findAddresses);
+    const inner: Candidate[] = [];
+    const findAddresses: FindAddresses = (workload, port) => {
+      const named = this.#findNamedService(workload.hostname, key);
+      if (named === undefined) return this.#resolve(workload.hostname.toLowerCase());
+      if (depth < NAMES_MAX) inner.push(...this.#selectNamed(named, port, depth + 1));
+      return [];
+    };
+    const { address } = this.#originalDst;
+    const { candidates, elsewhere } = selectEndpoints(
+      this.#source,
+      service,
+      endpoints,
+      servicePort,
+      address,
+      findAddresses,
+    );
+    return { candidates: [...candidates, ...inner], elsewhere };
+  }
+
+  /** The Service of the mesh that the name of an endpoint means, if it means one; a host that stands for itself is none. */
+  #findNamedService(name: string, key: string): Service | undefined {
+    const hostname = name.toLowerCase();
+    this.#dependencies.add(dependency.hostname(hostname));
+    const named = bestService(this.#source.namespace, this.#view.servicesByHostname(hostname));
+    return named && serviceKey(named) !== key ? named : undefined;
+  }
+
+  // What a waypoint is to decide cannot be had past it.
+  #selectNamed(service: Service, port: number, depth: number): readonly Candidate[] {
+    const key = serviceKey(service);
+    this.#dependencies.add(dependency.service(key));
+    const servicePort = findServicePort(service, port);
+    if (!servicePort || service.waypoint) return [];
+    return this.#select(service, key, servicePort, depth).candidates;
   }
 
   #resolve(hostname: string): readonly string[] {

@@ -49,9 +49,10 @@ apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: { name: node, namespace: shop }
 spec:
-  hosts: [whoami.example]
+  hosts: [node.mesh]
   ports: [{ name: caller, number: 80, protocol: TCP, targetPort: ${PEER_PORTS.caller} }]
   resolution: DNS
+  endpoints: [{ address: whoami.example }]
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -166,7 +167,7 @@ describe('names and Services', { skip: WITHOUT_ROOT }, () => {
       join(test.mesh.names.directory, 'host.log'),
     );
     try {
-      const vip = await resolve('whoami.example');
+      const vip = await resolve('node.mesh');
       assert.match(vip, /^240\.240\./);
       const [address] = await client.addresses();
       await until('the host answers the pod', async () => {

@@ -26,6 +26,12 @@ const mode = (fields: Partial<LoadBalancing>): Partial<Service> => ({
   loadBalancing: { routingPreference: [], mode: 'UNSPECIFIED_MODE', healthPolicy: 'ONLY_HEALTHY', ...fields },
 });
 
+/** An endpoint of a Service that is known by its name only. */
+const named = (service: string, hostname: string): Workload => ({
+  ...aWorkload(`of-${service}`, '', { addresses: [], hostname, tunnelProtocol: 'NONE', node: '', ...serving(service) }),
+  uid: `Kubernetes/networking.istio.io/ServiceEntry/shop/${service}/${hostname}`,
+});
+
 const rejected = { kind: 'service', name: 'shop/new', reason: 'too new' } as const;
 
 interface Row {
@@ -70,6 +76,39 @@ const table: readonly Row[] = [
       ],
     },
     want: ['hbone 10.0.1.1:15008 10.0.1.1:7000'],
+  },
+  {
+    claim: 'an endpoint that is the name of a Service of the mesh is the endpoints of that Service',
+    mesh: {
+      services: [
+        aService('alias', '10.96.0.1', { ports: [port(80, 80)] }),
+        aService('web', '10.96.0.2', { ports: [port(80, 8080)] }),
+      ],
+      workloads: [web, { ...named('alias', 'web.shop.svc.cluster.local') }],
+    },
+    want: [webHop],
+  },
+  {
+    claim: 'fails closed: not past the waypoint of the Service that an endpoint names',
+    mesh: {
+      services: [
+        aService('alias', '10.96.0.1', { ports: [port(80, 80)] }),
+        aService('web', '10.96.0.2', { ports: [port(80, 8080)], waypoint: wpByName }),
+      ],
+      workloads: [web, { ...named('alias', 'web.shop.svc.cluster.local') }],
+    },
+    want: 'NO_HEALTHY_UPSTREAM',
+  },
+  {
+    claim: 'Services whose endpoints name each other have none',
+    mesh: {
+      services: [
+        aService('alias', '10.96.0.1', { ports: [port(80, 80)] }),
+        aService('other', '10.96.0.2', { ports: [port(80, 80)] }),
+      ],
+      workloads: [named('alias', 'other.shop.svc.cluster.local'), named('other', 'alias.shop.svc.cluster.local')],
+    },
+    want: 'NO_HEALTHY_UPSTREAM',
   },
   {
     claim: 'an endpoint at an address that nobody known has is plaintext',
