@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a relay and its sockets do with readers that are slow and with peers that end badly.
+// What a relay and its ends do with readers that are slow and with peers that end badly: first what
+// holds between any two ends, pair by pair, then what only sockets have.
 #include "relay/relay.h"
 
 #include <fcntl.h>
@@ -11,14 +12,20 @@
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
+#include <iostream>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "check.h"
 #include "io/app_socket.h"
 #include "io/socket_options.h"
+#include "relay/socket_end.h"
 #include "support/loopback.h"
+#include "support/relay_party.h"
 
 using namespace groundwire;
 
@@ -68,8 +75,9 @@ struct Carried : RelayOwner {
   Counters counters;
   EventLoop loop{&counters};
   ThreadScratch scratch;
+  ThreadContext thread{&loop, &scratch, &counters};
   RelayBytes bytes;
-  TcpRelay relay{&loop, &scratch, &bytes, this};
+  Relay relay{&loop, &bytes, this};
   std::optional<ErrorCode> code;
 
   /// `adjust`: each listener before it listens to anybody, so that the accepted socket inherits it.
@@ -95,7 +103,10 @@ struct Carried : RelayOwner {
     if (!code) relay.Abort();
   }
   void OnRelayEnd(ErrorCode ended, const std::string&) override { code = ended; }
-  void Start() { relay.Start(std::move(source), std::move(destination)); }
+  void Start() {
+    relay.Start(std::make_unique<SocketEnd>(thread, std::move(source)),
+                std::make_unique<SocketEnd>(thread, std::move(destination)));
+  }
   bool TurnUntil(const std::function<bool()>& done) {
     for (int i = 0; i < 2000; ++i) {
       if (done()) return true;
@@ -133,7 +144,209 @@ size_t SendWhatFits(const UniqueFd& fd, const std::string& bytes, size_t from = 
   return sent - from;
 }
 
+enum class Kind : uint8_t { kSocket, kStream };
+
+/// What a relay may have as its two ends, and what the connection of a pod then is.
+constexpr struct {
+  const char* name;
+  Kind source;
+  Kind destination;
+} kPairs[] = {
+    {"socket to socket", Kind::kSocket, Kind::kSocket},  // handoff, passthrough, plaintext
+    {"socket to stream", Kind::kSocket, Kind::kStream},  // outbound
+    {"stream to socket", Kind::kStream, Kind::kSocket},  // inbound
+    {"stream to stream", Kind::kStream, Kind::kStream},  // a waypoint
+};
+
+/// A relay between a client and a server.
+struct Between : RelayOwner {
+  Counters counters;
+  EventLoop loop{&counters};
+  ThreadScratch scratch;
+  ThreadContext thread{&loop, &scratch, &counters};
+  RelayBytes bytes;
+  Relay relay{&loop, &bytes, this};
+  std::unique_ptr<RelayParty> client;
+  std::unique_ptr<RelayParty> server;
+  std::optional<ErrorCode> code;
+
+  Between(Kind source, Kind destination) {
+    if (!loop.Open().ok()) std::abort();
+    client = Make(source, Http2Session::Role::kServer);
+    server = Make(destination, Http2Session::Role::kClient);
+    relay.Start(client->TakeEnd(), server->TakeEnd());
+  }
+  ~Between() {
+    if (!code) relay.Abort();
+  }
+  void OnRelayEnd(ErrorCode ended, const std::string&) override { code = ended; }
+  std::unique_ptr<RelayParty> Make(Kind kind, Http2Session::Role engine) const {
+    return kind == Kind::kSocket ? MakeSocketParty(thread) : MakeStreamParty(thread, engine);
+  }
+  void Turn(int wait_ms = 0) {
+    client->Turn();
+    server->Turn();
+    loop.RunTurn(wait_ms);
+  }
+  bool TurnUntil(const std::function<bool()>& done) {
+    for (int i = 0; i < 4000; ++i) {
+      if (done()) return true;
+      Turn(i < 500 ? 0 : 5);
+    }
+    return false;
+  }
+  bool Hears(const RelayParty& party, const std::string& what) {
+    return TurnUntil([&] { return party.heard == what; });
+  }
+};
+
+/// Runs it over each pair, and with which of the two speaks: the client, then the server.
+void ForEachPair(
+    const std::function<void(Between*, RelayParty* speaker, RelayParty* hearer)>& run) {
+  for (const auto& pair : kPairs) {
+    for (const bool forth : {true, false}) {
+      const int before = check::Failures();
+      Between between(pair.source, pair.destination);
+      RelayParty* const client = between.client.get();
+      RelayParty* const server = between.server.get();
+      run(&between, forth ? client : server, forth ? server : client);
+      if (check::Failures() != before)
+        std::cout << "  (" << pair.name << (forth ? ", forth)" : ", back)") << std::endl;
+    }
+  }
+}
+
 }  // namespace
+
+TEST("relay: bytes pass whole both ways at once, and each end of stream after the last of them") {
+  ForEachPair([](Between* between, RelayParty* speaker, RelayParty* hearer) {
+    const std::string there = Pattern(5 << 20);
+    const std::string back = Pattern(3 << 20);
+    speaker->Say(there);
+    hearer->Say(back);
+    speaker->FinishSaying();
+    hearer->FinishSaying();
+    CHECK(between->Hears(*hearer, there + "[end]"));
+    CHECK(between->Hears(*speaker, back + "[end]"));
+    CHECK(between->TurnUntil([&] { return between->code.has_value(); }));
+    CHECK(between->code == ErrorCode::kNone);
+    const bool forth = speaker == between->client.get();
+    CHECK_EQ(between->bytes.sent, forth ? there.size() : back.size());
+    CHECK_EQ(between->bytes.received, forth ? back.size() : there.size());
+  });
+}
+
+TEST("relay: a half-close leaves the other direction open for as long as it is wanted") {
+  ForEachPair([](Between* between, RelayParty* speaker, RelayParty* hearer) {
+    speaker->Say("ask");
+    speaker->FinishSaying();
+    CHECK(between->Hears(*hearer, "ask[end]"));
+    for (int i = 0; i < 20; ++i) between->Turn(1);
+    CHECK(!between->code);
+    hearer->Say("answer");
+    hearer->FinishSaying();
+    CHECK(between->Hears(*speaker, "answer[end]"));
+    CHECK(between->TurnUntil([&] { return between->code.has_value(); }));
+    CHECK(between->code == ErrorCode::kNone);
+  });
+}
+
+TEST("relay: what came before a reset arrives before it") {
+  ForEachPair([](Between* between, RelayParty* speaker, RelayParty* hearer) {
+    speaker->Say("last words");
+    CHECK(between->TurnUntil([&] { return speaker->unsaid() == 0; }));
+    speaker->Reset();
+    CHECK(between->Hears(*hearer, "last words[reset]"));
+    CHECK(between->TurnUntil([&] { return between->code.has_value(); }));
+    CHECK(between->code == ErrorCode::kPeerReset);
+    CHECK_EQ(between->counters.Read(Counter::kResetsCutShort), 0u);
+  });
+}
+
+TEST("relay: an end of stream before the reset arrives as one") {
+  ForEachPair([](Between* between, RelayParty* speaker, RelayParty* hearer) {
+    speaker->Say("bye");
+    speaker->FinishSaying();
+    CHECK(between->Hears(*hearer, "bye[end]"));
+    speaker->Reset();
+    CHECK(between->Hears(*hearer, "bye[end][reset]"));
+    CHECK(between->TurnUntil([&] { return between->code.has_value(); }));
+    CHECK(between->code == ErrorCode::kPeerReset);
+  });
+}
+
+TEST("relay: who does not read stops who speaks, loses nothing, and leaves the way back alone") {
+  ForEachPair([](Between* between, RelayParty* speaker, RelayParty* hearer) {
+    const std::string flood = Pattern(16 << 20);
+    hearer->deaf = true;
+    speaker->Say(flood);
+    // As long as anything moves.
+    for (size_t before = 0; before != speaker->unsaid();) {
+      before = speaker->unsaid();
+      for (int i = 0; i < 200; ++i) between->Turn();
+    }
+    CHECK(speaker->unsaid() > flood.size() / 2);
+    hearer->Say("still here");
+    CHECK(between->Hears(*speaker, "still here"));
+    hearer->deaf = false;
+    CHECK(between->Hears(*hearer, flood));
+    CHECK(!between->code);
+  });
+}
+
+TEST("relay: a slow reader gets what came before the reset, whoever holds it") {
+  ForEachPair([](Between* between, RelayParty* speaker, RelayParty* hearer) {
+    const std::string last = Pattern(400 << 10);
+    hearer->deaf = true;
+    speaker->Say(last);
+    for (int i = 0; i < 200; ++i) between->Turn();
+    const std::string said = last.substr(0, last.size() - speaker->unsaid());
+    speaker->Reset();
+    for (int i = 0; i < 50; ++i) between->Turn();
+    hearer->deaf = false;
+    CHECK(said.size() > 100000);
+    // A socket that is reset takes with it what it has not sent.
+    CHECK(between->TurnUntil([&] { return hearer->heard.ends_with("[reset]"); }));
+    const std::string heard = hearer->heard.substr(0, hearer->heard.size() - 7);
+    CHECK(said.starts_with(heard));
+    CHECK(heard.size() > 100000);
+    CHECK_EQ(between->counters.Read(Counter::kResetsCutShort), 0u);
+    CHECK(between->code == ErrorCode::kPeerReset);
+  });
+}
+
+TEST("relay: who never reads holds a reset up for seconds, not for ever") {
+  // All at once: each waits for its bound.
+  std::vector<std::unique_ptr<Between>> all;
+  for (const auto& pair : kPairs) {
+    all.push_back(std::make_unique<Between>(pair.source, pair.destination));
+    Between& between = *all.back();
+    between.server->deaf = true;
+    between.client->Say(Pattern(16 << 20));
+    for (int i = 0; i < 500; ++i) between.Turn();
+    between.client->Reset();
+  }
+  for (int i = 0; i < 2000; ++i) {
+    for (const auto& between : all) between->Turn(between->code ? 0 : 1);
+    if (std::ranges::all_of(all, [](const auto& between) { return between->code.has_value(); }))
+      break;
+  }
+  for (const auto& between : all) {
+    CHECK(between->code == ErrorCode::kPeerReset);
+    CHECK_EQ(between->counters.Read(Counter::kResetsCutShort), 1u);
+  }
+}
+
+TEST("relay: what is cut from outside is reset at both ends, and its owner is not told") {
+  ForEachPair([](Between* between, RelayParty* speaker, RelayParty* hearer) {
+    speaker->Say("a");
+    CHECK(between->Hears(*hearer, "a"));
+    between->relay.Abort();
+    CHECK(between->Hears(*hearer, "a[reset]"));
+    CHECK(between->Hears(*speaker, "[reset]"));
+    CHECK(!between->code);
+  });
+}
 
 TEST("relay: a reader that never catches up costs a window, not every byte carried") {
   Pair pair;

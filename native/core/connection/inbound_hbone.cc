@@ -6,10 +6,13 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "base/detail_text.h"
 #include "hbone/accepted_tunnel.h"
 #include "hbone/hbone_request.h"
+#include "relay/socket_end.h"
+#include "relay/stream_end.h"
 
 namespace groundwire {
 namespace {
@@ -73,14 +76,16 @@ void InboundHboneConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   if (code != ErrorCode::kNone) return Refuse(code);
   MarkOpened();
   facts_.hbone_status = 200;
-  relay_ = std::make_unique<StreamRelay>(context_.thread.loop, &bytes_, false, this);
   const std::array<HeaderView, 2> headers = {{{":status", "200"}, {"baggage", verdict()->baggage}}};
   session_->Respond(stream_, std::span(headers).first(verdict()->baggage.empty() ? 1 : 2), true,
-                    relay_.get());
-  relay_->Start(std::move(fd), session_, std::exchange(stream_, nullptr));
-  const std::vector<uint8_t> ahead = std::move(ahead_);
-  if (!ahead.empty()) relay_->OnStreamData(ahead.data(), ahead.size());
-  if (ahead_ended_) relay_->OnStreamEnd();
+                    this);
+  auto peer = std::make_unique<StreamEnd>(session_, std::exchange(stream_, nullptr));
+  StreamEnd* const told = peer.get();
+  relay_ = std::make_unique<Relay>(context_.thread.loop, &bytes_, this);
+  relay_->Start(std::move(peer), std::make_unique<SocketEnd>(context_.thread, std::move(fd)));
+  if (!ahead_.empty()) told->OnStreamData(ahead_.data(), ahead_.size());
+  ahead_.Clear();
+  if (ahead_ended_) told->OnStreamEnd();
 }
 
 void InboundHboneConnection::OnStreamClosed(uint32_t, ErrorCode lost) {

@@ -16,11 +16,11 @@
 #pragma once
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "connection/inbound_connection.h"
 #include "hbone/hbone_request.h"
 #include "http2/http2_session.h"
+#include "io/kept_bytes.h"
 #include "relay/relay.h"
 
 namespace groundwire {
@@ -43,9 +43,7 @@ class InboundHboneConnection final : public InboundConnection, public Http2Strea
   // Until the 200: what the peer sends ahead is kept, bounded by the stream's window.
   size_t ReadForStream(uint8_t*, size_t, bool*) override { return 0; }
   void OnResponse(uint16_t, const HeaderList&) override {}
-  void OnStreamData(const uint8_t* data, size_t size) override {
-    ahead_.insert(ahead_.end(), data, data + size);
-  }
+  void OnStreamData(const uint8_t* data, size_t size) override { ahead_.Append(data, size); }
   void OnStreamEnd() override { ahead_ended_ = true; }
   void OnStreamClosed(uint32_t h2_error, ErrorCode lost) override;
 
@@ -58,9 +56,9 @@ class InboundHboneConnection final : public InboundConnection, public Http2Strea
 
   Http2Session* const session_;
   Http2Stream* stream_;
-  std::vector<uint8_t> ahead_;
+  KeptBytes ahead_;
   bool ahead_ended_ = false;
-  std::unique_ptr<StreamRelay> relay_;
+  std::unique_ptr<Relay> relay_;
 };
 
 }  // namespace groundwire

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "io/socket_options.h"
+#include "relay/socket_end.h"
 
 namespace groundwire {
 
@@ -36,8 +37,9 @@ void InboundPlaintextConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   dial_.reset();
   if (code != ErrorCode::kNone) return Refuse(code);
   MarkOpened();
-  relay_ = std::make_unique<TcpRelay>(context_.thread.loop, context_.thread.scratch, &bytes_, this);
-  relay_->Start(std::move(downstream_), std::move(fd));
+  relay_ = std::make_unique<Relay>(context_.thread.loop, &bytes_, this);
+  relay_->Start(std::make_unique<SocketEnd>(context_.thread, std::move(downstream_)),
+                std::make_unique<SocketEnd>(context_.thread, std::move(fd)));
 }
 
 void InboundPlaintextConnection::Abort() {

@@ -37,7 +37,7 @@ class InboundPlaintextConnection final : public InboundConnection {
 
  private:
   UniqueFd downstream_;
-  std::unique_ptr<TcpRelay> relay_;
+  std::unique_ptr<Relay> relay_;
 };
 
 }  // namespace groundwire

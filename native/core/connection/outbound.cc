@@ -9,6 +9,8 @@
 #include "base/random.h"
 #include "hbone/hbone_request.h"
 #include "io/socket_options.h"
+#include "relay/socket_end.h"
+#include "relay/stream_end.h"
 
 namespace groundwire {
 namespace {
@@ -166,12 +168,7 @@ void OutboundConnection::OnResponse(uint16_t status, const HeaderList&) {
   context_.thread.loop->Cancel(&response_deadline_);
   facts_.hbone_status = status;
   if (status != 200) return Refuse(ErrorCode::kHboneRefused);
-  state_ = State::kRelay;
-  MarkOpened();
-  auto relay = std::make_unique<StreamRelay>(context_.thread.loop, &bytes_, true, this);
-  StreamRelay* const started = relay.get();
-  relay_ = std::move(relay);
-  started->Start(std::move(app_), session_, std::exchange(stream_, nullptr));
+  StartRelay(std::make_unique<StreamEnd>(session_, std::exchange(stream_, nullptr)));
 }
 
 void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
@@ -244,13 +241,15 @@ void OutboundConnection::Passthrough() {
 void OutboundConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   dial_.reset();
   if (code != ErrorCode::kNone) return Refuse(code);
+  StartRelay(std::make_unique<SocketEnd>(context_.thread, std::move(fd)));
+}
+
+void OutboundConnection::StartRelay(std::unique_ptr<RelayEnd> destination) {
   state_ = State::kRelay;
   MarkOpened();
-  auto relay =
-      std::make_unique<TcpRelay>(context_.thread.loop, context_.thread.scratch, &bytes_, this);
-  TcpRelay* const started = relay.get();
-  relay_ = std::move(relay);
-  started->Start(std::move(app_), std::move(fd));
+  relay_ = std::make_unique<Relay>(context_.thread.loop, &bytes_, this);
+  relay_->Start(std::make_unique<SocketEnd>(context_.thread, std::move(app_)),
+                std::move(destination));
 }
 
 void OutboundConnection::ReleaseVerdicts() {
@@ -263,8 +262,7 @@ void OutboundConnection::Abort() {
   if (state_ == State::kTunnel) context_.pool->Cancel(this);
   if (stream_ != nullptr) session_->Reset(std::exchange(stream_, nullptr), NGHTTP2_CANCEL);
   if (dial_) dial_->Cancel();
-  if (auto* tcp = std::get_if<std::unique_ptr<TcpRelay>>(&relay_)) (*tcp)->Abort();
-  if (auto* stream = std::get_if<std::unique_ptr<StreamRelay>>(&relay_)) (*stream)->Abort();
+  if (relay_) relay_->Abort();
   // The application's connect succeeded when it was captured; a reset is the nearest thing to a
   // refusal left.
   CloseWithReset(&app_);

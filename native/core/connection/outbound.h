@@ -19,7 +19,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "connection/connection.h"
@@ -80,6 +79,7 @@ class OutboundConnection final : public Connection,
   void OnNoResponse(bool last);
   void AskDestination();
   void Passthrough();
+  void StartRelay(std::unique_ptr<RelayEnd> destination);
 
   State state_ = State::kVerdict;
   bool retried_ = false;
@@ -92,7 +92,7 @@ class OutboundConnection final : public Connection,
   Http2Session* session_ = nullptr;
   Http2Stream* stream_ = nullptr;
   EventLoop::TimerId response_deadline_{};
-  std::variant<std::monostate, std::unique_ptr<TcpRelay>, std::unique_ptr<StreamRelay>> relay_;
+  std::unique_ptr<Relay> relay_;
 };
 
 }  // namespace groundwire

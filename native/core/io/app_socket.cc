@@ -53,13 +53,7 @@ AppSocket::Result AppSocket::Send(const uint8_t* data, size_t size, size_t* sent
     const Result result = SendNow(data, size, sent);
     if (result != Result::kBlocked) return result;
   }
-  if (kept_offset_ >= kept()) {
-    // A reader that never catches up never empties this: what it took is dropped once it outweighs
-    // what is moved.
-    kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(kept_offset_));
-    kept_offset_ = 0;
-  }
-  kept_.insert(kept_.end(), data + *sent, data + size);
+  kept_.Append(data + *sent, size - *sent);
   return Result::kBlocked;
 }
 
@@ -67,11 +61,9 @@ AppSocket::Result AppSocket::SendKept(size_t* sent) {
   *sent = 0;
   if (broken_) return Result::kReset;
   if (kept() > 0) {
-    const Result result = SendNow(kept_.data() + kept_offset_, kept(), sent);
-    kept_offset_ += *sent;
+    const Result result = SendNow(kept_.data(), kept(), sent);
+    kept_.Drop(*sent);
     if (result != Result::kOk) return result;
-    kept_ = {};
-    kept_offset_ = 0;
   }
   if (fin_wanted_) SendFin();
   return Result::kOk;

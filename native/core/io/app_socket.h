@@ -3,10 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
-#include <vector>
 
 #include "base/unique_fd.h"
 #include "io/event_loop.h"
+#include "io/kept_bytes.h"
 
 namespace groundwire {
 
@@ -34,7 +34,7 @@ class AppSocket {
   void FinishSending();
 
   bool readable() const { return readable_; }
-  size_t kept() const { return kept_.size() - kept_offset_; }
+  size_t kept() const { return kept_.size(); }
   /// The memory behind it.
   size_t kept_capacity() const { return kept_.capacity(); }
   /// An event or a call told that the connection was reset or lost: it takes no more bytes.
@@ -54,8 +54,7 @@ class AppSocket {
   void NoteError(int error);
 
   UniqueFd fd_;
-  std::vector<uint8_t> kept_;
-  size_t kept_offset_ = 0;
+  KeptBytes kept_;
   bool readable_ = true;
   bool hang_up_ = false;
   /// Urgent data came: until recv finds nothing, a short read says nothing.

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Carrying a connection's bytes: application to application (handoff, passthrough), or application
-// to HBONE stream.
+// Carrying a connection's bytes between any two ends.
 #pragma once
+#include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "base/error_code.gen.h"
-#include "http2/http2_session.h"
-#include "io/app_socket.h"
+#include "io/event_loop.h"
 #include "io/reset_wait.h"
-#include "io/thread_scratch.h"
+#include "relay/relay_end.h"
 
 namespace groundwire {
 
-/// Bytes carried, counted when taken from a socket or the tunnel. sent: from the connection's
-/// source to its destination.
+/// Bytes carried, counted when taken from an end. sent: from the connection's source to its
+/// destination.
 struct RelayBytes {
   uint64_t sent = 0;
   uint64_t received = 0;
@@ -23,96 +23,67 @@ struct RelayBytes {
 
 class RelayOwner {
  public:
-  /// Both directions are over, or one end was reset and the other has been. Called once; the
-  /// relay's sockets are closed. `detail` says why a tunnel was lost, otherwise it is "".
+  /// Both directions are over, or one end was reset and the other has been. Called once; both ends
+  /// are over. `detail` says why a tunnel was lost, otherwise it is "".
   virtual void OnRelayEnd(ErrorCode code, const std::string& detail) = 0;
 
  protected:
   ~RelayOwner() = default;
 };
 
-/// Two TCP sockets. A FIN on one side becomes a FIN on the other after the last byte, and so does a
-/// reset become a reset (ResetWait says how long that may take); while one side does not take bytes
-/// the other is not read.
-class TcpRelay final {
+/// An end of stream of one end becomes one of the other after the last byte, and so does a reset
+/// become a reset (ResetWait says how long that may take); while one end does not take bytes the
+/// other is not read, or its peer gets no window.
+class Relay final {
  public:
-  TcpRelay(EventLoop* loop, ThreadScratch* scratch, RelayBytes* bytes, RelayOwner* owner)
-      : loop_(loop), scratch_(scratch), bytes_(bytes), owner_(owner), reset_wait_(loop) {}
-  /// `source` may be watched by nobody yet; `destination` is connected. Takes both.
-  void Start(UniqueFd source, UniqueFd destination);
-  /// Cuts both sides with a reset; the owner is not called.
+  Relay(EventLoop* loop, RelayBytes* bytes, RelayOwner* owner)
+      : loop_(loop), bytes_(bytes), owner_(owner), reset_wait_(loop) {}
+  /// Called once. The owner may be told from within that it is over.
+  void Start(std::unique_ptr<RelayEnd> source, std::unique_ptr<RelayEnd> destination);
+  /// Cuts both ends with a reset; the owner is not called.
   void Abort();
 
+  // What the ends tell.
+  /// Something may have come, or gone.
+  void Turn();
+  /// These bytes came. Valid during the call.
+  void Take(RelayEnd* from, const uint8_t* data, size_t size);
+  void TakeEnd(const RelayEnd* from);
+  /// Up to `size` bytes to send. 0 and not `*end`: nothing now, Ask comes later.
+  size_t Fill(const RelayEnd* to, uint8_t* buffer, size_t size, bool* end);
+  /// So much of what was kept has left.
+  void OnSent(const RelayEnd* to, size_t size) { OtherOf(to)->Consume(size); }
+  /// Why the end that is broken is so, where that is known.
+  void NoteLoss(ErrorCode code, const std::string& detail);
+  /// An end may be over, or broken.
+  void Settle();
+  /// Ends both at once; nothing waits for anything.
+  void Cut(ErrorCode code, const std::string& detail);
+
  private:
-  /// Epoll says which socket by which handler.
-  struct End final : public EventHandler {
-    TcpRelay* relay = nullptr;
-    AppSocket socket;
-    void OnEvents(uint32_t events) override;
+  struct Loss {
+    ErrorCode code;
+    std::string detail;
   };
 
-  void Turn();
-  void Carry(End* from, End* to, size_t* budget);
+  RelayEnd* OtherOf(const RelayEnd* end) const {
+    return end == source_.get() ? destination_.get() : source_.get();
+  }
+  /// False: call again in the next turn.
+  bool Carry(const RelayEnd& from, RelayEnd* to);
+  void Count(const RelayEnd* from, size_t size);
   void CarryReset();
   void Finish(ErrorCode code);
 
   EventLoop* const loop_;
-  ThreadScratch* const scratch_;
   RelayBytes* const bytes_;
   RelayOwner* const owner_;
+  std::unique_ptr<RelayEnd> source_;
+  std::unique_ptr<RelayEnd> destination_;
+  std::unique_ptr<Loss> loss_;
   RequestTimer request_timer_;
   ResetWait reset_wait_;
-  End source_;
-  End destination_;
   bool turn_scheduled_ = false;
-  bool over_ = true;
-};
-
-/// A TCP socket and an HBONE stream; resets as above, a stream's being RST_STREAM.
-class StreamRelay final : public EventHandler, public Http2StreamHandler {
- public:
-  /// `app_is_source`: bytes from the application count as sent (outbound), otherwise as received
-  /// (inbound).
-  StreamRelay(EventLoop* loop, RelayBytes* bytes, bool app_is_source, RelayOwner* owner)
-      : loop_(loop),
-        bytes_(bytes),
-        owner_(owner),
-        app_is_source_(app_is_source),
-        reset_wait_(loop) {}
-  /// The stream's handler is, or becomes, this relay.
-  void Start(UniqueFd app, Http2Session* session, Http2Stream* stream);
-  void Abort();
-
-  void OnEvents(uint32_t events) override;
-  size_t ReadForStream(uint8_t* buffer, size_t size, bool* end) override;
-  void OnResponse(uint16_t, const HeaderList&) override {}
-  void OnStreamData(const uint8_t* data, size_t size) override;
-  void OnStreamEnd() override;
-  void OnStreamClosed(uint32_t h2_error, ErrorCode lost) override;
-
- private:
-  void CountSent(size_t size);
-  void CountReceived(size_t size);
-  void FinishIfDone();
-  void CarryReset();
-  void CutApplication(ErrorCode code);
-  void CutTunnel();
-  void Finish(ErrorCode code);
-
-  EventLoop* const loop_;
-  RelayBytes* const bytes_;
-  RelayOwner* const owner_;
-  const bool app_is_source_;
-  RequestTimer request_timer_;
-  ResetWait reset_wait_;
-  AppSocket app_;
-  Http2Session* session_ = nullptr;
-  Http2Stream* stream_ = nullptr;
-  bool tunnel_ended_ = false;
-  bool end_sent_ = false;
-  /// Why the tunnel's side broke off, while the application still takes what it had delivered.
-  std::optional<ErrorCode> tunnel_broke_;
-  std::string detail_;
   bool over_ = true;
 };
 
