@@ -162,5 +162,6 @@ function toReport({ uid, spec, sandbox, terminating = false }: PodRecord, captur
     containerPorts,
     captured,
     terminating,
+    subdomain: spec.subdomain ?? '',
   };
 }

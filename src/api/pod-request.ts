@@ -15,7 +15,7 @@ const ENTRIES_MAX = 256;
  */
 export function parsePodRequest(body: unknown): { readonly spec: PodSpec; readonly holderPid: number } {
   const fields = asObject(body, 'the body');
-  const known = ['namespace', 'name', 'serviceAccount', 'labels', 'annotations', 'ports', 'holderPid'];
+  const known = ['namespace', 'name', 'serviceAccount', 'labels', 'annotations', 'ports', 'subdomain', 'holderPid'];
   for (const key of Object.keys(fields)) {
     if (!known.includes(key))
       throw new HttpError(400, `field ${JSON.stringify(key)} is not known; known are ${known.join(', ')}`);
@@ -24,6 +24,7 @@ export function parsePodRequest(body: unknown): { readonly spec: PodSpec; readon
   if (typeof holderPid !== 'number' || !Number.isSafeInteger(holderPid) || holderPid < 1) {
     throw new HttpError(400, 'field holderPid must be the id of the process that holds the pod');
   }
+  const subdomain = fields['subdomain'];
   const spec: PodSpec = {
     namespace: asText(fields['namespace'], 'namespace', wrongWithNamespace),
     name: asText(fields['name'], 'name', wrongWithName),
@@ -31,6 +32,7 @@ export function parsePodRequest(body: unknown): { readonly spec: PodSpec; readon
     labels: asStrings(fields['labels'], 'labels', wrongWithLabelValue),
     annotations: asStrings(fields['annotations'], 'annotations'),
     ports: asPorts(fields['ports']),
+    ...(subdomain !== undefined && { subdomain: asText(subdomain, 'subdomain', wrongWithNamespace) }),
   };
   return { spec, holderPid };
 }

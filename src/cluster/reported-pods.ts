@@ -121,6 +121,7 @@ function toObject(pod: RegisteredPod, speaksHbone: boolean): unknown {
     spec: {
       nodeName: pod.node,
       serviceAccountName: pod.serviceAccount,
+      ...(pod.subdomain && { hostname: pod.name, subdomain: pod.subdomain }),
       containers: [
         {
           name: 'main',

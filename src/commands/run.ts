@@ -35,7 +35,7 @@ interface CreatedPod {
 export const command = defineCommand({
   name: 'run',
   summary: 'Start a program as a pod of this node, known to the whole mesh.',
-  usage: '--name [--namespace] [--service-account] [--label]… -- COMMAND [ARGUMENT]…',
+  usage: '--name [--namespace] [--service-account] [--label]… [--subdomain] -- COMMAND [ARGUMENT]…',
   description:
     'The program gets a network namespace with an address of its own, a cgroup, a hostname and a resolv.conf. If its namespace\n' +
     'is in the mesh it is captured before it starts. Signals are passed on; the status is that of the program. The pod and\n' +
@@ -118,6 +118,7 @@ async function createPod(agent: AgentClient, run: Config<'run'>['run'], signal: 
     labels: Object.fromEntries(run.labels),
     annotations: Object.fromEntries(run.annotations),
     ports: Object.fromEntries(run.ports),
+    ...(run.subdomain !== undefined && { subdomain: run.subdomain }),
     holderPid: process.pid,
   };
   return (await agent.ask('POST', '/v1/pods', body, CREATE_TIMEOUT_MS, signal)) as CreatedPod;

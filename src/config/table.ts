@@ -379,6 +379,12 @@ export const TABLE = {
     annotations: setting('annotation', pairs(parseText, 'KEY=VALUE', parseKey), '', 'an annotation; may be repeated', {
       flagOnly: true,
     }),
+    subdomain: optional(
+      'subdomain',
+      namespaceName(),
+      'a headless Service that selects the pod: the pod has its name below that of the Service',
+      { flagOnly: true },
+    ),
     ports: setting('port', pairs(parsePort, 'NAME=NUMBER'), '', 'a named port of the pod; may be repeated', {
       short: 'p',
       flagOnly: true,

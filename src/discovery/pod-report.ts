@@ -16,6 +16,8 @@ export interface ReportedPod {
   readonly captured: boolean;
   /** Its program has been told to end. */
   readonly terminating: boolean;
+  /** "" = none. */
+  readonly subdomain: string;
 }
 
 /** What the control plane wants of a node for one pod. */
@@ -48,9 +50,21 @@ export function toWirePod(pod: ReportedPod): PodDescription {
 }
 
 export function fromWirePod(pod: PodDescription): ReportedPod {
-  const { uid, name, namespace, serviceAccount, labels, annotations, ips, captured, terminating } = pod;
+  const { uid, name, namespace, serviceAccount, labels, annotations, ips, captured, terminating, subdomain } = pod;
   const containerPorts = pod.containerPorts.map((each) => ({ name: each.name, port: each.port }));
-  return { uid, name, namespace, serviceAccount, labels, annotations, ips, containerPorts, captured, terminating };
+  return {
+    uid,
+    name,
+    namespace,
+    serviceAccount,
+    labels,
+    annotations,
+    ips,
+    containerPorts,
+    captured,
+    terminating,
+    subdomain,
+  };
 }
 
 export function toWireDecision(decision: CaptureDecision): PodDecision {

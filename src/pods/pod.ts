@@ -13,6 +13,8 @@ export interface PodSpec {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly ports: Readonly<Record<string, number>>;
+  /** A headless Service below whose name the pod has its own. */
+  readonly subdomain?: string;
 }
 
 /** What the control plane decided about a pod. */

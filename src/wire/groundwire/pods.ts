@@ -74,6 +74,7 @@ export interface PodDescription {
   containerPorts: ContainerPort[];
   captured: boolean;
   terminating: boolean;
+  subdomain: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -471,6 +472,7 @@ function createBasePodDescription(): PodDescription {
     containerPorts: [],
     captured: false,
     terminating: false,
+    subdomain: "",
     _unknownFields: {},
   };
 }
@@ -506,6 +508,9 @@ export const PodDescription: MessageFns<PodDescription> = {
     }
     if (message.terminating !== false) {
       writer.uint32(80).bool(message.terminating);
+    }
+    if (message.subdomain !== "") {
+      writer.uint32(90).string(message.subdomain);
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -617,6 +622,14 @@ export const PodDescription: MessageFns<PodDescription> = {
             message.terminating = reader.bool();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.subdomain = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -668,6 +681,7 @@ export const PodDescription: MessageFns<PodDescription> = {
     message.containerPorts = object.containerPorts?.map((e) => ContainerPort.fromPartial(e)) || [];
     message.captured = object.captured ?? false;
     message.terminating = object.terminating ?? false;
+    message.subdomain = object.subdomain ?? "";
     return message;
   },
 };

@@ -16,6 +16,11 @@ test('parsePodRequest: what may be left out is empty', () => {
   });
 });
 
+test('parsePodRequest: a subdomain is the name of a Service', () => {
+  assert.equal(parsePodRequest({ ...GOOD, subdomain: 'web' }).spec.subdomain, 'web');
+  assert.throws(() => parsePodRequest({ ...GOOD, subdomain: 'a.b' }), /field subdomain/);
+});
+
 test('parsePodRequest: each bad field is named', () => {
   const cases: readonly (readonly [Record<string, unknown>, RegExp])[] = [
     [{ ...GOOD, name: '../../etc' }, /field name/],

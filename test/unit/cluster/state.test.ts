@@ -37,6 +37,7 @@ const POD: RegisteredPod = {
   containerPorts: [],
   captured: true,
   terminating: false,
+  subdomain: '',
 };
 const POLICY = securityYaml('AuthorizationPolicy', 'shop/locked', '  action: ALLOW');
 
@@ -117,6 +118,7 @@ test('ReportedPods: a lost pod is dialled through the mesh or not at all, and no
   const reported = new ReportedPods(() => ({
     captured: true,
     terminating: false,
+    subdomain: '',
     sameNodeMode: 'handoff',
     existingConnections: 'keep',
     dnsCapture: true,
@@ -186,6 +188,7 @@ test('MeshPublisher: writes down before it publishes, and a change that cannot b
       return {
         captured: false,
         terminating: false,
+        subdomain: '',
         sameNodeMode: 'handoff',
         existingConnections: 'keep',
         dnsCapture: true,
@@ -385,4 +388,14 @@ test('ReportedPods: a pod that is told to end is an object that is being deleted
       .manifests.flatMap(({ objects }) => objects.map(({ object }) => object?.meta.deleting));
   assert.deepEqual(deleting(false), [false]);
   assert.deepEqual(deleting(true), [true]);
+});
+
+test('ReportedPods: a pod with a subdomain has its name below that of the Service', () => {
+  const reported = new ReportedPods((pod, namespace) => decideCapture(pod, namespace, DEFAULT_ENROLMENT_SETTINGS));
+  const { manifests } = reported.update([{ ...POD, subdomain: 'peers' }], new ObjectStore([]).snapshot());
+  const objects = manifests.flatMap(({ objects: parsed }) => parsed.map(({ object }) => object));
+  assert.deepEqual(
+    objects.map((object) => object?.kind === 'Pod' && [object.hostname, object.subdomain]),
+    [['web', 'peers']],
+  );
 });

@@ -35,6 +35,7 @@ const POD: ReportedPod = {
   containerPorts: [],
   captured: false,
   terminating: false,
+  subdomain: '',
 };
 
 /** A place for a control plane that is started several times, and what an agent of it sees. */

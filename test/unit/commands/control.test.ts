@@ -34,6 +34,7 @@ const POD: ReportedPod = {
   containerPorts: [{ name: 'http', port: 8080 }],
   captured: false,
   terminating: false,
+  subdomain: '',
 };
 
 /** A control plane of our own on a free port, and one node that has joined it. */

@@ -28,6 +28,7 @@ function pod(name: string, more: Partial<ReportedPod> = {}): ReportedPod {
     containerPorts: [{ name: 'http', port: 80 }],
     captured: false,
     terminating: false,
+    subdomain: '',
     ...more,
   };
 }
