@@ -3,12 +3,15 @@ import { ERROR_TABLE } from '../src/model/errors.ts';
 import { type GeneratedFile, generatedHeader } from './generated-file.ts';
 import { constantName } from './message-schema.ts';
 
-/** `native/core/base/error_code.gen.{h,cc}`: the numbers of the error table, their names and HBONE statuses. */
+/** `native/core/base/error_code.gen.{h,cc}`: the numbers of the error table, their names, HBONE statuses and weight. */
 export function generateErrorCode(): GeneratedFile[] {
   const rows = Object.entries(ERROR_TABLE);
   const constants = rows.map(([name, entry]) => `  ${constantName(name)} = ${entry.number},\n`).join('');
   const table = rows
-    .map(([name, entry]) => `    {ErrorCode::${constantName(name)}, "${name}", ${entry.connectStatus}},\n`)
+    .map(
+      ([name, entry]) =>
+        `    {ErrorCode::${constantName(name)}, "${name}", ${entry.connectStatus}, ${entry.responseFlag !== '-'}},\n`,
+    )
     .join('');
   const header = `${generatedHeader('src/model/errors.ts')}// clang-format off
 #pragma once
@@ -28,6 +31,8 @@ struct ErrorCodeEntry {
   std::string_view name;
   /// Status that a CONNECT gets where it is refused with this; 0: none can be.
   uint16_t connect_status;
+  /// Whether an opened connection that ends with this has failed: it has a response flag.
+  bool failure;
 };
 
 /// Every entry of the table, without kNone.
@@ -35,6 +40,7 @@ std::span<const ErrorCodeEntry> ErrorCodes();
 /// "NONE" for kNone, "UNKNOWN" for a number that is not in the table.
 std::string_view NameOf(ErrorCode code);
 uint16_t ConnectStatusOf(ErrorCode code);
+bool IsFailure(ErrorCode code);
 
 }  // namespace groundwire
 `;
@@ -67,6 +73,11 @@ std::string_view NameOf(ErrorCode code) {
 uint16_t ConnectStatusOf(ErrorCode code) {
   const ErrorCodeEntry* entry = Find(static_cast<uint16_t>(code));
   return entry != nullptr ? entry->connect_status : uint16_t{0};
+}
+
+bool IsFailure(ErrorCode code) {
+  const ErrorCodeEntry* entry = Find(static_cast<uint16_t>(code));
+  return entry != nullptr && entry->failure;
 }
 
 }  // namespace groundwire

@@ -19,6 +19,7 @@
 #include "check.h"
 #include "support/cuttable_proxy.h"
 #include "support/mesh.h"
+#include "support/raw_peer.h"
 
 using namespace groundwire;
 
@@ -66,6 +67,7 @@ TEST("life: an invalidated verdict that turns to deny ends the live connection o
   CHECK_EQ(Peek(client), "reset");
   CHECK_EQ(CodeName(mesh.Closed(kInbound)), "POLICY_LATE_DENIED");
   CHECK_EQ(mesh.agent.Counter("connections_late_denied"), 1u);
+  CHECK_EQ(CountsOf(&mesh, kInbound), "1 opened, 1 closed, 1 failed");
 }
 
 TEST("life: a connection that is denied while it is delivered is refused, whatever way it came") {
@@ -226,6 +228,47 @@ TEST("life: without a newer proof a tunnel ends with its certificate") {
         return closed.code == static_cast<uint16_t>(ErrorCode::kCertificateExpired);
       });
   CHECK(expired.has_value());
+}
+
+TEST(
+    "life: a peer is told in time that its tunnel ends, and its stream outlives that by a new "
+    "proof") {
+  TestMesh mesh;
+  constexpr uint64_t kLifetimeUs = 4'000'000;
+  const uint64_t start = MonotonicUs();
+  // As a proxy does that looks at certificates in a handshake and never again.
+  RawPeer stock(&mesh, ShortLived(&mesh, 1, kLifetimeUs / 1'000'000));
+  REQUIRE(stock.connected);
+  stock.Say(http2::kPreface + http2::Frame(http2::kSettings, 0, 0, "") +
+            http2::Connect(1, mesh.app_address.ToString()));
+  const UniqueFd server = AcceptOne(mesh.app);
+  REQUIRE(server.valid());
+  REQUIRE(stock.HearFrame(http2::kGoaway));
+  CHECK(MonotonicUs() - start < kLifetimeUs * 3 / 4);
+  CHECK_EQ(mesh.agent.Counter("tunnels_stale_drained"), 1u);
+  stock.Say(http2::Frame(http2::kData, 0, 1, "old"));
+  CHECK_EQ(ReceiveUpTo(server, 3), "old");
+  const RawPeer again(&mesh, ShortLived(&mesh, 1, 3600));
+  REQUIRE(again.connected);
+  while (MonotonicUs() < start + kLifetimeUs * 3 / 2)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  stock.Say(http2::Frame(http2::kData, 0, 1, "new"));
+  CHECK_EQ(ReceiveUpTo(server, 3), "new");
+  CHECK_EQ(mesh.agent.Counter("tunnels_expired"), 0u);
+}
+
+TEST("life: a peer that is told and does not prove itself anew loses its streams at the end") {
+  TestMesh mesh;
+  RawPeer stock(&mesh, ShortLived(&mesh, 1, 2));
+  REQUIRE(stock.connected);
+  stock.Say(http2::kPreface + http2::Frame(http2::kSettings, 0, 0, "") +
+            http2::Connect(1, mesh.app_address.ToString()));
+  const UniqueFd server = AcceptOne(mesh.app);
+  REQUIRE(server.valid());
+  REQUIRE(stock.HearFrame(http2::kGoaway));
+  CHECK_EQ(Peek(server), "reset");
+  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "CERTIFICATE_EXPIRED");
+  CHECK_EQ(mesh.agent.Counter("tunnels_expired"), 1u);
 }
 
 TEST("life: removing an identity ends its tunnels and their connections") {

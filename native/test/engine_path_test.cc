@@ -72,6 +72,8 @@ TEST("path: bytes go from a captured pod through a tunnel to the application and
   CHECK_EQ(CodeName(out), "NONE");
   CHECK_EQ(CodeName(in), "NONE");
   CHECK(out->opened && in->opened);
+  CHECK_EQ(CountsOf(&mesh, kOutbound), "1 opened, 1 closed, 0 failed");
+  CHECK_EQ(CountsOf(&mesh, kInbound), "1 opened, 1 closed, 0 failed");
   CHECK_EQ(out->bytes_sent, 1u);
   CHECK_EQ(out->bytes_received, 5u);
   CHECK_EQ(in->bytes_sent, 1u);

@@ -13,7 +13,7 @@
 #include "check.h"
 #include "support/http2_bytes.h"
 #include "support/mesh.h"
-#include "tls/peer_check.h"
+#include "support/raw_peer.h"
 #include "tls/tls_identity.h"
 
 using namespace groundwire;
@@ -33,36 +33,6 @@ std::string OutcomeOf(TestMesh* mesh) {
 
 /// Of 256 that are nobody's.
 std::string AddressOfClient(int client) { return "10.202.100." + std::to_string(client); }
-
-/// A peer that proves to be pod 1 and then says what it likes to pod 2.
-struct RawPeer {
-  explicit RawPeer(TestMesh* mesh) : socket(ConnectTo(mesh->hbone)) {
-    check.expected = expected;
-    check.protocols = "\2h2";
-    const auto identity = MakeTlsIdentity(mesh->agent.authority().Sign(IdentityOf("pod1")), 1);
-    if (!identity.ok()) return;
-    ssl.reset(SSL_new(identity.value()->client.get()));
-    if (!AttachPeerCheck(ssl.get(), &check)) return;
-    SSL_set_fd(ssl.get(), socket.get());
-    connected = SSL_connect(ssl.get()) == 1;
-  }
-  void Say(const std::string& bytes) {
-    CHECK_EQ(SSL_write(ssl.get(), bytes.data(), static_cast<int>(bytes.size())),
-             static_cast<int>(bytes.size()));
-  }
-  /// Until the other side ends.
-  void Hear() {
-    char rest[4096];
-    while (SSL_read(ssl.get(), rest, sizeof rest) > 0) {
-    }
-  }
-
-  const std::vector<std::string> expected = {IdentityOf("pod2")};
-  PeerCheck check;
-  UniqueFd socket;
-  std::unique_ptr<SSL, decltype(&SSL_free)> ssl{nullptr, SSL_free};
-  bool connected = false;
-};
 
 constexpr uint32_t kLabelOfPod2 = 72;
 
@@ -95,6 +65,54 @@ TEST("refusal: an outbound refusal resets the client and is told once") {
       nullptr);
   CHECK_EQ(OutcomeOf(&mesh), "NO_HEALTHY_UPSTREAM");
   CHECK(!mesh.agent.Await<msg::ConnectionClosed>([](const auto&) { return true; }, 50).has_value());
+}
+
+TEST("refusal: what is denied, or its destination refuses, counts as opened, closed and failed") {
+  const std::string all = "1 opened, 1 closed, 1 failed";
+  const auto deny = [](const msg::InboundQuestion& q) {
+    return TestAgent::Deny(q.question, ErrorCode::kPolicyDenied);
+  };
+  for (const bool tunnel : {true, false}) {
+    TestMesh mesh;
+    const auto outbound = [&](const msg::OutboundQuestion& q) {
+      return tunnel ? mesh.ToPod2(q.question) : mesh.Direct(q.question, msg::HopKind::kHandoff);
+    };
+    mesh.agent.SetRules(outbound, deny);
+    CHECK_EQ(OutcomeOf(&mesh), tunnel ? "HBONE_REFUSED" : "POLICY_DENIED");
+    CHECK_EQ(CountsOf(&mesh, kOutbound), all);
+    CHECK_EQ(CountsOf(&mesh, kInbound), all);
+  }
+  TestMesh plain;
+  plain.agent.SetRules(nullptr, deny);
+  const UniqueFd stranger = ConnectTo(
+      At("10.202.2.1", PortOf(plain.agent.node.ListenersOf(2).inbound_plaintext)), "10.202.9.9");
+  CHECK_EQ(Peek(stranger), "reset");
+  CHECK_EQ(CountsOf(&plain, kInbound), all);
+  TestMesh deaf;
+  deaf.app.Reset();
+  CHECK_EQ(OutcomeOf(&deaf), "HBONE_REFUSED");
+  CHECK_EQ(CountsOf(&deaf, kOutbound), all);
+  CHECK_EQ(CountsOf(&deaf, kInbound), all);
+}
+
+TEST("refusal: what is refused before it is decided has failed, and was never opened") {
+  TestMesh mesh;
+  mesh.agent.SetRules(
+      [&](const msg::OutboundQuestion& q) {
+        return TestAgent::Hbone(q.question, mesh.hbone, "10.202.3.1:80", {IdentityOf("pod2")});
+      },
+      nullptr);
+  CHECK_EQ(OutcomeOf(&mesh), "HBONE_REFUSED");
+  CHECK_EQ(CountsOf(&mesh, kOutbound), "1 opened, 1 closed, 1 failed");
+  CHECK_EQ(CountsOf(&mesh, kInbound), "0 opened, 0 closed, 1 failed");
+  TestMesh nobody;
+  nobody.agent.SetRules(
+      [](const msg::OutboundQuestion& q) {
+        return TestAgent::Refusal(q.question, ErrorCode::kNoHealthyUpstream);
+      },
+      nullptr);
+  CHECK_EQ(OutcomeOf(&nobody), "NO_HEALTHY_UPSTREAM");
+  CHECK_EQ(CountsOf(&nobody, kOutbound), "0 opened, 0 closed, 1 failed");
 }
 
 TEST("refusal: a denied peer gets 401, and both ends say why") {
@@ -177,11 +195,33 @@ TEST("refusal: an authority that is not the pod's own gives 400") {
       nullptr);
   const UniqueFd client = mesh.Dial();
   CHECK_EQ(Peek(client), "reset");
-  CHECK_EQ(CodeName(mesh.Closed(kInbound)), "HBONE_WRONG_ADDRESS");
+  const auto in = mesh.Closed(kInbound);
+  REQUIRE(in.has_value());
+  CHECK_EQ(CodeName(in), "HBONE_WRONG_ADDRESS");
+  // Where it was dialled; what it asks for is told by the authority.
+  CHECK_EQ(in->original_dst.ToString(), mesh.hbone.ToString());
+  CHECK_EQ(in->hbone_authority, "10.202.3.1:80");
   CHECK_EQ(mesh.agent.Counter("hbone_wrong_addresses"), 1u);
   const auto out = mesh.Closed(kOutbound);
   REQUIRE(out.has_value());
   CHECK_EQ(out->hbone_status, 400);
+}
+
+TEST("refusal: an authority of the pod's other family gives 400") {
+  TestMesh mesh;
+  mesh.agent.AddPod(3, false, msg::ExistingConnections::kKeep, {"10.202.3.1", "fd77::3"});
+  const SocketAddress hbone =
+      At("10.202.3.1", PortOf(mesh.agent.node.ListenersOf(3).inbound_hbone));
+  mesh.agent.SetRules(
+      [&](const msg::OutboundQuestion& q) {
+        return TestAgent::Hbone(q.question, hbone, "[fd77::3]:80", {IdentityOf("pod3")});
+      },
+      [](const msg::InboundQuestion& q) { return TestAgent::Allow(q.question); });
+  CHECK_EQ(OutcomeOf(&mesh), "HBONE_REFUSED");
+  const auto in = mesh.Closed(kInbound);
+  REQUIRE(in.has_value());
+  CHECK_EQ(CodeName(in), "HBONE_WRONG_ADDRESS");
+  CHECK_EQ(in->hbone_status, 400);
 }
 
 TEST("refusal: an authority longer than any that is valid gives 400, and a cut record") {

@@ -34,7 +34,8 @@ export interface InboundDecision {
  * 4. policy, against the port of the application.
  *
  * Shape: pure. Besides the codes of `authorize`: HBONE_WRONG_ADDRESS, UNKNOWN_SERVICE, UNKNOWN_SERVICE_PORT,
- * ILLEGAL_DESTINATION, UNSERVED_TUNNEL. An allowance always counts the destination port as consulted, since it also says where to deliver.
+ * ILLEGAL_DESTINATION, UNSERVED_TUNNEL. An allowance always counts the destination port as consulted, since it also says where to deliver,
+ * and so does a refusal by a pod that serves Services, since it says which of them.
  * Source: ztunnel src/proxy/inbound.rs validate_destination, find_inbound_upstream.
  */
 export function decideInbound(view: MeshView, destination: Workload, question: InboundQuestion): InboundDecision {
@@ -76,9 +77,10 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
   });
   for (const key of decision.dependencies) dependencies.add(key);
   const { outcome, consulted } = decision;
-  let bits = outcome.kind === 'allowance' || consulted.has('destinationPort') ? portBits : 0;
-  // Which Service it is told of hangs on the port, too.
-  if (target.isHinted) bits |= portBits | CONSULTED.service;
+  // The Service that a refusal is counted for goes by the port too.
+  const isTelling = outcome.kind === 'allowance' || destination.services.size > 0;
+  let bits = isTelling || consulted.has('destinationPort') ? portBits : 0;
+  if (target.isHinted) bits |= CONSULTED.service;
   if (identity || consulted.has('identity')) bits |= CONSULTED.identity;
   // The family of the source tells that of the destination, and within it every address counts: authorizeAtEveryAddress.
   if (consulted.has('sourceAddress') || consulted.has('destinationAddress')) bits |= CONSULTED.sourceAddress;

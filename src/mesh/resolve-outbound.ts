@@ -233,7 +233,7 @@ class Resolution {
 
   #hopTo(endpoint: Workload, address: string, port: number, identities: readonly SpiffeId[]): RouteChoice {
     const workload = this.#ownerOf(address, endpoint);
-    const kind = this.#hopKind(workload);
+    const kind = this.#hopKind(workload, address);
     return {
       kind,
       weight: endpoint.capacity,
@@ -251,14 +251,15 @@ class Resolution {
     return this.#findWorkloadByAddress(this.#source.network, address) ?? endpoint;
   }
 
-  #hopKind(workload: Workload): RouteChoice['kind'] {
+  #hopKind(workload: Workload, address: string): RouteChoice['kind'] {
     if (workload.node === this.#source.node && workload.node !== '') {
       this.#dependencies.add(dependency.pod(workload.uid));
       const pod = this.#pods.findCapturedPod(workload.uid);
       const tunnelWanted =
         pod?.sameNodeMode === 'tunnel' || this.#pods.findCapturedPod(this.#source.uid)?.sameNodeMode === 'tunnel';
       // Also while the mesh does not know yet that the pod is captured: its plaintext listener would see no identity.
-      if (pod) return tunnelWanted ? 'hbone' : 'handoff';
+      // A handoff keeps the address of the client, which no destination of the other family could answer.
+      if (pod) return tunnelWanted || !isSameFamily(address, this.#originalDst.address) ? 'hbone' : 'handoff';
     }
     return workload.tunnelProtocol === 'HBONE' ? 'hbone' : 'passthrough';
   }
@@ -281,6 +282,10 @@ class Resolution {
 function identityOf(workload: Workload): SpiffeId {
   const { trustDomain, namespace, serviceAccount } = workload;
   return { trustDomain, namespace, serviceAccount };
+}
+
+function isSameFamily(a: string, b: string): boolean {
+  return a.includes(':') === b.includes(':');
 }
 
 function refuse(code: ErrorCode): Refusal {

@@ -71,7 +71,7 @@ export const ERROR_TABLE = {
   HBONE_PROTOCOL: entry(51, 'peer broke the HTTP/2 protocol', 'warn', 0, 'H2_HANDSHAKE_FAILURE', 'The peer on port 15008 does not speak HBONE.'),
   HBONE_PING_TIMEOUT: entry(52, 'peer stopped answering', 'warn', 0, 'CONNECT', 'No PING answer within its deadline; the node or the link is gone.'),
   HBONE_BAD_REQUEST: entry(53, 'CONNECT request is not acceptable', 'warn', 400, 'CONNECT', 'The method is not CONNECT, or its authority is not an address and port. One that HTTP/2 itself does not allow is reset.'),
-  HBONE_WRONG_ADDRESS: entry(54, 'CONNECT names an address that is not this pod', 'warn', 400, 'CONNECT', 'The authority must be an address of the pod that was dialled.'),
+  HBONE_WRONG_ADDRESS: entry(54, 'CONNECT names an address that is not this pod', 'warn', 400, 'CONNECT', 'The authority must be an address of the pod that was dialled, of the family over which it was.'),
   HBONE_RESPONSE_TIMEOUT: entry(55, 'peer did not answer the CONNECT in time', 'warn', 0, 'CONNECT', 'The peer\'s agent or application is stuck.'),
   HBONE_GOAWAY: entry(56, 'peer closed the HBONE connection', 'warn', 0, 'CONNECT', 'The peer is going away; new connections use a new one.'),
 

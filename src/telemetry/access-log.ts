@@ -3,7 +3,7 @@
 import { formatSocketAddress } from '../model/address.ts';
 import type { LogFields } from '../model/log.ts';
 import { hintOf } from '../model/policy-origin.ts';
-import type { HopKind, SocketAddress } from '../model/route.ts';
+import { HBONE_PORT, type HopKind, type SocketAddress } from '../model/route.ts';
 import { findError } from './error-codes.ts';
 import { FIELDS } from './fields.ts';
 import type { FlowLabelTable } from './flow-labels.ts';
@@ -15,6 +15,8 @@ export interface ConnectionRecord {
   readonly opened: boolean;
   readonly direction: 'outbound' | 'inbound';
   readonly hop: HopKind;
+  /** Whether a certificate, or the node that has both ends, has proven who they are. */
+  readonly security: 'none' | 'mutual_tls' | 'handoff';
   readonly code: number;
   readonly hboneStatus: number;
   readonly source: SocketAddress;
@@ -26,6 +28,7 @@ export interface ConnectionRecord {
   readonly verdict: bigint;
   readonly flowLabel: number;
   readonly peerLabel: number;
+  /** From client to server, and back. */
   readonly bytesSent: bigint;
   readonly bytesReceived: bigint;
   readonly durationUs: bigint;
@@ -49,8 +52,10 @@ export interface AccessLogParts {
  * Writes the one access-log line of a connection.
  *
  * Field names are ztunnel's; `error` ends in what the engine knows beyond the code, and `error.code`, `policy` and `hint`
- * say more where it failed. Bytes: sent = client to server. As ztunnel's, the message says whether the connection was opened:
- * one that was and then failed is "complete", with an `error`. The level is that of the error table.
+ * say more where it failed. Bytes are seen from the pod whose line it is: an inbound one has sent what it answered. An
+ * identity that nobody has proven is not told. The message says whether bytes could go: a connection that was open and then
+ * failed is "complete", with an `error`. The level is that of the error table.
+ * Source: ztunnel src/proxy/metrics.rs record_internal @62d8265.
  */
 export function logConnection(parts: AccessLogParts, record: ConnectionRecord): void {
   const error = findError(record.code);
@@ -67,25 +72,30 @@ function connectionFields(parts: AccessLogParts, record: ConnectionRecord): LogF
   const source = error?.code === 'FORGED_SOURCE' ? undefined : parts.findWorkload(record.source.address);
   const target = parts.findWorkload(destination.address);
   const known = (text: string | undefined) => (text === 'unknown' || text === '' ? undefined : text);
+  const proven = (identity: string) => (record.security === 'none' ? undefined : known(identity));
+  const isInbound = record.direction === 'inbound';
   return {
     [FIELDS.connId]: record.id.toString(),
     [FIELDS.traceparent]: known(record.traceparent),
     [FIELDS.srcAddr]: formatSocketAddress(record.source),
     [FIELDS.srcWorkload]: source?.name ?? known(labels?.source_workload),
     [FIELDS.srcNamespace]: source?.namespace ?? known(labels?.source_workload_namespace),
-    [FIELDS.srcIdentity]: known(record.sourceIdentity),
+    [FIELDS.srcIdentity]: proven(record.sourceIdentity),
     [FIELDS.srcCluster]: known(source?.clusterId ?? labels?.source_cluster),
-    [FIELDS.dstAddr]: formatSocketAddress(record.hop === 'hbone' ? dialled(record) : destination),
+    [FIELDS.dstAddr]: formatSocketAddress(
+      // Where the tunnel ends; what is asked for within it is the address of HBONE.
+      isInbound && record.hop === 'hbone' ? { ...destination, port: HBONE_PORT } : destination,
+    ),
     [FIELDS.dstHboneAddr]: record.hop === 'hbone' ? known(record.hboneAuthority) : undefined,
     [FIELDS.dstService]: known(labels?.destination_service),
     [FIELDS.dstWorkload]: target?.name ?? known(labels?.destination_workload),
     [FIELDS.dstNamespace]: target?.namespace ?? known(labels?.destination_workload_namespace),
-    [FIELDS.dstIdentity]: known(record.destinationIdentity),
+    [FIELDS.dstIdentity]: proven(record.destinationIdentity),
     [FIELDS.dstCluster]: known(target?.clusterId ?? labels?.destination_cluster),
     [FIELDS.direction]: record.direction,
     [FIELDS.hop]: isUndecided(record) ? undefined : record.hop,
-    [FIELDS.bytesSent]: Number(record.bytesSent),
-    [FIELDS.bytesReceived]: Number(record.bytesReceived),
+    [FIELDS.bytesSent]: Number(isInbound ? record.bytesReceived : record.bytesSent),
+    [FIELDS.bytesReceived]: Number(isInbound ? record.bytesSent : record.bytesReceived),
     [FIELDS.duration]: `${Number(record.durationUs / 1000n)}ms`,
     [FIELDS.error]: error && (record.detail === '' ? error.message : `${error.message}: ${record.detail}`),
     [FIELDS.errorCode]: error?.code,

@@ -198,6 +198,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'tunnels refused before TLS: the address has as many, or as many handshakes with one pod, as are left for others',
     'the peer opens tunnels without end: find it in the access log (LIMIT_CONNECTIONS); others still get through',
   ],
+  tunnels_stale_drained: [
+    'accepted tunnels told to end (GOAWAY): a certificate of theirs has used up half of the rest it had; the peer dials anew',
+    '',
+  ],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',
     'the access log has gaps, metrics do not; the agent has no CPU',

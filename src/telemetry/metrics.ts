@@ -134,14 +134,27 @@ function declareFlows(registry: Registry, labels: FlowLabelTable, reader: Metric
     new Counter<FlowLabel>({ name, help, labelNames: FLOW_LABELS, registers: [registry], ...(collect && { collect }) });
   // The first one fills all, so that a scrape reads the engine once; a registry renders its metrics in the order in
   // which they were declared.
-  const opened = flow('istio_tcp_connections_opened_total', 'TCP connections opened.', () => {
-    expiredRows.set(fill());
-  });
+  const opened = flow(
+    'istio_tcp_connections_opened_total',
+    'TCP connections opened, those that were then denied or refused by their destination among them.',
+    () => {
+      expiredRows.set(fill());
+    },
+  );
   const closed = flow('istio_tcp_connections_closed_total', 'TCP connections closed.');
-  const failed = flow('istio_tcp_connections_failed_total', 'TCP connections that failed or were refused.');
+  const failed = flow(
+    'istio_tcp_connections_failed_total',
+    'TCP connections that failed, were denied or refused; opened and closed as well where it was known what they were.',
+  );
   // Istio's words are the server's: "received" is what the client sent.
   const received = flow('istio_tcp_received_bytes_total', 'Bytes from client to server.');
   const sent = flow('istio_tcp_sent_bytes_total', 'Bytes from server to client.');
+  const openSockets = new Gauge({
+    name: 'istio_tcp_sockets_open',
+    help: 'Connections that are open; each of those in a tunnel is one.',
+    labelNames: ['reporter'],
+    registers: [registry],
+  });
   const expiredRows = new Gauge({
     name: 'groundwire_flow_rows_expired',
     help: 'Rows of the engine that are not shown, since their labels have expired.',
@@ -150,7 +163,9 @@ function declareFlows(registry: Registry, labels: FlowLabelTable, reader: Metric
   function fill(): number {
     for (const metric of [opened, closed, failed, received, sent]) metric.reset();
     let expired = 0;
+    const open = { source: 0, destination: 0 };
     for (const row of reader.flows()) {
+      open[row.direction === 'outbound' ? 'source' : 'destination'] += Number(row.opened - row.closed);
       const flags = findError(row.code)?.responseFlag ?? '-';
       const set = labels.find(row, flags);
       if (!set) {
@@ -163,6 +178,7 @@ function declareFlows(registry: Registry, labels: FlowLabelTable, reader: Metric
       if (row.bytesSent > 0n) received.inc(set, Number(row.bytesSent));
       if (row.bytesReceived > 0n) sent.inc(set, Number(row.bytesReceived));
     }
+    for (const [reporter, sockets] of Object.entries(open)) openSockets.set({ reporter }, sockets);
     return expired;
   }
 }

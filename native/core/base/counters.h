@@ -77,7 +77,8 @@ namespace groundwire {
   X(kHandshakesDisplaced, "handshakes_displaced")            \
   X(kLimitPodConnections, "limit_pod_connections")           \
   X(kSourcePortsExhausted, "source_ports_exhausted")         \
-  X(kLimitPeerTunnels, "limit_peer_tunnels")
+  X(kLimitPeerTunnels, "limit_peer_tunnels")                 \
+  X(kTunnelsStaleDrained, "tunnels_stale_drained")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

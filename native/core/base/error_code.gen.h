@@ -60,6 +60,8 @@ struct ErrorCodeEntry {
   std::string_view name;
   /// Status that a CONNECT gets where it is refused with this; 0: none can be.
   uint16_t connect_status;
+  /// Whether an opened connection that ends with this has failed: it has a response flag.
+  bool failure;
 };
 
 /// Every entry of the table, without kNone.
@@ -67,5 +69,6 @@ std::span<const ErrorCodeEntry> ErrorCodes();
 /// "NONE" for kNone, "UNKNOWN" for a number that is not in the table.
 std::string_view NameOf(ErrorCode code);
 uint16_t ConnectStatusOf(ErrorCode code);
+bool IsFailure(ErrorCode code);
 
 }  // namespace groundwire

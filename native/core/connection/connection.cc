@@ -7,14 +7,11 @@
 #include "base/detail_text.h"
 
 namespace groundwire {
-namespace {
 
 bool IsPolicyDenial(ErrorCode code) {
   return code == ErrorCode::kPolicyDenied || code == ErrorCode::kPolicyNotAllowed ||
          code == ErrorCode::kPolicyUnknown;
 }
-
-}  // namespace
 
 Connection::Connection(const ConnectionContext& context, msg::Direction direction,
                        std::shared_ptr<const Pod> pod, const SocketAddress& source)
@@ -38,40 +35,52 @@ void Connection::OnRelayEnd(ErrorCode code, const std::string& detail) {
   Finish(code);
 }
 
-template <typename Update>
-void Connection::UpdateRows(ErrorCode code, Update update) {
-  update(context_.flows->RowOf({facts_.direction, facts_.flow_label, facts_.peer_label, code}));
-  if (inbound_row_) {
-    update(context_.flows->RowOf(
-        {msg::Direction::kInbound, inbound_flow_label_, inbound_peer_label_, code}));
-  }
+FlowKey Connection::OwnKey(ErrorCode code) const {
+  return {facts_.direction, facts_.flow_label, facts_.peer_label, code};
 }
 
 void Connection::TakeLabel(uint32_t flow_label) {
   if (flow_label != 0) facts_.flow_label = flow_label;
 }
 
-void Connection::MarkOpened() {
-  facts_.opened = true;
-  UpdateRows(ErrorCode::kNone, [](FlowRow& row) { ++row.opened; });
+void Connection::CountOpened() {
+  counted_opened_ = true;
+  ++context_.flows->RowOf(OwnKey(ErrorCode::kNone)).opened;
+}
+
+void Connection::CountAtDestination(uint32_t flow_label, uint32_t peer_label, ErrorCode verdict) {
+  destination_key_ = {msg::Direction::kInbound, flow_label, peer_label, ErrorCode::kNone};
+  if (verdict != ErrorCode::kNone && !IsPolicyDenial(verdict)) return;
+  counted_opened_at_destination_ = true;
+  ++context_.flows->RowOf(*destination_key_).opened;
 }
 
 void Connection::AccountBytes() {
   const uint64_t sent = bytes_.sent - std::exchange(accounted_.sent, bytes_.sent);
   const uint64_t received = bytes_.received - std::exchange(accounted_.received, bytes_.received);
   if (sent == 0 && received == 0) return;
-  UpdateRows(ErrorCode::kNone, [&](FlowRow& row) {
+  const auto add = [&](FlowRow& row) {
     row.bytes_sent += sent;
     row.bytes_received += received;
-  });
+  };
+  add(context_.flows->RowOf(OwnKey(ErrorCode::kNone)));
+  if (destination_key_) add(context_.flows->RowOf(*destination_key_));
 }
 
 void Connection::Finish(ErrorCode code) {
   if (finished_) return;
   finished_ = true;
   AccountBytes();
-  const bool opened = facts_.opened;
-  UpdateRows(code, [opened](FlowRow& row) { ++(opened ? row.closed : row.failed); });
+  const bool failed = code != ErrorCode::kNone && (!opened() || IsFailure(code));
+  const auto end = [failed](FlowRow& row, bool counted_opened) {
+    if (counted_opened) ++row.closed;
+    if (failed) ++row.failed;
+  };
+  end(context_.flows->RowOf(OwnKey(code)), counted_opened_);
+  if (destination_key_) {
+    destination_key_->code = code;
+    end(context_.flows->RowOf(*destination_key_), counted_opened_at_destination_);
+  }
   if (code == ErrorCode::kOutOfFiles) context_.thread.counters->Add(Counter::kOutOfFiles);
   const uint64_t duration_us = context_.thread.loop->now_us() - started_us_;
   ReleaseVerdicts();

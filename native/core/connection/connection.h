@@ -2,17 +2,22 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/error_code.gen.h"
 #include "capture/pod.h"
 #include "connection/connection_context.h"
 #include "connection/connection_facts.h"
+#include "flows/flow_table.h"
 #include "io/dial.h"
 #include "port/messages.gen.h"
 #include "relay/relay.h"
 
 namespace groundwire {
+
+/// Whether a policy refuses, rather than that the destination cannot be had.
+bool IsPolicyDenial(ErrorCode code);
 
 /// One application connection from acceptance to its end, on one worker. Every end, in whatever
 /// state, passes Finish once: it updates the flow row, emits the one ConnectionClosed event and
@@ -59,7 +64,13 @@ class Connection : public Discardable, public RelayOwner, public DialOwner {
   void TakeLateVerdict(uint64_t verdict, ErrorCode code);
   /// Of a verdict; one that has none leaves the label of the pod, which every connection begins with.
   void TakeLabel(uint32_t flow_label);
-  void MarkOpened();
+  /// Once what it is, and who asks for it, is known. As in ztunnel a connection counts as opened from
+  /// here, and is closed at its end, whether or not it is denied or its destination refuses it.
+  void CountOpened();
+  /// handoff only: it counts from here on as seen from the destination too, in a second row.
+  void CountAtDestination(uint32_t flow_label, uint32_t peer_label, ErrorCode verdict);
+  /// Bytes may go.
+  void MarkOpened() { facts_.opened = true; }
   void Finish(ErrorCode code);
   bool finished() const { return finished_; }
   bool opened() const { return facts_.opened; }
@@ -70,17 +81,15 @@ class Connection : public Discardable, public RelayOwner, public DialOwner {
   RelayBytes bytes_;
   std::unique_ptr<Dial> dial_;
   std::shared_ptr<const Pod> destination_;
-  /// handoff only: the same connection seen from the destination, a second row.
-  uint32_t inbound_flow_label_ = 0;
-  uint32_t inbound_peer_label_ = 0;
-  bool inbound_row_ = false;
 
  private:
-  template <typename Update>
-  void UpdateRows(ErrorCode code, Update update);
+  FlowKey OwnKey(ErrorCode code) const;
 
   const uint64_t started_us_;
   RelayBytes accounted_;
+  bool counted_opened_ = false;
+  std::optional<FlowKey> destination_key_;
+  bool counted_opened_at_destination_ = false;
   bool finished_ = false;
 };
 

@@ -28,6 +28,7 @@ void InboundConnection::OnVerdict(const InboundVerdict& verdict) {
   const auto code = static_cast<ErrorCode>(verdict->code);
   facts_.verdict = verdict->verdict;
   TakeLabel(verdict->flow_label);
+  if (code == ErrorCode::kNone || IsPolicyDenial(code)) CountOpened();
   if (code != ErrorCode::kNone) return Refuse(code);
   Deliver(*pod_, {facts_.original_dst.ip,
                   DeliverPortOf(*verdict, facts_.original_dst.port, hostname_authority_)});

@@ -59,11 +59,13 @@ ErrorCode InboundHboneConnection::ReadRequest(const HboneRequest& request) {
     return ErrorCode::kHboneBadRequest;
   }
   if (authority->address) {
-    facts_.original_dst = *authority->address;
-    if (!pod_->HasAddress(authority->address->ip)) {
+    // Under the client's address only its own family can be delivered to.
+    if (!pod_->HasAddress(authority->address->ip) ||
+        authority->address->family() != facts_.source.family()) {
       context_.thread.counters->Add(Counter::kHboneWrongAddresses);
       return ErrorCode::kHboneWrongAddress;
     }
+    facts_.original_dst = *authority->address;
   } else {
     hostname_authority_ = request.authority;
     facts_.original_dst.port = authority->port;

@@ -110,6 +110,7 @@ void OutboundConnection::TakeChoice() {
   facts_.hop = choice_->kind;
   facts_.next_hop = choice_->next_hop;
   TakeLabel(choice_->flow_label);
+  CountOpened();
   switch (choice_->kind) {
     case msg::HopKind::kHbone:
       facts_.security = msg::Security::kMutualTls;
@@ -213,10 +214,9 @@ void OutboundConnection::Describe(msg::InboundQuestion* question) const {
 
 void OutboundConnection::OnVerdict(const InboundVerdict& verdict) {
   const auto code = static_cast<ErrorCode>(verdict->code);
-  inbound_row_ = true;
-  inbound_flow_label_ =
-      verdict->flow_label != 0 ? verdict->flow_label : context_.flows->LabelOf(*destination_);
-  inbound_peer_label_ = context_.flows->PeerLabelOf(facts_.source.ip);
+  CountAtDestination(
+      verdict->flow_label != 0 ? verdict->flow_label : context_.flows->LabelOf(*destination_),
+      context_.flows->PeerLabelOf(facts_.source.ip), code);
   if (code != ErrorCode::kNone) {
     facts_.verdict = verdict->verdict;
     return Refuse(code);

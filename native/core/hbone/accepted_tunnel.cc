@@ -34,10 +34,15 @@ AcceptedTunnel::AcceptedTunnel(const TunnelContext& context, AcceptedTunnels* tu
       pod_(std::move(pod)),
       source_(source),
       started_us_(context.thread.loop->now_us()),
-      // The dialling side stops opening streams on a stale tunnel; here only the end of the proof
-      // matters.
+      // A dialling side of ours knows by itself when a tunnel is stale. Others hear it by GOAWAY,
+      // half of the proof's time before it ends, and prove themselves anew with their next stream.
       lease_(
-          context.thread.loop, context.proofs, [] {},
+          context.thread.loop, context.proofs,
+          [this] {
+            if (session_->draining()) return;
+            context_.thread.counters->Add(Counter::kTunnelsStaleDrained);
+            session_->Drain();
+          },
           [this] {
             context_.thread.counters->Add(Counter::kTunnelsExpired);
             session_->Close(ErrorCode::kCertificateExpired,

@@ -27,8 +27,7 @@ class TunnelPool::Tunnel final : public Http2SessionOwner, public Discardable {
     return session_->state() != Http2Session::State::kClosed && !session_->draining() &&
            load() < session_->streams_max() && IsFresh(generation);
   }
-  /// Made with the certificate `generation`, and the peer's certificate has not used up half of its
-  /// rest.
+  /// Made with the certificate `generation`, and the proof has not used up half of its time.
   bool IsFresh(uint64_t generation) const {
     return generation == generation_ && (!established() || WallMs() < lease_.fresh_until_ms());
   }

@@ -21,7 +21,7 @@ class ProofTable {
     uint64_t until_ms = 0;
     /// Own certificate it was made with.
     uint64_t generation = 0;
-    /// Past this the peer's certificate has used up half of its rest: time for a newer proof.
+    /// Past this the proof has used up half of its time: time for a newer one.
     uint64_t fresh_until_ms = 0;
   };
   struct Key {

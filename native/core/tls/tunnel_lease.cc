@@ -24,9 +24,9 @@ void TunnelLease::Start(ProofTable::Key key, uint64_t own_not_after_ms, uint64_t
                         uint64_t generation) {
   key_ = std::move(key);
   const uint64_t now = WallMs();
-  const uint64_t peer_rest = peer_not_after_ms > now ? peer_not_after_ms - now : 0;
   proof_.until_ms = std::min(own_not_after_ms, peer_not_after_ms);
-  proof_.fresh_until_ms = std::min(now + peer_rest / 2, own_not_after_ms);
+  const uint64_t rest = proof_.until_ms > now ? proof_.until_ms - now : 0;
+  proof_.fresh_until_ms = now + rest / 2;
   proof_.generation = generation;
   proofs_->Record(key_, proof_);
   stale_timer_ = loop_->After(UntilMs(proof_.fresh_until_ms), [this] { on_stale_(); });

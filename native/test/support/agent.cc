@@ -102,13 +102,16 @@ msg::BatchDone TestAgent::Apply(std::vector<msg::Command> commands) {
   return *done;
 }
 
-void TestAgent::AddPod(uint32_t pod, bool dns, msg::ExistingConnections existing) {
+void TestAgent::AddPod(uint32_t pod, bool dns, msg::ExistingConnections existing,
+                       const std::vector<std::string>& addresses) {
   const std::string identity = IdentityOf("pod" + std::to_string(pod));
   msg::CapturePod capture;
   capture.pod = pod;
   capture.uid = "uid-" + std::to_string(pod);
   capture.netns_path = "/proc/self/ns/net";
-  capture.addresses = {*IpAddress::Parse(AddressOf(pod))};
+  for (const std::string& address : addresses)
+    capture.addresses.push_back(*IpAddress::Parse(address));
+  if (addresses.empty()) capture.addresses = {*IpAddress::Parse(AddressOf(pod))};
   capture.identity = identity;
   capture.existing = existing;
   capture.dns = dns;

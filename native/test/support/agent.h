@@ -41,8 +41,10 @@ class TestAgent final : public EventSink {
   /// Waits for BatchDone.
   msg::BatchDone Apply(std::vector<msg::Command> commands);
   /// Pod `pod` at 10.202.<pod>.1 with identity sa "pod<pod>", certificate by authority().
+  /// `addresses`: AddressOf(pod) alone where none are given.
   void AddPod(uint32_t pod, bool dns = false,
-              msg::ExistingConnections existing = msg::ExistingConnections::kKeep);
+              msg::ExistingConnections existing = msg::ExistingConnections::kKeep,
+              const std::vector<std::string>& addresses = {});
   static std::string AddressOf(uint32_t pod) { return "10.202." + std::to_string(pod) + ".1"; }
 
   void SetRules(OutboundRule outbound, InboundRule inbound);

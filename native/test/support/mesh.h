@@ -62,4 +62,19 @@ inline std::string CodeName(const std::optional<msg::ConnectionClosed>& event) {
   return event ? std::string(NameOf(static_cast<ErrorCode>(event->code))) : "no event";
 }
 
+/// What the flow rows of one side add up to.
+inline std::string CountsOf(TestMesh* mesh, msg::Direction direction) {
+  uint64_t opened = 0;
+  uint64_t closed = 0;
+  uint64_t failed = 0;
+  for (const msg::Flow& flow : mesh->agent.Snapshot<msg::Flow>(msg::kPartFlows)) {
+    if (flow.direction != direction) continue;
+    opened += flow.opened;
+    closed += flow.closed;
+    failed += flow.failed;
+  }
+  return std::to_string(opened) + " opened, " + std::to_string(closed) + " closed, " +
+         std::to_string(failed) + " failed";
+}
+
 }  // namespace groundwire

@@ -197,8 +197,14 @@ const inboundTable: readonly {
     want: { code: 0, consulted: proven },
   },
   {
-    claim: 'another identity is refused, at any port',
+    claim: 'another identity is refused at each port of its Services by itself, so that each is counted for its own',
     delta: { policies: [allowClient] },
+    question: { identity: 'spiffe://cluster.local/ns/shop/sa/x' },
+    want: { code: number('POLICY_NOT_ALLOWED'), consulted: proven, deliverPort: 0 },
+  },
+  {
+    claim: 'another identity is refused at any port of a pod that serves no Service',
+    delta: { workloads: [{ ...web, services: new Map() }], policies: [allowClient] },
     question: { identity: 'spiffe://cluster.local/ns/shop/sa/x' },
     want: { code: number('POLICY_NOT_ALLOWED'), consulted: CONSULTED.identity, deliverPort: 0 },
   },
@@ -212,7 +218,7 @@ const inboundTable: readonly {
     claim: 'an identity of another form proves nothing',
     delta: { policies: [allowClient] },
     question: { identity: 'spiffe://x' },
-    want: { code: number('POLICY_NOT_ALLOWED'), consulted: CONSULTED.identity },
+    want: { code: number('POLICY_NOT_ALLOWED'), consulted: proven },
   },
   {
     claim: 'a CONNECT to a foreign address is refused',
@@ -273,7 +279,7 @@ const inboundTable: readonly {
       policies: [aPolicy('d', { destinationIps: [{ address: '10.0.0.3', prefixLength: 32 }] }, { action: 'DENY' })],
     },
     question: {},
-    want: { code: number('POLICY_DENIED'), consulted: CONSULTED.sourceAddress | CONSULTED.identity },
+    want: { code: number('POLICY_DENIED'), consulted: proven | CONSULTED.sourceAddress },
   },
 ];
 for (const { claim, delta, question, want } of inboundTable) {

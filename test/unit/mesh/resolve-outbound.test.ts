@@ -432,6 +432,12 @@ const table: readonly Row[] = [
     want: ['handoff 10.0.1.1:8080 10.0.1.1:8080'],
   },
   {
+    claim: 'a captured pod of this node that has only the other family is dialled as across nodes',
+    mesh: webTo({}, { ...web, node: 'n1', addresses: ['fd00::1'] }),
+    pods: localPods({ web: 'handoff' }),
+    want: ['hbone fd00::1:15008 [fd00::1]:8080'],
+  },
+  {
     claim: 'a destination that wants a tunnel gets one on the same node',
     mesh: webTo({}, { ...web, node: 'n1' }),
     pods: localPods({ web: 'tunnel' }),

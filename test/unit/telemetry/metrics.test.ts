@@ -236,6 +236,27 @@ test('Metrics: a second scrape shows the same values and reads the engine once m
   assert.equal(counterReads(), 1);
 });
 
+test('Metrics: what is open is what was opened and not closed, also of labels that have expired', async () => {
+  const table = new FlowLabelTable();
+  const flowLabel = table.internFlow(facts);
+  const { find } = setUp(
+    [
+      row({ flowLabel, opened: 5n, closed: 1n }),
+      row({ flowLabel, code: ERROR_TABLE.POLICY_LATE_DENIED.number, closed: 1n, failed: 1n }),
+      row({ flowLabel: 99, opened: 1n }),
+      row({ direction: 'inbound', opened: 2n, closed: 2n }),
+    ],
+    table,
+  );
+  assert.deepEqual(
+    (await find('istio_tcp_sockets_open')).map(({ labels, value }) => [labels['reporter'], value]),
+    [
+      ['source', 4],
+      ['destination', 0],
+    ],
+  );
+});
+
 test('Metrics: rows whose labels have expired are counted and not shown', async () => {
   const { find } = setUp([row({ flowLabel: 99, opened: 1n })], new FlowLabelTable());
   assert.deepEqual(await find('istio_tcp_connections_opened_total'), []);
@@ -354,6 +375,7 @@ const record: ConnectionRecord = {
   opened: true,
   direction: 'outbound',
   hop: 'hbone',
+  security: 'mutual_tls',
   code: 0,
   hboneStatus: 200,
   source: { address: '10.0.0.1', port: 4000 },
@@ -408,6 +430,32 @@ test('logConnection: one line with ztunnel’s names', () => {
       message: 'connection complete',
     },
   ]);
+});
+
+test('logConnection: an inbound line tells bytes as its own pod sees them, as the metrics do', async () => {
+  const [line] = access({ direction: 'inbound', bytesSent: 10n, bytesReceived: 20n });
+  assert.deepEqual([line?.['bytes_sent'], line?.['bytes_recv']], [20, 10]);
+  const table = new FlowLabelTable();
+  const flowLabel = table.internFlow({ reporter: 'destination', security: 'mutual_tls', destination: web });
+  const { find } = setUp([row({ direction: 'inbound', flowLabel, bytesSent: 10n, bytesReceived: 20n })], table);
+  assert.equal((await find('istio_tcp_sent_bytes_total'))[0]?.value, line?.['bytes_sent']);
+  assert.equal((await find('istio_tcp_received_bytes_total'))[0]?.value, line?.['bytes_recv']);
+});
+
+test('logConnection: an inbound tunnel ends at the HBONE port, and what is asked for in it is the HBONE address', () => {
+  const originalDst = { address: '10.0.0.2', port: 8080 };
+  const [line] = access({ direction: 'inbound', originalDst, nextHop: originalDst });
+  assert.deepEqual([line?.['dst.addr'], line?.['dst.hbone_addr']], ['10.0.0.2:15008', '10.0.0.2:8080']);
+});
+
+test('logConnection: an identity that nobody has proven is not told', () => {
+  const identities = (security: ConnectionRecord['security']) => {
+    const [line] = access({ security });
+    return [line?.['src.identity'], line?.['dst.identity']];
+  };
+  assert.deepEqual(identities('none'), [undefined, undefined]);
+  for (const security of ['mutual_tls', 'handoff'] as const)
+    assert.deepEqual(identities(security), [record.sourceIdentity, record.destinationIdentity]);
 });
 
 test('logConnection: a refused CONNECT tells who wanted what', () => {
