@@ -204,9 +204,10 @@ describe('names and Services', { skip: WITHOUT_ROOT }, () => {
       test.mesh.startPod(
         { node: 'b', namespace: 'shop', name, serviceAccount: name, labels: { roll: 'yes' } },
         // Goes on when it is told to end, as a server does that lets its connections finish.
-        ['sh', '-c', `trap : TERM; ${peer('serve', PEER_PORTS.count).join(' ')} & wait; wait`],
+        ['sh', '-c', `trap "" TERM; echo up; ${peer('serve', PEER_PORTS.count).join(' ')} & wait`],
       ),
     );
+    await until('both run', () => (pods.every((pod) => pod.log().includes('up')) ? true : undefined));
     await until('both are endpoints', async () => ((await endpoints()) === 2 ? true : undefined));
     pods[0]?.child.kill('SIGTERM');
     await until('one is not, any more', async () => ((await endpoints()) === 1 ? true : undefined));
