@@ -20,10 +20,13 @@
  *   approve_delivery, approve_probe, approve_forgotten           done
  *   approve_map_full                                             not approved
  *
- * Maps: writes mesh_approvals, mesh_counters; reads mesh_addresses (probe).
+ * A probe is a connection in which the pod answers for itself, which guard.bpf.c has to know for as long as the two talk.
+ *
+ * Maps: writes mesh_approvals, mesh_probe_flow (probe), mesh_counters; reads mesh_addresses (probe).
  */
 #define MESH_USES_ADDRESSES
 #define MESH_USES_APPROVALS
+#define MESH_USES_PROBE_FLOWS
 #include "lib/address.bpf.h"
 #include "maps.bpf.h"
 
@@ -102,6 +105,20 @@ int mesh_approve(struct bpf_sock_ops *ctx)
 	return approve(ctx, &tuple, MESH_COUNTER_APPROVE_DELIVERY);
 }
 
+/* Never taken back: the application may go on sending when the prober has closed. The map gives the oldest up by itself. */
+static __always_inline void remember_flow(const struct mesh_approval *tuple)
+{
+	struct mesh_flow flow = {
+		.pod = tuple->server,
+		.peer = tuple->client,
+		.pod_port = tuple->server_port,
+		.peer_port = tuple->client_port,
+	};
+	__u32 value = 0;
+
+	bpf_map_update_elem(&mesh_probe_flow, &flow, &value, BPF_ANY);
+}
+
 /* The same hook on another cgroup: the prober is not in the pod's namespace, so the address tells which pod it means. */
 SEC("sockops")
 int mesh_probe(struct bpf_sock_ops *ctx)
@@ -116,6 +133,7 @@ int mesh_probe(struct bpf_sock_ops *ctx)
 	tuple.netns_cookie = *cookie;
 	if (ctx->op != BPF_SOCK_OPS_TCP_CONNECT_CB)
 		return follow(ctx, &tuple);
+	remember_flow(&tuple);
 	return approve(ctx, &tuple, MESH_COUNTER_APPROVE_PROBE);
 }
 

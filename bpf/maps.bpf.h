@@ -6,6 +6,8 @@
  * mesh_pods       node   agent                connect           MESH_PODS_MAX           capture of the pod fails
  * mesh_addresses  node   agent                approve (probe)   MESH_ADDRESSES_MAX      capture of the pod fails
  * mesh_approvals  node   approve              steer             MESH_APPROVALS_MAX      approve_map_full; a delivery is refused
+ * mesh_probe_flow node   approve (probe)      guard             MESH_PROBE_FLOWS_MAX    the least recently used goes
+ * mesh_old_flows  node   agent                guard             MESH_OLD_FLOWS_MAX      old_flows_full; the connection is cut off
  * mesh_counters   node   every program        agent             MESH_COUNTERS_COUNT     fixed
  * mesh_listeners  pod    agent                steer             MESH_LISTENERS          fixed
  *
@@ -37,6 +39,25 @@ struct {
 	__type(key, struct mesh_approval);
 	__type(value, __u32); /* always 0: that there is an entry says it */
 } mesh_approvals SEC(".maps");
+#endif
+
+#ifdef MESH_USES_PROBE_FLOWS
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MESH_PROBE_FLOWS_MAX);
+	__type(key, struct mesh_flow);
+	__type(value, __u32); /* always 0 */
+} mesh_probe_flow SEC(".maps");
+#endif
+
+#ifdef MESH_USES_OLD_FLOWS
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MESH_OLD_FLOWS_MAX);
+	__type(key, struct mesh_flow);
+	__type(value, __u32); /* always 0 */
+} mesh_old_flows SEC(".maps");
 #endif
 
 #ifdef MESH_USES_ADDRESSES

@@ -20,13 +20,18 @@
 #define MESH_ABI_OFFSET(type, field, bytes)                                                        \
 	MESH_ABI_ASSERT(__builtin_offsetof(type, field) == (bytes), #type "." #field " moved")
 
-#define MESH_ABI_VERSION 1
+#define MESH_ABI_VERSION 2
 
 /* Limits. How full the maps for pods, addresses and approvals are is told by gauges (NodeCapture::ReadCounters). */
 #define MESH_PODS_MAX 1024
 #define MESH_POD_ADDRESSES_MAX 4
 #define MESH_ADDRESSES_MAX (MESH_PODS_MAX * MESH_POD_ADDRESSES_MAX)
 #define MESH_APPROVALS_MAX 131072
+/* The least recently used goes: after 100 s on a node that makes 300 probes a second. */
+#define MESH_PROBE_FLOWS_MAX 32768
+#define MESH_OLD_FLOWS_MAX 65536
+/* Ways out of one pod that are guarded. */
+#define MESH_POD_DEVICES_MAX 8
 #define MESH_UID_BYTES 64
 
 /* Map names are also the names of their pins. */
@@ -35,6 +40,8 @@
 #define MESH_MAP_ADDRESSES "mesh_addresses"
 #define MESH_MAP_APPROVALS "mesh_approvals"
 #define MESH_MAP_COUNTERS "mesh_counters"
+#define MESH_MAP_PROBE_FLOWS "mesh_probe_flow"
+#define MESH_MAP_OLD_FLOWS "mesh_old_flows"
 #define MESH_MAP_LISTENERS "mesh_listeners"
 #define MESH_MAP_POD_STATE "mesh_pod_state"
 
@@ -54,6 +61,9 @@
 #define MESH_RULE_CAPTURE 472
 #define MESH_RULE_DNS 473
 #define MESH_RULE_END 474
+/* What a mark's table did not take is refused: its socket is bound to a device. */
+#define MESH_RULE_REFUSE_REPLY 475
+#define MESH_RULE_REFUSE_CAPTURE 476
 
 #define MESH_PORT_HBONE 15008
 #define MESH_PORT_DNS 53
@@ -101,6 +111,16 @@ struct mesh_approval {
 MESH_ABI_SIZE(struct mesh_approval, 48);
 MESH_ABI_OFFSET(struct mesh_approval, client_port, 40);
 
+/* Key of mesh_probe_flow and mesh_old_flows: a connection in which a captured pod may speak for itself. */
+struct mesh_flow {
+	struct mesh_address pod;
+	struct mesh_address peer;
+	__u16 pod_port;	 /* host order */
+	__u16 peer_port; /* host order */
+};
+MESH_ABI_SIZE(struct mesh_flow, 36);
+MESH_ABI_OFFSET(struct mesh_flow, pod_port, 32);
+
 /* Slots of mesh_listeners, a sockmap without a program, one a pod. */
 #define MESH_LISTENER_OUTBOUND 0
 #define MESH_LISTENER_PLAINTEXT 1
@@ -137,7 +157,8 @@ MESH_ABI_OFFSET(struct mesh_pod_state, netns_inode, 80);
 
 /*
  * X(SYMBOL, "name"): every way out of every program. Names are append-only.
- * connect_*: application connects; steer_*: connections and queries that arrive; approve_*: tuples let through.
+ * connect_*: application connects; steer_*: connections and queries that arrive; approve_*: tuples let through;
+ * guard_*: packets that leave a captured pod.
  */
 #define MESH_COUNTERS(X)                                                                           \
 	X(CONNECT_NOT_TCP, "connect_not_tcp")                                                      \
@@ -168,7 +189,15 @@ MESH_ABI_OFFSET(struct mesh_pod_state, netns_inode, 80);
 	X(APPROVE_DELIVERY, "approve_delivery")                                                    \
 	X(APPROVE_PROBE, "approve_probe")                                                          \
 	X(APPROVE_FORGOTTEN, "approve_forgotten")                                                  \
-	X(APPROVE_MAP_FULL, "approve_map_full")
+	X(APPROVE_MAP_FULL, "approve_map_full")                                                    \
+	X(GUARD_AGENT, "guard_agent")                                                              \
+	X(GUARD_NOT_TCP, "guard_not_tcp")                                                          \
+	X(GUARD_NO_PAYLOAD, "guard_no_payload")                                                    \
+	X(GUARD_KNOWN_FLOW, "guard_known_flow")                                                    \
+	X(GUARD_DROPPED_SOCKET, "guard_dropped_socket")                                            \
+	X(GUARD_DROPPED_RAW, "guard_dropped_raw")                                                  \
+	X(GUARD_DROPPED_FORWARDED, "guard_dropped_forwarded")                                      \
+	X(GUARD_DROPPED_UNREADABLE, "guard_dropped_unreadable")
 
 enum mesh_counter {
 #define MESH_COUNTER_ENUM(symbol, name) MESH_COUNTER_##symbol,

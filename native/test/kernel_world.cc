@@ -113,17 +113,22 @@ void Unmake() {
          cgroup + " || true\n");
 }
 
+[[noreturn]] void Die(const char* what) {
+  std::perror(what);
+  _exit(127);
+}
+
+void EnterOrDie(const std::string& netns) {
+  const int fd = open(NetnsPath(netns).c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) Die("join namespace");
+  close(fd);
+}
+
 void JoinOrDie(const Place& place) {
-  const auto die = [](const char* what) {
-    std::perror(what);
-    _exit(127);
-  };
   std::ofstream procs(CgroupPath(place.cgroup) + "/cgroup.procs");
   procs << 0 << std::flush;
-  if (!procs) die("join cgroup");
-  const int netns = open(NetnsPath(place.netns).c_str(), O_RDONLY | O_CLOEXEC);
-  if (netns < 0 || setns(netns, CLONE_NEWNET) != 0) die("join namespace");
-  close(netns);
+  if (!procs) Die("join cgroup");
+  EnterOrDie(place.netns);
 }
 
 }  // namespace
@@ -381,6 +386,7 @@ int RunInWorld(int argc, char** argv) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     sigprocmask(SIG_UNBLOCK, &ends, nullptr);
     alarm(kWorldSeconds);
+    EnterOrDie("router");
     std::exit(check::RunAll(argc > 1 ? argv[1] : ""));
   }
   if (tests > 0) {

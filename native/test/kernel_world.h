@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A small real world for kernel tests: two pods and a router as network namespaces, joined by
-// veths, with cgroups and a bpffs of their own. The test process plays the agent. Everything
+// veths, with cgroups and a bpffs of their own. The test process plays the agent, and the router
+// its node: it lives in that namespace. Everything
 // carries the prefix gwa- and the process id, and goes away with the world, also when the tests
 // crash or are killed.
 //

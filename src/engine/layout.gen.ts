@@ -2,7 +2,7 @@
 // Generated from bpf/mesh_abi.h by scripts/gen.ts; edit that and run `npm run gen`.
 
 /** Version of the pinned maps. */
-export const MESH_ABI_VERSION = 1;
+export const MESH_ABI_VERSION = 2;
 
 /** Sizes of the kernel's tables. */
 export const MESH_LIMITS = {
@@ -10,6 +10,9 @@ export const MESH_LIMITS = {
   podAddressesMax: 4,
   addressesMax: 4096,
   approvalsMax: 131072,
+  probeFlowsMax: 32768,
+  oldFlowsMax: 65536,
+  podDevicesMax: 8,
   uidBytes: 64,
 } as const;
 
@@ -44,4 +47,12 @@ export const MESH_COUNTERS = [
   'approve_probe',
   'approve_forgotten',
   'approve_map_full',
+  'guard_agent',
+  'guard_not_tcp',
+  'guard_no_payload',
+  'guard_known_flow',
+  'guard_dropped_socket',
+  'guard_dropped_raw',
+  'guard_dropped_forwarded',
+  'guard_dropped_unreadable',
 ] as const;

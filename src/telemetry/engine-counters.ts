@@ -270,6 +270,38 @@ export const KERNEL_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'deliveries or probes not approved: the map is full; a delivery is then refused, a probe taken for plaintext',
     'too many connects at once; see map_approvals_entries',
   ],
+  guard_agent: ["packets of the agent's own sockets that left a captured pod", ''],
+  guard_not_tcp: ['packets that left a captured pod and are not TCP: left alone', ''],
+  guard_no_payload: ['TCP segments without data that left a captured pod: resets, acknowledgements', ''],
+  guard_known_flow: ['TCP segments of answers to probes and of connections older than capture', ''],
+  guard_dropped_socket: [
+    'TCP segments of a pod dropped: their socket had found a way around capture and would have left in plaintext',
+    "a program in the pod took the mark off a connection, or runs in a cgroup that is not the pod's; docs/security.md",
+  ],
+  guard_dropped_raw: [
+    'TCP segments of a pod dropped: written into a raw or packet socket',
+    'a program in the pod makes TCP of its own (a scanner, a load balancer); it cannot in a mesh',
+  ],
+  guard_dropped_forwarded: [
+    'TCP segments dropped that a captured pod forwarded for somebody behind it',
+    'the pod is a router: a VPN, or containers in a namespace of their own; it cannot be one in a mesh',
+  ],
+  guard_dropped_unreadable: [
+    'packets of a pod dropped: more IPv6 extension headers, or shorter, than can be read',
+    'a program in the pod makes packets of its own',
+  ],
+  old_flows_full: [
+    'connections older than the capture of their pod cut off: too many are kept already',
+    'see map_old_flows_entries; capture pods before they connect',
+  ],
+  guard_unsupported: [
+    'pods captured without a guard: the kernel has no place for it',
+    'Linux 6.6 or newer; until then keep CAP_NET_RAW from pods, and see docs/security.md',
+  ],
+  guard_devices_full: [
+    'network devices of pods that nothing guards, at each look: a pod has more than 8',
+    'find the pod with many devices; what leaves it by those is held by its marks only',
+  ],
   sweep_skipped: [
     'pods of the agent before that were left as they were at the start: not all of theirs could be read or undone',
     'look at the limit of open files and at memory; the next start tries again, until then nothing of theirs goes',
@@ -280,4 +312,6 @@ export const KERNEL_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   map_addresses_max: ['addresses that the map takes', ''],
   map_approvals_entries: ['approvals in the map now', ''],
   map_approvals_max: ['approvals that the map takes', ''],
+  map_old_flows_entries: ['connections older than capture in the map now', ''],
+  map_old_flows_max: ['connections older than capture that the map takes', ''],
 };

@@ -2,8 +2,9 @@
 // The node's part of capture. Its pins, in one directory that a lock makes one agent's:
 //
 //   mesh_version mesh_pods mesh_addresses mesh_approvals mesh_counters     maps
+//   mesh_probe_flow mesh_old_flows
 //   link_connect4 link_connect6 link_approve [link_probe]                  on the cgroups
-//   pods/<uid>/{mesh_listeners,mesh_pod_state,link_steer}                  see capture_pod.cc
+//   pods/<uid>/{mesh_listeners,mesh_pod_state,link_steer,link_guard_*}     see capture_pod.cc
 //
 // They outlive the agent on purpose: while it is away, captured pods get refusals, never plaintext.
 // The last agent that closes without a captured pod takes them away.
@@ -136,14 +137,21 @@ Result<BpfObject> LoadNodeObject(const NodeState& node, const std::string& direc
 
 /// Loads the node's programs and attaches them, in a new directory or over what is pinned in an old
 /// one.
-Status AttachNode(const NodeState& node, const std::string& directory, const Cgroups& cgroups) {
-  auto connect = LoadNodeObject(node, directory, "connect", {MESH_MAP_COUNTERS, MESH_MAP_PODS},
-                                &node.agent_cgroup_id);
+Status AttachNode(NodeState* node, const std::string& directory, const Cgroups& cgroups) {
+  auto connect = LoadNodeObject(*node, directory, "connect", {MESH_MAP_COUNTERS, MESH_MAP_PODS},
+                                &node->agent_cgroup_id);
   if (!connect.ok()) return connect.status();
-  auto approve =
-      LoadNodeObject(node, directory, "approve",
-                     {MESH_MAP_COUNTERS, MESH_MAP_APPROVALS, MESH_MAP_ADDRESSES}, nullptr);
+  auto approve = LoadNodeObject(
+      *node, directory, "approve",
+      {MESH_MAP_COUNTERS, MESH_MAP_APPROVALS, MESH_MAP_ADDRESSES, MESH_MAP_PROBE_FLOWS}, nullptr);
   if (!approve.ok()) return approve.status();
+  auto guard = LoadNodeObject(*node, directory, "guard",
+                              {MESH_MAP_COUNTERS, MESH_MAP_PROBE_FLOWS, MESH_MAP_OLD_FLOWS},
+                              &node->agent_cgroup_id);
+  if (!guard.ok()) return guard.status();
+  // Attached to the devices of pods, where the kernel can.
+  const int program = guard.value().program("mesh_guard");
+  if (TryAttachToDevice(program).ok()) node->guard.Reset(fcntl(program, F_DUPFD_CLOEXEC, 0));
   const struct {
     int program;
     const Cgroup& cgroup;
@@ -174,7 +182,7 @@ Status CreateNode(NodeState* node, const Cgroups& cgroups) {
   if (Status made = MakePinDirectory(aside); !made.ok()) return made;
   auto lock = LockPinDirectory(aside);
   Status done = lock.ok() ? MakePinDirectory(aside + "/pods") : lock.status();
-  if (done.ok()) done = AttachNode(*node, aside, cgroups);
+  if (done.ok()) done = AttachNode(node, aside, cgroups);
   if (done.ok()) done = WriteVersion(aside);
   if (done.ok()) done = RenamePinDirectory(aside, node->directory);
   if (!done.ok()) {
@@ -190,7 +198,7 @@ Status TakeOverNode(NodeState* node, const Cgroups& cgroups) {
   if (!lock.ok()) return lock.status();
   if (Status same = CheckVersion(node->directory); !same.ok()) return same;
   node->lock = std::move(lock.value());
-  return AttachNode(*node, node->directory, cgroups);
+  return AttachNode(node, node->directory, cgroups);
 }
 
 /// What agents that died while building left aside. Nobody's lock is on it, and nothing hangs on
@@ -212,7 +220,8 @@ Status OpenNodeMaps(NodeState* node) {
   const std::pair<const char*, UniqueFd*> maps[] = {{MESH_MAP_PODS, &node->pods},
                                                     {MESH_MAP_ADDRESSES, &node->addresses},
                                                     {MESH_MAP_APPROVALS, &node->approvals},
-                                                    {MESH_MAP_COUNTERS, &node->counters}};
+                                                    {MESH_MAP_COUNTERS, &node->counters},
+                                                    {MESH_MAP_OLD_FLOWS, &node->old_flows}};
   for (const auto& [name, fd] : maps) {
     auto opened = OpenPin(node->MapPin(name));
     if (!opened.ok()) return opened.status();
@@ -257,18 +266,25 @@ Result<std::vector<std::pair<std::string, uint64_t>>> Node::ReadCounters() {
     counters.emplace_back(kCounterNames[i], sum.value());
   }
   counters.emplace_back("sweep_skipped", state_->sweep_skipped);
+  counters.emplace_back("old_flows_full", state_->old_flows_full);
+  counters.emplace_back("guard_unsupported", state_->guard_unsupported);
+  counters.emplace_back("guard_devices_full", state_->guard_devices_full);
   const auto pods = ReadKeys<uint64_t, mesh_pod>(state_->pods.get());
   if (!pods.ok()) return pods.status();
   const auto addresses = ReadKeys<mesh_address, uint64_t>(state_->addresses.get());
   if (!addresses.ok()) return addresses.status();
   const auto approvals = ReadKeys<mesh_approval, uint32_t>(state_->approvals.get());
   if (!approvals.ok()) return approvals.status();
+  const auto old_flows = ReadKeys<mesh_flow, uint32_t>(state_->old_flows.get());
+  if (!old_flows.ok()) return old_flows.status();
   counters.emplace_back("map_pods_entries", pods.value().size());
   counters.emplace_back("map_pods_max", MESH_PODS_MAX);
   counters.emplace_back("map_addresses_entries", addresses.value().size());
   counters.emplace_back("map_addresses_max", MESH_ADDRESSES_MAX);
   counters.emplace_back("map_approvals_entries", approvals.value().size());
   counters.emplace_back("map_approvals_max", MESH_APPROVALS_MAX);
+  counters.emplace_back("map_old_flows_entries", old_flows.value().size());
+  counters.emplace_back("map_old_flows_max", MESH_OLD_FLOWS_MAX);
   return counters;
 }
 

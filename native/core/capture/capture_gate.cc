@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -14,6 +15,12 @@ mesh_address ToMesh(const IpAddress& address) {
   mesh_address mesh = {};
   std::memcpy(&mesh, address.bytes.data(), sizeof mesh);
   return mesh;
+}
+
+bool OwnsAddress(const mesh_pod& pod, const mesh_address& address) {
+  return std::any_of(std::begin(pod.address), std::end(pod.address), [&](const mesh_address& own) {
+    return std::memcmp(&own, &address, sizeof own) == 0;
+  });
 }
 
 void ForgetAddress(const NodeState& node, const mesh_address& address, uint64_t netns_cookie) {

@@ -17,5 +17,6 @@ Status CloseGate(const NodeState& node, const mesh_pod& pod);
 /// Takes one address of a pod out of them, unless another pod has it by now.
 void ForgetAddress(const NodeState& node, const mesh_address& address, uint64_t netns_cookie);
 mesh_address ToMesh(const IpAddress& address);
+bool OwnsAddress(const mesh_pod& pod, const mesh_address& address);
 
 }  // namespace groundwire

@@ -7,7 +7,8 @@
 //   4. sysctls, routes      nothing uses them yet
 //   5. steering attached    inbound connections now reach the agent
 //   6. gate                 the connect hook now marks: outbound connections too
-// A step that fails undoes those before it. Giving back goes 6 to 1. A takeover runs the same steps
+//   7. guard                nothing but the agent's own TCP leaves the pod, and what is older
+// A step that fails undoes those before it. Giving back goes 7 to 1. A takeover runs the same steps
 // over what it finds; the program attached stays in force until the new one replaces it.
 #include "capture/capture_pod.h"
 
@@ -27,6 +28,7 @@
 #include "capture/capture_approvals.h"
 #include "capture/capture_check.h"
 #include "capture/capture_gate.h"
+#include "capture/capture_guard.h"
 #include "capture/capture_listeners.h"
 #include "capture/capture_record.h"
 #include "capture/capture_routes.h"
@@ -38,12 +40,6 @@
 
 namespace groundwire {
 namespace {
-
-bool Owns(const mesh_pod& pod, const mesh_address& address) {
-  return std::any_of(std::begin(pod.address), std::end(pod.address), [&](const mesh_address& own) {
-    return std::memcmp(&own, &address, sizeof own) == 0;
-  });
-}
 
 Status FillListeners(int sockmap, const std::array<int, MESH_LISTENERS>& listeners) {
   for (uint32_t slot = 0; slot < MESH_LISTENERS; ++slot) {
@@ -86,6 +82,7 @@ class CapturedPod final : public PodCapture {
     return node_->PodsDirectory() + "/" + kUnfinished + PinName(state_.uid);
   }
   Status CaptureIn(const std::string& directory);
+  Status Guard();
   void Undo();
   Result<std::vector<DiagSocket>> ListUncaptured();
 
@@ -111,7 +108,7 @@ Status CapturedPod::Capture(bool dns) {
     done = CaptureIn(Directory());
     // Addresses that the pod has no more: nobody would remember them when it is released.
     for (const mesh_address& address : before.value().pod.address) {
-      if (!done.ok() || Owns(state_.pod, address)) continue;
+      if (!done.ok() || OwnsAddress(state_.pod, address)) continue;
       ForgetAddress(*node_, address, state_.pod.netns_cookie);
     }
   } else {
@@ -122,6 +119,7 @@ Status CapturedPod::Capture(bool dns) {
     if (done.ok()) done = RenamePinDirectory(Unfinished(), Directory());
   }
   if (done.ok()) done = OpenGate(*node_, state_.pod);
+  if (done.ok()) done = Guard();
   if (!done.ok()) {
     CloseListeners(&listeners_);
     if (!takeover) Undo();
@@ -160,6 +158,17 @@ Status CapturedPod::CaptureIn(const std::string& directory) {
   return Status::Ok();
 }
 
+Status CapturedPod::Guard() {
+  const auto guarded = HasGuard(Directory());
+  if (!guarded.ok()) return guarded.status();
+  // Only once: later, a socket that found a way around the mark would look like an old one. Those
+  // that cannot be listed are cut off, and FindUncaptured says why.
+  const auto old =
+      guarded.value() ? Result<std::vector<TcpPair>>(std::vector<TcpPair>()) : FindUncaptured();
+  if (old.ok()) RememberOldFlows(node_.get(), old.value());
+  return InstallGuard(node_.get(), netns_.get(), Directory());
+}
+
 /// What a capture that failed has done so far. Its own failures are not told: the first one is what
 /// the caller needs.
 void CapturedPod::Undo() {
@@ -179,7 +188,7 @@ Result<std::vector<DiagSocket>> CapturedPod::ListUncaptured() {
   auto sockets = ListTcpConnections(netlink.value());
   if (!sockets.ok()) return sockets.status();
   const auto stays = [this](const IpAddress& address) {
-    return address.is_loopback() || Owns(state_.pod, ToMesh(address));
+    return address.is_loopback() || OwnsAddress(state_.pod, ToMesh(address));
   };
   std::erase_if(sockets.value(), [&](const DiagSocket& socket) {
     return socket.mark == MESH_MARK_CAPTURE || socket.mark == MESH_MARK_REPLY ||
@@ -216,6 +225,8 @@ Status CapturedPod::CloseUncaptured(const std::vector<TcpPair>& connections) {
 }
 
 Status CapturedPod::StopSteering() {
+  // Before the gate, or what is no longer captured could not leave.
+  if (Status removed = RemoveGuard(Directory()); !removed.ok()) return removed;
   if (Status closed = CloseGate(*node_, state_.pod); !closed.ok()) return closed;
   // Before the program: a query that still loops with nobody to steer it would be refused.
   if (Status removed = RemoveDnsRules(netns_.get(), state_.pod); !removed.ok()) return removed;
@@ -234,6 +245,7 @@ Status CapturedPod::Release() {
       !forgotten.ok()) {
     return forgotten;
   }
+  if (Status forgotten = ForgetOldFlows(*node_, state_.pod); !forgotten.ok()) return forgotten;
   return RemovePins(Directory());
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -87,7 +88,18 @@ Rule OwnDnsRule(int family) {
           .port = MESH_PORT_DNS};
 }
 
+/// For what a mark's table has no route: a socket bound to a device, whose packets would go on to
+/// the tables of the pod and leave it in plaintext.
+Rule RefuseRule(int family, uint32_t preference, uint32_t mark) {
+  return {.family = family, .preference = preference, .prohibit = true, .mark = mark};
+}
+
 Rule EndRule(int family) { return {.family = family, .preference = MESH_RULE_END}; }
+
+std::array<Rule, 2> RefuseRules(int family) {
+  return {RefuseRule(family, MESH_RULE_REFUSE_REPLY, MESH_MARK_REPLY),
+          RefuseRule(family, MESH_RULE_REFUSE_CAPTURE, MESH_MARK_CAPTURE)};
+}
 
 Status InstallDnsRules(NetlinkSocket& netlink, int family) {
   // DNS last: from then on the agent is asked, and asks.
@@ -108,6 +120,9 @@ Status RemoveDnsRules(NetlinkSocket& netlink, int family) {
 Status InstallFamily(NetlinkSocket& netlink, const mesh_pod& pod, int family) {
   const LoopRoute reply = {family, MESH_TABLE_REPLY, {}};
   const LoopRoute capture = {family, MESH_TABLE_CAPTURE, SourceOf(pod, family)};
+  for (const Rule& rule : RefuseRules(family)) {
+    if (Status added = AddRule(netlink, rule); !added.ok()) return added;
+  }
   // Tables before the rules that point at them.
   if (Status added = AddLoopRoute(netlink, reply); !added.ok()) return added;
   if (Status added = AddLoopRoute(netlink, capture); !added.ok()) return added;
@@ -126,6 +141,7 @@ Status RemoveFamily(NetlinkSocket& netlink, int family) {
   for (const Rule& rule : {CaptureRule(family), ReplyRule(family)}) {
     keep_first(RemoveRule(netlink, rule));
   }
+  for (const Rule& rule : RefuseRules(family)) keep_first(RemoveRule(netlink, rule));
   for (const uint32_t table : {uint32_t{MESH_TABLE_CAPTURE}, uint32_t{MESH_TABLE_REPLY}}) {
     keep_first(RemoveLoopRoute(netlink, {family, table, std::nullopt}));
   }

@@ -7,6 +7,8 @@
 //   472: fwmark M1              lookup 47571   captured connections
 //   473: ipproto udp dport 53   lookup 47571   DNS queries
 //   474: nop
+//   475: fwmark M2              prohibit       bound to a device, so the tables above have no route
+//   476: fwmark M1              prohibit
 //   47571: local default dev lo src POD
 //   47572: local default dev lo
 //

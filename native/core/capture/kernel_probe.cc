@@ -17,6 +17,7 @@
 #include <functional>
 
 #include "io/socket_transparent.h"
+#include "kernel/bpf_link.h"
 #include "kernel/bpf_object.h"
 #include "kernel/netns.h"
 #include "kernel/sock_diag.h"
@@ -86,6 +87,13 @@ Status TryProgram(bpf_prog_type type, bpf_attach_type attach, int context_offset
 Status TryObject(const std::string& directory, const char* name) {
   auto object = BpfObject::Open(directory, name);
   return object.ok() ? object.value().Load() : object.status();
+}
+
+Status TryGuard(const std::string& directory) {
+  auto object = BpfObject::Open(directory, "guard");
+  if (!object.ok()) return object.status();
+  if (Status loaded = object.value().Load(); !loaded.ok()) return loaded;
+  return TryAttachToDevice(object.value().program("mesh_guard"));
 }
 
 Status TryNetnsCookie() {
@@ -182,6 +190,13 @@ std::vector<KernelFeature> ProbeKernel(const NodeCaptureOptions& options) {
       {"program approve", true, "load approve.bpf.o",
        "what the verifier says above is a bug worth reporting",
        [&] { return TryObject(options.bpf_directory, "approve"); }},
+      {"program guard", true, "load guard.bpf.o",
+       "what the verifier says above is a bug worth reporting",
+       [&] { return TryObject(options.bpf_directory, "guard"); }},
+      {"tcx", false, "attach guard.bpf.o to loopback",
+       "Linux 6.6 or newer; without it a program in a pod that has CAP_NET_RAW, or is in another "
+       "cgroup, can get around capture",
+       [&] { return TryGuard(options.bpf_directory); }},
       {"netns cookie", true, "getsockopt SO_NETNS_COOKIE", "Linux 5.14 or newer", TryNetnsCookie},
       {"transparent sockets", true, "setsockopt IP_TRANSPARENT", kRunAsRoot, TryTransparent},
       {"socket marks", true, "setsockopt SO_MARK", kRunAsRoot, TryMark},

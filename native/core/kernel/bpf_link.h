@@ -16,6 +16,15 @@ Result<UniqueFd> AttachToCgroup(int program, int cgroup_fd, int attach_type,
                                 const std::string& pin);
 Result<UniqueFd> AttachToNetns(int program, int netns_fd, int attach_type, const std::string& pin);
 
+enum class DeviceHook { kIngress, kEgress };
+/// To a device of the calling thread's network namespace, before the programs it has (tcx). EINVAL
+/// before Linux 6.6.
+Result<UniqueFd> AttachToDevice(int program, uint32_t ifindex, DeviceHook hook,
+                                const std::string& pin);
+
+/// Whether this kernel has the hook of AttachToDevice: attaches to loopback for a moment.
+Status TryAttachToDevice(int program);
+
 /// False when what it was attached to is gone; the pin is then only a name.
 Result<bool> IsLinkAlive(int link);
 

@@ -16,7 +16,8 @@ namespace {
 
 uint8_t ActionOf(const Rule& rule) {
   if (rule.table != 0) return FR_ACT_TO_TBL;
-  return rule.go_to != 0 ? FR_ACT_GOTO : FR_ACT_NOP;
+  if (rule.go_to != 0) return FR_ACT_GOTO;
+  return rule.prohibit ? FR_ACT_PROHIBIT : FR_ACT_NOP;
 }
 
 NetlinkRequest RuleRequest(uint16_t type, uint16_t flags, const Rule& rule) {

@@ -15,12 +15,14 @@ struct PortRange {
   uint16_t last = 0;
 };
 
-/// `ip rule add pref P [fwmark M] [ipproto I] [sport A-B] [dport D] (lookup T | goto G | nop)`.
+/// `ip rule add pref P [fwmark M] [ipproto I] [sport A-B] [dport D] (lookup T | goto G | prohibit |
+/// nop)`.
 struct Rule {
   int family = 0;
   uint32_t preference = 0;
-  uint32_t table = 0;    // 0 = none: go_to, or nothing but a place to go to
-  uint32_t go_to = 0;    // preference of a later rule
+  uint32_t table = 0;  // 0 = none: go_to, or nothing but a place to go to
+  uint32_t go_to = 0;  // preference of a later rule
+  bool prohibit = false;
   uint32_t mark = 0;     // 0 = any
   uint8_t protocol = 0;  // 0 = any
   PortRange source_ports = {};
