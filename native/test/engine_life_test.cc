@@ -480,6 +480,28 @@ TEST("life: connections older than the capture that cannot be listed or closed a
   CHECK_EQ(unclosed->detail, "sock_destroy: Operation not permitted");
 }
 
+TEST("life: what somebody undoes of a capture is put back and said, and so is what cannot be") {
+  TestMesh mesh;
+  mesh.agent.AddPod(5);
+  {
+    const std::lock_guard lock(mesh.agent.node.mutex);
+    mesh.agent.node.undone = {"rule 472", "sysctls"};
+  }
+  const auto repaired = mesh.agent.Await<msg::PodFault>();
+  REQUIRE(repaired.has_value());
+  CHECK(repaired->fault == msg::PodFaultKind::kRepaired);
+  CHECK_EQ(repaired->detail, "rule 472, sysctls");
+  CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("capture_repaired") == 1; }));
+  {
+    const std::lock_guard lock(mesh.agent.node.mutex);
+    mesh.agent.node.repair_error = Status::Error("check routes", 0, "IPv4");
+  }
+  const auto failed = mesh.agent.Await<msg::PodFault>();
+  REQUIRE(failed.has_value());
+  CHECK(failed->fault == msg::PodFaultKind::kRepair);
+  CHECK_EQ(failed->detail, "check routes (IPv4)");
+}
+
 TEST("life: a release that the kernel refuses is tried again, and said once it is done") {
   TestMesh mesh;
   const auto set = [&](const Status& status) {

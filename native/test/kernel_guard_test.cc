@@ -22,7 +22,12 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -743,6 +748,14 @@ TEST("guard: a connection that is older than capture goes on, one that pretends 
   CHECK_EQ(old.Wait(), "");
   CHECK_EQ(server.Wait(), "before after");
   CHECK(world.Grown("guard_known_flow") > 0);
+  // Its addresses are forgotten with it.
+  CHECK_EQ(world.a->Repair().status().ToString(), "ok");
+  CHECK_EQ(world.b->Repair().status().ToString(), "ok");
+  const auto counters = world.node->ReadCounters();
+  REQUIRE(counters.ok());
+  for (const auto& [name, value] : counters.value()) {
+    if (name == "map_old_flows_entries") CHECK_EQ(value, 0u);
+  }
 }
 
 }  // namespace

@@ -93,6 +93,7 @@ function openFacts(config: ApiConfig, parts: ApiParts, state: AgentState): Agent
     upstream: state.upstream,
     pending: state.pending,
     rejectedTotal: () => discovery.xds.counters.rejectedResources,
+    captureProblems: () => parts.captures.problems(),
     meshProblems: () => [...parts.pods.meshProblems(), ...decisions.names.problems()],
     podFilesProblem: () => place.files.problem,
     tokenProblem: () => parts.upstream.tokens.problem(),

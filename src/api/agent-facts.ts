@@ -41,6 +41,8 @@ export interface AgentFactsParts {
   readonly recallsOwed: () => number;
   /** Why no pod can be remembered on disk, and so none started. */
   readonly podFilesProblem: () => string | undefined;
+  /** What somebody has undone of the capture of pods. */
+  readonly captureProblems: () => readonly string[];
   /** What the control plane could not read, or took in vain, and names that cannot be resolved. */
   readonly meshProblems: () => readonly string[];
   readonly findPolicy: (verdict: bigint) => string | undefined;
@@ -160,7 +162,11 @@ export class AgentFactsReader implements AgentFacts {
     if (owed > 0) problems.push(`${owed} decisions no longer hold and the engine has not taken them back; tried again`);
     const podFiles = this.#parts.podFilesProblem();
     if (podFiles !== undefined) problems.push(`no pod can be started: ${podFiles}`);
-    problems.push(...this.#parts.meshProblems(), ...rejectedProblems(this.#parts.mesh));
+    problems.push(
+      ...this.#parts.captureProblems(),
+      ...this.#parts.meshProblems(),
+      ...rejectedProblems(this.#parts.mesh),
+    );
     for (const pod of pods) {
       if (pod.problem !== undefined) problems.push(`pod ${pod.namespace}/${pod.name}: ${pod.problem}`);
       const { count, closed } = pod.oldConnections;

@@ -30,19 +30,23 @@ function renderSync({ state, lastSyncTime }: StatusFacts['controlPlane'], nowMs:
   return ` (last in sync ${formatAge(lastSyncTime, nowMs)} ago)`;
 }
 
-// Of these a program learns only EPERM and no log tells: the kernel refuses before the agent hears of it. Not of
-// `connect_refused_family`, which every client meets that tries IPv6 first.
-const REFUSED_CONNECTS = [
+// Of these a program learns only EPERM, or nothing, and no log tells: the kernel refuses before the agent hears of it. Not
+// of `connect_refused_family`, which every client meets that tries IPv6 first.
+const REFUSED = [
   'connect_refused_device',
   'connect_refused_link_local',
   'connect_refused_mark_failed',
+  'guard_dropped_socket',
+  'guard_dropped_raw',
+  'guard_dropped_forwarded',
+  'guard_dropped_unreadable',
 ] as const;
 
-function renderRefusedConnects(counters: StatusFacts['counters']): readonly string[] {
-  const refused = REFUSED_CONNECTS.filter((name) => (counters[name] ?? 0) > 0);
+function renderRefused(counters: StatusFacts['counters']): readonly string[] {
+  const refused = REFUSED.filter((name) => (counters[name] ?? 0) > 0);
   if (refused.length === 0) return [];
   const lines = refused.map((name) => `  - ${counters[name]} ${name}: ${KERNEL_COUNTERS[name]?.join('; ')}`);
-  return ['', 'Refused by the kernel, of all pods:', ...lines];
+  return ['', 'Refused or dropped by the kernel, of all pods:', ...lines];
 }
 
 /** The status for people. */
@@ -90,7 +94,7 @@ export function renderStatus(status: StatusFacts, nowMs: number): string {
     ...head.map(([name, value]) => `${`${name}:`.padEnd(width)}${value}`),
     '',
     pods,
-    ...renderRefusedConnects(status.counters),
+    ...renderRefused(status.counters),
     ...(status.problems.length === 0 ? [] : ['', 'Problems:', ...status.problems.map((problem) => `  - ${problem}`)]),
   ].join('\n');
 }

@@ -15,7 +15,19 @@ const FAULTS: Readonly<Record<PodFault['fault'], string>> = {
   release: 'a pod could not be released; it stays captured and is tried again',
   listOld: 'connections older than the capture of a pod could not be listed; restart it if policy must hold for them',
   closeOld: 'connections older than the capture of a pod could not be closed; no policy holds for them: restart it',
+  repaired: 'something that capture needs had been undone and was put back',
+  repair: 'something that capture needs is undone and could not be put back; tried again',
 };
+
+// For how long one is told of: long enough for somebody who comes after an alarm, or until it is tried again.
+const TOLD_MS: Readonly<Record<Undone['fault'], number>> = { repaired: 600_000, repair: 30_000 };
+const UNDONE_MAX = 64;
+
+interface Undone {
+  readonly fault: 'repaired' | 'repair';
+  readonly what: string;
+  readonly atMs: number;
+}
 
 /** Puts pods into the engine's hands and takes them back. */
 export class PodCaptures {
@@ -30,6 +42,8 @@ export class PodCaptures {
   readonly #held = new Set<number>();
   readonly #old = new Map<number, OldConnections>();
   readonly #releases = new Map<number, () => void>();
+  // By pod, 0 for what all share; whose was longest ago is first.
+  readonly #undone = new Map<number, Undone>();
 
   constructor(engine: Pick<EnginePort, 'apply'>, clock: Clock, log: Log) {
     this.#engine = engine;
@@ -93,6 +107,7 @@ export class PodCaptures {
       this.#releases.get(event.pod)?.();
       this.#names.delete(event.pod);
       this.#faults.reset(`release ${event.pod}`);
+      this.#undone.delete(event.pod);
     }
     if (event.kind === 'PodFault') this.#onFault(event);
     if (event.kind === 'UncapturedConnections') {
@@ -100,7 +115,24 @@ export class PodCaptures {
     }
   }
 
+  /** What somebody has undone of captures of late, in words for `groundwire status`. */
+  problems(): readonly string[] {
+    const nowMs = this.#clock.nowMs();
+    for (const [pod, { fault, atMs }] of this.#undone) if (nowMs - atMs > TOLD_MS[fault]) this.#undone.delete(pod);
+    return [...this.#undone].map(([pod, { fault, what, atMs }]) => {
+      const whose = pod === 0 ? 'capture' : `capture of ${this.#names.get(pod) ?? pod}`;
+      if (fault === 'repair') return `${whose} is undone and could not be put back, tried again: ${what}`;
+      return `${whose} was undone from outside the agent and put back ${Math.round((nowMs - atMs) / 1000)} s ago: ${what}`;
+    });
+  }
+
   #onFault({ pod, fault, detail }: PodFault): void {
+    if (fault === 'repaired' || fault === 'repair') {
+      this.#undone.delete(pod);
+      this.#undone.set(pod, { fault, what: detail, atMs: this.#clock.nowMs() });
+      const [oldest] = this.#undone.keys();
+      if (this.#undone.size > UNDONE_MAX && oldest !== undefined) this.#undone.delete(oldest);
+    }
     this.#faults.say(`${fault} ${pod}`, (unsaid) =>
       this.#log.warn(FAULTS[fault], { pod: this.#names.get(pod) ?? String(pod), reason: detail, unsaid }),
     );

@@ -5,7 +5,7 @@ import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 
 /** Both sides carry it: an addon built from another schema is refused. */
-export const SCHEMA_HASH = 'd02530f05e181390';
+export const SCHEMA_HASH = '7d9e76f32431ef16';
 
 export const HOP_KINDS = ['hbone', 'handoff', 'passthrough'] as const;
 export type HopKind = (typeof HOP_KINDS)[number];
@@ -23,7 +23,7 @@ export const ConsultedFieldBit = { identity: 1, sourceAddress: 2, destinationPor
 export const DNS_TRANSPORTS = ['udp', 'tcp'] as const;
 export type DnsTransport = (typeof DNS_TRANSPORTS)[number];
 
-export const POD_FAULT_KINDS = ['release', 'listOld', 'closeOld'] as const;
+export const POD_FAULT_KINDS = ['release', 'listOld', 'closeOld', 'repaired', 'repair'] as const;
 export type PodFaultKind = (typeof POD_FAULT_KINDS)[number];
 
 export const SECURITIES = ['mutual_tls', 'handoff', 'none'] as const;

@@ -17,7 +17,7 @@ export const ENUMS = {
   /** Which fields of an inbound question the evaluator looked at; the destination pod always counts. Bits of `consulted`. */
   ConsultedField: ['identity', 'sourceAddress', 'destinationPort', 'authority', 'service'],
   DnsTransport: ['udp', 'tcp'],
-  PodFaultKind: ['release', 'listOld', 'closeOld'],
+  PodFaultKind: ['release', 'listOld', 'closeOld', 'repaired', 'repair'],
   /** inbound only; how the connection reached the pod. */
   Security: ['mutual_tls', 'handoff', 'none'],
 } as const;
@@ -169,7 +169,8 @@ export const EVENTS = {
   PodReleased: { pod: 'u32' },
   /**
    * What the kernel refused of a pod and no command's answer tells. release: tried again until it holds, PodReleased comes
-   * then; listOld, closeOld: of connections that are older than its capture.
+   * then; listOld, closeOld: of connections that are older than its capture. repaired: somebody had undone the part of capture that
+   * detail names, and it is back; repair: it is not, tried again. Pod 0 is what all pods share.
    */
   PodFault: { pod: 'u32', fault: 'PodFaultKind', detail: 'string' },
 } as const;

@@ -202,6 +202,14 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'accepted tunnels told to end (GOAWAY): a certificate of theirs has used up half of the rest it had; the peer dials anew',
     '',
   ],
+  capture_repaired: [
+    'times something that capture needs was gone and was put back: rules, routes, sysctls, listeners, programs',
+    'the log names the pod and what: somebody in the pod with CAP_NET_ADMIN, or on the node, undoes it',
+  ],
+  capture_repair_failed: [
+    'times something that capture needs was gone and could not be put back; tried again',
+    'groundwire status and the log say what stands in the way; what the pod sends past the agent is dropped meanwhile',
+  ],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',
     'the access log has gaps, metrics do not; the agent has no CPU',
@@ -290,6 +298,10 @@ export const KERNEL_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'packets of a pod dropped: more IPv6 extension headers, or shorter, than can be read',
     'a program in the pod makes packets of its own',
   ],
+  sweep_skipped: [
+    'pods of the agent before that were left as they were at the start: not all of theirs could be read or undone',
+    'look at the limit of open files and at memory; the next start tries again, until then nothing of theirs goes',
+  ],
   old_flows_full: [
     'connections older than the capture of their pod cut off: too many are kept already',
     'see map_old_flows_entries; capture pods before they connect',
@@ -301,10 +313,6 @@ export const KERNEL_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   guard_devices_full: [
     'network devices of pods that nothing guards, at each look: a pod has more than 8',
     'find the pod with many devices; what leaves it by those is held by its marks only',
-  ],
-  sweep_skipped: [
-    'pods of the agent before that were left as they were at the start: not all of theirs could be read or undone',
-    'look at the limit of open files and at memory; the next start tries again, until then nothing of theirs goes',
   ],
   map_pods_entries: ['captured pods in the map now', ''],
   map_pods_max: ['captured pods that the map takes', ''],

@@ -78,7 +78,9 @@ namespace groundwire {
   X(kLimitPodConnections, "limit_pod_connections")           \
   X(kSourcePortsExhausted, "source_ports_exhausted")         \
   X(kLimitPeerTunnels, "limit_peer_tunnels")                 \
-  X(kTunnelsStaleDrained, "tunnels_stale_drained")
+  X(kTunnelsStaleDrained, "tunnels_stale_drained")           \
+  X(kCaptureRepaired, "capture_repaired")                    \
+  X(kCaptureRepairFailed, "capture_repair_failed")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

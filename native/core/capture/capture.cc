@@ -40,6 +40,10 @@ constexpr const char* kCounterNames[] = {
 };
 static_assert(std::size(kCounterNames) == MESH_COUNTERS_COUNT);
 
+constexpr char kLinkApprove[] = "link_approve";
+constexpr char kLinkProbe[] = "link_probe";
+constexpr char kLinkConnect4[] = "link_connect4";
+constexpr char kLinkConnect6[] = "link_connect6";
 constexpr char kUnfinished[] =
     "+new+";  // between a directory's name and the pid of who is building it
 
@@ -158,12 +162,12 @@ Status AttachNode(NodeState* node, const std::string& directory, const Cgroups& 
     bpf_attach_type type;
     const char* pin;
   } links[] = {
-      {approve.value().program("mesh_approve"), cgroups.agent, BPF_CGROUP_SOCK_OPS, "link_approve"},
-      {approve.value().program("mesh_probe"), cgroups.probe, BPF_CGROUP_SOCK_OPS, "link_probe"},
+      {approve.value().program("mesh_approve"), cgroups.agent, BPF_CGROUP_SOCK_OPS, kLinkApprove},
+      {approve.value().program("mesh_probe"), cgroups.probe, BPF_CGROUP_SOCK_OPS, kLinkProbe},
       {connect.value().program("mesh_connect4"), cgroups.pods, BPF_CGROUP_INET4_CONNECT,
-       "link_connect4"},
+       kLinkConnect4},
       {connect.value().program("mesh_connect6"), cgroups.pods, BPF_CGROUP_INET6_CONNECT,
-       "link_connect6"}};
+       kLinkConnect6}};
   for (const auto& link : links) {
     const std::string pin = directory + "/" + link.pin;
     if (!link.cgroup.fd.valid()) {
@@ -241,7 +245,8 @@ Result<uint64_t> SumCounter(int map, uint32_t counter, std::vector<uint64_t>* sc
 
 class Node final : public NodeCapture {
  public:
-  explicit Node(std::shared_ptr<NodeState> state) : state_(std::move(state)) {}
+  Node(std::shared_ptr<NodeState> state, NodeCaptureOptions options)
+      : state_(std::move(state)), options_(std::move(options)) {}
   ~Node() override {
     const auto pods = ListPins(state_->PodsDirectory());
     if (pods.ok() && pods.value().empty()) (void)RemovePins(state_->directory);
@@ -249,11 +254,38 @@ class Node final : public NodeCapture {
   Result<std::unique_ptr<PodCapture>> CapturePod(const PodCaptureOptions& options) override {
     return CapturePodIn(state_, options);
   }
+  Result<std::vector<std::string>> Repair() override;
   Result<std::vector<std::pair<std::string, uint64_t>>> ReadCounters() override;
 
  private:
   std::shared_ptr<NodeState> state_;
+  const NodeCaptureOptions options_;
 };
+
+Result<std::vector<std::string>> Node::Repair() {
+  // Without their pins, programs loaded anew would get maps of their own that no pod knows.
+  for (const char* map : {MESH_MAP_COUNTERS, MESH_MAP_PODS, MESH_MAP_APPROVALS, MESH_MAP_ADDRESSES,
+                          MESH_MAP_PROBE_FLOWS, MESH_MAP_OLD_FLOWS}) {
+    if (auto pin = OpenPin(state_->MapPin(map)); !pin.ok()) return pin.status();
+  }
+  std::vector<std::string> missing;
+  for (const char* link : {kLinkApprove, kLinkProbe, kLinkConnect4, kLinkConnect6}) {
+    if (link == kLinkProbe && options_.probe_cgroup.empty()) continue;
+    const auto pin = OpenPin(state_->directory + "/" + link);
+    if (!pin.ok() && pin.status().errno_value != ENOENT) return pin.status();
+    const auto alive = pin.ok() ? IsLinkAlive(pin.value().get()) : Result<bool>(false);
+    if (!alive.ok()) return alive.status();
+    if (!alive.value()) missing.emplace_back(link);
+  }
+  if (missing.empty()) return missing;
+  const auto cgroups = OpenCgroups(options_);
+  if (!cgroups.ok()) return cgroups.status();
+  if (Status attached = AttachNode(state_.get(), state_->directory, cgroups.value());
+      !attached.ok()) {
+    return attached;
+  }
+  return missing;
+}
 
 Result<std::vector<std::pair<std::string, uint64_t>>> Node::ReadCounters() {
   const int cpus = libbpf_num_possible_cpus();
@@ -308,7 +340,7 @@ Result<std::unique_ptr<NodeCapture>> NodeCapture::Open(const NodeCaptureOptions&
   if (done.ok() && exists) done = ForgetApprovals(state->approvals.get());
   if (done.ok()) done = SweepPods(state.get());
   if (!done.ok()) return done;
-  return std::unique_ptr<NodeCapture>(std::make_unique<Node>(std::move(state)));
+  return std::unique_ptr<NodeCapture>(std::make_unique<Node>(std::move(state), options));
 }
 
 }  // namespace groundwire

@@ -50,6 +50,9 @@ class PodCapture {
   /// own.
   virtual Result<std::vector<TcpPair>> FindUncaptured() = 0;
   virtual Status CloseUncaptured(const std::vector<TcpPair>& connections) = 0;
+  /// Looks whether all is there that capture needs, puts back what is not, and says what that was;
+  /// fails when it cannot. Not after StopSteering.
+  virtual Result<std::vector<std::string>> Repair() = 0;
   /// New connections are no longer steered; rules stay so that live ones can end.
   virtual Status StopSteering() = 0;
   /// After StopSteering: rules, routes, sysctls, links, pins.
@@ -65,6 +68,8 @@ class NodeCapture {
   /// In the pod's namespace: listeners, steering program, rules, then the gate of the connect hook.
   /// All or nothing.
   virtual Result<std::unique_ptr<PodCapture>> CapturePod(const PodCaptureOptions& options) = 0;
+  /// The same for what all pods share.
+  virtual Result<std::vector<std::string>> Repair() = 0;
   /// (name, sum over CPUs) of every counter in mesh_abi.h, and how full each map is.
   virtual Result<std::vector<std::pair<std::string, uint64_t>>> ReadCounters() = 0;
 };

@@ -46,6 +46,22 @@ Status OpenGate(const NodeState& node, const mesh_pod& pod) {
   return Status::Ok();
 }
 
+Result<std::vector<std::string>> RepairGate(const NodeState& node, const mesh_pod& pod) {
+  mesh_pod there = {};
+  bool open = bpf_map_lookup_elem(node.pods.get(), &pod.netns_cookie, &there) == 0 &&
+              std::memcmp(&there, &pod, sizeof pod) == 0;
+  const IpAddress unused;
+  for (const mesh_address& address : pod.address) {
+    if (std::memcmp(&address, unused.bytes.data(), sizeof address) == 0) continue;
+    uint64_t cookie = 0;
+    // Another pod may have the same address by now.
+    open = open && bpf_map_lookup_elem(node.addresses.get(), &address, &cookie) == 0;
+  }
+  if (open) return std::vector<std::string>();
+  if (Status opened = OpenGate(node, pod); !opened.ok()) return opened;
+  return std::vector<std::string>{"map entries"};
+}
+
 Status CloseGate(const NodeState& node, const mesh_pod& pod) {
   if (bpf_map_delete_elem(node.pods.get(), &pod.netns_cookie) != 0 && errno != ENOENT) {
     return Status::Error("bpf_map_delete", errno, MESH_MAP_PODS);

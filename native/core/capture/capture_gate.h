@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "base/address.h"
 #include "base/status.h"
@@ -12,6 +14,8 @@ namespace groundwire {
 /// The entries of the node's maps by which the connect hook knows a captured pod: with them its
 /// outbound connections are marked.
 Status OpenGate(const NodeState& node, const mesh_pod& pod);
+/// Opens it again where an entry is missing or another's, and says so.
+Result<std::vector<std::string>> RepairGate(const NodeState& node, const mesh_pod& pod);
 /// Idempotent.
 Status CloseGate(const NodeState& node, const mesh_pod& pod);
 /// Takes one address of a pod out of them, unless another pod has it by now.

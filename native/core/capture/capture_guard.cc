@@ -4,6 +4,10 @@
 #include <bpf/bpf.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <utility>
 
 #include "capture/capture_gate.h"
 #include "kernel/bpf_link.h"
@@ -99,6 +103,15 @@ Status RemoveOtherGuards(const std::string& pins, const std::vector<WayOut>& way
   return Status::Ok();
 }
 
+Result<std::vector<WayOut>> FindWaysToGuard(NodeState* node, int netns_fd) {
+  auto ways = FindWaysOut(netns_fd);
+  if (ways.ok() && ways.value().size() > MESH_POD_DEVICES_MAX) {
+    node->guard_devices_full += ways.value().size() - MESH_POD_DEVICES_MAX;
+    ways.value().resize(MESH_POD_DEVICES_MAX);
+  }
+  return ways;
+}
+
 mesh_flow FlowOf(const TcpPair& pair) {
   return {ToMesh(pair.local.ip), ToMesh(pair.remote.ip), pair.local.port, pair.remote.port};
 }
@@ -110,18 +123,32 @@ Status InstallGuard(NodeState* node, int netns_fd, const std::string& pins) {
     ++node->guard_unsupported;
     return Status::Ok();
   }
-  auto ways = FindWaysOut(netns_fd);
+  const auto ways = FindWaysToGuard(node, netns_fd);
   if (!ways.ok()) return ways.status();
-  if (ways.value().size() > MESH_POD_DEVICES_MAX) {
-    node->guard_devices_full += ways.value().size() - MESH_POD_DEVICES_MAX;
-    ways.value().resize(MESH_POD_DEVICES_MAX);
-  }
   for (const WayOut& way : ways.value()) {
     if (Status done = Guard(node->guard.get(), netns_fd, way, way.Pin(pins)); !done.ok()) {
       return done;
     }
   }
   return RemoveOtherGuards(pins, ways.value());
+}
+
+Result<std::vector<std::string>> RepairGuard(NodeState* node, int netns_fd,
+                                             const std::string& pins) {
+  std::vector<std::string> repaired;
+  if (!node->guard.valid()) return repaired;
+  const auto ways = FindWaysToGuard(node, netns_fd);
+  if (!ways.ok()) return ways.status();
+  for (const WayOut& way : ways.value()) {
+    const std::string pin = way.Pin(pins);
+    const auto link = OpenPin(pin);
+    const auto alive = link.ok() ? IsLinkAlive(link.value().get()) : Result<bool>(false);
+    if (alive.ok() && alive.value()) continue;
+    if (Status done = Guard(node->guard.get(), netns_fd, way, pin); !done.ok()) return done;
+    repaired.push_back("guard of device " + std::to_string(way.ifindex));
+  }
+  if (Status removed = RemoveOtherGuards(pins, ways.value()); !removed.ok()) return removed;
+  return repaired;
 }
 
 Status RemoveGuard(const std::string& pins) { return RemoveOtherGuards(pins, {}); }
@@ -143,14 +170,26 @@ void RememberOldFlows(NodeState* node, const std::vector<TcpPair>& connections) 
   }
 }
 
-Status ForgetOldFlows(const NodeState& node, const mesh_pod& pod) {
+Result<size_t> KeepOldFlows(const NodeState& node, const mesh_pod& pod,
+                            const std::vector<TcpPair>& live) {
   const auto flows = ReadKeys<mesh_flow, uint32_t>(node.old_flows.get());
   if (!flows.ok()) return flows.status();
+  size_t left = 0;
   for (const mesh_flow& flow : flows.value()) {
+    if (!OwnsAddress(pod, flow.pod)) continue;
+    const bool lives = std::ranges::any_of(live, [&flow](const TcpPair& pair) {
+      const mesh_flow other = FlowOf(pair);
+      return std::memcmp(&other, &flow, sizeof flow) == 0;
+    });
+    left += lives ? 1 : 0;
     // That it is gone already is as good.
-    if (OwnsAddress(pod, flow.pod)) (void)bpf_map_delete_elem(node.old_flows.get(), &flow);
+    if (!lives) (void)bpf_map_delete_elem(node.old_flows.get(), &flow);
   }
-  return Status::Ok();
+  return left;
+}
+
+Status ForgetOldFlows(const NodeState& node, const mesh_pod& pod) {
+  return KeepOldFlows(node, pod, {}).status();
 }
 
 }  // namespace groundwire

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "capture/capture_listeners.h"
 
+#include <bpf/bpf.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -9,6 +10,10 @@
 
 #include "io/socket_transparent.h"
 #include "kernel/netns.h"
+
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
 
 namespace groundwire {
 namespace {
@@ -78,6 +83,13 @@ Result<int> OpenListener(int netns_fd, int type) {
   return OpenListenerAt(netns_fd, type, kPortLast);
 }
 
+/// The kernel's name of a socket, also of one in a sockmap.
+uint64_t CookieOf(int fd) {
+  uint64_t cookie = 0;
+  socklen_t length = sizeof cookie;
+  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0 ? cookie : 0;
+}
+
 }  // namespace
 
 Result<PodListeners> OpenListeners(int netns_fd, bool dns) {
@@ -118,6 +130,37 @@ uint16_t ListenerPort(int fd) {
   socklen_t length = sizeof storage;
   if (fd < 0 || getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return 0;
   return SocketAddress::FromSockaddr(storage).port;
+}
+
+Status FillListeners(int sockmap, const std::array<int, MESH_LISTENERS>& listeners) {
+  for (uint32_t slot = 0; slot < MESH_LISTENERS; ++slot) {
+    const auto value = static_cast<uint64_t>(listeners[slot]);
+    // An empty slot is left empty: a listener that was there went with the process that had it.
+    if (listeners[slot] >= 0 && bpf_map_update_elem(sockmap, &slot, &value, BPF_ANY) != 0) {
+      return Status::Error("put listener", errno, "slot " + std::to_string(slot));
+    }
+  }
+  return Status::Ok();
+}
+
+Result<std::vector<std::string>> RepairListeners(int sockmap, const PodListeners& listeners) {
+  std::vector<std::string> repaired;
+  const auto slots = ListenerSlots(listeners);
+  for (uint32_t slot = 0; slot < slots.size(); ++slot) {
+    const int fd = slots[slot];
+    if (fd < 0) continue;
+    int listens = 0;
+    socklen_t length = sizeof listens;
+    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length);
+    const bool ended = slot != MESH_LISTENER_DNS_UDP && listens == 0;
+    if (ended && listen(fd, kBacklog) != 0) return Status::Error("listen", errno);
+    uint64_t held = 0;
+    if (!ended && bpf_map_lookup_elem(sockmap, &slot, &held) == 0 && held == CookieOf(fd)) continue;
+    repaired.push_back("listener " + std::to_string(slot));
+  }
+  if (repaired.empty()) return repaired;
+  if (Status filled = FillListeners(sockmap, slots); !filled.ok()) return filled;
+  return repaired;
 }
 
 void CloseListeners(PodListeners* listeners) {

@@ -2,6 +2,8 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "capture/capture.h"
 #include "mesh_abi.h"
@@ -14,6 +16,11 @@ namespace groundwire {
 /// IPV6_PKTINFO (mapped for IPv4), or IP_PKTINFO without IPv6.
 Result<PodListeners> OpenListeners(int netns_fd, bool dns);
 void CloseListeners(PodListeners* listeners);
+/// Into the pod's sockmap; a slot without a listener is left empty.
+Status FillListeners(int sockmap, const std::array<int, MESH_LISTENERS>& listeners);
+/// Listens again where somebody has ended a listener (SOCK_DESTROY), fills slots that do not hold
+/// theirs, and says which.
+Result<std::vector<std::string>> RepairListeners(int sockmap, const PodListeners& listeners);
 /// By MESH_LISTENER_*; -1 where there is none.
 std::array<int, MESH_LISTENERS> ListenerSlots(const PodListeners& listeners);
 /// The port a listener is bound to, host order; 0 for -1.

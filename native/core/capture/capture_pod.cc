@@ -41,17 +41,6 @@
 namespace groundwire {
 namespace {
 
-Status FillListeners(int sockmap, const std::array<int, MESH_LISTENERS>& listeners) {
-  for (uint32_t slot = 0; slot < MESH_LISTENERS; ++slot) {
-    const auto value = static_cast<uint64_t>(listeners[slot]);
-    // An empty slot is left empty: a listener that was there went with the process that had it.
-    if (listeners[slot] >= 0 && bpf_map_update_elem(sockmap, &slot, &value, BPF_ANY) != 0) {
-      return Status::Error("put listener", errno, "slot " + std::to_string(slot));
-    }
-  }
-  return Status::Ok();
-}
-
 mesh_steering SteeringOf(const mesh_pod& pod, const std::array<int, MESH_LISTENERS>& listeners) {
   mesh_steering steering = {};
   steering.pod = pod;
@@ -70,6 +59,7 @@ class CapturedPod final : public PodCapture {
   const PodListeners& listeners() const override { return listeners_; }
   Result<std::vector<TcpPair>> FindUncaptured() override;
   Status CloseUncaptured(const std::vector<TcpPair>& connections) override;
+  Result<std::vector<std::string>> Repair() override;
   Status StopSteering() override;
   Status Release() override;
 
@@ -83,6 +73,9 @@ class CapturedPod final : public PodCapture {
   }
   Status CaptureIn(const std::string& directory);
   Status Guard();
+  Status RepairSteering(std::vector<std::string>* repaired);
+  Status RepairSysctls(std::vector<std::string>* repaired);
+  Status ForgetEndedFlows();
   void Undo();
   Result<std::vector<DiagSocket>> ListUncaptured();
 
@@ -91,6 +84,7 @@ class CapturedPod final : public PodCapture {
   mesh_pod_state state_;
   PodListeners listeners_;
   UniqueFd steering_;
+  bool may_have_old_flows_ = true;
 };
 
 Status CapturedPod::Capture(bool dns) {
@@ -222,6 +216,56 @@ Status CapturedPod::CloseUncaptured(const std::vector<TcpPair>& connections) {
     if (first.ok()) first = std::move(done);
   }
   return first;
+}
+
+Status CapturedPod::RepairSteering(std::vector<std::string>* repaired) {
+  const auto alive = IsLinkAlive(steering_.get());
+  if (!alive.ok() || alive.value()) return alive.status();
+  if (Status done = CaptureIn(Directory()); !done.ok()) return done;
+  repaired->emplace_back("steering program");
+  return Status::Ok();
+}
+
+Status CapturedPod::RepairSysctls(std::vector<std::string>* repaired) {
+  const auto off = FindSysctlsToChange(netns_.get(), state_.pod);
+  if (!off.ok() || off.value() == 0) return off.status();
+  if (Status set = SetSysctls(netns_.get(), off.value(), true); !set.ok()) return set;
+  repaired->emplace_back("sysctls");
+  return Status::Ok();
+}
+
+/// Their addresses and ports would let pass whoever has them next.
+Status CapturedPod::ForgetEndedFlows() {
+  if (!may_have_old_flows_) return Status::Ok();
+  const auto live = FindUncaptured();
+  if (!live.ok()) return live.status();
+  const auto left = KeepOldFlows(*node_, state_.pod, live.value());
+  if (left.ok()) may_have_old_flows_ = left.value() != 0;
+  return left.status();
+}
+
+Result<std::vector<std::string>> CapturedPod::Repair() {
+  std::vector<std::string> repaired;
+  Status first = Status::Ok();
+  // What cannot be repaired must not keep the rest from it.
+  const auto keep = [&first](Status status) {
+    if (first.ok()) first = std::move(status);
+  };
+  const auto take = [&](Result<std::vector<std::string>> some) {
+    if (some.ok()) repaired.insert(repaired.end(), some.value().begin(), some.value().end());
+    keep(some.status());
+  };
+  keep(RepairSteering(&repaired));
+  take(RepairRoutes(netns_.get(), state_.pod));
+  keep(RepairSysctls(&repaired));
+  auto sockmap = OpenPin(Directory() + "/" + MESH_MAP_LISTENERS);
+  take(sockmap.ok() ? RepairListeners(sockmap.value().get(), listeners_)
+                    : Result<std::vector<std::string>>(sockmap.status()));
+  take(RepairGate(*node_, state_.pod));
+  take(RepairGuard(node_.get(), netns_.get(), Directory()));
+  keep(ForgetEndedFlows());
+  if (!first.ok()) return first;
+  return repaired;
 }
 
 Status CapturedPod::StopSteering() {

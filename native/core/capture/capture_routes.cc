@@ -34,6 +34,7 @@ constexpr Sysctl kSysctls[] = {
     {MESH_SYSCTL_FWMARK_REFLECT6, MESH_POD_IPV6, "/proc/sys/net/ipv6/fwmark_reflect"},
 };
 
+constexpr uint32_t kTables[] = {MESH_TABLE_CAPTURE, MESH_TABLE_REPLY};
 constexpr PortRange kDnsSourcePorts = {MESH_DNS_SOURCE_PORT_FIRST, MESH_DNS_SOURCE_PORT_LAST};
 
 std::vector<int> Families(const mesh_pod& pod) {
@@ -101,12 +102,15 @@ std::array<Rule, 2> RefuseRules(int family) {
           RefuseRule(family, MESH_RULE_REFUSE_CAPTURE, MESH_MARK_CAPTURE)};
 }
 
-Status InstallDnsRules(NetlinkSocket& netlink, int family) {
-  // DNS last: from then on the agent is asked, and asks.
-  for (const Rule& rule : {EndRule(family), OwnDnsRule(family), DnsRule(family)}) {
-    if (Status added = AddRule(netlink, rule); !added.ok()) return added;
+/// In the order in which they come to be. DNS last: from then on the agent is asked, and asks.
+std::vector<Rule> RulesOf(const mesh_pod& pod, int family) {
+  std::vector<Rule> rules;
+  for (const Rule& rule : RefuseRules(family)) rules.push_back(rule);
+  rules.insert(rules.end(), {ReplyRule(family), CaptureRule(family)});
+  if ((pod.flags & MESH_POD_DNS) != 0) {
+    rules.insert(rules.end(), {EndRule(family), OwnDnsRule(family), DnsRule(family)});
   }
-  return Status::Ok();
+  return rules;
 }
 
 Status RemoveDnsRules(NetlinkSocket& netlink, int family) {
@@ -117,19 +121,67 @@ Status RemoveDnsRules(NetlinkSocket& netlink, int family) {
   return first;
 }
 
+LoopRoute RouteOf(const mesh_pod& pod, int family, uint32_t table) {
+  if (table == MESH_TABLE_REPLY) return {family, table, {}};
+  return {family, table, SourceOf(pod, family)};
+}
+
 Status InstallFamily(NetlinkSocket& netlink, const mesh_pod& pod, int family) {
-  const LoopRoute reply = {family, MESH_TABLE_REPLY, {}};
-  const LoopRoute capture = {family, MESH_TABLE_CAPTURE, SourceOf(pod, family)};
-  for (const Rule& rule : RefuseRules(family)) {
-    if (Status added = AddRule(netlink, rule); !added.ok()) return added;
-  }
   // Tables before the rules that point at them.
-  if (Status added = AddLoopRoute(netlink, reply); !added.ok()) return added;
-  if (Status added = AddLoopRoute(netlink, capture); !added.ok()) return added;
-  if (Status added = AddRule(netlink, ReplyRule(family)); !added.ok()) return added;
-  if (Status added = AddRule(netlink, CaptureRule(family)); !added.ok()) return added;
-  return (pod.flags & MESH_POD_DNS) != 0 ? InstallDnsRules(netlink, family)
-                                         : RemoveDnsRules(netlink, family);
+  for (const uint32_t table : kTables) {
+    if (Status added = AddLoopRoute(netlink, RouteOf(pod, family, table)); !added.ok()) {
+      return added;
+    }
+  }
+  for (const Rule& rule : RulesOf(pod, family)) {
+    if (auto added = AddRule(netlink, rule); !added.ok()) return added.status();
+  }
+  return (pod.flags & MESH_POD_DNS) != 0 ? Status::Ok() : RemoveDnsRules(netlink, family);
+}
+
+/// What has to be led over lo, and by which table.
+std::vector<std::pair<RouteQuery, uint32_t>> LoopsOf(const mesh_pod& pod, int family) {
+  std::vector<std::pair<RouteQuery, uint32_t>> loops = {
+      {{.family = family, .mark = MESH_MARK_CAPTURE}, MESH_TABLE_CAPTURE},
+      {{.family = family, .mark = MESH_MARK_REPLY}, MESH_TABLE_REPLY}};
+  if ((pod.flags & MESH_POD_DNS) != 0) {
+    loops.push_back(
+        {{.family = family, .protocol = IPPROTO_UDP, .port = MESH_PORT_DNS}, MESH_TABLE_CAPTURE});
+  }
+  return loops;
+}
+
+Status RepairLoop(NetlinkSocket& netlink, const mesh_pod& pod, const RouteQuery& query,
+                  uint32_t table, std::vector<std::string>* repaired) {
+  auto found = FindLoopTable(netlink, query);
+  if (!found.ok()) return found.status();
+  if (found.value() == table) return Status::Ok();
+  if (Status added = AddLoopRoute(netlink, RouteOf(pod, query.family, table)); !added.ok()) {
+    return added;
+  }
+  found = FindLoopTable(netlink, query);
+  if (!found.ok()) return found.status();
+  if (found.value() == table) {
+    repaired->push_back("table " + std::to_string(table));
+    return Status::Ok();
+  }
+  return Status::Error("check routes", 0,
+                       std::string(query.family == AF_INET ? "IPv4" : "IPv6") + ", table " +
+                           std::to_string(table) +
+                           ": another rule of the pod's namespace comes before that of capture");
+}
+
+Status RepairFamily(NetlinkSocket& netlink, const mesh_pod& pod, int family,
+                    std::vector<std::string>* repaired) {
+  for (const Rule& rule : RulesOf(pod, family)) {
+    const auto added = AddRule(netlink, rule);
+    if (!added.ok()) return added.status();
+    if (added.value()) repaired->push_back("rule " + std::to_string(rule.preference));
+  }
+  for (const auto& [query, table] : LoopsOf(pod, family)) {
+    if (Status done = RepairLoop(netlink, pod, query, table, repaired); !done.ok()) return done;
+  }
+  return Status::Ok();
 }
 
 Status RemoveFamily(NetlinkSocket& netlink, int family) {
@@ -142,7 +194,7 @@ Status RemoveFamily(NetlinkSocket& netlink, int family) {
     keep_first(RemoveRule(netlink, rule));
   }
   for (const Rule& rule : RefuseRules(family)) keep_first(RemoveRule(netlink, rule));
-  for (const uint32_t table : {uint32_t{MESH_TABLE_CAPTURE}, uint32_t{MESH_TABLE_REPLY}}) {
+  for (const uint32_t table : kTables) {
     keep_first(RemoveLoopRoute(netlink, {family, table, std::nullopt}));
   }
   return first;
@@ -173,6 +225,18 @@ Status InstallRoutes(int netns_fd, const mesh_pod& pod) {
     if (Status done = InstallFamily(netlink.value(), pod, family); !done.ok()) return done;
   }
   return Status::Ok();
+}
+
+Result<std::vector<std::string>> RepairRoutes(int netns_fd, const mesh_pod& pod) {
+  auto netlink = NetlinkSocket::Open(netns_fd, NETLINK_ROUTE);
+  if (!netlink.ok()) return netlink.status();
+  std::vector<std::string> repaired;
+  for (const int family : Families(pod)) {
+    if (Status done = RepairFamily(netlink.value(), pod, family, &repaired); !done.ok()) {
+      return done;
+    }
+  }
+  return repaired;
 }
 
 Status RemoveDnsRules(int netns_fd, const mesh_pod& pod) {

@@ -15,6 +15,8 @@
 // for each family the pod has an address of.
 #pragma once
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "mesh_abi.h"
@@ -23,6 +25,9 @@ namespace groundwire {
 
 /// Idempotent; also takes the rules of DNS away when the pod's flags have no DNS.
 Status InstallRoutes(int netns_fd, const mesh_pod& pod);
+/// Puts back what is missing of it, and says what that was. Fails when packets of capture still go
+/// elsewhere: something in the namespace comes before.
+Result<std::vector<std::string>> RepairRoutes(int netns_fd, const mesh_pod& pod);
 /// DNS queries leave the pod as before.
 Status RemoveDnsRules(int netns_fd, const mesh_pod& pod);
 Status RemoveRoutes(int netns_fd, const mesh_pod& pod);

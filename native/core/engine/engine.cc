@@ -106,6 +106,7 @@ Status Engine::Impl::Start() {
   }
   control_thread = std::thread([this] {
     NameThread("gw-control");
+    pods.WatchOver(capture.get(), &control);
     control.Run();
   });
   recall_thread = std::thread([this] {

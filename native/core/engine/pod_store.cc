@@ -14,6 +14,9 @@ namespace {
 
 constexpr uint64_t kRetryFirstMs = 200;
 constexpr uint64_t kRetryMaxMs = 30000;
+constexpr uint64_t kRoundMs = 5000;
+constexpr uint64_t kLookPauseMs = 20;  // a look takes a fraction of a millisecond
+constexpr uint32_t kNode = 0;
 
 Counter CounterOf(msg::PodFaultKind fault) {
   switch (fault) {
@@ -23,6 +26,10 @@ Counter CounterOf(msg::PodFaultKind fault) {
       return Counter::kUncapturedListFailed;
     case msg::PodFaultKind::kCloseOld:
       return Counter::kUncapturedCloseFailed;
+    case msg::PodFaultKind::kRepaired:
+      return Counter::kCaptureRepaired;
+    case msg::PodFaultKind::kRepair:
+      return Counter::kCaptureRepairFailed;
   }
   return Counter::kReleaseFailed;
 }
@@ -87,7 +94,11 @@ void PodStore::ReportUncaptured(const Pod& pod, bool close) {
 }
 
 void PodStore::Report(uint32_t pod, msg::PodFaultKind fault, const Status& why) {
-  shared_->events.Push(msg::PodFault{pod, fault, DetailText(why.ToString())});
+  Report(pod, fault, why.ToString());
+}
+
+void PodStore::Report(uint32_t pod, msg::PodFaultKind fault, const std::string& what) {
+  shared_->events.Push(msg::PodFault{pod, fault, DetailText(what)});
   // Counters have one writer each, and the control thread has none that are read.
   Worker* const worker = workers_->front().get();
   worker->Post([worker, counter = CounterOf(fault)] { worker->counters().Add(counter); });
@@ -114,6 +125,35 @@ Status PodStore::Release(const msg::ReleasePod& command, EventLoop* control) {
     });
   }
   return stopped;
+}
+
+void PodStore::WatchOver(NodeCapture* node, EventLoop* control) {
+  const uint64_t share = kRoundMs / (pods_.size() + 1);
+  control->After(std::max(share, kLookPauseMs), [this, node, control] {
+    Look(node);
+    WatchOver(node, control);
+  });
+}
+
+void PodStore::Look(NodeCapture* node) {
+  if (round_.empty()) {
+    for (const auto& [id, entry] : pods_) round_.push_back(id);
+    round_.push_back(kNode);
+  }
+  const uint32_t next = round_.back();
+  round_.pop_back();
+  if (next == kNode) return ReportRepair(kNode, node->Repair());
+  const auto found = pods_.find(next);
+  if (found == pods_.end() || found->second.releasing) return;
+  ReportRepair(next, found->second.pod->capture->Repair());
+}
+
+void PodStore::ReportRepair(uint32_t pod, const Result<std::vector<std::string>>& repair) {
+  if (!repair.ok()) return Report(pod, msg::PodFaultKind::kRepair, repair.status());
+  if (repair.value().empty()) return;
+  std::string what;
+  for (const std::string& one : repair.value()) what += (what.empty() ? "" : ", ") + one;
+  Report(pod, msg::PodFaultKind::kRepaired, what);
 }
 
 void PodStore::OnDrained(uint32_t pod, EventLoop* control) {

@@ -3,8 +3,10 @@
 
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 
 #include <cerrno>
+#include <cstring>
 #include <initializer_list>
 #include <string>
 #include <utility>
@@ -86,11 +88,29 @@ Status Named(Status status, const LoopRoute& route) {
   return Named(std::move(status), route.family, "table " + std::to_string(route.table));
 }
 
+/// The table of a route to this very host over lo, 0 of any other.
+uint32_t ReadLoopTable(const nlmsghdr& answer) {
+  const auto* message = static_cast<const rtmsg*>(NLMSG_DATA(&answer));
+  uint32_t table = message->rtm_table;
+  uint32_t device = 0;
+  const auto* attribute = RTM_RTA(message);
+  auto left = static_cast<int>(answer.nlmsg_len - NLMSG_LENGTH(sizeof *message));
+  for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
+    if (RTA_PAYLOAD(attribute) < sizeof(uint32_t)) continue;
+    if (attribute->rta_type == RTA_TABLE) std::memcpy(&table, RTA_DATA(attribute), sizeof table);
+    if (attribute->rta_type == RTA_OIF) std::memcpy(&device, RTA_DATA(attribute), sizeof device);
+  }
+  return message->rtm_type == RTN_LOCAL && device == MESH_IFINDEX_LO ? table : 0;
+}
+
 }  // namespace
 
-Status AddRule(NetlinkSocket& netlink, const Rule& rule) {
+Result<bool> AddRule(NetlinkSocket& netlink, const Rule& rule) {
   auto request = RuleRequest(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, rule);
-  return Named(Ignoring(netlink.Request(request, "ip rule add"), {EEXIST}), rule);
+  Status added = netlink.Request(request, "ip rule add");
+  if (added.ok()) return true;
+  if (added.errno_value == EEXIST) return false;
+  return Named(std::move(added), rule);
 }
 
 Status RemoveRule(NetlinkSocket& netlink, const Rule& rule) {
@@ -109,6 +129,31 @@ Status RemoveLoopRoute(NetlinkSocket& netlink, const LoopRoute& route) {
   return Named(Ignoring(netlink.Request(request, "ip route del local default dev lo"),
                         {ESRCH, ENOENT, EAFNOSUPPORT}),
                route);
+}
+
+Result<uint32_t> FindLoopTable(NetlinkSocket& netlink, const RouteQuery& query) {
+  // Of the networks for documentation: nobody has a route of its own for these.
+  const IpAddress anywhere =
+      *IpAddress::Parse(query.family == AF_INET ? "192.0.2.1" : "2001:db8::1");
+  NetlinkRequest request(RTM_GETROUTE, NLM_F_ACK);
+  rtmsg header = {};
+  header.rtm_family = static_cast<uint8_t>(query.family);
+  header.rtm_dst_len = query.family == AF_INET ? 32 : 128;
+  header.rtm_flags = RTM_F_FIB_MATCH | RTM_F_LOOKUP_TABLE;
+  request.AppendBody(&header, sizeof header);
+  const bool v4 = query.family == AF_INET;
+  request.AppendAttribute(RTA_DST, anywhere.bytes.data() + (v4 ? 12 : 0), v4 ? 4 : 16);
+  if (query.mark != 0) request.AppendU32(RTA_MARK, query.mark);
+  if (query.protocol != 0) request.AppendU8(RTA_IP_PROTO, query.protocol);
+  const uint16_t port_be = htons(query.port);
+  if (query.port != 0) request.AppendAttribute(RTA_DPORT, &port_be, sizeof port_be);
+  uint32_t table = 0;
+  Status asked = netlink.Dump(request, "ip route get",
+                              [&table](const nlmsghdr& answer) { table = ReadLoopTable(answer); });
+  // No route, or one that refuses, is an answer.
+  const Status failed = Ignoring(std::move(asked), {ENETUNREACH, EHOSTUNREACH, EACCES});
+  if (!failed.ok()) return failed;
+  return table;
 }
 
 }  // namespace groundwire

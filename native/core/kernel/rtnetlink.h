@@ -36,9 +36,20 @@ struct LoopRoute {
   std::optional<IpAddress> source;
 };
 
-Status AddRule(NetlinkSocket& netlink, const Rule& rule);
+/// A packet as rules look at it, to anywhere.
+struct RouteQuery {
+  int family = 0;
+  uint32_t mark = 0;
+  uint8_t protocol = 0;
+  uint16_t port = 0;  // destination
+};
+
+/// False when it was there already.
+Result<bool> AddRule(NetlinkSocket& netlink, const Rule& rule);
 Status RemoveRule(NetlinkSocket& netlink, const Rule& rule);
 Status AddLoopRoute(NetlinkSocket& netlink, const LoopRoute& route);
 Status RemoveLoopRoute(NetlinkSocket& netlink, const LoopRoute& route);
+/// The table by which such a packet is led back over lo; 0 when none does.
+Result<uint32_t> FindLoopTable(NetlinkSocket& netlink, const RouteQuery& query);
 
 }  // namespace groundwire

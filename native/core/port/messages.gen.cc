@@ -61,7 +61,7 @@ std::string_view NameOf(DnsTransport value) {
 }
 
 std::string_view NameOf(PodFaultKind value) {
-  static constexpr std::string_view kNames[] = {"release", "listOld", "closeOld"};
+  static constexpr std::string_view kNames[] = {"release", "listOld", "closeOld", "repaired", "repair"};
   const auto index = static_cast<size_t>(value);
   return index < std::size(kNames) ? kNames[index] : "invalid";
 }
@@ -400,7 +400,7 @@ void Encode(ByteWriter& writer, const PodReleased& message) {
 
 bool Decode(ByteReader& reader, PodFault* message) {
   return reader.Read(&message->pod) &&
-         ReadEnum(reader, 3, &message->fault) &&
+         ReadEnum(reader, 5, &message->fault) &&
          reader.Read(&message->detail);
 }
 

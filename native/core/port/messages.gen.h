@@ -16,7 +16,7 @@
 namespace groundwire::msg {
 
 /// Both sides carry it: an addon built from another schema is refused.
-inline constexpr std::string_view kSchemaHash = "d02530f05e181390";
+inline constexpr std::string_view kSchemaHash = "7d9e76f32431ef16";
 
 enum class HopKind : uint8_t { kHbone = 0, kHandoff = 1, kPassthrough = 2 };
 std::string_view NameOf(HopKind value);
@@ -36,7 +36,7 @@ constexpr uint8_t BitOf(ConsultedField value) {
 enum class DnsTransport : uint8_t { kUdp = 0, kTcp = 1 };
 std::string_view NameOf(DnsTransport value);
 
-enum class PodFaultKind : uint8_t { kRelease = 0, kListOld = 1, kCloseOld = 2 };
+enum class PodFaultKind : uint8_t { kRelease = 0, kListOld = 1, kCloseOld = 2, kRepaired = 3, kRepair = 4 };
 std::string_view NameOf(PodFaultKind value);
 
 enum class Security : uint8_t { kMutualTls = 0, kHandoff = 1, kNone = 2 };

@@ -73,6 +73,11 @@ class LoopbackPod final : public PodCapture {
     const std::lock_guard lock(node_->mutex);
     return node_->close_uncaptured_error;
   }
+  Result<std::vector<std::string>> Repair() override {
+    const std::lock_guard lock(node_->mutex);
+    if (!node_->repair_error.ok()) return node_->repair_error;
+    return std::exchange(node_->undone, {});
+  }
   Status StopSteering() override { return Note("stopped"); }
   Status Release() override {
     {
@@ -117,6 +122,7 @@ class LoopbackCapture final : public NodeCapture {
     return std::unique_ptr<PodCapture>(
         std::make_unique<LoopbackPod>(node_, options.pod, listeners));
   }
+  Result<std::vector<std::string>> Repair() override { return std::vector<std::string>(); }
   Result<std::vector<std::pair<std::string, uint64_t>>> ReadCounters() override {
     std::unique_lock lock(node_->mutex);
     ++node_->counter_reads;

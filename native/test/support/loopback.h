@@ -31,6 +31,8 @@ struct LoopbackNode {
   Status release_error;
   Status find_uncaptured_error;
   Status close_uncaptured_error;
+  Status repair_error;
+  std::vector<std::string> undone;  // what the next look at a pod finds missing
 
   PodListeners ListenersOf(uint32_t pod);
   std::string LastCallOf(uint32_t pod);

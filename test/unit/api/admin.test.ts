@@ -122,6 +122,7 @@ function makeRoutes() {
     tokenProblem: () => 'the join token ends soon',
     recallsOwed: () => 2,
     podFilesProblem: () => 'disk full',
+    captureProblems: () => ['capture of shop/web was undone'],
     meshProblems: () => ['manifest refused: a.yaml:3'],
     findPolicy: (verdict) => (verdict === 3n ? 'shop/allow' : undefined),
     identity: () => ({ trustDomain: 'cluster.local', clusterId: 'Kubernetes' }),
@@ -163,6 +164,7 @@ test('status: what a person should look at is told in words', async () => {
   assert.match(status.problems.join('\n'), /certificate of spiffe:\/\/b: no answer/);
   assert.match(status.problems.join('\n'), /2 decisions no longer hold/);
   assert.match(status.problems.join('\n'), /^no pod can be started: disk full$/m);
+  assert.match(status.problems.join('\n'), /^capture of shop\/web was undone$/m);
   assert.match(status.problems.join('\n'), /^the join token ends soon$/m);
   assert.match(status.problems.join('\n'), /^manifest refused: a\.yaml:3$/m);
   assert.equal(status.mesh.rejectedTotal, 3);

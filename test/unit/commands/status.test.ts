@@ -36,7 +36,8 @@ test('renderStatus: what a program was refused with a bare EPERM is named with i
   assert.ok((MESH_COUNTERS as readonly string[]).includes('connect_refused_device'));
   const counters = { connect_refused_device: 3, connect_refused_link_local: 0, connect_refused_family: 9 };
   const told = renderStatus({ ...status, counters }, 0);
-  assert.match(told, /Refused by the kernel.*\n {2}- 3 connect_refused_device: .*SO_BINDTODEVICE/);
-  assert.doesNotMatch(told, /link_local|family/);
-  assert.doesNotMatch(renderStatus(status, 0), /Refused by the kernel/);
+  assert.match(told, /Refused or dropped by the kernel.*\n {2}- 3 connect_refused_device: .*SO_BINDTODEVICE/);
+  assert.doesNotMatch(told, /link_local|family|guard/);
+  assert.doesNotMatch(renderStatus(status, 0), /by the kernel/);
+  assert.match(renderStatus({ ...status, counters: { guard_dropped_socket: 7 } }, 0), /- 7 guard_dropped_socket: /);
 });
