@@ -130,6 +130,7 @@ function headerText(): string {
   return [
     `${generatedHeader('src/engine/port.schema.ts')}// clang-format off
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -179,6 +180,13 @@ class BatchWriter {
   void AddPacked(const std::vector<uint8_t>& message) {
     out_->insert(out_->end(), message.begin(), message.end());
     writer_.PatchCount(start_, ++count_);
+  }
+  /// All of another batch of the same union.
+  void AddAll(const BatchWriter& other) {
+    const auto from = other.out_->begin() + static_cast<std::ptrdiff_t>(other.start_ + sizeof count_);
+    out_->insert(out_->end(), from, other.out_->end());
+    count_ += other.count_;
+    writer_.PatchCount(start_, count_);
   }
   uint32_t count() const { return count_; }
   size_t size() const { return out_->size() - start_; }

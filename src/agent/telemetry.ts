@@ -51,7 +51,7 @@ export function openTelemetry(
   const scrapes = new Scrapes(() => registry.render(), clock);
   const options = { component: 'groundwire', tag: readVersion().groundwire };
   const metrics = new Metrics(
-    registry.registry,
+    registry,
     labels,
     metricsReader(labels, log, clock, { requests, scrapes: scrapes.counters }, sources),
     options,

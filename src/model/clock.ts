@@ -11,6 +11,9 @@ export interface Clock {
   setTimer(delayMs: number, run: () => void): Cancel;
 }
 
+/** Resolves in the next turn of the event loop: who has much to do lets others go on. Decides nothing by time. */
+export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 // setTimeout takes a signed 32-bit count; what is later than that is asked for again.
 const TIMER_MS_MAX = 2 ** 31 - 1;
 

@@ -1,27 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Registry } from 'prom-client';
-import { Counter, Gauge } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import { DNS_LABELS, type DnsLabel, type DnsLabelSet, DnsLabelTable } from './dns-labels.ts';
 import { type DnsUpstreamRow, declareDnsUpstreams } from './dns-upstreams.ts';
 import { findError } from './error-codes.ts';
-import type { FlowLabel, FlowLabelTable } from './flow-labels.ts';
-import { FLOW_LABELS } from './flow-labels.ts';
+import type { FlowLabelTable } from './flow-labels.ts';
+import { FlowMetrics, type FlowRow } from './flow-metrics.ts';
 import type { AgentCounter } from './part-counters.ts';
 import { type Build, declareBuild, readingsOf } from './readings.ts';
-
-/** One cumulative row of the engine. Bytes: sent = client to server. */
-export interface FlowRow {
-  readonly direction: 'outbound' | 'inbound';
-  readonly flowLabel: number;
-  readonly peerLabel: number;
-  readonly code: number;
-  readonly opened: bigint;
-  readonly closed: bigint;
-  readonly failed: bigint;
-  readonly bytesSent: bigint;
-  readonly bytesReceived: bigint;
-}
+import type { MetricsRegistry } from './registry.ts';
 
 /** A bounded thing: how full it is, and what it had to let go since the start. */
 export interface Fill {
@@ -79,10 +66,27 @@ export class Metrics {
   readonly #decisions: Counter<'direction' | 'code'>;
   readonly #dryRunMatches: Counter;
 
-  constructor(registry: Registry, labels: FlowLabelTable, reader: MetricsReader, build: Build) {
+  constructor(to: MetricsRegistry, labels: FlowLabelTable, reader: MetricsReader, build: Build) {
+    const { registry } = to;
     const registers = [registry];
     declareBuild(registry, build);
-    declareFlows(registry, labels, reader);
+    const flows = new FlowMetrics(labels, () => reader.flows());
+    to.addPieces(() => flows.pieces());
+    const { readGauge } = readingsOf(registry);
+    readGauge(
+      'istio_tcp_sockets_open',
+      'Connections that are open; each of those in a tunnel is one.',
+      ['reporter'],
+      (metric) => {
+        for (const [reporter, sockets] of Object.entries(flows.socketsOpen)) metric.set({ reporter }, sockets);
+      },
+    );
+    readGauge(
+      'groundwire_flow_rows_expired',
+      'Rows of the engine that are not shown, since their labels have expired.',
+      [],
+      (metric) => metric.set(flows.expired),
+    );
     declareReadings(registry, { ...reader, fills: () => [...reader.fills(), this.#dnsFill()] });
     const counter = <T extends string>(name: string, help: string, labelNames: readonly T[]) =>
       new Counter<T>({ name, help, labelNames: [...labelNames], registers });
@@ -126,60 +130,6 @@ export class Metrics {
   #dnsFill(): Fill {
     const { size, max, overflowTotal } = this.#dnsLabels;
     return { name: 'dns_labels', size, max, droppedTotal: overflowTotal };
-  }
-}
-
-function declareFlows(registry: Registry, labels: FlowLabelTable, reader: MetricsReader): void {
-  const flow = (name: string, help: string, collect?: () => void) =>
-    new Counter<FlowLabel>({ name, help, labelNames: FLOW_LABELS, registers: [registry], ...(collect && { collect }) });
-  // The first one fills all, so that a scrape reads the engine once; a registry renders its metrics in the order in
-  // which they were declared.
-  const opened = flow(
-    'istio_tcp_connections_opened_total',
-    'TCP connections opened, those that were then denied or refused by their destination among them.',
-    () => {
-      expiredRows.set(fill());
-    },
-  );
-  const closed = flow('istio_tcp_connections_closed_total', 'TCP connections closed.');
-  const failed = flow(
-    'istio_tcp_connections_failed_total',
-    'TCP connections that failed, were denied or refused; opened and closed as well where it was known what they were.',
-  );
-  // Istio's words are the server's: "received" is what the client sent.
-  const received = flow('istio_tcp_received_bytes_total', 'Bytes from client to server.');
-  const sent = flow('istio_tcp_sent_bytes_total', 'Bytes from server to client.');
-  const openSockets = new Gauge({
-    name: 'istio_tcp_sockets_open',
-    help: 'Connections that are open; each of those in a tunnel is one.',
-    labelNames: ['reporter'],
-    registers: [registry],
-  });
-  const expiredRows = new Gauge({
-    name: 'groundwire_flow_rows_expired',
-    help: 'Rows of the engine that are not shown, since their labels have expired.',
-    registers: [registry],
-  });
-  function fill(): number {
-    for (const metric of [opened, closed, failed, received, sent]) metric.reset();
-    let expired = 0;
-    const open = { source: 0, destination: 0 };
-    for (const row of reader.flows()) {
-      open[row.direction === 'outbound' ? 'source' : 'destination'] += Number(row.opened - row.closed);
-      const flags = findError(row.code)?.responseFlag ?? '-';
-      const set = labels.find(row, flags);
-      if (!set) {
-        expired++;
-        continue;
-      }
-      if (row.opened > 0n) opened.inc(set, Number(row.opened));
-      if (row.closed > 0n) closed.inc(set, Number(row.closed));
-      if (row.failed > 0n) failed.inc(set, Number(row.failed));
-      if (row.bytesSent > 0n) received.inc(set, Number(row.bytesSent));
-      if (row.bytesReceived > 0n) sent.inc(set, Number(row.bytesReceived));
-    }
-    for (const [reporter, sockets] of Object.entries(open)) openSockets.set({ reporter }, sockets);
-    return expired;
   }
 }
 

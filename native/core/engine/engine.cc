@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <latch>
 #include <map>
 #include <mutex>
 #include <string>
@@ -68,22 +70,26 @@ struct Engine::Impl {
 
 namespace {
 
-/// Runs `task` on each worker's thread, one after the other, and waits for it.
-template <typename Task>
-void OnEachWorker(const std::vector<std::unique_ptr<Worker>>& workers, Task task) {
-  for (const auto& worker : workers) {
-    std::mutex mutex;
-    std::condition_variable done_changed;
-    bool done = false;
-    worker->Post([&] {
-      task(worker.get());
-      const std::lock_guard lock(mutex);
-      done = true;
-      done_changed.notify_one();
+/// What one worker has to tell.
+struct WorkerPart {
+  std::vector<uint8_t> packed;
+  msg::BatchWriter batch{&packed};
+  SnapshotSums sums;
+};
+
+/// Asks all workers at once, each on its own thread, and waits for the slowest.
+std::deque<WorkerPart> AskWorkers(const std::vector<std::unique_ptr<Worker>>& workers,
+                                  uint8_t parts) {
+  std::deque<WorkerPart> told(workers.size());
+  std::latch done(static_cast<std::ptrdiff_t>(workers.size()));
+  for (size_t i = 0; i < workers.size(); ++i) {
+    workers[i]->Post([worker = workers[i].get(), part = &told[i], parts, &done] {
+      worker->AppendSnapshot(parts, &part->batch, &part->sums);
+      done.count_down();
     });
-    std::unique_lock lock(mutex);
-    done_changed.wait(lock, [&] { return done; });
   }
+  done.wait();
+  return told;
 }
 
 /// Posts a copy of `task` to each worker.
@@ -240,8 +246,11 @@ void Engine::ReadSnapshot(uint8_t parts, std::vector<uint8_t>* packed) {
   constexpr uint8_t kWorkerParts =
       msg::kPartConnections | msg::kPartTunnels | msg::kPartFlows | msg::kPartDnsUpstreams;
   if ((parts & kWorkerParts) != 0) {
-    OnEachWorker(impl_->workers,
-                 [&](Worker* worker) { worker->AppendSnapshot(parts, &batch, &sums); });
+    for (const WorkerPart& part : AskWorkers(impl_->workers, parts)) {
+      batch.AddAll(part.batch);
+      part.sums.flows.AddTo(&sums.flows);
+      part.sums.dns_upstreams.AddTo(&sums.dns_upstreams);
+    }
   }
   for (const auto& [key, row] : sums.flows.rows()) {
     batch.Add(msg::Flow{key.direction, key.flow_label, key.peer_label,

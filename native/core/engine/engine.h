@@ -17,7 +17,7 @@
 namespace groundwire {
 
 /// Thread-safe as a whole; meant to be called from one thread (the agent's JavaScript thread).
-/// Nothing here waits for the network; ReadSnapshot waits for each worker's current turn, Close for
+/// Nothing here waits for the network; ReadSnapshot waits for the longest of the current turns of the workers, Close for
 /// the threads to end.
 class Engine {
  public:

@@ -2,6 +2,7 @@
 // Generated from src/engine/port.schema.ts by scripts/gen.ts; edit that and run `npm run gen`.
 // clang-format off
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -413,6 +414,13 @@ class BatchWriter {
   void AddPacked(const std::vector<uint8_t>& message) {
     out_->insert(out_->end(), message.begin(), message.end());
     writer_.PatchCount(start_, ++count_);
+  }
+  /// All of another batch of the same union.
+  void AddAll(const BatchWriter& other) {
+    const auto from = other.out_->begin() + static_cast<std::ptrdiff_t>(other.start_ + sizeof count_);
+    out_->insert(out_->end(), from, other.out_->end());
+    count_ += other.count_;
+    writer_.PatchCount(start_, count_);
   }
   uint32_t count() const { return count_; }
   size_t size() const { return out_->size() - start_; }

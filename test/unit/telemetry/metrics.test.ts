@@ -2,16 +2,16 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { Registry } from 'prom-client';
 import { ERROR_TABLE } from '#src/model/errors.ts';
 import type { ConnectionRecord } from '#src/telemetry/access-log.ts';
 import { logConnection } from '#src/telemetry/access-log.ts';
 import { DnsLabelTable } from '#src/telemetry/dns-labels.ts';
 import type { DnsUpstreamRow } from '#src/telemetry/dns-upstreams.ts';
 import { FLOW_LABELS, FlowLabelTable } from '#src/telemetry/flow-labels.ts';
+import type { FlowRow } from '#src/telemetry/flow-metrics.ts';
 import { Logger } from '#src/telemetry/logger.ts';
-import type { FlowRow, MetricsReader } from '#src/telemetry/metrics.ts';
-import { Metrics } from '#src/telemetry/metrics.ts';
+import { Metrics, type MetricsReader } from '#src/telemetry/metrics.ts';
+import { openRegistry } from '#src/telemetry/registry.ts';
 import { aWorkload, FakeStream, webService } from './telemetry-fixtures.ts';
 
 const client = aWorkload('client');
@@ -90,7 +90,7 @@ test('FlowLabelTable: a set outlives its workloads by the grace period, and numb
 });
 
 function setUp(flows: readonly FlowRow[], labels: FlowLabelTable, dnsUpstreams: readonly DnsUpstreamRow[] = []) {
-  const registry = new Registry();
+  const registry = openRegistry();
   let reads = 0;
   let counterReads = 0;
   const reader: MetricsReader = {
@@ -114,13 +114,16 @@ function setUp(flows: readonly FlowRow[], labels: FlowLabelTable, dnsUpstreams: 
     proxies: () => ({ active: 2, pending: 1, startedTotal: 6, stoppedTotal: 4 }),
   };
   const metrics = new Metrics(registry, labels, reader, { component: 'groundwire', tag: 't' });
+  const render = async () => Buffer.from((await registry.render()).text).toString();
+  /** The samples of one metric, as a scraper reads them. */
   const find = async (name: string) => {
-    const all = await registry.getMetricsAsJSON();
-    return (
-      all.find((metric) => metric.name === name)?.values.map(({ labels: l, value }) => ({ labels: l, value })) ?? []
-    );
+    const samples = [...(await render()).matchAll(/^(\w+)(?:{(.*)})? (\S+)$/gm)].filter((sample) => sample[1] === name);
+    return samples.map(([, , labels = '', value]) => ({
+      labels: Object.fromEntries([...labels.matchAll(/(\w+)="([^"]*)"/g)].map(([, key, text]) => [key, text])),
+      value: Number(value),
+    }));
   };
-  return { registry, metrics, find, reads: () => reads, counterReads: () => counterReads };
+  return { registry, metrics, render, find, reads: () => reads, counterReads: () => counterReads };
 }
 
 test('Metrics: what was refused before it was decided is told of the pod that it happened to', async () => {
@@ -227,13 +230,40 @@ test('Metrics: rows that differ only in codes of one flag are added up, inbound 
 
 test('Metrics: a second scrape shows the same values and reads the engine once more', async () => {
   const table = new FlowLabelTable();
-  const { registry, reads, counterReads } = setUp([row({ opened: 1n })], table);
-  const once = await registry.getSingleMetricAsString('istio_tcp_connections_opened_total');
-  assert.equal(await registry.getSingleMetricAsString('istio_tcp_connections_opened_total'), once);
+  const { find, reads, counterReads } = setUp([row({ opened: 1n })], table);
+  const once = await find('istio_tcp_connections_opened_total');
+  assert.equal(once[0]?.value, 1);
+  assert.deepEqual(await find('istio_tcp_connections_opened_total'), once);
   assert.equal(reads(), 2);
-  await registry.metrics();
-  assert.equal(reads(), 3);
-  assert.equal(counterReads(), 1);
+  assert.equal(counterReads(), 2);
+});
+
+test('Metrics: however many rows there are, rendering them lets others have their turns', async () => {
+  const table = new FlowLabelTable();
+  const rows = Array.from({ length: 10_000 }, (_, index) =>
+    row({ flowLabel: table.internFlow({ ...facts, destination: aWorkload(`web-${index}`) }), opened: 1n, failed: 2n }),
+  );
+  const { render } = setUp(rows, table);
+  let turns = 0;
+  let rendered = false;
+  const others = (): void => {
+    turns++;
+    if (!rendered) setImmediate(others);
+  };
+  setImmediate(others);
+  const text = await render();
+  rendered = true;
+  assert.equal(text.match(/^istio_tcp_connections_opened_total{.*} 1$/gm)?.length, 10_000);
+  assert.equal(text.match(/^istio_tcp_connections_failed_total{.*} 2$/gm)?.length, 10_000);
+  // A hundred rows a turn at the most, to find their labels and again in each of two metrics.
+  assert.ok(turns > 250, `${turns} turns`);
+});
+
+test('Metrics: a label’s value is escaped as the text format wants it', async () => {
+  const table = new FlowLabelTable();
+  const flowLabel = table.internFlow({ ...facts, source: aWorkload('a', { workloadName: 'a"b\\c\nd' }) });
+  const { render } = setUp([row({ flowLabel, opened: 1n })], table);
+  assert.match(await render(), /source_workload="a\\"b\\\\c\\nd"/);
 });
 
 test('Metrics: what is open is what was opened and not closed, also of labels that have expired', async () => {
@@ -329,7 +359,7 @@ test('Metrics: what upstream resolvers did, by the labels of the query, as a his
     { label: 1, failed: 5n, durationUs: 6_003_100n, answered },
     { label: 0, failed: 1n, durationUs: 0n, answered: answered.map(() => 0n) },
   ];
-  const { metrics, registry, find } = setUp([], new FlowLabelTable(), rows);
+  const { metrics, registry, render, find } = setUp([], new FlowLabelTable(), rows);
   assert.equal(metrics.countDnsRequest(labels, true), 1);
   const unknown = { ...labels };
   for (const name of Object.keys(unknown) as (keyof typeof unknown)[]) unknown[name] = 'unknown';
@@ -338,7 +368,7 @@ test('Metrics: what upstream resolvers did, by the labels of the query, as a his
     { labels: unknown, value: 1 },
   ]);
   const name = 'istio_dns_upstream_request_duration_seconds';
-  const lines = (await registry.getSingleMetricAsString(name)).split('\n');
+  const lines = (await registry.registry.getSingleMetricAsString(name)).split('\n');
   const set =
     'request_query_type="aaaa",request_protocol="tcp",source_canonical_service="client",source_canonical_revision="v1"';
   assert.equal(lines[1], `# TYPE ${name} histogram`);
@@ -352,7 +382,7 @@ test('Metrics: what upstream resolvers did, by the labels of the query, as a his
     `${name}_sum{${set}} 6.0031`,
     `${name}_count{${set}} 4`,
   ]);
-  assert.match(await registry.metrics(), new RegExp(`${name}_count`));
+  assert.match(await render(), new RegExp(`${name}_count`));
 });
 
 test('DnsLabelTable: when full, new sets count as unknown and the overflow is counted', () => {
