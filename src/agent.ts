@@ -25,6 +25,7 @@ import { MeshStore } from './mesh/store.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { systemClock } from './model/clock.ts';
 import { Closers } from './model/closers.ts';
+import { readFileLimit } from './node/file-limit.ts';
 import { FlowLabelTable } from './telemetry/flow-labels.ts';
 import type { Logger } from './telemetry/logger.ts';
 
@@ -75,7 +76,9 @@ async function openParts(
   const place = await openPlace(config, log, closers, signal);
 
   // From here to the subscription nothing awaits: what the engine says in its first turn must find its listener.
-  const engine = openEngine(engineOptions(config, place.home, place.resolvers));
+  const options = engineOptions(config, place.home, place.resolvers, readFileLimit() ?? Number.POSITIVE_INFINITY);
+  warnOfFewFiles(config, options, log);
+  const engine = openEngine(options);
   closers.add('engine', () => engine.close());
   const mesh = new MeshStore();
   const labels = new FlowLabelTable();
@@ -122,4 +125,18 @@ async function openParts(
     control: formatSocketAddress({ address: control.host, port: control.port }),
   });
   return { socket: place.home.socket, close: () => closers.close() };
+}
+
+function warnOfFewFiles(
+  { engine: { connectionsMax } }: Config<'engine'>,
+  { connectionsMax: connections }: EngineOptions,
+  log: Logger,
+): void {
+  if (connections >= connectionsMax) return;
+  log.warn('the limit of open files is too low for --connections-max', {
+    connections_max: connectionsMax,
+    connections,
+    files: readFileLimit(),
+    hint: 'raise the limit of open files of the agent (LimitNOFILE), or set a lower --connections-max',
+  });
 }

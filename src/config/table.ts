@@ -144,7 +144,7 @@ export const TABLE = {
       'connections-max',
       integer(16, 131_072),
       '65536',
-      'live connections of this agent; a pod may have as many as are still free, alone half',
+      'live connections of this agent, fewer where the limit of open files is below 2.3 times as many; a pod may have as many as are still free, alone half',
     ),
     streamsPerTunnelMax: setting('streams-per-tunnel', integer(1, 1000), '100', 'connections that share one tunnel'),
     tunnelIdleMs: setting('tunnel-idle', duration('1s', '24h'), '5m', 'an unused tunnel is closed after this'),

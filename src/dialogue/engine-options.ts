@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { SettingError } from '../config/setting-error.ts';
 import type { Config } from '../config/table.ts';
 import type { EngineOptions } from '../engine/port.ts';
+import { connectionsOfFiles } from '../node/file-limit.ts';
 import type { NodePlaces } from '../node/node-home.ts';
 import { resolveFromByDefault, upstreamResolvers } from '../node/resolvers.ts';
 
@@ -31,11 +32,12 @@ export function findBpfDirectory({ bpfDirectory = BPF_DIRECTORY }: Config<'kerne
 // More threads than this have nothing to do on one node's traffic, and each costs its buffers.
 const WORKERS_MAX = 8;
 
-/** The configuration in the engine's words; throws `SettingError`. */
+/** The configuration in the engine's words; throws `SettingError`. `files`: how many this process may have open. */
 export function engineOptions(
   { kernel, engine, mesh, upstream }: Config<'kernel' | 'engine' | 'mesh' | 'upstream'>,
   places: NodePlaces,
   resolvers: readonly string[],
+  files: number,
 ): EngineOptions {
   return {
     pinDirectory: places.pinDirectory,
@@ -50,7 +52,8 @@ export function engineOptions(
     tlsTimeoutMs: engine.tlsTimeoutMs,
     verdictTimeoutMs: engine.verdictTimeoutMs,
     verdictQueueMax: engine.verdictQueueMax,
-    connectionsMax: engine.connectionsMax,
+    // Or the pods would get their shares of what there is not, and whoever comes last finds no file.
+    connectionsMax: Math.min(engine.connectionsMax, connectionsOfFiles(files)),
     streamsPerTunnelMax: engine.streamsPerTunnelMax,
     tunnelIdleMs: engine.tunnelIdleMs,
     streamWindowBytes: engine.streamWindowBytes,

@@ -24,8 +24,8 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'see accept_out_of_files and accept_watch_failed',
   ],
   limit_connections: [
-    'connections refused: --connections-max are live',
-    'raise it, or find the pod that holds them: groundwire connections',
+    'connections refused: --connections-max are live, or as many as the limit of open files allows',
+    'raise it (the log says at the start when files limit it), or find the pod that holds them: groundwire connections',
   ],
   illegal_destination: [
     "connections refused: to a port of the agent's own, where they would loop",
