@@ -16,7 +16,9 @@ import type { Closers } from '../model/closers.ts';
 import { hostLookup } from '../node/host-lookup.ts';
 import { LocalPodDirectory } from '../pods/pod-directory.ts';
 import { logConnection } from '../telemetry/access-log.ts';
+import { FIELDS } from '../telemetry/fields.ts';
 import type { FlowLabelTable } from '../telemetry/flow-labels.ts';
+import { LineShares } from '../telemetry/line-shares.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
@@ -31,6 +33,8 @@ export interface Decisions {
   readonly dialogue: EngineDialogue;
   /** Events that the engine had to drop since the start. */
   readonly eventsDropped: () => number;
+  /** Lines of the access log that were left out since the start, since their pods had more than their share. */
+  readonly accessLinesLeftOut: () => number;
 }
 
 const LABEL_SWEEP_MS = 60_000;
@@ -98,17 +102,41 @@ export function openDecisions(
     findWorkload: (address: string) => mesh.findWorkloadByAddress(NETWORK, address),
     findPolicy: (verdict: bigint) => decider.findPolicy(verdict),
   };
+  const shares = new LineShares({
+    podLinesMax: config.accessLog.podLinesMax,
+    clock,
+    onLeftOut: (pod, lines) => {
+      const workload = mesh.findWorkload(directory.findWorkloadUid(pod) ?? '');
+      accessLog.log.warn('access-log lines left out: the pod had more than its share', {
+        [FIELDS.podName]: workload?.name,
+        [FIELDS.podNamespace]: workload?.namespace,
+        lines,
+      });
+    },
+  });
+  closers.add('access log', () => shares.close());
   let eventsDropped = 0;
   engine.onEvents((events, dropped) => {
     eventsDropped += dropped;
     dialogue.onEvents(events);
     for (const event of events) {
       captures.onEvent(event);
-      if (event.kind === 'ConnectionClosed' && config.accessLog.enabled) logConnection(accessLog, event);
+      if (event.kind !== 'ConnectionClosed' || !config.accessLog.enabled) continue;
+      if (shares.take(event.pod)) logConnection(accessLog, event);
     }
   });
   sweepLabels(labels, mesh, clock, closers);
-  return { directory, labels, ledger, decider, names, affinity, dialogue, eventsDropped: () => eventsDropped };
+  return {
+    directory,
+    labels,
+    ledger,
+    decider,
+    names,
+    affinity,
+    dialogue,
+    eventsDropped: () => eventsDropped,
+    accessLinesLeftOut: () => shares.leftOutTotal,
+  };
 }
 
 function dialogueCounts(metrics: Metrics): DialogueCounts {

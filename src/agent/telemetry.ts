@@ -78,7 +78,7 @@ function metricsReader(
         ),
     tokenEndMs: () => sources().upstream.tokens.life()?.untilMs,
     fills: () => {
-      const { ledger, decider, dialogue, names, affinity, eventsDropped } = sources().decisions;
+      const { ledger, decider, dialogue, names, affinity, eventsDropped, accessLinesLeftOut } = sources().decisions;
       return [
         { name: 'verdicts', size: ledger.size, max: ledger.max, droppedTotal: ledger.evictedTotal },
         { name: 'flow_labels', size: labels.size, max: labels.max, droppedTotal: labels.overflowTotal },
@@ -88,6 +88,7 @@ function metricsReader(
         { name: 'recalls_owed', size: dialogue.recall.owed, max: ledger.max, droppedTotal: 0 },
         rejectedFill(sources().mesh),
         { name: 'engine_events', size: 0, max: 0, droppedTotal: eventsDropped() },
+        { name: 'access_log_shares', size: 0, max: 0, droppedTotal: accessLinesLeftOut() },
         { name: 'log_lines', size: 0, max: 0, droppedTotal: log.counters.dropped + log.counters.failed },
       ];
     },

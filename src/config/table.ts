@@ -233,6 +233,12 @@ export const TABLE = {
   /** The log of connections. */
   accessLog: {
     enabled: setting('access-log', onOff(), 'true', 'one line a connection'),
+    podLinesMax: setting(
+      'access-log-pod-lines',
+      integer(0, 1_000_000),
+      '1000',
+      'lines of one pod a second; how many more there were is one line. 0: no bound',
+    ),
   },
 
   /** The control plane. */

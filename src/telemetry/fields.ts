@@ -17,6 +17,8 @@ export const FIELDS = {
   dstNamespace: 'dst.namespace',
   dstIdentity: 'dst.identity',
   dstCluster: 'dst.cluster',
+  podName: 'pod.name',
+  podNamespace: 'pod.namespace',
   direction: 'direction',
   hop: 'hop',
   bytesSent: 'bytes_sent',
