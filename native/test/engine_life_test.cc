@@ -593,16 +593,37 @@ TEST("life: however often the counters are asked for, the kernel's are read once
     node.hold_counter_reads = false;
     node.counter_reads_go_on.notify_all();
   }
-  // Behind all that was asked for before.
-  REQUIRE(mesh.agent.Apply({msg::SetPeers{}}).failed_index == -1);
+  // Behind all that was asked for before, on the same thread.
+  REQUIRE(mesh.agent.Apply({msg::ReleasePod{99, 0}}).failed_index == 0);
   CHECK_EQ(reads(), 1);
   (void)mesh.agent.Counter("connections_live");
   CHECK(TestAgent::Eventually([&] { return reads() == 2; }));
 }
 
+TEST(
+    "life: verdicts and identities are taken back while the control thread is held by the kernel") {
+  TestMesh mesh;
+  LoopbackNode& node = mesh.agent.node;
+  const auto hold = [&](bool held) {
+    const std::lock_guard lock(node.mutex);
+    node.hold_counter_reads = held;
+    node.counter_reads_go_on.notify_all();
+  };
+  hold(true);
+  (void)mesh.agent.Counter("connections_live");  // and the control thread waits
+  const auto [client, server] = mesh.Open();
+  REQUIRE(client.valid());
+  CHECK_EQ(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index,
+           -1);
+  CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("verdict_invalidated") > 0; }));
+  CHECK_EQ(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod1")}}).failed_index, -1);
+  hold(false);
+}
+
 TEST("life: threads say who they are") {
   TestMesh mesh;
   CHECK(TestAgent::Eventually([] { return HasThread("gw-control"); }));
+  CHECK(TestAgent::Eventually([] { return HasThread("gw-recall"); }));
   CHECK(TestAgent::Eventually([] { return HasThread("gw-worker-0"); }));
 }
 
