@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// npm run bench [-- --json FILE] [--quick] [--peers-only | --footprint-only]
+// npm run bench [-- --json FILE] [--quick] [--peers-only | --footprint-only | --change-only]
 //
 // Every row on the same two nodes of this machine, in interleaved rounds, so that what else the machine does hits all
 // rows alike. Prints the machine, a Markdown table of medians, and the ratios that the project wants to keep.
@@ -9,8 +9,9 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { arch, cpus, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { claimMachine } from '../src/harness/claim.ts';
+import { measureChange } from './change.ts';
 import { measureFootprint } from './footprint.ts';
-import { formatGoals, ROWS } from './goals.ts';
+import { CHANGE_ROWS, formatGoals, ROWS } from './goals.ts';
 import { measureIdle } from './idle.ts';
 import { buildLoad } from './load.ts';
 import { COLUMNS, type Column, measurePath } from './measure.ts';
@@ -26,6 +27,7 @@ const { values: flags } = parseArgs({
     quick: { type: 'boolean', default: false },
     'peers-only': { type: 'boolean', default: false },
     'footprint-only': { type: 'boolean', default: false },
+    'change-only': { type: 'boolean', default: false },
   },
 });
 
@@ -43,6 +45,7 @@ function describeMachine(): string {
 
 async function bench(): Promise<Cell[]> {
   if (flags['footprint-only']) return footprint();
+  if (flags['change-only']) return change();
   const program = await buildLoad();
   rmSync(DIRECTORY, { recursive: true, force: true });
   mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
@@ -73,7 +76,7 @@ async function bench(): Promise<Cell[]> {
     }
     if (mesh !== undefined) {
       for (const close of closers.splice(0).toReversed()) await close();
-      cells.push(...(await footprint()));
+      cells.push(...(await footprint()), ...(await change()));
     }
     return cells;
   } finally {
@@ -94,11 +97,18 @@ async function footprint(): Promise<Cell[]> {
   }
 }
 
+/** By itself, too: it is the time of one thread. */
+function change(): Promise<Cell[]> {
+  progress('one change of the mesh');
+  return measureChange(flags.quick ? 50 : 200);
+}
+
 /** Tables by the columns that their rows have. */
 const TABLES: readonly (readonly string[])[] = [
   [ROWS.raw, ROWS.acrossNodes, ROWS.sameNode, ROWS.haproxy, ROWS.nginx],
   [ROWS.idle],
   [ROWS.waitingAgent, ROWS.waitingNginx, ROWS.waitingEnvoy],
+  Object.values(CHANGE_ROWS),
 ];
 
 const claim = await claimMachine('bench');

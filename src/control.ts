@@ -58,6 +58,7 @@ export async function openControl(config: ControlConfig, log: Logger, signal?: A
   const closers = new Closers(log);
   try {
     await takeStateDirectory(config.stateDirectory, closers);
+    closers.add('state', () => kept.close());
     return await openParts(config, log, kept, closers, signal);
   } catch (error) {
     await closers.close();

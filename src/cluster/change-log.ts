@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Log } from '../model/log.ts';
+import type { WrittenChange } from '../objects/object-store.ts';
 
 // Enough to recognise a change by; all of a large one would fill the log.
 const NAMES_MAX = 5;
@@ -10,48 +11,37 @@ export class ChangeLog {
   /** Objects that were put in force: new ones, and new versions. */
   readonly counters = { accepted: 0, removed: 0 };
   readonly #log: Log;
-  #before: ReadonlyMap<string, unknown> | undefined;
-  #keptOutBefore: ReadonlySet<string> = new Set();
+  #isFirst = true;
 
   constructor(log: Log) {
     this.#log = log;
   }
 
   /**
-   * `now`: every object that was accepted, by `Kind namespace/name`, as it was written. Those that are `keptOut` by a
-   * running pod, or have been until now, are left out: `ManifestLog` tells of them, and once is enough.
+   * What came, went or says something else since the last time. Objects that are kept out by a running pod, or have been
+   * until now, are left out: `ManifestLog` tells of them, and once is enough.
    */
-  report(now: ReadonlyMap<string, unknown>, keptOut: ReadonlySet<string>): void {
-    const before = this.#before;
-    const keptOutBefore = this.#keptOutBefore;
-    this.#before = now;
-    this.#keptOutBefore = keptOut;
-    const isNews = (key: string): boolean => !keptOut.has(key) && !keptOutBefore.has(key);
-    if (before === undefined) {
-      const keys = [...now.keys()].filter(isNews);
-      this.counters.accepted += keys.length;
-      this.#log.info('manifests in force', { objects: keys.length, kinds: countKinds(keys) });
-      return;
-    }
-    const added = [...now.keys()].filter((key) => !before.has(key) && isNews(key));
-    const removed = [...before.keys()].filter((key) => !now.has(key) && isNews(key));
-    const changed = [...now].filter(
-      ([key, written]) => before.has(key) && !isSame(before.get(key), written) && isNews(key),
-    );
-    if (added.length + changed.length + removed.length === 0) return;
+  report(changes: readonly WrittenChange[]): void {
+    const news = changes.filter(({ keptOut }) => !keptOut);
+    const keysOf = (isMeant: (change: WrittenChange) => boolean): string[] =>
+      news.filter(isMeant).map(({ key }) => key);
+    const added = keysOf(({ before }) => before === undefined);
+    const removed = keysOf(({ now }) => now === undefined);
+    const changed = keysOf(({ before, now }) => before !== undefined && now !== undefined);
     this.counters.accepted += added.length + changed.length;
     this.counters.removed += removed.length;
+    if (this.#isFirst) {
+      this.#isFirst = false;
+      this.#log.info('manifests in force', { objects: added.length, kinds: countKinds(added) });
+      return;
+    }
+    if (news.length === 0) return;
     this.#log.info('manifests changed', {
       added: nameSome(added),
-      changed: nameSome(changed.map(([key]) => key)),
+      changed: nameSome(changed),
       removed: nameSome(removed),
     });
   }
-}
-
-// A file that did not change gives the same values again.
-function isSame(before: unknown, now: unknown): boolean {
-  return before === now || JSON.stringify(before) === JSON.stringify(now);
 }
 
 function nameSome(keys: readonly string[]): string | undefined {

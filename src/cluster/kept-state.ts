@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { fileExists } from '../config/paths.ts';
 import type { RegisteredPod } from '../discovery/pod-table.ts';
+import { Journal, JournalDamaged, type JournalEntries } from '../host/journal.ts';
 import type { Log } from '../model/log.ts';
 import type { FileInForce } from '../objects/object-store.ts';
 import { type ParsedManifest, readObjects } from '../objects/read-objects.ts';
@@ -17,29 +18,39 @@ import { StateFile, StateFileDamaged } from './state-file.ts';
  */
 export class KeptState {
   readonly counters = { writes: 0, writeFailures: 0, unreadable: 0 };
-  readonly #pods: StateFile<readonly RegisteredPod[]>;
-  readonly #manifests: StateFile<readonly FileInForce[]>;
+  readonly #pods: KeptTable<RegisteredPod>;
+  readonly #manifests: KeptTable<FileInForce>;
   readonly #log: Log;
   readonly #failing = new Set<string>();
 
   constructor(stateDirectory: string, log: Log) {
-    this.#pods = new StateFile(join(stateDirectory, 'registry.json'), 'groundwire-registry 1');
-    this.#manifests = new StateFile(join(stateDirectory, 'manifests.json'), 'groundwire-manifests 1');
+    const pods = join(stateDirectory, 'registry.json');
+    const manifests = join(stateDirectory, 'manifests.json');
+    this.#pods = {
+      journal: new Journal({ path: pods, format: 'groundwire-registry 2', durable: true }),
+      earlier: new StateFile(pods, 'groundwire-registry 1'),
+      keyOf: ({ uid }) => uid,
+    };
+    this.#manifests = {
+      journal: new Journal({ path: manifests, format: 'groundwire-manifests 2', durable: true }),
+      earlier: new StateFile(manifests, 'groundwire-manifests 1'),
+      keyOf: ({ file }) => file,
+    };
     this.#log = log;
   }
 
   /** Whether an earlier run has left manifests. */
   get hasManifests(): boolean {
-    return fileExists(this.#manifests.path);
+    return fileExists(this.#manifests.journal.path);
   }
 
   /** Throws `RestoreError` when the file is there and cannot be used: nothing else knows these pods at start. */
   loadPods(): readonly RegisteredPod[] {
     try {
-      return this.#pods.read() ?? [];
+      return [...read(this.#pods).values()];
     } catch (cause) {
       throw new RestoreError(
-        `the registered pods cannot be restored: ${(cause as Error).message}. Restore ${this.#pods.path} from a backup; or remove it, and pods of nodes that are not attached again leave the mesh until they are`,
+        `the registered pods cannot be restored: ${(cause as Error).message}. Restore ${this.#pods.journal.path} from a backup; or remove it, and pods of nodes that are not attached again leave the mesh until they are`,
         { cause },
       );
     }
@@ -48,7 +59,7 @@ export class KeptState {
   /** Empty when there is no usable file: the manifests directory says the same, but for what is broken in it. */
   loadManifests(): ParsedManifest[] {
     try {
-      return (this.#manifests.read() ?? []).map(({ file, objects }) =>
+      return [...read(this.#manifests).values()].map(({ file, objects }) =>
         readObjects(
           file,
           objects.map(({ source }) => source),
@@ -57,29 +68,33 @@ export class KeptState {
       );
     } catch (error) {
       this.counters.unreadable += 1;
-      const { path } = this.#manifests;
+      const { path } = this.#manifests.journal;
       this.#log.error('last good manifests not usable: what is broken in the directory has no last good version', {
         path,
-        reason: error instanceof StateFileDamaged ? error.message : String(error),
+        reason: isDamage(error) ? error.message : String(error),
       });
       return [];
     }
   }
 
-  /** False when it could not be written; that has been told then. */
-  savePods(pods: readonly RegisteredPod[]): boolean {
-    return this.#save(this.#pods, pods);
+  /** False when it could not be written; that has been told then, and the next call writes all that there is. */
+  savePods(changes: KeptChanges<RegisteredPod>, all: JournalEntries<RegisteredPod>): boolean {
+    return this.#save(this.#pods.journal, changes, all);
   }
 
-  saveManifests(files: readonly FileInForce[]): boolean {
-    return this.#save(this.#manifests, files);
+  saveManifests(changes: KeptChanges<FileInForce>, all: JournalEntries<FileInForce>): boolean {
+    return this.#save(this.#manifests.journal, changes, all);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#pods.journal.close(), this.#manifests.journal.close()]);
   }
 
   // A full disk costs the memory of it, never the mesh in force.
-  #save<T>(file: StateFile<T>, value: T): boolean {
-    const { path } = file;
+  #save<T>(journal: Journal<T>, changes: KeptChanges<T>, all: JournalEntries<T>): boolean {
+    const { path } = journal;
     try {
-      file.write(value);
+      journal.append(changes, all);
       this.counters.writes += 1;
       if (this.#failing.delete(path)) this.#log.info('state written again', { path });
       return true;
@@ -94,4 +109,23 @@ export class KeptState {
       return false;
     }
   }
+}
+
+/** By key; `undefined`: gone. */
+export type KeptChanges<T> = ReadonlyMap<string, T | undefined>;
+
+interface KeptTable<T> {
+  readonly journal: Journal<T>;
+  /** The file as versions before 0.2 wrote it. */
+  readonly earlier: StateFile<readonly T[]>;
+  readonly keyOf: (value: T) => string;
+}
+
+function read<T>({ journal, earlier, keyOf }: KeptTable<T>): ReadonlyMap<string, T> {
+  if (!earlier.isOfFormat()) return journal.read() ?? new Map();
+  return new Map((earlier.read() ?? []).map((value) => [keyOf(value), value]));
+}
+
+function isDamage(error: unknown): error is Error {
+  return error instanceof StateFileDamaged || error instanceof JournalDamaged;
 }

@@ -2,7 +2,8 @@
 
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
-import { formatProblem, type Notice, type Standing, type StandingProblem } from '../objects/problem.ts';
+import { formatProblem, type Notice, noticeText, type Standing, type StandingProblem } from '../objects/problem.ts';
+import type { TellingChanges } from '../objects/tellings.ts';
 
 // What is told at once; a directory in which everything is wrong would fill the log otherwise.
 const LINES_MAX = 50;
@@ -34,8 +35,9 @@ export class ManifestLog {
   readonly counters = { refused: 0, duplicates: 0 };
   readonly #log: Log;
   readonly #clock: Clock;
-  #problems: ReadonlyMap<string, StandingProblem> = new Map();
-  #notices: ReadonlyMap<string, Notice> = new Map();
+  /** By their texts, with how many say so. */
+  readonly #problems = new Map<string, Told<StandingProblem>>();
+  readonly #notices = new Map<string, Told<Notice>>();
   #cancelReminder: Cancel;
 
   constructor(log: Log, clock: Clock) {
@@ -48,31 +50,36 @@ export class ManifestLog {
     this.#cancelReminder();
   }
 
-  report(problems: readonly StandingProblem[], notices: readonly Notice[]): void {
-    const problemsNow = new Map(problems.map((problem) => [formatProblem(problem), problem]));
-    const noticesNow = new Map(notices.map((notice) => [`${notice.code} ${notice.object}: ${notice.message}`, notice]));
-    const news = added(problemsNow, this.#problems);
-    this.#count(news.flatMap((text) => problemsNow.get(text) ?? []));
-    this.#tell(news, (problem) =>
-      this.#log.error(HEADLINES[problemsNow.get(problem)?.standing ?? 'nothing'], { problem }),
+  /** What came to be told since the last time, and what is told no more. */
+  report(problems: TellingChanges<StandingProblem>, notices: TellingChanges<Notice>): void {
+    const { came, gone } = takeIn(this.#problems, problems, formatProblem);
+    this.#count([...came.values()]);
+    this.#tell(came.keys(), (problem) =>
+      this.#log.error(HEADLINES[came.get(problem)?.standing ?? 'nothing'], { problem }),
     );
-    this.#tell(added(this.#problems, problemsNow), (problem) => this.#log.info('manifest problem solved', { problem }));
-    this.#tell(added(noticesNow, this.#notices), (notice) => this.#log.warn('manifest notice', { notice }));
-    this.#problems = problemsNow;
-    this.#notices = noticesNow;
+    this.#tell(gone.keys(), (problem) => this.#log.info('manifest problem solved', { problem }));
+    const news = takeIn(this.#notices, notices, noticeText);
+    this.#tell(news.came.keys(), (notice) => this.#log.warn('manifest notice', { notice }));
   }
 
   /** How many problems there are at present, by what they leave in force. */
   standing(): ReadonlyMap<Standing, number> {
     const counts = new Map((Object.keys(HEADLINES) as Standing[]).map((standing) => [standing, 0]));
-    for (const { standing } of this.#problems.values()) counts.set(standing, (counts.get(standing) ?? 0) + 1);
+    for (const { one } of this.#problems.values()) counts.set(one.standing, (counts.get(one.standing) ?? 0) + 1);
     return counts;
   }
 
   /** The problems there are at present, each with what it leaves in force, in words; and what was accepted in vain. */
   describe(): readonly string[] {
-    const refused = [...this.#problems].map(([problem, { standing }]) => `${HEADLINES[standing]}: ${problem}`);
-    const idle = [...this.#notices.values()].flatMap(({ code, object, message }) => {
+    const refused = [...this.#problems].map(
+      ([
+        problem,
+        {
+          one: { standing },
+        },
+      ]) => `${HEADLINES[standing]}: ${problem}`,
+    );
+    const idle = [...this.#notices.values()].flatMap(({ one: { code, object, message } }) => {
       const headline = IN_VAIN[code];
       return headline === undefined ? [] : [`${headline}: ${object}: ${message}`];
     });
@@ -101,15 +108,42 @@ export class ManifestLog {
     });
   }
 
-  #tell(texts: readonly string[], tell: (text: string) => void): void {
+  #tell(all: Iterable<string>, tell: (text: string) => void): void {
+    const texts = [...all];
     for (const text of texts.slice(0, LINES_MAX)) tell(text);
     if (texts.length > LINES_MAX) this.#log.warn('more of the same', { not_shown: texts.length - LINES_MAX });
   }
 }
 
-/** The texts that are there now and were not before. */
-function added(now: Texts, before: Texts): string[] {
-  return [...now.keys()].filter((text) => !before.has(text));
+interface Told<T> {
+  readonly one: T;
+  readonly count: number;
 }
 
-type Texts = ReadonlyMap<string, unknown>;
+/** Adds and takes away; returns what nobody had told before, and what nobody tells any more. */
+function takeIn<T>(
+  told: Map<string, Told<T>>,
+  { added, removed }: TellingChanges<T>,
+  textOf: (one: T) => string,
+): { readonly came: ReadonlyMap<string, T>; readonly gone: ReadonlyMap<string, T> } {
+  const before = new Map<string, Told<T> | undefined>();
+  const change = (one: T, by: 1 | -1): void => {
+    const text = textOf(one);
+    const known = told.get(text);
+    if (!before.has(text)) before.set(text, known);
+    const count = (known?.count ?? 0) + by;
+    if (count > 0) told.set(text, { one, count });
+    else told.delete(text);
+  };
+  // Added first: what one owner says in another's place was told all the time.
+  for (const one of added) change(one, 1);
+  for (const one of removed) change(one, -1);
+  const came = new Map<string, T>();
+  const gone = new Map<string, T>();
+  for (const [text, was] of before) {
+    const now = told.get(text);
+    if (was === undefined && now !== undefined) came.set(text, now.one);
+    if (was !== undefined && now === undefined) gone.set(text, was.one);
+  }
+  return { came, gone };
+}

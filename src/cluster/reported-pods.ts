@@ -1,28 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { isDeepStrictEqual } from 'node:util';
 import type { CaptureDecision } from '../compile/enrolment.ts';
 import type { CaptureDecision as PodDecision } from '../discovery/pod-report.ts';
 import type { RegisteredPod } from '../discovery/pod-table.ts';
+import type { FileChanges } from '../objects/in-force.ts';
 import { objectKey } from '../objects/object-meta.ts';
 import type { ObjectSnapshot } from '../objects/object-store.ts';
-import type { NamespaceObject, PodObject } from '../objects/objects.ts';
-import { formatProblem, type Notice } from '../objects/problem.ts';
+import type { MeshObject, NamespaceObject, PodObject } from '../objects/objects.ts';
+import { formatProblem, type Notice, noticeText } from '../objects/problem.ts';
 import { type ParsedManifest, readObjects } from '../objects/read-objects.ts';
+import { type TellingChanges, Tellings } from '../objects/tellings.ts';
 
-/** What the reports of the nodes amount to. */
+/** What the reports of the nodes amount to, where that is something else than before. */
 export interface PodUpdate {
-  /** The pods as ordinary objects, for the same compiler that manifests go through; one a pod. */
-  readonly manifests: readonly ParsedManifest[];
+  /** The pods as ordinary objects, for the same compiler that manifests go through; one a pod, by the name of its file. */
+  readonly manifests: FileChanges;
   readonly decisions: readonly PodDecision[];
   /** What the decisions say of single pods, too. */
-  readonly notices: readonly Notice[];
+  readonly notices: TellingChanges<Notice>;
   readonly refused: readonly { readonly uid: string; readonly reason: string }[];
 }
 
 export type DecideCapture = (pod: PodObject, namespace: NamespaceObject | undefined) => CaptureDecision;
 
 interface ReadPod {
-  readonly text: string;
+  readonly pod: RegisteredPod;
   readonly manifest: ParsedManifest;
 }
 
@@ -30,53 +33,93 @@ interface ReadPod {
  * Turns the pods that nodes report into Pod objects, and decides which of them belong to the mesh.
  *
  * A pod is said to speak HBONE once its node has captured it and for as long as it is to stay captured: a pod that
- * leaves is no longer dialled through the mesh before its node lets it go.
+ * leaves is no longer dialled through the mesh before its node lets it go. A pod is looked at when it changes, and when
+ * its namespace or its service account does.
  */
 export class ReportedPods {
   readonly #decide: DecideCapture;
-  // A pod that did not change keeps its manifest, by which the store sees that nothing happened.
-  #read = new Map<string, ReadPod>();
+  readonly #read = new Map<string, ReadPod>();
+  readonly #byNamespace = new Map<string, Set<string>>();
+  readonly #notices = new Tellings<Notice>(noticeText);
 
   constructor(decide: DecideCapture) {
     this.#decide = decide;
   }
 
-  update(pods: readonly RegisteredPod[], objects: ObjectSnapshot): PodUpdate {
-    const namespaces = new Map(objects.of('Namespace').map((namespace) => [namespace.meta.name, namespace]));
-    const accounts = new Set(objects.of('ServiceAccount').map(({ meta }) => accountKey(meta.namespace, meta.name)));
-    const notices: Notice[] = [];
-    const read: Map<string, ReadPod> = new Map();
+  /** `pods` by uid, `undefined` = gone; `changed`: objects that are others in `objects` now, in any version. */
+  update(
+    pods: ReadonlyMap<string, RegisteredPod | undefined>,
+    changed: readonly MeshObject[],
+    objects: ObjectSnapshot,
+  ): PodUpdate {
+    const concerned = new Map(pods);
+    for (const pod of this.#concernedBy(changed)) if (!concerned.has(pod.uid)) concerned.set(pod.uid, pod);
+    const manifests = new Map<string, ParsedManifest | undefined>();
     const decisions: PodDecision[] = [];
     const refused: { uid: string; reason: string }[] = [];
-    for (const pod of pods) {
-      const plain = this.#parse(pod, false, read);
+    // First: another pod may have the name of one that is gone.
+    for (const [uid, pod] of concerned) if (pod === undefined) this.#forget(uid, manifests);
+    for (const pod of concerned.values()) {
+      if (pod === undefined) continue;
+      const before = this.#read.get(pod.uid);
+      if (before !== undefined && fileOf(before.pod) !== fileOf(pod)) this.#forget(pod.uid, manifests);
+      const plain = readPod(pod, false);
       const object = plain.objects[0]?.object;
       if (object?.kind !== 'Pod') {
+        this.#forget(pod.uid, manifests);
+        this.#keep(pod, plain);
         refused.push({ uid: pod.uid, reason: plain.problems.map(formatProblem).join('; ') });
+        manifests.set(plain.file, plain);
         continue;
       }
-      const namespace = namespaces.get(pod.namespace);
+      const namespace = objects.find('Namespace', '', pod.namespace);
       const { captured, ...decision } = this.#decide(object, namespace);
-      const missing = namespace === undefined ? noNamespace(pod, captured) : noAccount(pod, accounts);
-      notices.push(...missing.map((message) => toNotice(object, message)));
+      const missing = namespace === undefined ? noNamespace(pod, captured) : noAccount(pod, objects);
+      this.#notices.set(
+        pod.uid,
+        missing.map((message) => toNotice(object, message)),
+      );
       decisions.push({ uid: pod.uid, capture: captured, ...decision, notices: missing });
-      this.#parse(pod, captured && pod.captured, read);
+      const manifest = captured && pod.captured ? readPod(pod, true) : plain;
+      this.#keep(pod, manifest);
+      if (!isDeepStrictEqual(before?.manifest, manifest)) manifests.set(manifest.file, manifest);
     }
-    this.#read = read;
-    return { manifests: [...read.values()].map(({ manifest }) => manifest), decisions, notices, refused };
+    return { manifests, decisions, notices: this.#notices.takeChanges(), refused };
   }
 
-  #parse(pod: RegisteredPod, speaksHbone: boolean, read: Map<string, ReadPod>): ParsedManifest {
-    const value = toObject(pod, speaksHbone);
-    const text = JSON.stringify(value);
-    const before = this.#read.get(pod.uid);
-    const manifest =
-      before?.text === text
-        ? before.manifest
-        : readObjects(`node ${pod.node}, pod ${pod.namespace}/${pod.name}`, [value], () => 0);
-    read.set(pod.uid, { text, manifest });
-    return manifest;
+  *#concernedBy(changed: readonly MeshObject[]): Iterable<RegisteredPod> {
+    for (const { kind, meta } of changed) {
+      if (kind !== 'Namespace' && kind !== 'ServiceAccount') continue;
+      const namespace = kind === 'Namespace' ? meta.name : meta.namespace;
+      for (const uid of this.#byNamespace.get(namespace) ?? []) {
+        const pod = this.#read.get(uid)?.pod;
+        if (pod !== undefined && (kind === 'Namespace' || pod.serviceAccount === meta.name)) yield pod;
+      }
+    }
   }
+
+  #keep(pod: RegisteredPod, manifest: ParsedManifest): void {
+    this.#read.set(pod.uid, { pod, manifest });
+    const uids = this.#byNamespace.get(pod.namespace) ?? new Set();
+    this.#byNamespace.set(pod.namespace, uids.add(pod.uid));
+  }
+
+  #forget(uid: string, manifests: Map<string, ParsedManifest | undefined>): void {
+    const known = this.#read.get(uid);
+    if (known === undefined) return;
+    this.#read.delete(uid);
+    this.#byNamespace.get(known.pod.namespace)?.delete(uid);
+    this.#notices.set(uid, []);
+    manifests.set(known.manifest.file, undefined);
+  }
+}
+
+function fileOf({ node, namespace, name }: RegisteredPod): string {
+  return `node ${node}, pod ${namespace}/${name}`;
+}
+
+function readPod(pod: RegisteredPod, speaksHbone: boolean): ParsedManifest {
+  return readObjects(fileOf(pod), [toObject(pod, speaksHbone)], () => 0);
 }
 
 // Kubernetes starts no pod in a namespace, or under an account, that is not there. Here both come into being with their
@@ -86,15 +129,12 @@ function noNamespace({ namespace }: RegisteredPod, captured: boolean): readonly 
   return [`namespace ${namespace} has no object in the manifests: ${outcome}`];
 }
 
-function noAccount({ namespace, serviceAccount }: RegisteredPod, accounts: ReadonlySet<string>): readonly string[] {
+function noAccount({ namespace, serviceAccount }: RegisteredPod, objects: ObjectSnapshot): readonly string[] {
   // That one every namespace has.
-  if (serviceAccount === 'default' || accounts.has(accountKey(namespace, serviceAccount))) return [];
-  const name = accountKey(namespace, serviceAccount);
+  if (serviceAccount === 'default' || objects.find('ServiceAccount', namespace, serviceAccount) !== undefined)
+    return [];
+  const name = `${namespace}/${serviceAccount}`;
   return [`service account ${name} has no object in the manifests: the pod has its identity all the same`];
-}
-
-function accountKey(namespace: string, name: string): string {
-  return `${namespace}/${name}`;
 }
 
 function toNotice({ kind, meta }: PodObject, message: string): Notice {

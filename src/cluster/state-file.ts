@@ -24,6 +24,15 @@ export class StateFile<T> {
     this.#format = format;
   }
 
+  /** Whether there is a file, and it begins as one of this format does. */
+  isOfFormat(): boolean {
+    try {
+      return readFileSync(this.path, 'utf8').startsWith(`${this.#format} `);
+    } catch {
+      return false;
+    }
+  }
+
   /** `undefined` when there is no file. Throws `StateFileDamaged`, or what the system said. */
   read(): T | undefined {
     let text: string;

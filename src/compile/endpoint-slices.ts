@@ -15,6 +15,8 @@ export interface CompiledSlices {
   readonly workloads: readonly Workload[];
   /** By `namespace/name` of a pod: the Services that a slice adds to it. */
   readonly addedBackends: ReadonlyMap<string, readonly AddedBackend[]>;
+  /** `namespace/name` of every pod that was looked for. */
+  readonly refersTo: ReadonlySet<string>;
   /** Keys of the Services that have an endpoint of a slice that is ready and stays. */
   readonly ready: ReadonlySet<string>;
 }
@@ -28,7 +30,7 @@ export interface CompiledSlices {
  */
 export function compileSlices(objects: ObjectSnapshot, settings: CompileSettings, notices: Notice[]): CompiledSlices {
   const services = new Map(objects.of('Service').map((service) => [keyOf(service), service]));
-  const pods = new Map(objects.of('Pod').map((pod) => [keyOf(pod), pod]));
+  const refersTo = new Set<string>();
   const workloads: Workload[] = [];
   const addedBackends = new Map<string, AddedBackend[]>();
   const slices = objects.of('EndpointSlice').flatMap((slice) => {
@@ -51,8 +53,10 @@ export function compileSlices(objects: ObjectSnapshot, settings: CompileSettings
           workloads.push(endpointWorkload(slice, endpoint, address, key, ports, settings));
         continue;
       }
-      const podKey = `${target.namespace || slice.meta.namespace}/${target.name}`;
-      if (isMeant(pods.get(podKey), target.uid, endpoint)) {
+      const namespace = target.namespace || slice.meta.namespace;
+      const podKey = `${namespace}/${target.name}`;
+      refersTo.add(podKey);
+      if (isMeant(objects.find('Pod', namespace, target.name), target.uid, endpoint)) {
         const added = addedBackends.get(podKey) ?? [];
         addedBackends.set(podKey, [...added, { key, ports, hostname: endpoint.hostname }]);
       } else {
@@ -61,10 +65,10 @@ export function compileSlices(objects: ObjectSnapshot, settings: CompileSettings
       }
     }
   }
-  return { workloads, addedBackends, ready };
+  return { workloads, addedBackends, ready, refersTo };
 }
 
-function keyOf({ meta }: PodObject | ServiceObject): string {
+function keyOf({ meta }: ServiceObject): string {
   return `${meta.namespace}/${meta.name}`;
 }
 

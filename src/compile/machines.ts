@@ -4,10 +4,12 @@ import { parseAddress } from '../model/address.ts';
 import type { ServicePort } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
 import type { MachineSpec, MeshObject, ServiceEntryObject, WorkloadEntryObject } from '../objects/objects.ts';
+import type { EntryHosts } from './entry-hosts.ts';
 import {
   type BackendPort,
   blankWorkload,
   canonicalNames,
+  labelsOf,
   noteOn,
   resolvePorts,
   type WorkloadContext,
@@ -17,7 +19,7 @@ import {
 export function compileWorkloadEntry(object: WorkloadEntryObject, context: WorkloadContext): Workload | undefined {
   const { meta, machine } = object;
   if (!isRoutable(object, machine, context)) return undefined;
-  const labels = new Map([...meta.labels, ...machine.labels]);
+  const labels = labelsOf(object);
   const waypoint = context.findWaypoint(object, 'workload');
   const services = new Map(
     context.backends.find(meta.namespace, labels).map(({ key, ports }) => [key, machinePorts(ports, machine)] as const),
@@ -32,7 +34,11 @@ export function compileWorkloadEntry(object: WorkloadEntryObject, context: Workl
 }
 
 /** Compiles the endpoints of a ServiceEntry: those written in it, or the host itself when DNS is to find them. */
-export function compileEntryEndpoints(object: ServiceEntryObject, context: WorkloadContext): Workload[] {
+export function compileEntryEndpoints(
+  object: ServiceEntryObject,
+  context: Pick<WorkloadContext, 'settings' | 'notices' | 'findPolicies'>,
+  entryHosts: EntryHosts,
+): Workload[] {
   const { meta, hosts } = object;
   const byDns = object.resolution === 'DNS' || object.resolution === 'DNS_ROUND_ROBIN';
   const implicit = byDns && object.endpoints.length === 0 && object.workloadSelector === undefined;
@@ -40,7 +46,7 @@ export function compileEntryEndpoints(object: ServiceEntryObject, context: Workl
   return machines.flatMap((machine) => {
     if (!isRoutable(object, machine, context)) return [];
     const served = (implicit ? [machine.address] : hosts).flatMap((host) => {
-      const ports = context.hosts.portsOf(object, host);
+      const ports = entryHosts.portsOf(object, host);
       return ports === undefined ? [] : [[`${meta.namespace}/${host}`, machinePorts(ports, machine)] as const];
     });
     if (served.length === 0) return [];
@@ -68,7 +74,7 @@ function machineWorkload(
   { meta }: MeshObject,
   machine: MachineSpec,
   labels: ReadonlyMap<string, string>,
-  { settings }: WorkloadContext,
+  { settings }: Pick<WorkloadContext, 'settings'>,
 ): Omit<Workload, 'uid'> {
   const isAddress = parseAddress(machine.address) !== undefined;
   return {
@@ -94,7 +100,7 @@ function machinePorts(ports: readonly BackendPort[], machine: MachineSpec): Serv
   return resolvePorts(own, (name) => machine.ports.get(name));
 }
 
-function isRoutable(object: MeshObject, machine: MachineSpec, context: WorkloadContext): boolean {
+function isRoutable(object: MeshObject, machine: MachineSpec, context: Pick<WorkloadContext, 'notices'>): boolean {
   if (machine.address !== '' && !machine.address.startsWith('unix://') && !machine.address.startsWith('*')) return true;
   noteOn(
     context,

@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type {
-  GatewayAddress,
-  IpFamilies,
-  LoadBalancing,
-  NetworkAddress,
-  Service,
-  ServicePort,
-} from '../model/service.ts';
+import type { IpFamilies, LoadBalancing, NetworkAddress, Service, ServicePort } from '../model/service.ts';
 import { serviceKey } from '../model/service.ts';
 import { compareText, objectKey } from '../objects/object-meta.ts';
 import type { ObjectSnapshot } from '../objects/object-store.ts';
@@ -18,11 +11,9 @@ import type { EntryHost, EntryHosts, HostShare } from './entry-hosts.ts';
 import { carriedPorts } from './ports.ts';
 import { AddressAllocator } from './service-addresses.ts';
 import type { CompileSettings } from './settings.ts';
-import type { TrafficType } from './waypoints.ts';
+import type { FindWaypoint } from './waypoints.ts';
 
 const DISTRIBUTION = 'networking.istio.io/traffic-distribution';
-
-type FindWaypoint = (object: MeshObject, traffic: TrafficType) => GatewayAddress | undefined;
 
 /** The host name of a Service inside the mesh. */
 export function serviceHostname(namespace: string, name: string, clusterDomain: string): string {

@@ -15,6 +15,38 @@ const USE_NAMESPACE = 'istio.io/use-waypoint-namespace';
 /** A waypoint serves Services (and ServiceEntries) or workloads, or both. */
 export type TrafficType = 'service' | 'workload';
 
+/** All that decides which waypoint an object has, so that one answer serves whoever asks alike. */
+export interface WaypointQuestion {
+  readonly namespace: string;
+  /** The object's own labels. */
+  readonly own: string | undefined;
+  readonly ownNamespace: string | undefined;
+  readonly traffic: TrafficType;
+}
+
+export interface WaypointFinding {
+  readonly address: GatewayAddress | undefined;
+  /** Why it is not what was asked for; to be told of the object. */
+  readonly refusal: string | undefined;
+}
+
+const NO_WAYPOINT: WaypointFinding = { address: undefined, refusal: undefined };
+
+export type FindWaypoint = (object: MeshObject, traffic: TrafficType) => GatewayAddress | undefined;
+
+/** Looks waypoints up by what `find` answers, and tells of objects that do not get the one they want. */
+export function waypointLookup(find: Waypoints['find'], notices: Notice[]): FindWaypoint {
+  return (object, traffic) => {
+    if (isWaypointItself(object)) return undefined;
+    const { labels, namespace } = object.meta;
+    const question = { namespace, own: labels.get(USE), ownNamespace: labels.get(USE_NAMESPACE), traffic };
+    const { address, refusal } = find(question);
+    if (refusal !== undefined)
+      notices.push({ code: 'WAYPOINT_UNUSABLE', object: objectKey(object.kind, object.meta), message: refusal });
+    return address;
+  };
+}
+
 /**
  * Finds the waypoint of an object: by its own label, else by its namespace's. `none` opts out.
  *
@@ -26,11 +58,9 @@ export class Waypoints {
   readonly #settings: CompileSettings;
   readonly #gateways = new Map<string, GatewayObject>();
   readonly #namespaceLabels = new Map<string, ReadonlyMap<string, string>>();
-  readonly #notices: Notice[];
 
-  constructor(objects: ObjectSnapshot, settings: CompileSettings, notices: Notice[]) {
+  constructor(objects: ObjectSnapshot, settings: CompileSettings) {
     this.#settings = settings;
-    this.#notices = notices;
     for (const gateway of objects.of('Gateway')) {
       if (gateway.className === WAYPOINT_CLASS)
         this.#gateways.set(`${gateway.meta.namespace}/${gateway.meta.name}`, gateway);
@@ -38,35 +68,28 @@ export class Waypoints {
     for (const { meta } of objects.of('Namespace')) this.#namespaceLabels.set(meta.name, meta.labels);
   }
 
-  find(object: MeshObject, traffic: TrafficType): GatewayAddress | undefined {
-    const { labels, namespace } = object.meta;
-    if (isWaypointItself(object)) return undefined;
-    const own = labels.get(USE);
-    const source = own === undefined ? this.#namespaceLabels.get(namespace) : labels;
-    const name = source?.get(USE);
-    if (source === undefined || name === undefined || name === '' || name === 'none') return undefined;
-    const waypointNamespace = source.get(USE_NAMESPACE) ?? namespace;
+  find({ namespace, own, ownNamespace, traffic }: WaypointQuestion): WaypointFinding {
+    const ofNamespace = this.#namespaceLabels.get(namespace);
+    const name = own ?? ofNamespace?.get(USE);
+    if (name === undefined || name === '' || name === 'none') return NO_WAYPOINT;
+    const waypointNamespace = (own === undefined ? ofNamespace?.get(USE_NAMESPACE) : ownNamespace) ?? namespace;
     const gateway = this.#gateways.get(`${waypointNamespace}/${name}`);
     if (gateway !== undefined && gateway.waypointFor !== 'all' && gateway.waypointFor !== traffic) {
-      if (own !== undefined)
-        this.#refuse(
-          object,
-          `waypoint ${waypointNamespace}/${name} does not serve ${traffic} traffic, so none is used`,
-        );
-      return undefined;
+      if (own === undefined) return NO_WAYPOINT;
+      const refusal = `waypoint ${waypointNamespace}/${name} does not serve ${traffic} traffic, so none is used`;
+      return { address: undefined, refusal };
     }
     const hostname = `${name}.${waypointNamespace}.svc.${this.#settings.clusterDomain}`;
     const expected = { kind: 'hostname', namespace: waypointNamespace, hostname } as const;
     const reason = this.#reasonUnusable(gateway, namespace);
     if (reason !== undefined) {
-      this.#refuse(
-        object,
-        `waypoint ${waypointNamespace}/${name} ${reason}: connections are refused until it is usable`,
-      );
+      const refusal = `waypoint ${waypointNamespace}/${name} ${reason}: connections are refused until it is usable`;
       // No Service answers to this name: what asks for it finds no waypoint and refuses, even if the Gateway has pods.
-      return { destination: { ...expected, hostname: `unusable.${hostname}` }, hboneMtlsPort: HBONE_PORT };
+      const destination = { ...expected, hostname: `unusable.${hostname}` };
+      return { address: { destination, hboneMtlsPort: HBONE_PORT }, refusal };
     }
-    return { destination: this.#destination(gateway, waypointNamespace) ?? expected, hboneMtlsPort: HBONE_PORT };
+    const destination = this.#destination(gateway, waypointNamespace) ?? expected;
+    return { address: { destination, hboneMtlsPort: HBONE_PORT }, refusal: undefined };
   }
 
   #destination(gateway: GatewayObject | undefined, namespace: string): GatewayAddress['destination'] | undefined {
@@ -86,10 +109,6 @@ export class Waypoints {
       (listener.from === 'Same' && gateway.meta.namespace === namespace) ||
       (listener.from === 'Selector' && selects(listener.selector, this.#namespaceLabels.get(namespace) ?? new Map()));
     return admitted ? undefined : `does not admit namespace ${namespace} (allowedRoutes)`;
-  }
-
-  #refuse(object: MeshObject, message: string): void {
-    this.#notices.push({ code: 'WAYPOINT_UNUSABLE', object: objectKey(object.kind, object.meta), message });
   }
 }
 

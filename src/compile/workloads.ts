@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { GatewayAddress, ServicePort } from '../model/service.ts';
+import type { ServicePort } from '../model/service.ts';
 import type { Locality, Workload } from '../model/workload.ts';
 import { objectKey } from '../objects/object-meta.ts';
 import type { ObjectSnapshot } from '../objects/object-store.ts';
-import type { MeshObject, PodObject, Protocol, ServiceObject, ServiceObjectPort } from '../objects/objects.ts';
+import type {
+  MeshObject,
+  PodObject,
+  Protocol,
+  ServiceObject,
+  ServiceObjectPort,
+  WorkloadEntryObject,
+} from '../objects/objects.ts';
 import type { Notice } from '../objects/problem.ts';
 import type { EntryHosts } from './entry-hosts.ts';
 import { isCarried } from './ports.ts';
 import { SelectorIndex } from './selector-index.ts';
 import { serviceHostname } from './services.ts';
 import type { CompileSettings } from './settings.ts';
-import type { TrafficType } from './waypoints.ts';
+import type { FindWaypoint } from './waypoints.ts';
 
 /** A Service-like thing that takes its endpoints by labels, reduced to what a workload needs of it. */
 export interface Backend {
@@ -38,14 +45,13 @@ export interface WorkloadContext {
   readonly settings: CompileSettings;
   readonly notices: Notice[];
   /** Services and ServiceEntries, by the labels they select. */
-  readonly backends: SelectorIndex<Backend>;
+  readonly backends: Pick<SelectorIndex<Backend>, 'find'>;
   /** Services that EndpointSlices add to a pod, by `namespace/name` of the pod. */
-  readonly addedBackends: ReadonlyMap<string, readonly AddedBackend[]>;
-  readonly hosts: EntryHosts;
+  readonly addedBackends: { get(podKey: string): readonly AddedBackend[] | undefined };
   /** Whether a Service has an endpoint that is ready and has not been told to end. */
   readonly hasReady: (backendKey: string) => boolean;
-  readonly localities: ReadonlyMap<string, Locality>;
-  readonly findWaypoint: (object: MeshObject, traffic: TrafficType) => GatewayAddress | undefined;
+  readonly localities: { get(node: string): Locality | undefined };
+  readonly findWaypoint: FindWaypoint;
   readonly findPolicies: (namespace: string, labels: ReadonlyMap<string, string>) => readonly string[];
 }
 
@@ -80,7 +86,7 @@ export function blankWorkload(settings: CompileSettings): Omit<Workload, 'uid' |
  * HBONE itself. Source: istio pilot/pkg/serviceregistry/ambient/workloads.go @86c9f01; recorded resources.
  */
 export function compilePod(pod: PodObject, context: WorkloadContext): Workload | undefined {
-  if (pod.addresses.length === 0 || pod.phase === 'Succeeded' || pod.phase === 'Failed') return undefined;
+  if (!isThere(pod)) return undefined;
   const { settings } = context;
   const { labels, annotations, namespace, name } = pod.meta;
   const native = labels.get('networking.istio.io/tunnel') === 'http';
@@ -210,6 +216,27 @@ export function indexBackends(
   return backends;
 }
 
+/** Keys of the Services for which a pod or machine is ready and has not been told to end. */
+export function readyFor(
+  object: PodObject | WorkloadEntryObject,
+  backends: Pick<SelectorIndex<Backend>, 'find'>,
+): readonly string[] {
+  const { namespace } = object.meta;
+  if (object.kind === 'Pod' && (!object.ready || object.meta.deleting || !isThere(object))) return [];
+  return backends.find(namespace, labelsOf(object)).map(({ key }) => key);
+}
+
+/** What selectors look at. */
+export function labelsOf(object: PodObject | WorkloadEntryObject): ReadonlyMap<string, string> {
+  const { labels } = object.meta;
+  return object.kind === 'Pod' ? labels : new Map([...labels, ...object.machine.labels]);
+}
+
+/** A Pod that has no address yet, or has ended, is no workload. */
+function isThere({ addresses, phase }: PodObject): boolean {
+  return addresses.length > 0 && phase !== 'Succeeded' && phase !== 'Failed';
+}
+
 /** Whether a Service has somebody who is ready; looked up when a pod that is told to end first asks. */
 export function readyBackends(
   objects: ObjectSnapshot,
@@ -219,14 +246,8 @@ export function readyBackends(
   let ready: Set<string> | undefined;
   const find = (): Set<string> => {
     const found = new Set(elsewhere);
-    for (const { meta, ready: isReady, phase, addresses } of objects.of('Pod')) {
-      const serves = isReady && !meta.deleting && addresses.length > 0 && phase !== 'Succeeded' && phase !== 'Failed';
-      if (serves) for (const { key } of backends.find(meta.namespace, meta.labels)) found.add(key);
-    }
-    for (const { meta, machine } of objects.of('WorkloadEntry')) {
-      const labels = new Map([...meta.labels, ...machine.labels]);
-      for (const { key } of backends.find(meta.namespace, labels)) found.add(key);
-    }
+    for (const object of [...objects.of('Pod'), ...objects.of('WorkloadEntry')])
+      for (const key of readyFor(object, backends)) found.add(key);
     return found;
   };
   return (key) => (ready ??= find()).has(key);

@@ -67,7 +67,7 @@ export function openMesh(config: ControlConfig, kept: KeptState, access: NodeAcc
     join(config.stateDirectory, 'nodes.json'),
     log.child('pod registry'),
   );
-  const registry = openRegistry(config, access, ranges, () => publisher.podsChanged(), log);
+  const registry = openRegistry(config, access, ranges, () => publisher.changed(), log);
   const changeLog = new ChangeLog(log.child('manifests'));
   const manifestLog = new ManifestLog(log.child('manifests'), clock);
   const publication = new Publication(log.child('publication'));
@@ -105,7 +105,7 @@ export function openMesh(config: ControlConfig, kept: KeptState, access: NodeAcc
       await directory.open(kept.loadManifests(), signal);
       publisher.publish();
       store.watch((_snapshot, source) => {
-        if (source === SOURCES.manifests) publisher.manifestsChanged();
+        if (source === SOURCES.manifests) publisher.changed();
       });
     },
     close: () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// 1. `publish` takes the mesh's whole content, and marks what changed in each subscription.
+// 1. `publish` takes what changed of the mesh, and marks it in each subscription.
 // 2. A short pause gathers further changes; then each stream is looked at.
 // 3. A stream has at most one response of a type on its way. Its ACK or NACK lets the next one go.
 // 4. Policies that there are go first, then workloads and Services, then policies that are gone: a workload never names a
@@ -19,9 +19,9 @@ import {
 import {
   ADDRESS_TYPE,
   AUTHORIZATION_TYPE,
-  type EncodedResource,
   isResourceType,
   RESOURCE_TYPES,
+  type ResourceChanges,
   type ResourceType,
 } from './resource.ts';
 import { ResourceTable } from './resource-table.ts';
@@ -96,10 +96,13 @@ export class DeltaServer {
     return this.#streams.size;
   }
 
-  /** Replaces the whole content. What did not change is not sent again. */
-  publish(resources: readonly EncodedResource[]): void {
+  /** Takes in what changed of the mesh. A resource of the version that it had is not sent again. */
+  publish({ upserts, removals }: ResourceChanges): void {
     for (const [type, table] of this.#tables) {
-      const changed = table.replace(resources.filter((resource) => resource.type === type));
+      const changed = table.apply(
+        upserts.filter((resource) => resource.type === type),
+        removals.flatMap((resource) => (resource.type === type ? [resource.name] : [])),
+      );
       if (changed.size === 0) continue;
       for (const stream of this.#streams) stream.types.get(type)?.subscription.touch(changed);
     }

@@ -105,6 +105,11 @@ export class PodRegistryServer {
     return this.#pods.pods();
   }
 
+  /** Pods that came, went or were described anew since this was called last, by uid; `undefined`: gone. */
+  takeChanges(): Map<string, RegisteredPod | undefined> {
+    return this.#pods.takeChanges();
+  }
+
   /** How many nodes have a stream, how many are within their grace without one, and how many are past it. */
   nodes(): { readonly attached: number; readonly on_lease: number; readonly lost: number } {
     const records = [...this.#nodes.values()];

@@ -20,13 +20,23 @@ interface Entry {
 export class PodTable {
   readonly #podsPerNodeMax: number;
   readonly #nodes = new Map<string, Map<string, Entry>>();
+  readonly #byUid = new Map<string, RegisteredPod>();
+  readonly #byName = new Map<string, RegisteredPod>();
+  readonly #changed = new Set<string>();
 
   constructor(podsPerNodeMax: number) {
     this.#podsPerNodeMax = podsPerNodeMax;
   }
 
   pods(): RegisteredPod[] {
-    return [...this.#nodes.keys()].flatMap((node) => this.podsOf(node));
+    return [...this.#byUid.values()];
+  }
+
+  /** Pods that came, went or were described anew since this was called last, by uid; `undefined`: gone. */
+  takeChanges(): Map<string, RegisteredPod | undefined> {
+    const changes = new Map([...this.#changed].map((uid) => [uid, this.#byUid.get(uid)]));
+    this.#changed.clear();
+    return changes;
   }
 
   podsOf(node: string): RegisteredPod[] {
@@ -35,11 +45,7 @@ export class PodTable {
 
   /** The pod of this uid, wherever it runs. */
   find(uid: string): RegisteredPod | undefined {
-    for (const entries of this.#nodes.values()) {
-      const entry = entries.get(uid);
-      if (entry !== undefined) return entry.pod;
-    }
-    return undefined;
+    return this.#byUid.get(uid);
   }
 
   /** Why a pod cannot be put; `undefined` when it can. A lost pod is in nobody's way. */
@@ -48,22 +54,23 @@ export class PodTable {
     const entries = this.#entriesOf(pod.node);
     if (!entries.has(pod.uid) && entries.size >= this.#podsPerNodeMax)
       return `the node has ${this.#podsPerNodeMax} pods already`;
-    const twin = this.pods().find(
-      (other) => other.node !== pod.node && other.lostSinceMs === undefined && isSamePod(other, pod),
-    );
+    const twin = this.#twinsOf(pod).find((other) => other.node !== pod.node && other.lostSinceMs === undefined);
     return twin === undefined ? undefined : `pod ${twin.namespace}/${twin.name} runs on node ${twin.node} already`;
   }
 
   /** Adds a pod, or its new description. Those in whose place it comes are removed and returned. */
   put(pod: RegisteredPod): readonly RegisteredPod[] {
     // Of its node, under an older uid: it was started again while the stream was away. Of another one: a lost pod.
-    const replaced = this.pods().filter(
-      (other) => (other.node !== pod.node || other.uid !== pod.uid) && isSamePod(other, pod),
-    );
+    const replaced = this.#twinsOf(pod).filter((other) => other.node !== pod.node || other.uid !== pod.uid);
     for (const { node, uid } of replaced) this.remove(node, uid);
     const entries = this.#entriesOf(pod.node);
     this.#nodes.set(pod.node, entries);
+    // It may be described under another name.
+    this.#unindex(entries.get(pod.uid)?.pod);
     entries.set(pod.uid, { pod, decision: entries.get(pod.uid)?.decision });
+    this.#byUid.set(pod.uid, pod);
+    this.#byName.set(nameOf(pod), pod);
+    this.#changed.add(pod.uid);
     return replaced;
   }
 
@@ -72,11 +79,12 @@ export class PodTable {
     const entry = entries.get(uid);
     entries.delete(uid);
     if (entries.size === 0) this.#nodes.delete(node);
+    this.#unindex(entry?.pod);
     return entry?.pod;
   }
 
   removeNode(node: string): void {
-    this.#nodes.delete(node);
+    for (const { uid } of this.podsOf(node)) this.remove(node, uid);
   }
 
   /** Remembers a decision. False when it is the one before, or there is no such pod. */
@@ -94,13 +102,25 @@ export class PodTable {
     return [...this.#entriesOf(node).values()].flatMap(({ decision }) => decision ?? []);
   }
 
+  /** The pods that cannot be beside this one: of its uid, and of its name. */
+  #twinsOf(pod: RegisteredPod): RegisteredPod[] {
+    return [...new Set([this.#byUid.get(pod.uid), this.#byName.get(nameOf(pod))])].flatMap((twin) => twin ?? []);
+  }
+
+  #unindex(pod: RegisteredPod | undefined): void {
+    if (pod === undefined) return;
+    this.#byUid.delete(pod.uid);
+    this.#byName.delete(nameOf(pod));
+    this.#changed.add(pod.uid);
+  }
+
   #entriesOf(node: string): Map<string, Entry> {
     return this.#nodes.get(node) ?? new Map();
   }
 }
 
-function isSamePod(a: ReportedPod, b: ReportedPod): boolean {
-  return a.uid === b.uid || (a.namespace === b.namespace && a.name === b.name);
+function nameOf({ namespace, name }: ReportedPod): string {
+  return `${namespace}/${name}`;
 }
 
 function isSameDecision(a: CaptureDecision, b: CaptureDecision): boolean {

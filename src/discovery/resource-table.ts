@@ -6,9 +6,9 @@ const NONE: ReadonlySet<string> = new Set();
 
 /** The resources of one type as they are now, found by name, by alias, and by the Service they belong to. */
 export class ResourceTable {
-  #byName = new Map<string, EncodedResource>();
-  #byAlias = new Map<string, Set<string>>();
-  #members = new Map<string, Set<string>>();
+  readonly #byName = new Map<string, EncodedResource>();
+  readonly #byAlias = new Map<string, Set<string>>();
+  readonly #members = new Map<string, Set<string>>();
 
   get size(): number {
     return this.#byName.size;
@@ -22,20 +22,18 @@ export class ResourceTable {
     return this.#byName.keys();
   }
 
-  /** Takes over a whole new content; returns the names that are new, gone or of another version. */
-  replace(resources: Iterable<EncodedResource>): Set<string> {
-    const before = this.#byName;
-    this.#byName = new Map();
-    this.#byAlias = new Map();
-    this.#members = new Map();
-    for (const resource of resources) {
-      this.#byName.set(resource.name, resource);
-      for (const alias of resource.aliases) addTo(this.#byAlias, alias, resource.name);
-      for (const service of resource.memberOf) addTo(this.#members, service, resource.name);
-    }
+  /** Takes in new resources and takes away others; returns the names that are new, gone or of another version. */
+  apply(upserts: Iterable<EncodedResource>, removals: Iterable<string>): Set<string> {
     const changed = new Set<string>();
-    for (const [name, { version }] of this.#byName) if (before.get(name)?.version !== version) changed.add(name);
-    for (const name of before.keys()) if (!this.#byName.has(name)) changed.add(name);
+    for (const name of removals) if (this.#remove(name)) changed.add(name);
+    for (const resource of upserts) {
+      const { name } = resource;
+      if (this.#byName.get(name)?.version !== resource.version) changed.add(name);
+      this.#remove(name);
+      this.#byName.set(name, resource);
+      for (const alias of resource.aliases) addTo(this.#byAlias, alias, name);
+      for (const service of resource.memberOf) addTo(this.#members, service, name);
+    }
     return changed;
   }
 
@@ -49,10 +47,25 @@ export class ResourceTable {
     for (const name of names) for (const member of this.#members.get(name) ?? NONE) names.add(member);
     return names;
   }
+
+  #remove(name: string): boolean {
+    const resource = this.#byName.get(name);
+    if (resource === undefined) return false;
+    this.#byName.delete(name);
+    for (const alias of resource.aliases) removeFrom(this.#byAlias, alias, name);
+    for (const service of resource.memberOf) removeFrom(this.#members, service, name);
+    return true;
+  }
 }
 
 function addTo(index: Map<string, Set<string>>, key: string, name: string): void {
   const names = index.get(key);
   if (names === undefined) index.set(key, new Set([name]));
   else names.add(name);
+}
+
+function removeFrom(index: Map<string, Set<string>>, key: string, name: string): void {
+  const names = index.get(key);
+  names?.delete(name);
+  if (names?.size === 0) index.delete(key);
 }

@@ -36,6 +36,12 @@ export interface EncodedResource {
   readonly bytes: Uint8Array;
 }
 
+/** What of the mesh's resources is another than before. */
+export interface ResourceChanges {
+  readonly upserts: readonly EncodedResource[];
+  readonly removals: readonly Pick<EncodedResource, 'type' | 'name'>[];
+}
+
 /** A resource that could not be understood; a value, carried into a NACK. The last good one stays in force. */
 export interface ResourceRejected {
   readonly kind: 'rejected';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { Buffer } from 'node:buffer';
-import type { Answer as Record, DecodedPacket, OptAnswer, Question } from 'dns-packet';
+import type { DecodedPacket, OptAnswer, Question, Answer as Record } from 'dns-packet';
 import { decode, encode, encodingLength, RECURSION_AVAILABLE, RECURSION_DESIRED, TRUNCATED_RESPONSE } from 'dns-packet';
 import type { Workload } from '../model/workload.ts';
 import { type FoundName, MeshNames } from './mesh-names.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What one source has in force, as a function of what it said and of what it had in force before.
+// What one source has in force: a function of what it says and of what it had in force before.
 
 import { compareText } from './object-meta.ts';
 import type { MeshObject } from './objects.ts';
@@ -22,40 +22,92 @@ export interface FileState {
   readonly inForce: readonly InForce[];
 }
 
-export interface SourceState {
-  /** In order of their names. */
-  readonly files: ReadonlyMap<string, FileState>;
-  /** Of each object the one definition that counts, by key. */
-  readonly winners: ReadonlyMap<string, InForce>;
-  /** What is wrong with the source itself. */
-  readonly problems: readonly StandingProblem[];
-}
+/** What a source says of some of its files; `undefined`: the file is gone. */
+export type FileChanges = ReadonlyMap<string, ParsedManifest | undefined>;
 
-export const NOTHING_SAID: SourceState = { files: new Map(), winners: new Map(), problems: [] };
+/**
+ * What one source has in force, file by file, and of each object the one definition that counts.
+ *
+ * A change costs what its files hold, however many others there are.
+ */
+export class SourceState {
+  readonly #files = new Map<string, FileState>();
+  /** Every definition of an object, in order of file and place. */
+  readonly #definitions = new Map<string, readonly InForce[]>();
+  readonly #winners = new Map<string, InForce>();
 
-/** What is in force when a source says all this, and nothing else any more. */
-export function nextState(
-  before: SourceState,
-  manifests: readonly ParsedManifest[],
-  problems: readonly StandingProblem[],
-): SourceState {
-  const lastGood = goodVersions(before);
-  const files = new Map<string, FileState>();
-  for (const manifest of [...manifests].sort((a, b) => compareText(a.file, b.file))) {
-    const last = before.files.get(manifest.file)?.inForce ?? [];
-    const said = manifest.objects.flatMap((parsed) => chooseInForce(parsed, lastGood) ?? []);
-    const kept = manifest.allNamed ? [] : unnamedIn(manifest, last);
-    files.set(manifest.file, { manifest, inForce: manifest.readable ? [...said, ...kept] : last });
+  get files(): ReadonlyMap<string, FileState> {
+    return this.#files;
   }
-  return { files, winners: chooseWinners(files, before.winners), problems };
-}
 
-// What counted before is what "the last good version" means; only an object without one falls back on another's.
-function goodVersions({ files, winners }: SourceState): Map<string, InForce> {
-  const good = new Map<string, InForce>();
-  const entries = [...winners.values(), ...[...files.values()].flatMap(({ inForce }) => inForce)];
-  for (const entry of entries) if (!entry.standIn && !good.has(entry.key)) good.set(entry.key, entry);
-  return good;
+  get winners(): ReadonlyMap<string, InForce> {
+    return this.#winners;
+  }
+
+  definitionsOf(key: string): readonly InForce[] {
+    return this.#definitions.get(key) ?? [];
+  }
+
+  /** Takes in what these files say now, in one step. Returns the keys of all that they define, or did. */
+  apply(changes: FileChanges): ReadonlySet<string> {
+    // First all of them by what was in force before: an object may move from one of them to another.
+    const next = new Map([...changes].map(([file, manifest]) => [file, manifest && this.#stateOf(file, manifest)]));
+    const touched = new Set<string>();
+    for (const [file, state] of next) {
+      for (const { key } of this.#files.get(file)?.inForce ?? []) {
+        touched.add(key);
+        this.#undefine(key, file);
+      }
+      if (state === undefined) this.#files.delete(file);
+      else this.#files.set(file, state);
+    }
+    for (const state of next.values()) {
+      for (const entry of state?.inForce ?? []) {
+        touched.add(entry.key);
+        this.#define(entry);
+      }
+    }
+    for (const key of touched) this.#choose(key);
+    return touched;
+  }
+
+  #stateOf(file: string, manifest: ParsedManifest): FileState {
+    const last = this.#files.get(file)?.inForce ?? [];
+    const said = manifest.objects.flatMap((parsed) => chooseInForce(parsed, this.#lastGood(parsed.key)) ?? []);
+    const kept = manifest.allNamed ? [] : unnamedIn(manifest, last);
+    return { manifest, inForce: manifest.readable ? [...said, ...kept] : last };
+  }
+
+  // What counted before is what "the last good version" means; only an object without one falls back on another's.
+  #lastGood(key: string): InForce | undefined {
+    const winner = this.#winners.get(key);
+    return [...(winner === undefined ? [] : [winner]), ...this.definitionsOf(key)].find(({ standIn }) => !standIn);
+  }
+
+  #undefine(key: string, file: string): void {
+    const rest = this.definitionsOf(key).filter((entry) => entry.file !== file);
+    if (rest.length === 0) this.#definitions.delete(key);
+    else this.#definitions.set(key, rest);
+  }
+
+  #define(entry: InForce): void {
+    const others = this.definitionsOf(entry.key);
+    // Stable: those of one file stay in the order in which they are written.
+    const sorted = others.length === 0 ? [entry] : [...others, entry].sort((a, b) => compareText(a.file, b.file));
+    this.#definitions.set(entry.key, sorted);
+  }
+
+  #choose(key: string): void {
+    const [first, ...rest] = this.definitionsOf(key);
+    if (first === undefined) {
+      this.#winners.delete(key);
+      return;
+    }
+    const incumbent = this.#winners.get(key);
+    let winner = first;
+    for (const rival of rest) if (claim(rival, incumbent) > claim(winner, incumbent)) winner = rival;
+    this.#winners.set(key, winner);
+  }
 }
 
 /** Those that a file does not name. */
@@ -64,31 +116,13 @@ function unnamedIn({ objects }: ParsedManifest, inForce: readonly InForce[]): In
   return inForce.filter(({ key }) => !named.has(key));
 }
 
-function chooseInForce(parsed: ParsedObject, lastGood: ReadonlyMap<string, InForce>): InForce | undefined {
-  if (parsed.refused) {
-    const good = lastGood.get(parsed.key);
-    if (good !== undefined) return { ...good, file: parsed.file, line: parsed.line };
-  }
+function chooseInForce(parsed: ParsedObject, lastGood: InForce | undefined): InForce | undefined {
+  if (parsed.refused && lastGood !== undefined) return { ...lastGood, file: parsed.file, line: parsed.line };
   return parsed.object && { ...parsed, object: parsed.object, standIn: parsed.refused };
 }
 
-function chooseWinners(
-  files: ReadonlyMap<string, FileState>,
-  before: ReadonlyMap<string, InForce>,
-): Map<string, InForce> {
-  const winners = new Map<string, InForce>();
-  for (const { inForce } of files.values()) {
-    for (const entry of inForce) {
-      const rival = winners.get(entry.key);
-      if (rival === undefined || claim(entry, before) > claim(rival, before)) winners.set(entry.key, entry);
-    }
-  }
-  return winners;
-}
-
 /** How much speaks for a definition being the one that was in force: its file before its text. */
-function claim(entry: InForce, before: ReadonlyMap<string, InForce>): number {
-  const incumbent = before.get(entry.key);
+function claim(entry: InForce, incumbent: InForce | undefined): number {
   if (incumbent === undefined) return 0;
   const saysTheSame = JSON.stringify(entry.source) === JSON.stringify(incumbent.source);
   return (entry.file === incumbent.file ? 2 : 0) + (saysTheSame ? 1 : 0);

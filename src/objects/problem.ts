@@ -67,6 +67,11 @@ export function formatProblem(problem: ManifestProblem): string {
   return [formatPlace(problem), problem.object, problem.field, problem.reason].filter((part) => part !== '').join(': ');
 }
 
+/** One line that tells a notice from every other. */
+export function noticeText({ code, object, message }: Notice): string {
+  return `${code} ${object}: ${message}`;
+}
+
 /** `file:line`; the file alone where there are no lines. */
 export function formatPlace({ file, line }: Pick<ManifestProblem, 'file' | 'line'>): string {
   return line === 0 ? file : `${file}:${line}`;

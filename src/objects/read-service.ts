@@ -5,8 +5,8 @@ import { wrongWithName } from '../model/kubernetes-name.ts';
 import { resolveAppProtocol } from './app-protocol.ts';
 import type { ObjectMeta } from './object-meta.ts';
 import { isPort, type ObjectReader, PORT_RANGE } from './object-reader.ts';
-import { shown } from './problem.ts';
 import type { EndpointSliceObject, IpFamily, ServiceObject, ServiceObjectPort, SliceEndpoint } from './objects.ts';
+import { shown } from './problem.ts';
 import { PROTOCOLS } from './read-pod.ts';
 
 const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';

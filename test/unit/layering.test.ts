@@ -42,6 +42,7 @@ const DOORS: readonly Door[] = [
     except: {
       'src/commands/run.ts': 'the pause before a pod is held again, in a process that does nothing else',
       'src/engine/fake-engine.ts': 'one turn of the event loop, whatever the time',
+      'src/host/journal.ts': 'one turn of the event loop after each slice that it writes',
       'src/manifests/directory-source.ts': 'the pause in which changes of real files gather',
       'src/node/cgroup.ts': 'asks the kernel again until it has let go of a process that was killed',
     },

@@ -5,7 +5,7 @@ import { request, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { after, test } from 'node:test';
 
-import { closeServer, HttpError, makeHttpCounters, listenOn, makeHttpServer } from '#src/api/http.ts';
+import { closeServer, HttpError, listenOn, makeHttpCounters, makeHttpServer } from '#src/api/http.ts';
 import { systemClock as clock } from '#src/model/clock.ts';
 import { until } from '../../helpers/until.ts';
 

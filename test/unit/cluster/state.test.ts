@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -21,7 +21,9 @@ import type { RegisteredPod } from '#src/discovery/pod-table.ts';
 import type { EncodedResource } from '#src/discovery/resource.ts';
 import { parseManifest } from '#src/manifests/parse-manifest.ts';
 import { ObjectStore } from '#src/objects/object-store.ts';
+import type { Notice } from '#src/objects/problem.ts';
 import { readObjects } from '#src/objects/read-objects.ts';
+import type { TellingChanges } from '#src/objects/tellings.ts';
 import { compileYaml, podYaml, securityYaml } from '../compile/compile-yaml.ts';
 import { ManualClock, recordingLog, temporaryFolder } from '../discovery/loopback.ts';
 
@@ -41,11 +43,16 @@ const POD: RegisteredPod = {
 };
 const POLICY = securityYaml('AuthorizationPolicy', 'shop/locked', '  action: ALLOW');
 
+const savePods = (kept: KeptState, pods = [POD]): boolean => {
+  const byUid = new Map(pods.map((pod) => [pod.uid, pod]));
+  return kept.savePods(byUid, () => byUid);
+};
+
 test('KeptState: pods come back as they were; the file is its owner’s alone', (t) => {
   const directory = temporaryFolder(t);
   const { log } = recordingLog();
   assert.deepEqual(new KeptState(directory, log).loadPods(), []);
-  assert.equal(new KeptState(directory, log).savePods([POD]), true);
+  assert.equal(savePods(new KeptState(directory, log)), true);
   assert.deepEqual(new KeptState(directory, log).loadPods(), [POD]);
   assert.equal(statSync(join(directory, 'registry.json')).mode & 0o777, 0o600);
 });
@@ -54,9 +61,12 @@ test('KeptState: fails closed: a damaged registry is refused, damaged manifests 
   const directory = temporaryFolder(t);
   const { log, lines } = recordingLog();
   const kept = new KeptState(directory, log);
-  kept.savePods([POD]);
-  kept.saveManifests([]);
-  for (const file of ['registry.json', 'manifests.json']) appendFileSync(join(directory, file), ' ');
+  savePods(kept);
+  kept.saveManifests(new Map(), () => []);
+  for (const file of ['registry.json', 'manifests.json']) {
+    const path = join(directory, file);
+    writeFileSync(path, readFileSync(path, 'utf8').replace(/^groundwire-\w+ /, 'x'));
+  }
   assert.throws(
     () => kept.loadPods(),
     (error) => error instanceof RestoreError && /registry\.json is damaged/.test(error.message),
@@ -71,13 +81,16 @@ test('KeptState: manifests in force come back, of refused objects the last good 
   const store = new ObjectStore(['m']);
   store.replace('m', [parseManifest('a.yaml', POLICY)]);
   store.replace('m', [parseManifest('a.yaml', POLICY.replace('ALLOW', 'SHRUG'))]);
-  kept.saveManifests(store.inForce('m'));
+  const files = store.inForce('m').map((file) => [file.file, file] as const);
+  kept.saveManifests(new Map(files), () => files);
 
+  const policiesOf = (one: ObjectStore) => one.snapshot().of('AuthorizationPolicy');
+  assert.equal(policiesOf(store).length, 1);
   const later = new ObjectStore(['m']);
   later.replace('m', kept.loadManifests());
-  assert.deepEqual(later.snapshot(), store.snapshot());
+  assert.deepEqual(policiesOf(later), policiesOf(store));
   later.replace('m', [parseManifest('a.yaml', 'a: [')]);
-  assert.deepEqual(later.snapshot(), store.snapshot(), 'a file broken at restart keeps what it said last');
+  assert.deepEqual(policiesOf(later), policiesOf(store), 'a file broken at restart keeps what it said last');
   later.replace('m', []);
   assert.deepEqual(later.snapshot().of('AuthorizationPolicy'), [], 'a file removed meanwhile is gone');
 });
@@ -87,7 +100,7 @@ test('KeptState: a disk that cannot be written is told once and counted each tim
   mkdirSync(join(directory, 'registry.json'));
   const { log, lines } = recordingLog();
   const kept = new KeptState(directory, log);
-  assert.deepEqual([kept.savePods([POD]), kept.savePods([POD])], [false, false]);
+  assert.deepEqual([savePods(kept), savePods(kept)], [false, false]);
   assert.equal(kept.counters.writeFailures, 2);
   assert.equal(lines.length, 1);
 });
@@ -99,14 +112,15 @@ test('Publication: an object that cannot be sent is named and counted, its last 
     if (object.kind === 'workload' && object.workload.name === broken) throw new TypeError('not an IP address: "x"');
     return encodeObject(object);
   });
-  const before = publication.encode(compileYaml(podYaml('n', 'one', '10.0.0.1') + podYaml('n', 'two', '10.0.0.2')));
+  const whole = compileYaml(podYaml('n', 'one', '10.0.0.1') + podYaml('n', 'two', '10.0.0.2'));
+  const before = publication.encode(whole, true).upserts;
   broken = 'one';
   const mesh = compileYaml(podYaml('n', 'one', '10.0.0.9') + podYaml('n', 'two', '10.0.0.8'));
-  const after = publication.encode(mesh);
+  const { upserts: after, removals } = publication.encode(mesh, true);
   const find = (list: readonly EncodedResource[], name: string) => list.find((one) => one.name.endsWith(name));
-  assert.deepEqual(find(after, '/one'), find(before, '/one'));
+  assert.deepEqual([find(after, '/one'), removals], [undefined, []], 'nothing is said of it, so the last one stays');
   assert.notEqual(find(after, '/two')?.version, find(before, '/two')?.version);
-  publication.encode(mesh);
+  publication.encode(mesh, true);
   assert.equal(publication.counters.unencodable, 2);
   assert.deepEqual(
     lines.map(({ fields }) => fields['object']),
@@ -126,7 +140,7 @@ test('ReportedPods: a lost pod is dialled through the mesh or not at all, and no
   }));
   const store = new ObjectStore([SOURCES.nodes]);
   const describe = (pod: RegisteredPod): unknown => {
-    store.replace(SOURCES.nodes, reported.update([pod], store.snapshot()).manifests);
+    store.apply(SOURCES.nodes, reported.update(new Map([[pod.uid, pod]]), [], store.snapshot()).manifests);
     const [workload] = compileMesh(store.snapshot(), DEFAULT_COMPILE_SETTINGS).workloads.values();
     return [workload?.tunnelProtocol, workload?.status];
   };
@@ -150,11 +164,13 @@ test('ReportedPods: a pod in a namespace, or under an account, that no manifest 
   ];
   store.replace(SOURCES.manifests, [readObjects('shop.yaml', objects, () => 1)]);
   const expectNotices = (more: Partial<RegisteredPod>, capture: boolean, expected: readonly string[]): void => {
-    const { decisions, notices, refused } = reported.update([{ ...POD, ...more }], store.snapshot());
+    const pod = { ...POD, ...more };
+    reported.update(new Map([[pod.uid, undefined]]), [], store.snapshot());
+    const { decisions, notices, refused } = reported.update(new Map([[pod.uid, pod]]), [], store.snapshot());
     assert.deepEqual(refused, []);
     assert.deepEqual([decisions[0]?.capture, decisions[0]?.notices], [capture, expected]);
     assert.deepEqual(
-      notices.map(({ code, message }) => [code, message]),
+      notices.added.map(({ code, message }) => [code, message]),
       expected.map((message) => ['OBJECT_MISSING', message]),
     );
   };
@@ -182,7 +198,13 @@ test('MeshPublisher: writes down before it publishes, and a change that cannot b
   let fails = false;
   const publisher = new MeshPublisher({
     store: new ObjectStore([SOURCES.nodes, SOURCES.manifests]),
-    registry: { pods: () => [...pods], decide() {}, reject() {}, tellProblems: (list) => told.push(list) },
+    registry: {
+      pods: () => [...pods],
+      takeChanges: () => new Map(pods.map((pod) => [pod.uid, pod])),
+      decide() {},
+      reject() {},
+      tellProblems: (list) => told.push(list),
+    },
     reported: new ReportedPods(() => {
       if (fails) throw new Error('cannot be decided');
       return {
@@ -197,9 +219,9 @@ test('MeshPublisher: writes down before it publishes, and a change that cannot b
     }),
     publication: new Publication(log),
     delta: {
-      publish: (resources) => {
+      publish: ({ upserts }) => {
         const onDisk = readFileSync(join(directory, 'registry.json'), 'utf8');
-        published.push({ names: resources.map(({ name }) => name), onDisk });
+        published.push({ names: upserts.map(({ name }) => name), onDisk });
       },
     },
     kept,
@@ -210,24 +232,24 @@ test('MeshPublisher: writes down before it publishes, and a change that cannot b
     log,
   });
   pods = [POD];
-  publisher.podsChanged();
+  publisher.changed();
   clock.advance(5);
   assert.deepEqual(published[0]?.names, ['Kubernetes//Pod/shop/web']);
   assert.match(published[0]?.onDisk ?? '', /uid-web/);
   fails = true;
-  publisher.podsChanged();
+  publisher.changed();
   clock.advance(5);
   assert.deepEqual([published.length, publisher.counters.failures], [1, 1]);
   assert.match(String(lines.at(-1)?.fields['reason']), /cannot be decided/);
   fails = false;
-  publisher.podsChanged();
+  publisher.changed();
   clock.advance(5);
   assert.equal(published.length, 2);
   publisher.close();
-  publisher.podsChanged();
+  publisher.changed();
   clock.advance(5);
   assert.equal(published.length, 2, 'what is taken apart is not published');
-  assert.deepEqual(told, [[], []], 'nodes hear of what is wrong at every publication');
+  assert.equal(told.length, 1, 'nodes hear of what is wrong when that is something else');
 });
 
 test('runsOnNode: a Pod that has ended gives its node no identity any more', () => {
@@ -249,6 +271,14 @@ test('runsOnNode: a Pod that has ended gives its node no identity any more', () 
   assert.equal(runs('web', 'b'), false);
 });
 
+function came<T>(added: readonly T[]): TellingChanges<T> {
+  return { added, removed: [] };
+}
+
+function gone<T>(removed: readonly T[]): TellingChanges<T> {
+  return { added: [], removed };
+}
+
 test('ManifestLog: a flood of problems is cut, and as long as there are some it reminds', () => {
   const { log, lines } = recordingLog();
   const clock = new ManualClock();
@@ -261,7 +291,7 @@ test('ManifestLog: a flood of problems is cut, and as long as there are some it 
     reason: 'bad',
     standing: 'nothing' as const,
   }));
-  manifestLog.report(problems, []);
+  manifestLog.report(came(problems), came([]));
   assert.deepEqual([lines.length, lines.at(-1)?.fields], [51, { not_shown: 10 }]);
   clock.advance(10 * 60_000);
   assert.deepEqual([lines.length, lines.at(-1)?.fields['problems']], [52, 60]);
@@ -274,7 +304,7 @@ test('ManifestLog: a flood of problems is cut, and as long as there are some it 
       'manifests have 40 more problems; the log names them',
     ],
   );
-  manifestLog.report([], []);
+  manifestLog.report(gone(problems), came([]));
   assert.deepEqual(manifestLog.describe(), []);
   const count = lines.length;
   clock.advance(10 * 60_000);
@@ -285,21 +315,15 @@ test('ManifestLog: what is accepted in vain is among the problems, other notices
   const { log, lines } = recordingLog();
   const manifestLog = new ManifestLog(log, new ManualClock());
   const notice = { object: 'AuthorizationPolicy n/p', message: 'in vain' } as const;
-  manifestLog.report(
-    [],
-    [
-      { ...notice, code: 'NOT_ENFORCED' },
-      { ...notice, code: 'MATCHES_NOBODY' },
-      { ...notice, code: 'NO_EFFECT' },
-      { ...notice, code: 'DRY_RUN' },
-    ],
-  );
+  const codes = ['NOT_ENFORCED', 'MATCHES_NOBODY', 'NO_EFFECT', 'DRY_RUN'] as const;
+  const notices: readonly Notice[] = codes.map((code) => ({ ...notice, code }));
+  manifestLog.report(came([]), came(notices));
   assert.equal(lines.length, 4);
   assert.deepEqual(
     manifestLog.describe(),
     ['not enforced', 'matches nobody', 'has no effect'].map((text) => `${text}: AuthorizationPolicy n/p: in vain`),
   );
-  manifestLog.report([], []);
+  manifestLog.report(came([]), gone(notices));
   assert.deepEqual(manifestLog.describe(), []);
 });
 
@@ -308,8 +332,10 @@ test('ManifestLog: each problem has the headline of what it leaves in force', ()
   const manifestLog = new ManifestLog(log, new ManualClock());
   const standings = ['last-good', 'nothing', 'denied', 'duplicate'] as const;
   manifestLog.report(
-    standings.map((standing, i) => ({ file: `${i}.yaml`, line: 1, object: '', field: '', reason: 'bad', standing })),
-    [],
+    came(
+      standings.map((standing, i) => ({ file: `${i}.yaml`, line: 1, object: '', field: '', reason: 'bad', standing })),
+    ),
+    came([]),
   );
   assert.deepEqual(
     lines.map(({ message }) => message),
@@ -325,15 +351,17 @@ test('ManifestLog: each problem has the headline of what it leaves in force', ()
 test('ChangeLog: counts what is in force at the start, then names what was accepted, a few of many', () => {
   const { log, lines } = recordingLog();
   const changes = new ChangeLog(log);
-  const objects = (...names: string[]) =>
-    new Map<string, object>(names.map((name) => [`Service shop/${name}`, { name }]));
-  const none = new Set<string>();
-  changes.report(new Map<string, object>([['Namespace shop', {}], ...objects('a', 'b')]), none);
-  changes.report(new Map<string, object>([['Namespace shop', {}], ...objects('a', 'b')]), none);
-  changes.report(
-    new Map<string, object>([['Namespace shop', { labels: {} }], ...objects('b', 'c', 'd', 'e', 'f', 'g', 'h')]),
-    none,
-  );
+  const change = (key: string, before: unknown, now: unknown) => ({ key, before, now, keptOut: false });
+  const services = (names: string, before: unknown, now: unknown) =>
+    names.split('').map((name) => change(`Service shop/${name}`, before, now));
+  changes.report([change('Namespace shop', undefined, {}), ...services('ab', undefined, {})]);
+  changes.report([]);
+  changes.report([
+    change('Namespace shop', {}, { labels: {} }),
+    ...services('a', {}, undefined),
+    ...services('cdefgh', undefined, {}),
+    { ...change('Pod shop/run', undefined, {}), keptOut: true },
+  ]);
   assert.deepEqual(
     lines.map(({ level, message, fields }) => [level, message, fields]),
     [
@@ -360,8 +388,8 @@ test('a manifest Pod with the name of a running one is told once when it appears
     const manifests = new ManifestLog(log, clock);
     const store = new ObjectStore(['nodes', 'manifests']);
     const said = (): string[] => {
-      changes.report(store.written('manifests'), store.keptOut('manifests'));
-      manifests.report(store.problems(), []);
+      changes.report(store.takeWritten('manifests'));
+      manifests.report(store.takeChanges().problems, came([]));
       return lines.splice(0).map(({ message }) => message);
     };
     const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'web', namespace: 'shop' }, spec: {} };
@@ -383,17 +411,18 @@ test('ReportedPods: a pod that is told to end is an object that is being deleted
   const reported = new ReportedPods((pod, namespace) => decideCapture(pod, namespace, DEFAULT_ENROLMENT_SETTINGS));
   const snapshot = new ObjectStore([]).snapshot();
   const deleting = (terminating: boolean): (boolean | undefined)[] =>
-    reported
-      .update([{ ...POD, terminating }], snapshot)
-      .manifests.flatMap(({ objects }) => objects.map(({ object }) => object?.meta.deleting));
+    [...reported.update(new Map([[POD.uid, { ...POD, terminating }]]), [], snapshot).manifests.values()].flatMap(
+      (manifest) => manifest?.objects.map(({ object }) => object?.meta.deleting) ?? [],
+    );
   assert.deepEqual(deleting(false), [false]);
   assert.deepEqual(deleting(true), [true]);
 });
 
 test('ReportedPods: a pod with a subdomain has its name below that of the Service', () => {
   const reported = new ReportedPods((pod, namespace) => decideCapture(pod, namespace, DEFAULT_ENROLMENT_SETTINGS));
-  const { manifests } = reported.update([{ ...POD, subdomain: 'peers' }], new ObjectStore([]).snapshot());
-  const objects = manifests.flatMap(({ objects: parsed }) => parsed.map(({ object }) => object));
+  const pods = new Map([[POD.uid, { ...POD, subdomain: 'peers' }]]);
+  const { manifests } = reported.update(pods, [], new ObjectStore([]).snapshot());
+  const objects = [...manifests.values()].flatMap((manifest) => manifest?.objects.map(({ object }) => object) ?? []);
   assert.deepEqual(
     objects.map((object) => object?.kind === 'Pod' && [object.hostname, object.subdomain]),
     [['web', 'peers']],

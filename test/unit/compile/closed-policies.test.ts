@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { compileMesh } from '#src/compile/compile.ts';
-import { ObjectStore } from '#src/objects/object-store.ts';
-import { parseManifest } from '#src/manifests/parse-manifest.ts';
-import { formatProblem } from '#src/objects/problem.ts';
 import { DEFAULT_COMPILE_SETTINGS } from '#src/compile/settings.ts';
+import { parseManifest } from '#src/manifests/parse-manifest.ts';
+import { ObjectStore } from '#src/objects/object-store.ts';
+import { formatProblem } from '#src/objects/problem.ts';
 import { podYaml } from './compile-yaml.ts';
 
 const PODS = [

@@ -57,14 +57,16 @@ spec: {address: 10.0.0.2}
   const isOf = 'is an address of';
   const mend = 'give one of them another';
   assert.deepEqual(
-    notices.map(({ code, object, message }) => `${code} ${object}: ${message}`),
+    notices.map(({ code, object, message }) => `${code} ${object}: ${message}`).sort(),
     [
       `Pod shop/c: 10.0.0.2 ${isOf} Pod shop/b (b.yaml:1) too, and each node takes it for the one it heard of first; ${mend} (c.yaml:1)`,
       `Pod shop/a: 10.0.0.1 ${isOf} Pod shop/web (node n, pod shop/web) too, which is in the mesh and gets it; ${mend} (a.yaml:1)`,
       `WorkloadEntry shop/vm: 10.0.0.2 ${isOf} Pod shop/b (b.yaml:1) too, and the pod gets it; ${mend} (machine.yaml:1)`,
       `Service shop/one: 10.0.0.2 ${isOf} Pod shop/b (b.yaml:1) too, and connections to it go there; ${mend} (service-0.yaml:1)`,
       `Service shop/two: 10.0.0.3 ${isOf} Service shop/three (service-2.yaml:1) too, and each client gets that of its own namespace, or the one its node heard of first; ${mend} (service-1.yaml:1)`,
-    ].map((line) => `ADDRESS_TAKEN ${line}`),
+    ]
+      .map((line) => `ADDRESS_TAKEN ${line}`)
+      .sort(),
   );
 });
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
-import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import fs, { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -15,12 +16,17 @@ function received(name: string, version = '1') {
   return { type: AUTHORIZATION_TYPE, name, version, bytes: Uint8Array.of(1, 2, 3) } as const;
 }
 
-/** From now on every write through an open file fails as on a full disk. */
-async function fillDisk(t: TestContext) {
-  const file = await open(import.meta.filename);
-  await file.close();
+/** From now on nothing more can be written; returns how that ends. */
+function fillDisk(t: TestContext): () => void {
   const error = Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', errno: -constants.errno.ENOSPC });
-  return t.mock.method(Object.getPrototypeOf(file), 'writeFile', () => Promise.reject(error));
+  const full = t.mock.method(fs, 'writeFileSync', () => {
+    throw error;
+  });
+  syncBuiltinESMExports();
+  return () => {
+    full.mock.restore();
+    syncBuiltinESMExports();
+  };
 }
 
 test('config cache: gives the next run what was accepted, without what was removed', async (t) => {
@@ -48,8 +54,9 @@ test('config cache: a damaged file counts as none, and says so', async (t) => {
   const cache = new ConfigCache({ path, clock: new ManualClock(), log });
   cache.record(AUTHORIZATION_TYPE, [received('n/a')], []);
   await cache.close();
-  assert.match(readFileSync(path, 'utf8'), /^groundwire-config 1 /);
-  appendFileSync(path, 'x');
+  const text = readFileSync(path, 'utf8');
+  assert.match(text, /^groundwire-config 2\n/);
+  writeFileSync(path, text.replace('groundwire-config 2', 'groundwire-config 3'));
   const next = new ConfigCache({ path, clock: new ManualClock(), log });
   assert.deepEqual(await next.load(), []);
   assert.equal(next.counters.unreadable, 1);
@@ -63,7 +70,7 @@ test('config cache: a full disk costs the new copy only, and is counted', async 
   cache.record(AUTHORIZATION_TYPE, [received('n/a')], []);
   await cache.close();
   const before = readFileSync(path, 'utf8');
-  const full = await fillDisk(t);
+  const makeRoom = fillDisk(t);
   cache.record(AUTHORIZATION_TYPE, [received('n/b')], []);
   await cache.close();
   assert.deepEqual([cache.counters.writes, cache.counters.writeFailures], [1, 1]);
@@ -74,9 +81,25 @@ test('config cache: a full disk costs the new copy only, and is counted', async 
   );
   assert.equal(readFileSync(path, 'utf8'), before);
   assert.deepEqual(readdirSync(dirname(path)), ['config'], 'and nothing lies beside it');
-  full.mock.restore();
+  makeRoom();
   cache.record(AUTHORIZATION_TYPE, [received('n/c')], []);
   await cache.close();
   assert.equal(cache.counters.writes, 2, 'the next write goes through, with everything');
   assert.equal((await new ConfigCache({ path, clock: new ManualClock(), log }).load()).length, 3);
+});
+
+test('config cache: what a version before this one kept is still good', async (t) => {
+  const path = join(temporaryFolder(t), 'config');
+  const { log } = recordingLog();
+  const { bytes, ...resource } = received('n/a');
+  const line = JSON.stringify({ ...resource, bytes: Buffer.from(bytes).toString('base64') });
+  writeFileSync(path, `groundwire-config 1 ${createHash('sha256').update(line).digest('hex')}\n${line}`);
+  const cache = new ConfigCache({ path, clock: new ManualClock(), log });
+  assert.deepEqual(
+    (await cache.load()).map(({ name, version }) => [name, version]),
+    [['n/a', resource.version]],
+  );
+  cache.record(AUTHORIZATION_TYPE, [received('n/b')], []);
+  await cache.close();
+  assert.equal((await new ConfigCache({ path, clock: new ManualClock(), log }).load()).length, 2);
 });

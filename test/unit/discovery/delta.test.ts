@@ -78,6 +78,16 @@ async function openPair(t: TestContext) {
   return { loopback, server };
 }
 
+const published = new WeakMap<DeltaServer, readonly EncodedResource[]>();
+
+/** Publishes all that there is, and that the rest is gone. */
+function publishWhole(server: DeltaServer, resources: readonly EncodedResource[]): void {
+  const names = new Set(resources.map(({ name }) => name));
+  const removals = (published.get(server) ?? []).filter(({ name }) => !names.has(name));
+  server.publish({ upserts: resources, removals });
+  published.set(server, resources);
+}
+
 /** Of all types. */
 function total(server: DeltaServer, counter: keyof TypeCounters): number {
   return Object.values(server.typeCounters).reduce((sum, counters) => sum + counters[counter], 0);
@@ -89,17 +99,17 @@ function upserted(updates: readonly DeltaUpdate[]): string[] {
 
 test('delta: a client gets everything, then what changes, then what is gone', async (t) => {
   const { loopback, server } = await openPair(t);
-  server.publish([policy('one'), policy('two')]);
+  publishWhole(server, [policy('one'), policy('two')]);
   const { client, updates } = follow(t, loopback);
   client.open();
   await until('synced', () => client.status().synced);
   assert.deepEqual(upserted(updates).sort(), ['n/one', 'n/two']);
   updates.length = 0;
-  server.publish([policy('one', 'ALLOW'), policy('two')]);
+  publishWhole(server, [policy('one', 'ALLOW'), policy('two')]);
   await until('the change', () => updates.length > 0);
   assert.deepEqual(upserted(updates), ['n/one']);
   updates.length = 0;
-  server.publish([policy('one', 'ALLOW')]);
+  publishWhole(server, [policy('one', 'ALLOW')]);
   await until('the removal', () => updates.length > 0);
   assert.deepEqual(updates, [{ type: AUTHORIZATION_TYPE, upserts: [], removals: ['n/two'], rejected: [] }]);
   await until('all acknowledged', () => total(server, 'acks') === total(server, 'pushes'));
@@ -108,7 +118,7 @@ test('delta: a client gets everything, then what changes, then what is gone', as
 test('delta: every response is counted with its bytes, empty and rejected ones too', async (t) => {
   const { loopback, server } = await openPair(t);
   const [good, broken] = [policy('one'), brokenPolicy('two')];
-  server.publish([good, broken]);
+  publishWhole(server, [good, broken]);
   const bytesOf = new Map<string, number[]>();
   const onResponse: DeltaClientOptions['onResponse'] = (type, bytes) =>
     bytesOf.set(type, [...(bytesOf.get(type) ?? []), bytes]);
@@ -123,12 +133,12 @@ test('delta: every response is counted with its bytes, empty and rejected ones t
 
 test('delta: fails closed: a NACK keeps the last good policy, names the field, and is not answered in a loop', async (t) => {
   const { loopback, server } = await openPair(t);
-  server.publish([policy('one')]);
+  publishWhole(server, [policy('one')]);
   const { client, updates, stored } = follow(t, loopback);
   client.open();
   await until('synced', () => client.status().synced);
   updates.length = 0;
-  server.publish([brokenPolicy('one'), policy('two')]);
+  publishWhole(server, [brokenPolicy('one'), policy('two')]);
   await until('the NACK', () => total(server, 'nacks') === 1);
   assert.deepEqual(upserted(updates), ['n/two'], 'the others of the response are applied');
   assert.deepEqual(
@@ -148,17 +158,17 @@ test('delta: fails closed: a NACK keeps the last good policy, names the field, a
   const line = loopback.recorded.lines.find(({ message }) => message === 'discovery client rejected resources');
   assert.match(String(line?.fields['reason']), /n\/one \[0\]: rules\[0\]\.clauses\[0\]\.matches\[0\]\.principals\[0\]/);
   // One that was answered with the same again would be rejected again, before anything that is published later.
-  server.publish([brokenPolicy('one'), policy('two'), policy('three')]);
+  publishWhole(server, [brokenPolicy('one'), policy('two'), policy('three')]);
   await until('what came later', () => upserted(updates).includes('n/three'));
   assert.equal(total(server, 'nacks'), 1);
-  server.publish([policy('one', 'ALLOW'), policy('two')]);
+  publishWhole(server, [policy('one', 'ALLOW'), policy('two')]);
   await until('the repaired one', () => upserted(updates).includes('n/one'));
 });
 
 test('delta: fails closed: what the receiver does not take is neither acknowledged nor said to be in force', async (t) => {
   const { loopback, server } = await openPair(t);
   const unwelcome = new Set(['n/two']);
-  server.publish([policy('one'), policy('two')]);
+  publishWhole(server, [policy('one'), policy('two')]);
   const { client, updates, stored } = follow(t, loopback, undefined, unwelcome);
   client.open();
   await until('the NACK', () => total(server, 'nacks') === 1);
@@ -179,14 +189,14 @@ test('delta: fails closed: what the receiver does not take is neither acknowledg
   await until('the loss noticed', () => client.status().state === 'waiting');
   const restarted = new DeltaServer({ clock: systemClock, log: loopback.recorded.log });
   t.after(() => restarted.close());
-  restarted.publish([policy('one'), policy('two')]);
+  publishWhole(restarted, [policy('one'), policy('two')]);
   await loopback.serve(restarted);
   await until('it comes again', () => upserted(updates).includes('n/two'));
 });
 
 test('delta: fails closed: what was rejected is known to a restarted client, and its removal is told', async (t) => {
   const { loopback, server } = await openPair(t);
-  server.publish([brokenPolicy('bad'), policy('good')]);
+  publishWhole(server, [brokenPolicy('bad'), policy('good')]);
   const first = follow(t, loopback);
   first.client.open();
   await until('the NACK', () => total(server, 'nacks') === 1);
@@ -197,7 +207,7 @@ test('delta: fails closed: what was rejected is known to a restarted client, and
   second.client.restore(first.stored);
   assert.deepEqual(rejectedNames(second.updates), ['n/bad'], 'before it heard of any control plane');
   second.updates.length = 0;
-  server.publish([policy('good')]);
+  publishWhole(server, [policy('good')]);
   second.client.open();
   const removals = () => second.updates.flatMap((update) => update.removals);
   await until('the removal', () => removals().length > 0);
@@ -207,7 +217,7 @@ test('delta: fails closed: what was rejected is known to a restarted client, and
 
 test('delta: what an earlier run stored and the receiver does not take is asked for anew', async (t) => {
   const { loopback, server } = await openPair(t);
-  server.publish([policy('one')]);
+  publishWhole(server, [policy('one')]);
   const { client, updates } = follow(t, loopback, undefined, new Set(['n/one']));
   client.restore([{ ...policy('one') }]);
   updates.length = 0;
@@ -217,7 +227,7 @@ test('delta: what an earlier run stored and the receiver does not take is asked 
 
 test('delta: a control plane that stays away is told of rarely, and how long ago it was in sync is known', async (t) => {
   const { loopback, server } = await openPair(t);
-  server.publish([policy('one')]);
+  publishWhole(server, [policy('one')]);
   const { client } = follow(t, loopback);
   assert.equal(client.status().syncedMs, undefined);
   client.open();
@@ -258,7 +268,7 @@ test('delta: a client that waits tries at once when it is told that the control 
 
 test('delta: a client that comes back to a restarted server gets only the differences', async (t) => {
   const { loopback, server } = await openPair(t);
-  server.publish([policy('same'), policy('changes'), policy('goes')]);
+  publishWhole(server, [policy('same'), policy('changes'), policy('goes')]);
   const { client, updates } = follow(t, loopback);
   client.open();
   await until('synced', () => client.status().synced);
@@ -268,7 +278,7 @@ test('delta: a client that comes back to a restarted server gets only the differ
   assert.deepEqual(updates, [], 'what was received stays while there is no control plane');
   const restarted = new DeltaServer({ clock: systemClock, log: loopback.recorded.log });
   t.after(() => restarted.close());
-  restarted.publish([policy('same'), policy('changes', 'ALLOW')]);
+  publishWhole(restarted, [policy('same'), policy('changes', 'ALLOW')]);
   await loopback.serve(restarted);
   const removals = () => updates.flatMap(({ removals }) => removals);
   // Policies are withdrawn after everything else, in a response of their own.
@@ -279,7 +289,7 @@ test('delta: a client that comes back to a restarted server gets only the differ
 
 test('delta: what an earlier run stored is in force at once and not sent again', async (t) => {
   const { loopback, server } = await openPair(t);
-  server.publish([policy('one'), policy('two')]);
+  publishWhole(server, [policy('one'), policy('two')]);
   const { client, updates } = follow(t, loopback);
   const { type, name, version, bytes } = policy('one');
   client.restore([{ type, name, version, bytes }]);
@@ -328,11 +338,12 @@ test('delta: ten changes in one moment are one push', async (t) => {
   client.open();
   await until('synced', () => client.status().synced);
   const before = total(server, 'pushes');
-  for (let i = 0; i < 10; i += 1) server.publish([policy('one', i % 2 === 0 ? 'ALLOW' : 'DENY'), policy(`p${i}`)]);
+  for (let i = 0; i < 10; i += 1)
+    publishWhole(server, [policy('one', i % 2 === 0 ? 'ALLOW' : 'DENY'), policy(`p${i}`)]);
   // What had not been in it would be pushed in the moment in which it is acknowledged.
   await until('taken', () => total(server, 'pushes') > before && total(server, 'acks') === total(server, 'pushes'));
   assert.equal(total(server, 'pushes'), before + 1);
-  server.publish([policy('one'), policy('p9'), policy('later')]);
+  publishWhole(server, [policy('one'), policy('p9'), policy('later')]);
   await until('what came later', () => upserted(updates).includes('n/later'));
   assert.equal(total(server, 'pushes'), before + 2);
 });
@@ -366,7 +377,7 @@ function workload(...policies: string[]): EncodedResource {
 
 test('delta: in the order of arrival a workload never names a policy that is not there', async (t) => {
   const { loopback, server } = await openPair(t);
-  server.publish([policy('old', 'ALLOW'), workload('n/old')]);
+  publishWhole(server, [policy('old', 'ALLOW'), workload('n/old')]);
   const policies = new Set<string>();
   const seen: string[] = [];
   const named = { current: [] as readonly string[] };
@@ -398,7 +409,7 @@ test('delta: in the order of arrival a workload never names a policy that is not
     ['old', 'new'],
     ['new', 'newer'],
   ]) {
-    server.publish([policy(to ?? '', 'ALLOW'), workload(`n/${to}`)]);
+    publishWhole(server, [policy(to ?? '', 'ALLOW'), workload(`n/${to}`)]);
     await until('the old policy is gone', () => !policies.has(`n/${from}`));
   }
   assert.deepEqual(seen, [

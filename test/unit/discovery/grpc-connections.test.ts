@@ -3,7 +3,7 @@
 // Strangers before the control plane's port, each from an address of the loopback range, beside an agent with a token.
 
 import assert from 'node:assert/strict';
-import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2';
+import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
