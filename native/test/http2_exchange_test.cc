@@ -386,7 +386,7 @@ TEST("exchange: HTTP runs inside a stream of HTTP over TLS, both ways at once") 
   nested.inner.server->SetTrailers(nested.inner.at_server.end.stream, trailers);
   nested.inner.Answer({{":status", "200"}}, true);
   for (int i = 0; i < 500 && client.stream != nullptr; ++i) nested.inner.Turn(1);
-  CHECK_EQ(nested.inner.at_server.end.received.size(), size_t{3} << 20);
+  nested.inner.Turn(100);  // the client's end is there before its last bytes are
   CHECK(nested.inner.at_server.end.received == std::string(3 << 20, 'q'));
   CHECK(client.received == std::string(2 << 20, 'a'));
   CHECK_EQ(client.seen, "response 200 :status=200 | trailers grpc-status=0 | end | closed 0");

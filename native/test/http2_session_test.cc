@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "check.h"
 #include "hbone/hbone_request.h"
 #include "hbone/tunnel_context.h"
@@ -108,6 +109,9 @@ struct Harness final : Http2SessionOwner, Http2StreamHandler {
   void OnResponse(uint16_t s, const HeaderList&) override { status = s; }
   void OnStreamData(const uint8_t* data, size_t size) override {
     received.append(reinterpret_cast<const char*>(data), size);
+    for (const uint64_t end_us = MonotonicUs() + work_us; MonotonicUs() < end_us;) {
+    }
+    if (close_on_data) session->Close(ErrorCode::kPolicyLateDenied, "denied while receiving");
     if (consume) session->Consume(stream, size);
   }
   void OnStreamEnd() override { ended = true; }
@@ -141,6 +145,8 @@ struct Harness final : Http2SessionOwner, Http2StreamHandler {
   bool stream_closed = false;
   bool end_wanted = false;
   bool close_on_read = false;
+  bool close_on_data = false;
+  uint64_t work_us = 0;  // of the user, for each piece of data
   uint32_t h2_error = 0;
   uint16_t status = 0;
   ErrorCode code = ErrorCode::kNone;
@@ -354,6 +360,153 @@ TEST("session: too many streams reset before they were answered end it") {
   server.Say(flood);
   CHECK(server.closed);
   CHECK_EQ(server.counters.Read(Counter::kTunnelsFlooded), 1u);
+}
+
+TEST("session: a turn of frames of one byte ends soon, whatever they cost, and loses nothing") {
+  Harness server(kServer);
+  server.Say(Harness::Hello() + http2::Connect(1, "10.0.0.1:80"));
+  std::string frames;
+  for (int i = 0; i < 3000; ++i) frames += http2::Frame(http2::kData, 0, 1, std::string(1, 'x'));
+  REQUIRE(send(server.peer.get(), frames.data(), frames.size(), MSG_NOSIGNAL) ==
+          static_cast<ssize_t>(frames.size()));
+  server.work_us = 50;  // 150 ms for all of them
+  size_t most = 0;
+  for (int i = 0; i < 1000 && server.received.size() < 3000; ++i) {
+    const size_t before = server.received.size();
+    server.loop.RunTurn(0);
+    most = std::max(most, server.received.size() - before);
+  }
+  CHECK_EQ(server.received.size(), 3000u);
+  // Of the socket's edge and of the work that it put off: a millisecond each, looked at after 32.
+  CHECK(most <= 64);
+  CHECK(server.counters.Read(Counter::kTunnelTurnsCut) >= 10);
+}
+
+TEST("session: frames cut anywhere are the frames they are") {
+  FrameScanner scanner(3);
+  std::string seen;
+  std::string bytes = "abc";
+  for (size_t size : {0u, 1u, 5u, 300u})
+    bytes += http2::Frame(http2::kData, 0, 1, std::string(size, 'x'));
+  const auto advance = [&](size_t from, size_t size, uint32_t frames) {
+    return scanner.Advance(
+        reinterpret_cast<const uint8_t*>(bytes.data()) + from, size, frames,
+        [&](const FrameScanner::Header& h) { seen += std::to_string(h.length) + " "; });
+  };
+  CHECK_EQ(advance(0, 2, 1), 2u);
+  CHECK_EQ(advance(2, 4, 1), 4u);                 // in the midst of the first header
+  CHECK_EQ(advance(6, bytes.size() - 6, 1), 6u);  // the first one's end
+  CHECK_EQ(advance(12, bytes.size() - 12, 2), 10u + 14u);
+  CHECK_EQ(advance(36, 100, 1), 100u);
+  CHECK_EQ(advance(136, bytes.size() - 136, 1), bytes.size() - 136);
+  CHECK_EQ(seen, "0 1 5 300 ");
+}
+
+TEST("session: a close that a frame brings about does not wait for the frames behind it") {
+  Harness server(kServer);
+  server.Say(Harness::Hello() + http2::Connect(1, "10.0.0.1:80"));
+  server.close_on_data = true;
+  std::string frames;
+  for (int i = 0; i < 3000; ++i) frames += http2::Frame(http2::kData, 0, 1, "x");
+  server.Say(frames);
+  CHECK(server.closed);
+  CHECK(server.received.size() <= 32);
+}
+
+TEST("session: frames that carry nothing end it, each kind by its own counter") {
+  const struct {
+    std::string frame;
+    Counter counter;
+    const char* detail;
+  } kinds[] = {
+      {http2::Frame(http2::kData, 0, 1, ""), Counter::kTunnelsFloodedEmptyData,
+       "too many empty DATA frames"},
+      {http2::Frame(http2::kData, 8, 1, std::string("\3") + std::string(3, '\0')),
+       Counter::kTunnelsFloodedEmptyData, "too many empty DATA frames"},
+      {http2::Frame(http2::kWindowUpdate, 0, 0, http2::U32(1)),
+       Counter::kTunnelsFloodedWindowUpdates, "too many window updates"},
+      {http2::Frame(http2::kPing, http2::kAck, 0, "12345678"), Counter::kTunnelsFloodedPings,
+       "too many PINGs"},
+      {http2::Frame(http2::kSettings, 0, 0, ""), Counter::kTunnelsFloodedSettings,
+       "too many SETTINGS"},
+      {http2::Frame(0x55, 0, 0, "x"), Counter::kTunnelsFloodedOtherFrames,
+       "too many frames that carry nothing"},
+      {http2::Frame(2, 0, 7, http2::U32(5) + "w"), Counter::kTunnelsFloodedOtherFrames,
+       "too many frames that carry nothing"},
+  };
+  for (const auto& [frame, counter, detail] : kinds) {
+    Harness server(kServer);
+    server.Say(Harness::Hello() + http2::Connect(1, "10.0.0.1:80"));
+    std::string flood;
+    for (int i = 0; i < 2100; ++i) flood += frame;
+    server.Say(flood);
+    CHECK(server.closed);
+    CHECK_EQ(NameOf(server.code), "HBONE_PROTOCOL");
+    CHECK_EQ(server.detail, detail);
+    CHECK_EQ(server.counters.Read(counter), 1u);
+    CHECK_EQ(server.counters.Read(Counter::kTunnelsFlooded), 1u);
+  }
+}
+
+TEST("session: windows and PINGs as often as DATA comes are no flood") {
+  Harness server(kServer);
+  server.Say(Harness::Hello() + http2::Connect(1, "10.0.0.1:80"));
+  for (int round = 0; round < 1000; ++round) {
+    server.to_send = "x";
+    server.session->Resume(server.stream);
+    server.Turn(1);
+    const std::string one = http2::U32(1);
+    const std::string answer = http2::Frame(http2::kWindowUpdate, 0, 0, one) +
+                               http2::Frame(http2::kWindowUpdate, 0, 1, one) +
+                               http2::Frame(http2::kPing, 0, 0, "12345678");
+    REQUIRE(send(server.peer.get(), answer.data(), answer.size(), MSG_NOSIGNAL) ==
+            static_cast<ssize_t>(answer.size()));
+    if (round % 50 == 0) server.Hear();
+  }
+  server.Turn();
+  CHECK(!server.closed);
+}
+
+TEST("session: streams that are reset soon are a flood also when they were answered") {
+  Harness server(kServer);
+  std::string flood = Harness::Hello();
+  for (uint32_t i = 0; i < 1100; ++i) {
+    flood += http2::Connect(2 * i + 1, "10.0.0.1:80");
+    flood += http2::Frame(http2::kRstStream, 0, 2 * i + 1, http2::U32(8));
+    if (i % 20 != 0) continue;
+    server.Say(std::exchange(flood, ""));
+    server.Hear();
+  }
+  CHECK(server.requests > 900);
+  CHECK(server.closed);
+  CHECK_EQ(server.counters.Read(Counter::kTunnelsFloodedResets), 1u);
+}
+
+TEST("session: streams that carried something may be reset as soon as they like") {
+  Harness server(kServer);
+  server.Say(Harness::Hello());
+  for (uint32_t i = 0; i < 1100; ++i) {
+    server.Say(http2::Connect(2 * i + 1, "10.0.0.1:80") +
+               http2::Frame(http2::kData, 0, 2 * i + 1, "x") +
+               http2::Frame(http2::kRstStream, 0, 2 * i + 1, http2::U32(8)));
+    server.Hear();
+  }
+  CHECK_EQ(server.requests, 1100);
+  CHECK(!server.closed);
+}
+
+TEST("session: a peer that has its streams reset by breaking the rules on them is ended") {
+  Harness server(kServer);
+  std::string flood = Harness::Hello();
+  for (uint32_t i = 0; i < 600; ++i) {
+    flood += http2::Connect(2 * i + 1, "10.0.0.1:80") +
+             http2::Frame(http2::kWindowUpdate, 0, 2 * i + 1, http2::U32(0x7fffffff));
+    if (i % 20 != 0) continue;
+    server.Say(std::exchange(flood, ""));
+    server.Hear();
+  }
+  CHECK(server.closed);
+  CHECK_EQ(server.counters.Read(Counter::kTunnelsFloodedForcedResets), 1u);
 }
 
 TEST("session: a flood of PINGs whose answers are not read ends it") {

@@ -69,7 +69,7 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'a node or a link between nodes is gone or overloaded',
   ],
   tunnels_flooded: [
-    'tunnels ended: the peer opened and reset streams without end, or sent and did not read',
+    'tunnels ended: the peer asked for work without end, or sent and did not read',
     'the peer is broken or hostile; the access log has its address',
   ],
   tunnels_full: ['connections refused: 1024 tunnels to one peer', 'the peer takes too few streams a tunnel'],
@@ -209,6 +209,38 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   capture_repair_failed: [
     'times something that capture needs was gone and could not be put back; tried again',
     'groundwire status and the log say what stands in the way; what the pod sends past the agent is dropped meanwhile',
+  ],
+  tunnel_turns_cut: [
+    'turns of a tunnel that ended with frames left: thousands of small ones came at once',
+    'high numbers: a peer sends bytes one by one; others have their turns in between',
+  ],
+  tunnels_flooded_resets: [
+    'of tunnels_flooded: the peer opened and reset streams that carried nothing',
+    'the peer is broken or hostile; the access log has its address',
+  ],
+  tunnels_flooded_forced_resets: [
+    'of tunnels_flooded: the peer broke the rules on stream after stream',
+    'the peer is broken or hostile; the access log has its address',
+  ],
+  tunnels_flooded_empty_data: [
+    'of tunnels_flooded: the peer sent empty DATA',
+    'the peer is broken or hostile; the access log has its address',
+  ],
+  tunnels_flooded_window_updates: [
+    'of tunnels_flooded: the peer sent more WINDOW_UPDATEs than the DATA it got explains',
+    'the peer is broken or hostile; the access log has its address',
+  ],
+  tunnels_flooded_pings: [
+    'of tunnels_flooded: the peer sent PINGs without end',
+    'the peer is broken or hostile; the access log has its address',
+  ],
+  tunnels_flooded_settings: [
+    'of tunnels_flooded: the peer sent SETTINGS without end',
+    'the peer is broken or hostile; the access log has its address',
+  ],
+  tunnels_flooded_other_frames: [
+    'of tunnels_flooded: the peer sent PRIORITY, GOAWAY or unknown frames without end',
+    'the peer is broken or hostile; the access log has its address',
   ],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',

@@ -9,12 +9,18 @@ namespace groundwire {
 
 Http2Options MakeTunnelOptions(const EngineOptions& options) {
   Http2Options http2;
-  http2.counters = {.flooded = Counter::kTunnelsFlooded,
-                    .protocol_error = Counter::kTunnelsProtocolError,
-                    .ping_timeout = Counter::kTunnelsPingTimeout,
-                    .streams_refused = Counter::kHboneStreamsRefused,
-                    .headers_refused = Counter::kHboneHeadersRefused,
-                    .requests_malformed = Counter::kHboneBadRequests};
+  http2.counters = {
+      .flooded = Counter::kTunnelsFlooded,
+      .protocol_error = Counter::kTunnelsProtocolError,
+      .ping_timeout = Counter::kTunnelsPingTimeout,
+      .streams_refused = Counter::kHboneStreamsRefused,
+      .headers_refused = Counter::kHboneHeadersRefused,
+      .requests_malformed = Counter::kHboneBadRequests,
+      .turns_cut = Counter::kTunnelTurnsCut,
+      .floods = {Counter::kTunnelsFloodedResets, Counter::kTunnelsFloodedForcedResets,
+                 Counter::kTunnelsFloodedEmptyData, Counter::kTunnelsFloodedWindowUpdates,
+                 Counter::kTunnelsFloodedPings, Counter::kTunnelsFloodedSettings,
+                 Counter::kTunnelsFloodedOtherFrames}};
   http2.stream_window_bytes = options.stream_window_bytes;
   http2.connection_window_bytes =
       std::max(options.connection_window_bytes, options.stream_window_bytes);

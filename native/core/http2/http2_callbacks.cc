@@ -25,11 +25,17 @@ constexpr size_t kDataFrameBytes = size_t{32} * 1024;
 constexpr size_t kFrameRoomMin = size_t{8} * 1024;
 // A session's turn of sending ends here: the rest goes in the next turn.
 constexpr size_t kSendTurnBytes = 1 << 20;
-// Streams that the peer resets before they were answered, between two looks at whether it is alive
-// (ping_interval_ms): more is the "rapid reset" flood.
-constexpr uint32_t kEarlyResetsMax = 1000;
+// A stream that is reset within this time, with nothing carried, was not opened to carry something.
+constexpr uint64_t kSoonUs = 1000000;
 
 Http2Session* Self(void* user) { return static_cast<Http2Session*>(user); }
+
+/// Whether a reset of ours says that the peer broke the rules on that stream; whoever uses a session
+/// resets streams with other codes.
+bool IsForced(uint32_t h2_error) {
+  return h2_error == NGHTTP2_PROTOCOL_ERROR || h2_error == NGHTTP2_FLOW_CONTROL_ERROR ||
+         h2_error == NGHTTP2_STREAM_CLOSED || h2_error == NGHTTP2_ENHANCE_YOUR_CALM;
+}
 
 uint16_t ParseStatus(std::string_view value) {
   unsigned status = 0;
@@ -56,6 +62,7 @@ int Http2Callbacks::OnBeginHeaders(nghttp2_session*, const nghttp2_frame* frame,
   if (!IsRequest(frame)) return 0;
   auto stream = std::make_unique<Http2Stream>();
   stream->id = frame->hd.stream_id;
+  stream->opened_us = self->loop_->now_us();
   self->streams_[stream->id] = std::move(stream);
   ++self->streams_total_;
   return 0;
@@ -83,6 +90,9 @@ int Http2Callbacks::OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* 
       OnEndOfStream(self, frame);
       break;
     case NGHTTP2_DATA:
+      // Nothing but padding.
+      if (frame->data.padlen > 0 && frame->hd.length <= frame->data.padlen)
+        self->Spend(Flood::kEmptyData);
       OnEndOfStream(self, frame);
       break;
     case NGHTTP2_PING:
@@ -131,13 +141,13 @@ void Http2Callbacks::OnHeaders(Http2Session* self, const nghttp2_frame* frame) {
 
 void Http2Callbacks::OnReset(Http2Session* self, int32_t id) {
   const Http2Stream* stream = Find(self, id);
+  // One that crossed our own end of the stream is honest.
   if (stream == nullptr || self->role_ == Http2Session::Role::kClient) return;
+  // Answered at once or not: it cost a request, and maybe a dial.
+  const bool soon = self->loop_->now_us() - stream->opened_us < kSoonUs;
   // A refusal that has not left yet is no answer either.
-  if (stream->answered && !stream->refused) return;
-  // The rest of what was read comes here too before the session ends: said once.
-  if (++self->early_resets_ != kEarlyResetsMax + 1) return;
-  self->counters_->Add(self->options_.counters.flooded);
-  self->Close(ErrorCode::kHboneProtocol, "too many streams reset before they were answered");
+  if (!stream->answered || stream->refused || (soon && !stream->carried))
+    self->Spend(Flood::kResets);
 }
 
 /// The end of a refused request may never come: NO_ERROR after the complete response says "stop
@@ -149,6 +159,8 @@ int Http2Callbacks::OnFrameSent(nghttp2_session* http2, const nghttp2_frame* fra
   if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
     if (Self(user)->state_ == Http2Session::State::kOpen) Self(user)->NoteProtocolError(*frame);
   }
+  if (frame->hd.type == NGHTTP2_RST_STREAM && IsForced(frame->rst_stream.error_code))
+    Self(user)->Spend(Flood::kForcedResets);
   if (frame->hd.type != NGHTTP2_HEADERS) return 0;
   const Http2Stream* stream = Find(Self(user), frame->hd.stream_id);
   if (stream != nullptr && stream->refused && !stream->peer_ended) {
@@ -181,6 +193,7 @@ int Http2Callbacks::OnDataChunk(nghttp2_session* http2, uint8_t, int32_t id, con
   // windows.
   (void)nghttp2_session_consume_connection(http2, size);
   Http2Stream* stream = Find(self, id);
+  if (stream != nullptr) stream->carried = true;
   if (stream != nullptr && stream->handler != nullptr) {
     stream->handler->OnStreamData(data, size);
   } else {
@@ -222,6 +235,7 @@ ssize_t Http2Callbacks::ReadData(nghttp2_session*, int32_t, uint8_t*, size_t siz
     stream->deferred = true;
     return NGHTTP2_ERR_DEFERRED;
   }
+  stream->carried = stream->carried || count > 0;
   *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
   if (end) *flags |= NGHTTP2_DATA_FLAG_EOF;
   if (end && !stream->trailers.empty()) {
@@ -238,6 +252,7 @@ int Http2Callbacks::SendData(nghttp2_session*, nghttp2_frame*, const uint8_t* he
   std::memcpy(self->scratch_->frames.get() + self->frames_size_, header, kFrameHeaderBytes);
   self->frames_size_ += kFrameHeaderBytes + size;
   self->turn_bytes_ += size;
+  self->budget_.Earn(size);
   return 0;
 }
 

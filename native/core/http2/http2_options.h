@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
 #include "base/counters.h"
+#include "http2/frame_budget.h"
 #include "port/engine_options.h"
 
 namespace groundwire {
@@ -21,6 +23,10 @@ struct Http2Counters {
   Counter headers_refused;
   /// Server: requests that HTTP/2 does not allow.
   Counter requests_malformed;
+  /// Turns of reading that ended by their frames or their time, with bytes left for the next.
+  Counter turns_cut;
+  /// Of `flooded`, by what the peer asked for too often.
+  std::array<Counter, kFloodCount> floods;
 };
 
 struct Http2Options {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "http2/http2_callbacks.h"
 
 namespace groundwire {
@@ -19,6 +20,11 @@ namespace {
 constexpr uint32_t kMaxFrameBytes = 1 << 20;
 // A turn of one session ends after this many reads, so that one busy tunnel cannot hold the loop.
 constexpr int kReadsPerTurn = 16;
+// ...or after this time, or a close, looked at after this many frames: a frame can cost a system call,
+// so 64 KiB of frames of one byte are 6,500 of them. Both are far above what bulk data needs: a
+// full read is some ten frames and 100 us.
+constexpr uint64_t kTurnUs = 1000;
+constexpr uint32_t kFramesPerLook = 32;
 // Frames that wait for a peer who sends but does not read; several for each stream that may be open
 // at once.
 constexpr size_t kQueuedFramesMax = 2000;
@@ -47,7 +53,8 @@ Http2Session::Http2Session(Role role, std::unique_ptr<ByteStream> stream,
       loop_(loop),
       scratch_(scratch),
       counters_(counters),
-      owner_(owner) {}
+      owner_(owner),
+      scanner_(role == Role::kServer ? NGHTTP2_CLIENT_MAGIC_LEN : 0) {}
 
 Http2Session::~Http2Session() {
   loop_->Cancel(&ping_deadline_);
@@ -61,7 +68,8 @@ void Http2Session::OnStreamReady(bool readable, bool writable) {
   if (state_ == State::kClosed) return;
   if (state_ == State::kOpening) return ContinueOpening();
   if (writable && send_blocked_) ScheduleSend();
-  if (readable) ReceiveTurn();
+  // One that was cut goes on when the others had their turn.
+  if (readable && !receive_scheduled_) ReceiveTurn();
 }
 
 void Http2Session::ContinueOpening() {
@@ -114,8 +122,15 @@ Status Http2Session::OpenHttp2() {
 void Http2Session::ReceiveTurn() {
   receive_scheduled_ = false;
   if (state_ != State::kOpen) return;
+  const uint64_t end_us = MonotonicUs() + kTurnUs;
+  // A peer whose frames are that small is read in small pieces: little waits between the turns.
+  const bool was_cut = !unparsed_.empty();
+  const size_t piece = was_cut ? ThreadScratch::kBytes / 8 : ThreadScratch::kBytes;
+  const std::vector<uint8_t> left = std::move(unparsed_);
+  unparsed_.clear();
+  if (was_cut && !Parse(left.data(), left.size(), end_us)) return;
   for (int i = 0; i < kReadsPerTurn; ++i) {
-    const ReadResult read = stream_->Read(scratch_->arriving.get(), ThreadScratch::kBytes);
+    const ReadResult read = stream_->Read(scratch_->arriving.get(), piece);
     if (read.state == StreamState::kBlocked) return;
     if (read.state == StreamState::kEnd) {
       return Close(ErrorCode::kHboneGoaway, "peer closed the connection");
@@ -125,13 +140,31 @@ void Http2Session::ReceiveTurn() {
                    stream_->error_detail());
     }
     bytes_received_ += read.size;
+    if (!Parse(scratch_->arriving.get(), read.size, end_us)) return;
+  }
+  ScheduleReceive();
+}
+
+void Http2Session::ScheduleReceive() {
+  if (std::exchange(receive_scheduled_, true)) return;
+  loop_->Defer([this] { ReceiveTurn(); });
+}
+
+bool Http2Session::Parse(const uint8_t* data, size_t size, uint64_t end_us) {
+  while (size > 0) {
     inside_http2_ = true;
-    const ssize_t taken = nghttp2_session_mem_recv(http2_, scratch_->arriving.get(), read.size);
+    const size_t part = scanner_.Advance(data, size, kFramesPerLook,
+                                         [this](const FrameScanner::Header& h) { CountFrame(h); });
+    const ssize_t taken = nghttp2_session_mem_recv(http2_, data, part);
     inside_http2_ = false;
-    if (close_noted_) return FinishClose();
+    if (close_noted_) {
+      FinishClose();
+      return false;
+    }
     if (stream_->blocked() && nghttp2_session_get_outbound_queue_size(http2_) > kQueuedFramesMax) {
       counters_->Add(options_.counters.flooded);
-      return Close(ErrorCode::kHboneProtocol, "peer sends but does not read");
+      Close(ErrorCode::kHboneProtocol, "peer sends but does not read");
+      return false;
     }
     if (taken < 0) {
       if (taken == NGHTTP2_ERR_FLOODED) {
@@ -141,13 +174,59 @@ void Http2Session::ReceiveTurn() {
       }
       // Let the GOAWAY that says why leave, then end.
       SendTurn();
-      return Close(ErrorCode::kHboneProtocol, nghttp2_strerror(static_cast<int>(taken)));
+      Close(ErrorCode::kHboneProtocol, nghttp2_strerror(static_cast<int>(taken)));
+      return false;
     }
+    data += part;
+    size -= part;
+    if (MonotonicUs() < end_us) continue;
+    if (size > 0) counters_->Add(options_.counters.turns_cut);
+    unparsed_.assign(data, data + size);
     ScheduleSend();
+    ScheduleReceive();
+    return false;
   }
-  if (receive_scheduled_) return;
-  receive_scheduled_ = true;
-  loop_->Defer([this] { ReceiveTurn(); });
+  ScheduleSend();
+  return true;
+}
+
+void Http2Session::CountFrame(const FrameScanner::Header& header) {
+  switch (header.type) {
+    case NGHTTP2_DATA:
+      if (header.length == 0 && (header.flags & NGHTTP2_FLAG_END_STREAM) == 0)
+        Spend(Flood::kEmptyData);
+      break;
+    case NGHTTP2_WINDOW_UPDATE:
+      return Spend(Flood::kWindowUpdates);
+    case NGHTTP2_PING:
+      return Spend(Flood::kPings);
+    case NGHTTP2_SETTINGS:
+      return Spend(Flood::kSettings);
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_CONTINUATION:
+    case NGHTTP2_RST_STREAM:
+      break;
+    default:
+      Spend(Flood::kOtherFrames);
+  }
+}
+
+void Http2Session::Spend(Flood kind) {
+  static constexpr std::array<const char*, kFloodCount> kDetails = {
+      "too many streams reset that had carried nothing",
+      "too many streams that HTTP/2 does not allow",
+      "too many empty DATA frames",
+      "too many window updates",
+      "too many PINGs",
+      "too many SETTINGS",
+      "too many frames that carry nothing",
+  };
+  // The rest of what was read comes here too before the session ends: said once.
+  if (!budget_.Spend(kind)) return;
+  const auto index = static_cast<size_t>(kind);
+  counters_->Add(options_.counters.flooded);
+  counters_->Add(options_.counters.floods[index]);
+  Close(ErrorCode::kHboneProtocol, kDetails[index]);
 }
 
 void Http2Session::ScheduleSend() {
@@ -233,6 +312,7 @@ Http2Stream* Http2Session::Request(std::span<const HeaderView> headers, bool bod
     return nullptr;
   }
   stream->id = id;
+  stream->opened_us = loop_->now_us();
   ++streams_total_;
   Http2Stream* const made = stream.get();
   streams_[id] = std::move(stream);
@@ -355,7 +435,7 @@ void Http2Session::NoteProtocolError(const nghttp2_frame& goaway) {
 
 void Http2Session::Tick() {
   tick_ = loop_->After(options_.ping_interval_ms, [this] { Tick(); });
-  early_resets_ = 0;
+  budget_.Renew();
   const bool heard = bytes_received_ != bytes_at_tick_;
   bytes_at_tick_ = bytes_received_;
   if (heard || ping_waits_) return;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/counters.h"
+#include "http2/frame_budget.h"
 #include "http2/header_list.h"
 #include "http2/http2_options.h"
 #include "http2/http2_stream.h"
@@ -111,6 +112,12 @@ class Http2Session final : public ByteStreamUser, public Discardable {
   void SubmitTrailers(const Http2Stream& stream);
   void ContinueOpening();
   void ReceiveTurn();
+  void ScheduleReceive();
+  /// false: the turn is over, or the session is; bytes that are left wait in `unparsed_`.
+  bool Parse(const uint8_t* data, size_t size, uint64_t end_us);
+  /// Frames of which each may be honest, and ten thousand are not.
+  void CountFrame(const FrameScanner::Header& header);
+  void Spend(Flood kind);
   void ScheduleSend();
   void SendTurn();
   bool FlushFrames();
@@ -161,7 +168,10 @@ class Http2Session final : public ByteStreamUser, public Discardable {
   size_t streams_lost_ = 0;
   uint64_t bytes_received_ = 0;
   uint64_t bytes_at_tick_ = 0;
-  uint32_t early_resets_ = 0;
+  FrameBudget budget_;
+  FrameScanner scanner_;
+  /// What a turn that was cut left over.
+  std::vector<uint8_t> unparsed_;
   EventLoop::TimerId ping_deadline_{};
   EventLoop::TimerId tick_{};
 };

@@ -54,6 +54,9 @@ struct Http2Stream {
   bool answered = false;
   bool peer_ended = false;
   bool refused = false;
+  /// A byte has passed, either way.
+  bool carried = false;
+  uint64_t opened_us = 0;
   /// What follows the last DATA; names and values.
   std::vector<std::pair<std::string, std::string>> trailers;
 };
