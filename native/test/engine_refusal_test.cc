@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole engine over real sockets: what is refused, how, and what is told about it.
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <fstream>
@@ -522,6 +525,44 @@ TEST("refusal: in a herd of handshakes the newest gives way, so that the oldest 
   REQUIRE(mesh.Closed(kInbound).has_value());
   auto [client, server] = mesh.Open();
   CHECK(client.valid());
+}
+
+TEST("refusal: handshakes are bounded over all pods, and the pod with most makes room") {
+  rlimit files{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &files) == 0);
+  files.rlim_cur = std::max<rlim_t>(files.rlim_cur, 4096);
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &files) == 0);
+  TestMesh mesh([](EngineOptions* options) {
+    options->worker_threads = 1;
+    options->tls_timeout_ms = 60000;
+  });
+  const auto hbone_of = [&](uint32_t pod) {
+    return At("10.202." + std::to_string(pod) + ".1",
+              PortOf(mesh.agent.node.ListenersOf(pod).inbound_hbone));
+  };
+  std::vector<UniqueFd> silent;
+  for (uint32_t pod = 3; pod <= 7; ++pod) {
+    mesh.agent.AddPod(pod);
+    // One pod with a few more than the others: 256, and 4 x 192.
+    for (int i = 0; i < (pod == 5 ? 256 : 192); ++i)
+      silent.push_back(ConnectTo(hbone_of(pod), AddressOfClient(i)));
+    REQUIRE(TestAgent::Eventually(
+        [&] { return mesh.agent.Counter("inbound_hbone_accepted") == silent.size(); }));
+  }
+  REQUIRE(silent.size() == 1024);
+  CHECK_EQ(mesh.agent.Counter("limit_tunnels"), 0u);
+  const UniqueFd beyond = ConnectTo(mesh.hbone);
+  CHECK_EQ(Peek(beyond), "reset");
+  CHECK_EQ(mesh.agent.Counter("limit_tunnels"), 1u);
+  REQUIRE(mesh.Closed(kInbound).has_value());
+
+  std::this_thread::sleep_for(std::chrono::seconds(6));  // all of them are late now
+  const UniqueFd next = ConnectTo(mesh.hbone);
+  const auto displaced = mesh.Closed(kInbound);
+  REQUIRE(displaced.has_value());
+  CHECK_EQ(displaced->pod, 5u);
+  CHECK_EQ(mesh.agent.Counter("handshakes_displaced"), 1u);
+  CHECK_EQ(Peek(next, 0), "nothing");
 }
 
 TEST("refusal: an address has as many handshakes with a pod as are left for others") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may talk to whom: both ends of a handshake over a socket pair.
+#include <malloc.h>
 #include <openssl/pem.h>
 #include <sys/socket.h>
 
@@ -365,11 +366,47 @@ TEST("tls: a peer that leaves in the handshake is not blamed on an older errno")
   int ends[2] = {};
   REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
   UniqueFd client_end(ends[0]);
-  const Server server(authority, ends[1], kHttp2Only);
+  Server server(authority, ends[1], kHttp2Only);
   client_end.Reset();
   errno = ENOENT;
-  CHECK(server.end->Open() == StreamState::kError);
+  server.loop.RunTurn(0);
+  CHECK(server.end.state == StreamState::kError);
   CHECK_EQ(server.end->error_detail(), "peer closed the connection");
+}
+
+TEST("tls: what has not proven anything yet is given little memory, and the silent none") {
+  const TestAuthority authority("root");
+  const auto identity = Make(authority.Sign(kDb));
+  // Under a sanitizer's allocator this is 0.
+  const auto used = [] {
+    const struct mallinfo2 memory = mallinfo2();
+    return memory.uordblks + memory.hblkhd;
+  };
+  constexpr size_t kStreams = 64;
+  Counters counters;
+  EventLoop loop(&counters);
+  ThreadScratch scratch;
+  REQUIRE(loop.Open().ok());
+  std::vector<UniqueFd> clients;
+  std::vector<Pair::End> servers(kStreams);
+  const size_t before = used();
+  for (Pair::End& server : servers) {
+    int ends[2] = {};
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+    clients.emplace_back(ends[0]);
+    PeerCheck check;
+    check.trust_domain = "cluster.local";
+    server.stream =
+        std::make_unique<TlsStream>(UniqueFd(ends[1]), TlsStream::Role::kServer, identity, check,
+                                    SecuredStreamOptions(), &loop, &scratch);
+    REQUIRE(server->Start(&server).ok());
+  }
+  loop.RunTurn(0);
+  CHECK(used() - before < kStreams * 2048);
+  for (const UniqueFd& client : clients) REQUIRE(send(client.get(), "\x16", 1, 0) == 1);
+  for (int i = 0; i < 3; ++i) loop.RunTurn(0);
+  CHECK(used() - before < kStreams * 80 * 1024);
+  CHECK(servers.front().state == StreamState::kBlocked);
 }
 
 TEST("tls: a client without a certificate is refused") {

@@ -15,6 +15,9 @@ namespace {
 // For each worker. Before TLS anybody may connect, so what has proven nothing yet gets little room,
 // pod by pod.
 constexpr size_t kHandshakingPerPodMax = 256;
+// Over all pods: each is 73 KB at most while it waits for its peer (tls/tls_stream.cc), so all are
+// 75 MB.
+constexpr size_t kHandshakingMax = 1024;
 // Of the time a handshake may take: 1 s as it is set by default. A peer that means it needs
 // milliseconds.
 constexpr uint32_t kLateFraction = 10;
@@ -151,6 +154,7 @@ void AcceptedTunnels::Accept(const std::shared_ptr<const Pod>& pod, UniqueFd fd,
   }
   if (const Status started = tunnel->Start(std::move(fd), std::move(identity)); started.ok()) {
     handshaking_[pod->id].push_back(tunnel.get());
+    ++handshaking_count_;
     ++of_peer_[source.ip];
     tunnels_.push_back(std::move(tunnel));
   } else {
@@ -163,6 +167,12 @@ std::optional<Counter> AcceptedTunnels::MakeRoom(uint32_t pod, const IpAddress& 
   const auto of_peer = of_peer_.find(peer);
   if (of_peer != of_peer_.end() && !HasShare(of_peer->second, tunnels_.size(), tunnels_max)) {
     return tunnels_.size() < tunnels_max ? Counter::kLimitPeerTunnels : Counter::kLimitTunnels;
+  }
+  if (handshaking_count_ >= kHandshakingMax) {
+    // The pod that is asked most pays, as far as its peers are late.
+    const auto most = std::ranges::max_element(
+        handshaking_, {}, [](const auto& of_pod) { return of_pod.second.size(); });
+    if (!DisplaceIfLate(most->second.front())) return Counter::kLimitTunnels;
   }
   const auto found = handshaking_.find(pod);
   if (found == handshaking_.end())
@@ -197,6 +207,7 @@ bool AcceptedTunnels::DisplaceIfLate(AcceptedTunnel* handshake) {
 void AcceptedTunnels::EndHandshake(AcceptedTunnel* tunnel) {
   const auto of_pod = handshaking_.find(tunnel->pod()->id);
   std::erase(of_pod->second, tunnel);
+  --handshaking_count_;
   if (of_pod->second.empty()) handshaking_.erase(of_pod);
 }
 

@@ -111,6 +111,7 @@ class AcceptedTunnels {
   std::unordered_map<IpAddress, size_t, IpAddressHash> of_peer_;
   /// By pod, the oldest first; no entry is empty.
   std::unordered_map<uint32_t, std::deque<AcceptedTunnel*>> handshaking_;
+  size_t handshaking_count_ = 0;  // of all pods
 };
 
 }  // namespace groundwire

@@ -56,6 +56,7 @@ struct Http2Stream {
   bool refused = false;
   /// A byte has passed, either way.
   bool carried = false;
+  uint64_t sent_bytes = 0;
   uint64_t opened_us = 0;
   /// What follows the last DATA; names and values.
   std::vector<std::pair<std::string, std::string>> trailers;

@@ -19,9 +19,6 @@ constexpr char kGroups[] = "X25519:P-256:P-384";
 // Known to OpenSSL from 3.5 on, which Node 24 carries; a library without it refuses the list and
 // gets the one above.
 constexpr char kGroupsWithHybrid[] = "X25519MLKEM768:X25519:P-256:P-384";
-// One read call for several 16 KiB records.
-constexpr size_t kReadBufferBytes = size_t{128} * 1024;
-
 struct BioFree {
   void operator()(BIO* bio) const { BIO_free(bio); }
 };
@@ -103,7 +100,6 @@ Result<SslContext*> Fill(SslContext* context, const Credentials& credentials) {
   SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                             SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_read_ahead(ctx, 1);
-  SSL_CTX_set_default_read_buffer_len(ctx, kReadBufferBytes);
   if (SSL_CTX_set_ciphersuites(ctx, kCipherSuites) != 1) return TlsError("set cipher suites");
   if (SSL_CTX_set1_groups_list(ctx, kGroupsWithHybrid) != 1) {
     ERR_clear_error();

@@ -60,7 +60,7 @@ class TlsStream final : public SecuredStream, public EventHandler {
   /// kConnecting (client only) → kHandshaking → kOpen → kClosed, forward only.
   enum class Stage : uint8_t { kConnecting, kHandshaking, kOpen, kClosed };
 
-  bool Prepare(Role role);
+  bool Prepare();
   void StartDeadline(uint32_t timeout_ms, ErrorCode code, const char* detail);
   StreamState FinishHandshake();
   StreamState Fail(int ssl_result);
@@ -68,6 +68,7 @@ class TlsStream final : public SecuredStream, public EventHandler {
   StreamState SendUnsent();
 
   UniqueFd fd_;
+  const Role role_;
   const std::shared_ptr<const TlsIdentity> identity_;
   PeerCheck check_;
   const uint32_t connect_timeout_ms_;
@@ -78,7 +79,7 @@ class TlsStream final : public SecuredStream, public EventHandler {
   Stage stage_;
   EventLoop::TimerId deadline_{};
   std::string protocol_;
-  SSL* ssl_ = nullptr;
+  SSL* ssl_ = nullptr;  // from the first bytes of the handshake on
   /// Bytes of scratch_->records that wait for Flush; 0 outside of a turn's writing.
   size_t batched_ = 0;
   std::vector<uint8_t> unsent_;
@@ -88,6 +89,8 @@ class TlsStream final : public SecuredStream, public EventHandler {
   bool read_blocked_ = false;
   bool to_the_end_ = false;
   bool end_ = false;
+  /// The peer has sent something, or its end.
+  bool heard_ = false;
   ErrorCode error_ = ErrorCode::kNone;
 };
 
