@@ -2,7 +2,6 @@
 #include "http2/http2_byte_stream.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -19,7 +18,7 @@ class ByteQueue {
   void Append(const uint8_t* data, size_t size) { bytes_.insert(bytes_.end(), data, data + size); }
   size_t Take(uint8_t* buffer, size_t size) {
     const size_t count = std::min(size, this->size());
-    std::memcpy(buffer, bytes_.data() + taken_, count);
+    std::copy_n(bytes_.data() + taken_, count, buffer);
     taken_ += count;
     // An idle stream owns no buffer; a busy one moves what is left once it is the smaller part.
     if (taken_ == bytes_.size()) {
