@@ -14,17 +14,20 @@ import { join } from 'node:path';
 import { KeptState } from './cluster/kept-state.ts';
 import { runsOnNode } from './cluster/node-identities.ts';
 import { makeNamedDirectory, writingState } from './config/paths.ts';
+import { openAuthority, type SharedRoot } from './control/authority.ts';
+import { callersOf } from './control/callers.ts';
 import { type ControlConfig, type OpenMesh, openMesh } from './control/mesh.ts';
 import { openMonitoring } from './control/monitoring.ts';
+import { openApiClient, requireSource } from './control/source.ts';
 import { Authentication } from './discovery/authentication.ts';
 import { GrpcConnections } from './discovery/grpc-connections.ts';
 import { GrpcServer } from './discovery/grpc-server.ts';
 import { takeLock } from './host/process-lock.ts';
-import { CertificateAuthority } from './identity/certificate-authority.ts';
+import type { CertificateAuthority } from './identity/certificate-authority.ts';
 import { formatJoinFile, JoinTokens } from './identity/join-token.ts';
 import { issueServerCertificate } from './identity/server-certificate.ts';
 import { SigningServer } from './identity/signing-server.ts';
-import { requireManifests } from './manifests/directory-source.ts';
+import { RootPublisher } from './kubernetes/root-publisher.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { systemClock } from './model/clock.ts';
 import { Closers } from './model/closers.ts';
@@ -52,9 +55,7 @@ export interface Control {
  */
 export async function openControl(config: ControlConfig, log: Logger, signal?: AbortSignal): Promise<Control> {
   const kept = new KeptState(config.stateDirectory, log.child('state'));
-  // First: in a directory that is not meant for manifests it may take a while.
-  log.info('reading manifests', { directory: config.control.manifests });
-  if (!kept.hasManifests) await requireManifests(config.control.manifests, signal);
+  await requireSource(config.source, kept, log, signal);
   const closers = new Closers(log);
   try {
     await takeStateDirectory(config.stateDirectory, closers);
@@ -86,15 +87,25 @@ async function openParts(
   const { stateDirectory, control, mesh } = config;
   const clock = systemClock;
   const { trustDomain } = mesh;
+  const { source } = config;
+  const client = await openApiClient(source);
+  closers.add('API client', () => client?.close());
+  const shared =
+    source.kind === 'kubernetes' && client !== undefined ? { client, namespace: source.namespace } : undefined;
   const [authority, tokens] = await writingState(stateDirectory, async () => [
-    await CertificateAuthority.open({ stateDir: stateDirectory, trustDomain, clock }),
+    await openAuthority({ stateDir: stateDirectory, trustDomain, clock }, shared),
     JoinTokens.open(stateDirectory, clock),
   ]);
-  const authentication = new Authentication((token) => tokens.verify(token), clock, log.child('authentication'));
+  if (shared !== undefined) openRootPublisher(shared, authority.rootsPem, log, closers);
+  const authentication = new Authentication(
+    callersOf(source, client, tokens, clock),
+    clock,
+    log.child('authentication'),
+  );
   // The server closes after the mesh that it serves: nodes that go then are not told of as lost.
   const opened: { server?: GrpcServer } = {};
   closers.add('server', () => opened.server?.close());
-  const cluster = openMesh(config, kept, { authentication, tokens }, log);
+  const cluster = openMesh(config, kept, { authentication, tokens }, client, log);
   closers.add('mesh', () => cluster.close());
   const signing = openSigning(config, authority, authentication, cluster, log);
   const connections = new GrpcConnections(clock, log.child('server'));
@@ -105,7 +116,8 @@ async function openParts(
   pending.delete('manifests');
   opened.server = await GrpcServer.open({
     listen: control.listen,
-    services: [cluster.delta, cluster.registry, signing],
+    // With Kubernetes it is the API server that knows which pods a node has, and nobody else's word counts.
+    services: client === undefined ? [cluster.delta, cluster.registry, signing] : [cluster.delta, signing],
     authentication,
     connections,
     issueCertificate: () => issueServerCertificate(authority, serverNames(control), SERVER_CERTIFICATE_MS),
@@ -117,7 +129,7 @@ async function openParts(
   log.info('control plane serves', {
     address: formatEndpoint({ ...control.listen, port }),
     monitoring: formatEndpoint({ ...control.monitoring, port: monitoringPort }),
-    manifests: control.manifests,
+    source: source.kind === 'directory' ? source.manifests : 'the API server of Kubernetes',
     trust_domain: trustDomain,
   });
   return {
@@ -127,6 +139,12 @@ async function openParts(
     makeJoinFile: (node, ttlMs) => formatJoinFile(authority.rootsPem, tokens.make(node, ttlMs)),
     close: () => closers.close(),
   };
+}
+
+function openRootPublisher({ client, namespace }: SharedRoot, rootsPem: string, log: Logger, closers: Closers): void {
+  const publisher = new RootPublisher(client, { namespace, rootsPem }, systemClock, log.child('root certificate'));
+  publisher.open();
+  closers.add('root certificate', () => publisher.close());
 }
 
 function openSigning(

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { Config } from '../config/table.ts';
+import type { SourceConfig } from '../control/source.ts';
 import { openControl } from '../control.ts';
 import { defineCommand } from './command.ts';
+import { CliError, EXIT } from './exit-code.ts';
 import { openLogger, runService } from './service.ts';
 
 export const command = defineCommand({
@@ -16,12 +19,22 @@ export const command = defineCommand({
   examples: [
     'groundwire control --manifests ./manifests',
     'groundwire control --manifests ./manifests --listen 10.0.0.1:15012 --certificate-ttl 1h',
+    'groundwire control --kube --server-name groundwire-control.groundwire-system.svc',
   ],
-  parts: ['control', 'mesh', 'defaults', 'state', 'log'],
+  parts: ['source', 'kubernetes', 'control', 'mesh', 'defaults', 'state', 'log'],
   run: async (config, _words, io) => {
+    const source = sourceOf(config);
     const log = openLogger(config.log);
     return runService(io, log, config, (signal) =>
-      openControl({ ...config, stateDirectory: config.state.directory }, log, signal),
+      openControl({ ...config, source, stateDirectory: config.state.directory }, log, signal),
     );
   },
 });
+
+function sourceOf({ source, kubernetes }: Config<'source' | 'kubernetes'>): SourceConfig {
+  const { manifests, kube, ...settings } = source;
+  if (kube && manifests === undefined) return { kind: 'kubernetes', ...settings, ...kubernetes };
+  if (!kube && manifests !== undefined) return { kind: 'directory', manifests };
+  const reason = 'say where the mesh is written down: either --manifests DIR (or GROUNDWIRE_MANIFESTS) or --kube';
+  throw new CliError(EXIT.usage, `groundwire control: ${reason}`);
+}

@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AgentConfig } from '../agent.ts';
 import { writingState } from '../config/paths.ts';
+import type { Config } from '../config/table.ts';
 import type { ControlConfig } from '../control/mesh.ts';
 import { openControl } from '../control.ts';
 import { writeFileAtomicallyAsync } from '../host/atomic-file.ts';
@@ -27,7 +28,20 @@ export const command = defineCommand({
     'groundwire up --manifests ./manifests',
     'groundwire up --manifests ./manifests --listen 10.0.0.1:15012 --log-format json',
   ],
-  parts: ['control', 'defaults', 'mesh', 'node', 'state', 'kernel', 'engine', 'pods', 'api', 'log', 'accessLog'],
+  parts: [
+    'directory',
+    'control',
+    'defaults',
+    'mesh',
+    'node',
+    'state',
+    'kernel',
+    'engine',
+    'pods',
+    'api',
+    'log',
+    'accessLog',
+  ],
   run: async (config, _words, io) => {
     requireRoot('up', 'its agent loads eBPF programs and makes network namespaces');
     const log = openLogger(config.log);
@@ -39,7 +53,7 @@ type UpConfig = AgentConfig & Omit<ControlConfig, 'stateDirectory'>;
 
 /** Opens the control plane, then the agent that joins it; they close the other way round. */
 async function openBoth(
-  config: Omit<UpConfig, 'upstream' | 'exit'>,
+  config: Omit<UpConfig, 'upstream' | 'exit' | 'source' | 'kubernetes'> & Config<'directory'>,
   log: Logger,
   signal: AbortSignal,
 ): Promise<Service> {
@@ -47,7 +61,8 @@ async function openBoth(
   try {
     const { name } = config.node;
     const stateDirectory = config.state.directory;
-    const control = await openControl({ ...config, stateDirectory }, log.child('control'), signal);
+    const source = { kind: 'directory', manifests: config.directory.manifests } as const;
+    const control = await openControl({ ...config, source, stateDirectory }, log.child('control'), signal);
     closers.add('control plane', () => control.close());
     signal.throwIfAborted();
     const tokenFile = join(stateDirectory, name, 'join.token');
@@ -64,7 +79,8 @@ async function openBoth(
       agentNamespace: 'groundwire-system',
       podRegistry: true,
     };
-    const agent = await openNodeAgent({ ...config, upstream, exit: { keepPods: false } }, log, signal);
+    const kubernetes = { kubeconfig: undefined };
+    const agent = await openNodeAgent({ ...config, kubernetes, upstream, exit: { keepPods: false } }, log, signal);
     closers.add('agent', () => agent.close());
     return { close: () => closers.close() };
   } catch (error) {

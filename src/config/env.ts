@@ -18,7 +18,14 @@ export function isServiceLink(name: string, value: string): boolean {
   return OF_A_SERVICE.test(name) || (PORT_OF_A_SERVICE.test(name) && /^(?:tcp|udp|sctp):\/\//.test(value));
 }
 
-/** The variables of this process that are meant for us. The only place that reads `process.env`. */
+/** `host:port` of the API server, as Kubernetes tells each container; undefined outside of a pod. */
+export function readApiServer(): string | undefined {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
+  if (host === undefined || host === '' || port === undefined) return undefined;
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** The variables of this process that are meant for us. This file alone reads `process.env`. */
 export function readVariables(): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   for (const [name, value] of Object.entries(process.env)) {

@@ -304,6 +304,13 @@ export function parseText(text: string): Parsed<string> {
   return { value: text };
 }
 
+/** A service account: `namespace/name`. */
+export function parseAccount(text: string): Parsed<string> {
+  const [namespace = '', name = '', ...more] = text.split('/');
+  const wrong = more.length > 0 ? 'is not NAMESPACE/NAME' : (wrongWithNamespace(namespace) ?? wrongWithName(name));
+  return wrong === undefined ? { value: text } : { reason: `is no account: NAMESPACE/NAME; it ${wrong}` };
+}
+
 /** The key of a label or an annotation. */
 export function parseKey(text: string): Parsed<string> {
   const wrong = wrongWithKey(text);

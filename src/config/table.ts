@@ -14,6 +14,7 @@ import {
   oneOf,
   onOff,
   pairs,
+  parseAccount,
   parseIp,
   parseKey,
   parseLabelValue,
@@ -25,6 +26,8 @@ import {
   trustDomain,
 } from './parse.ts';
 import { optional, required, type Setting, setting } from './setting.ts';
+
+const MANIFESTS_HELP = 'directory of Kubernetes YAML, read again when it changes';
 
 /**
  * Everything that can be set, in parts; a command takes the parts it needs and a part of the program receives one.
@@ -165,8 +168,14 @@ export const TABLE = {
     ),
   },
 
-  /** Pods of this node, made by `groundwire run`. */
+  /** Pods of this node. */
   pods: {
+    source: setting(
+      'pods',
+      oneOf('run', 'kubernetes'),
+      'run',
+      'where they come from: `groundwire run`, or the API server of Kubernetes, and then --pod-registry is false',
+    ),
     cidrs: setting(
       'pod-cidr',
       rangePerFamily(),
@@ -241,6 +250,49 @@ export const TABLE = {
     ),
   },
 
+  /** Where one machine's mesh is written down. */
+  directory: {
+    manifests: required('manifests', path('DIR'), MANIFESTS_HELP),
+  },
+
+  /** Where a control plane reads the mesh: one of the two. */
+  source: {
+    manifests: optional('manifests', path('DIR'), `${MANIFESTS_HELP}; or --kube`),
+    kube: setting(
+      'kube',
+      onOff(),
+      'false',
+      'read the mesh from the API server of Kubernetes, in the place of --manifests',
+    ),
+    agentAccounts: setting(
+      'agent-accounts',
+      listOf(parseAccount, 'NAMESPACE/NAME'),
+      'groundwire-system/groundwire-agent',
+      'with --kube: service accounts whose pods are agents, each of its own node',
+    ),
+    tokenAudiences: setting(
+      'token-audience',
+      listOf(parseText, 'NAME'),
+      'groundwire,istio-ca',
+      "with --kube: an agent's token must be made for one of these",
+    ),
+    namespace: setting(
+      'control-namespace',
+      namespaceName(),
+      'groundwire-system',
+      "with --kube: where the control plane keeps the mesh's root, as the Secret groundwire-ca",
+    ),
+  },
+
+  /** The API server of Kubernetes. */
+  kubernetes: {
+    kubeconfig: optional(
+      'kubeconfig',
+      path('FILE'),
+      'how the API server is reached, by token or certificate (default: as the pod that this process runs in)',
+    ),
+  },
+
   /** The control plane. */
   control: {
     listen: setting('listen', hostPort(), '0.0.0.0:15012', 'xDS, certificates and pod registry, over TLS'),
@@ -256,7 +308,6 @@ export const TABLE = {
       '',
       "further names and addresses in the server's certificate (default: host name, localhost, the listen address)",
     ),
-    manifests: required('manifests', path('DIR'), 'directory of Kubernetes YAML, read again when it changes'),
     clusterCidrs: setting(
       'cluster-cidr',
       rangePerFamily(),

@@ -16,15 +16,19 @@ import type { Authentication } from '../discovery/authentication.ts';
 import { DeltaServer } from '../discovery/delta-server.ts';
 import { PodRegistryServer } from '../discovery/pod-registry-server.ts';
 import type { JoinTokens } from '../identity/join-token.ts';
-import { DirectorySource } from '../manifests/directory-source.ts';
+import type { ApiClient } from '../kubernetes/api-client.ts';
 import { systemClock } from '../model/clock.ts';
 import { ObjectStore } from '../objects/object-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { openSource, type SourceConfig } from './source.ts';
 
 // As the agent's own notice, which may be of a control plane with another setting.
 const TOKEN_NOTICE_SHARE = 0.25;
 
-export type ControlConfig = Config<'control' | 'mesh' | 'defaults'> & { readonly stateDirectory: string };
+export type ControlConfig = Config<'control' | 'mesh' | 'defaults'> & {
+  readonly source: SourceConfig;
+  readonly stateDirectory: string;
+};
 
 /** What the mesh is: its sources, and the services that tell it to nodes. */
 export interface OpenMesh {
@@ -56,11 +60,17 @@ export interface NodeAccess {
 }
 
 /** Wires the mesh; it is nobody's yet. */
-export function openMesh(config: ControlConfig, kept: KeptState, access: NodeAccess, log: Logger): OpenMesh {
+export function openMesh(
+  config: ControlConfig,
+  kept: KeptState,
+  access: NodeAccess,
+  client: ApiClient | undefined,
+  log: Logger,
+): OpenMesh {
   const clock = systemClock;
   const { control } = config;
   const store = new ObjectStore([SOURCES.nodes, SOURCES.manifests]);
-  const directory = new DirectorySource({ directory: control.manifests, source: SOURCES.manifests }, store, clock);
+  const source = openSource(config.source, client, SOURCES.manifests, store, clock, log.child('source'));
   const delta = new DeltaServer({ clock, log: log.child('discovery') });
   const ranges = NodeRanges.open(
     control.clusterCidrs,
@@ -102,7 +112,7 @@ export function openMesh(config: ControlConfig, kept: KeptState, access: NodeAcc
     },
     start: async (signal) => {
       registry.restore(kept.loadPods(), ranges.nodes());
-      await directory.open(kept.loadManifests(), signal);
+      await source.open(kept.loadManifests(), signal);
       publisher.publish();
       store.watch((_snapshot, source) => {
         if (source === SOURCES.manifests) publisher.changed();
@@ -111,7 +121,7 @@ export function openMesh(config: ControlConfig, kept: KeptState, access: NodeAcc
     close: () => {
       // First: what is taken apart here is not the mesh any more.
       publisher.close();
-      directory.close();
+      source.close();
       registry.close();
       delta.close();
       manifestLog.close();

@@ -13,7 +13,9 @@ import type { Log } from '../model/log.ts';
 import { QuietLogs } from '../model/quiet-logs.ts';
 
 /** Checks a bearer token; a value with `reason` refuses, and the reason is told to the caller. */
-export type VerifyToken = (token: string) => Caller | { readonly kind: 'rejected'; readonly reason: string };
+export type VerifyToken = (token: string) => TokenVerdict | Promise<TokenVerdict>;
+
+export type TokenVerdict = Caller | { readonly kind: 'rejected'; readonly reason: string };
 
 /** Hears of what became of each call; `peer` is what gRPC calls its connection. */
 export interface CallWatcher {
@@ -39,10 +41,12 @@ export class Authentication {
     this.interceptor = (_method, call) =>
       new ServerInterceptingCall(call, {
         start: (next) => {
+          // What comes after the metadata waits until it has been passed on.
           const listener = new ServerListenerBuilder().withOnReceiveMetadata((metadata, pass) => {
-            const reason = this.#admit(metadata, call.getPeer());
-            if (reason === undefined) pass(metadata);
-            else call.sendStatus({ code: status.UNAUTHENTICATED, details: reason });
+            void this.#admit(metadata, call.getPeer()).then((reason) => {
+              if (reason === undefined) pass(metadata);
+              else call.sendStatus({ code: status.UNAUTHENTICATED, details: reason });
+            });
           });
           next(listener.build());
         },
@@ -59,11 +63,13 @@ export class Authentication {
     return this.#callers.get(metadata);
   }
 
-  #admit(metadata: Metadata, peer: string): string | undefined {
+  async #admit(metadata: Metadata, peer: string): Promise<string | undefined> {
     const [header] = metadata.get('authorization');
     const token = typeof header === 'string' ? /^Bearer (\S+)$/i.exec(header)?.[1] : undefined;
     const result =
-      token === undefined ? { kind: 'rejected' as const, reason: 'the call has no bearer token' } : this.#verify(token);
+      token === undefined
+        ? { kind: 'rejected' as const, reason: 'the call has no bearer token' }
+        : await this.#verify(token);
     if ('reason' in result) {
       this.counters.refused += 1;
       const { reason } = result;

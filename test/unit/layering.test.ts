@@ -11,7 +11,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['model'],
   ['config', 'host', 'mesh', 'objects', 'telemetry', 'wire'],
   ['manifests', 'compile'],
-  ['engine', 'discovery', 'identity'],
+  ['engine', 'discovery', 'identity', 'kubernetes'],
   ['node', 'cluster'],
   ['pods'],
   ['dialogue'],

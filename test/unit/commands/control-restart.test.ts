@@ -57,10 +57,13 @@ function makePlace(t: TestContext) {
     { level: 'debug', format: 'json', nowMs: () => 0, linesMax: 1000 },
   );
   const start = async (port = 0): Promise<Control> => {
-    const flags = ['--manifests', manifests, '--listen', `127.0.0.1:${port}`, ...ELSEWHERE];
+    const flags = ['--listen', `127.0.0.1:${port}`, ...ELSEWHERE];
     const loaded = loadConfig(['control', 'mesh', 'defaults'], flags, new Map());
     assert.ok('config' in loaded);
-    const control = await openControl({ ...loaded.config, stateDirectory }, log);
+    const control = await openControl(
+      { ...loaded.config, source: { kind: 'directory', manifests }, stateDirectory },
+      log,
+    );
     t.after(() => control.close());
     return control;
   };

@@ -47,11 +47,15 @@ async function makeMesh(t: TestContext) {
   write(namespace(''));
   const loaded = loadConfig(
     ['control', 'mesh', 'defaults'],
-    ['--manifests', manifests, '--listen', '127.0.0.1:0', '--monitoring-listen', '127.0.0.1:0'],
+    ['--listen', '127.0.0.1:0', '--monitoring-listen', '127.0.0.1:0'],
     new Map(),
   );
   assert.ok('config' in loaded);
-  const config: ControlConfig = { ...loaded.config, stateDirectory: join(directory, 'state') };
+  const config: ControlConfig = {
+    ...loaded.config,
+    source: { kind: 'directory', manifests },
+    stateDirectory: join(directory, 'state'),
+  };
   const lines: string[] = [];
   const log = Logger.open(
     {

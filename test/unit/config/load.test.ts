@@ -11,13 +11,13 @@ import { PART_NAMES, settingsOf } from '#src/config/table.ts';
 const NONE: ReadonlyMap<string, string> = new Map();
 
 function load(argv: readonly string[], variables = NONE) {
-  const loaded = loadConfig(['control', 'mesh', 'log'], argv, variables);
+  const loaded = loadConfig(['directory', 'control', 'mesh', 'log'], argv, variables);
   assert.ok('config' in loaded, JSON.stringify(loaded));
   return loaded.config;
 }
 
 function problems(argv: readonly string[], variables = NONE) {
-  const loaded = loadConfig(['control', 'mesh', 'log'], argv, variables);
+  const loaded = loadConfig(['directory', 'control', 'mesh', 'log'], argv, variables);
   assert.ok(!('config' in loaded));
   return loaded.map(({ name, reason }) => `${name} ${reason}`);
 }
@@ -126,7 +126,7 @@ test('loadConfig: a config is frozen', () => {
 test('loadConfig: a switch stands alone or with a value, and --help silences what is missing', () => {
   const off = loadConfig(['exit'], ['--keep-pods=false'], NONE);
   assert.ok('config' in off && !off.config.exit.keepPods);
-  const help = loadConfig(['control', 'common'], ['--help'], NONE);
+  const help = loadConfig(['directory', 'control', 'common'], ['--help'], NONE);
   assert.ok('config' in help && help.config.common.help);
 });
 
