@@ -17,10 +17,13 @@ import { openPlace } from './agent/place.ts';
 import { openPods } from './agent/pods.ts';
 import { openTelemetry, type TelemetrySources } from './agent/telemetry.ts';
 import { openUpstream } from './agent/upstream.ts';
+import { readApiServer } from './config/env.ts';
 import type { Config } from './config/table.ts';
 import { engineOptions } from './dialogue/engine-options.ts';
 import { PodCaptures } from './dialogue/pod-captures.ts';
 import type { EngineOptions, EnginePort } from './engine/port.ts';
+import { apiAccess } from './kubernetes/api-access.ts';
+import { ApiClient } from './kubernetes/api-client.ts';
 import { MeshStore } from './mesh/store.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { systemClock } from './model/clock.ts';
@@ -30,7 +33,18 @@ import { FlowLabelTable } from './telemetry/flow-labels.ts';
 import type { Logger } from './telemetry/logger.ts';
 
 export type AgentConfig = Config<
-  'node' | 'state' | 'upstream' | 'kernel' | 'engine' | 'pods' | 'exit' | 'mesh' | 'api' | 'log' | 'accessLog'
+  | 'node'
+  | 'state'
+  | 'upstream'
+  | 'kernel'
+  | 'engine'
+  | 'pods'
+  | 'kubernetes'
+  | 'exit'
+  | 'mesh'
+  | 'api'
+  | 'log'
+  | 'accessLog'
 >;
 
 export type OpenEngine = (options: EngineOptions) => EnginePort;
@@ -73,10 +87,11 @@ async function openParts(
   const startedMs = clock.nowMs();
   const upstream = openUpstream(config, clock, log);
   const { controlPlane } = upstream;
+  const api = await openApiServer(config, closers);
   const place = await openPlace(config, log, closers, signal);
 
   // From here to the subscription nothing awaits: what the engine says in its first turn must find its listener.
-  const options = engineOptions(config, place.home, place.resolvers, readFileLimit() ?? Number.POSITIVE_INFINITY);
+  const options = engineOptions(config, place.places, place.resolvers, readFileLimit() ?? Number.POSITIVE_INFINITY);
   warnOfFewFiles(config, options, log);
   const engine = openEngine(options);
   closers.add('engine', () => engine.close());
@@ -99,7 +114,7 @@ async function openParts(
   const onAnswered = (): void => pods.registry.hurry();
   const discovery = openDiscovery(config, log, { controlPlane, mesh, address, metrics, onAnswered, clock }, closers);
   const onWelcome = (): void => discovery.xds.hurry();
-  const podsParts = { place, upstream, mesh, captures, identity, decisions, onWelcome, clock };
+  const podsParts = { api, place, upstream, mesh, captures, identity, decisions, onWelcome, clock };
   const pods = openPods(config, log, podsParts, closers);
   const parts = { engine, mesh, captures, decisions, upstream, identity, discovery, place, pods };
   const sources: TelemetrySources = { ...parts, startedMs };
@@ -113,6 +128,7 @@ async function openParts(
   pods.pods.open(place.recovered);
   discovery.xds.open();
   if (config.upstream.podRegistry) pods.registry.open();
+  pods.openKubernetes();
   await openApi(config, log, { ...sources, telemetry, clock, restored }, closers);
   // Who waits for the end of a pod hears of it from the API, so that goes after the pods.
   closers.add('traffic', () => drain(engine, config.engine.drainDeadlineMs, clock));
@@ -139,4 +155,15 @@ function warnOfFewFiles(
     files: readFileLimit(),
     hint: 'raise the limit of open files of the agent (LimitNOFILE), or set a lower --connections-max',
   });
+}
+
+/** Where the API server of Kubernetes knows the pods of this node. */
+async function openApiServer(
+  { pods, kubernetes }: Pick<AgentConfig, 'pods' | 'kubernetes'>,
+  closers: Closers,
+): Promise<ApiClient | undefined> {
+  if (pods.source === 'run') return undefined;
+  const client = new ApiClient(await apiAccess(kubernetes.kubeconfig, readApiServer()));
+  closers.add('API server', () => client.close());
+  return client;
 }

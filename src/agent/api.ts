@@ -95,6 +95,7 @@ function openFacts(config: ApiConfig, parts: ApiParts, state: AgentState): Agent
     rejectedTotal: () => discovery.xds.counters.rejectedResources,
     captureProblems: () => parts.captures.problems(),
     meshProblems: () => [...parts.pods.meshProblems(), ...decisions.names.problems()],
+    unenrolled: () => parts.pods.unenrolled(),
     podFilesProblem: () => place.files.problem,
     tokenProblem: () => parts.upstream.tokens.problem(),
     recallsOwed: () => decisions.dialogue.recall.owed,

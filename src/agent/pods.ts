@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { DEFAULT_ENROLMENT_SETTINGS } from '../compile/enrolment.ts';
 import type { Config } from '../config/table.ts';
 import { CaptureSteps } from '../dialogue/capture-steps.ts';
 import type { PodCaptures } from '../dialogue/pod-captures.ts';
 import { PodRegistryClient } from '../discovery/pod-registry-client.ts';
 import type { RegistryWelcome, ReportedPod } from '../discovery/pod-report.ts';
 import { isAlive } from '../host/process-id.ts';
+import type { ApiClient } from '../kubernetes/api-client.ts';
+import { RedirectionAnnotation } from '../kubernetes/redirection-annotation.ts';
 import type { MeshStore } from '../mesh/store.ts';
 import { isLoopback } from '../model/address.ts';
 import type { Clock } from '../model/clock.ts';
@@ -14,6 +17,7 @@ import { CLUSTER_DNS_DEFAULT } from '../node/resolvers.ts';
 import { AwaitedPool } from '../pods/awaited-pool.ts';
 import { type PodRecord, podIdentity } from '../pods/pod.ts';
 import { workloadUidOf } from '../pods/pod-directory.ts';
+import { KubernetesPods, type UnenrolledPod } from '../pods/kubernetes-pods.ts';
 import { PodManager } from '../pods/pod-manager.ts';
 import { closeSandbox, openSandbox, type SandboxHost } from '../pods/sandbox.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -28,9 +32,15 @@ export interface Pods {
   readonly registry: PodRegistryClient;
   /** What is wrong with the mesh as a whole, as the control plane told last. */
   readonly meshProblems: () => readonly string[];
+  /** Follows the API server, where that knows the pods; nothing is enrolled before the mesh is. */
+  openKubernetes(): void;
+  /** Pods that belong to the mesh and are not in it, and why. */
+  unenrolled(): readonly UnenrolledPod[];
 }
 
 export interface PodsParts {
+  /** Where the API server knows the pods. */
+  readonly api: ApiClient | undefined;
   readonly place: Place;
   readonly upstream: Upstream;
   readonly mesh: MeshStore;
@@ -90,7 +100,13 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
         open: (sandbox, namespace) => openSandbox(host, sandbox, namespace, podsLog),
         close: (sandbox) => closeSandbox(sandbox, podsLog),
       },
-      steps: openSteps(config, parts, registry),
+      steps: openSteps(config, parts, {
+        captured: (uid, captured) => {
+          registry.captured(uid, captured);
+          enrolment?.say(uid, captured);
+        },
+        leaving: (uid) => enrolment?.say(uid, false),
+      }),
       isAlive,
       reporter: {
         started: (pod) => registry.started(toReport(pod, false)),
@@ -104,10 +120,54 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
     },
   );
   closers.add('pods', () => pods.close());
-  return { pods, registry, meshProblems: () => meshProblems };
+  const enrolment = parts.api && openEnrolment(config, parts.api, pods, clock, podsLog);
+  closers.add('Kubernetes', () => enrolment?.close());
+  return {
+    pods,
+    registry,
+    meshProblems: () => meshProblems,
+    openKubernetes: () => void enrolment?.source.open(),
+    unenrolled: () => enrolment?.source.unenrolled() ?? [],
+  };
 }
 
-function openSteps(config: PodsConfig, parts: PodsParts, registry: PodRegistryClient): CaptureSteps {
+/** The pods of the API server, and what it is told of them. */
+interface Enrolment {
+  readonly source: KubernetesPods;
+  say(uid: string, captured: boolean): void;
+  close(): void;
+}
+
+function openEnrolment(config: PodsConfig, client: ApiClient, pods: PodManager, clock: Clock, log: Logger): Enrolment {
+  const annotation = new RedirectionAnnotation(client, clock, log);
+  const source = new KubernetesPods({
+    client,
+    node: config.node.name,
+    settings: DEFAULT_ENROLMENT_SETTINGS,
+    pods,
+    forget: (uid) => annotation.forget(uid),
+    clock,
+    log,
+  });
+  return {
+    source,
+    say: (uid, captured) => {
+      const pod = pods.find(uid);
+      if (pod !== undefined) annotation.say(uid, pod.spec, captured);
+    },
+    close: () => {
+      source.close();
+      annotation.close();
+    },
+  };
+}
+
+interface CaptureReports {
+  captured(uid: string, captured: boolean): void;
+  leaving(uid: string): void;
+}
+
+function openSteps(config: PodsConfig, parts: PodsParts, reports: CaptureReports): CaptureSteps {
   const { captures, identity, mesh, clock } = parts;
   const { trustDomain, clusterId } = config.mesh;
   return new CaptureSteps(
@@ -122,7 +182,8 @@ function openSteps(config: PodsConfig, parts: PodsParts, registry: PodRegistryCl
       identities: identity.identities,
       clock,
       trustDomain: () => trustDomain,
-      reportCaptured: (uid, captured) => registry.captured(uid, captured),
+      reportCaptured: (uid, captured) => reports.captured(uid, captured),
+      reportLeaving: (uid) => reports.leaving(uid),
       findWorkload: (pod) => mesh.findWorkload(workloadUidOf(clusterId, pod.spec)),
     },
   );

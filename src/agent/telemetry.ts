@@ -123,6 +123,7 @@ function metricsReader(
       });
     },
     pods: () => podsByState(sources()),
+    unenrolled: () => countBy(sources().pods.unenrolled(), ({ reason }) => reason),
     proxies: () => {
       const { captures } = sources();
       const { started, stopped } = captures.counters;

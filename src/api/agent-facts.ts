@@ -8,6 +8,7 @@ import type { LocalPods } from '../mesh/resolve-outbound.ts';
 import type { MeshView } from '../mesh/view.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import type { RejectedResource } from '../model/rejected-resource.ts';
+import type { UnenrolledPod, UnenrolledReason } from '../pods/kubernetes-pods.ts';
 import type { PodView } from '../pods/pod.ts';
 import { formatDecision } from './explain.ts';
 import type {
@@ -45,6 +46,8 @@ export interface AgentFactsParts {
   readonly captureProblems: () => readonly string[];
   /** What the control plane could not read, or took in vain, and names that cannot be resolved. */
   readonly meshProblems: () => readonly string[];
+  /** Pods that belong to the mesh and are not in it. */
+  readonly unenrolled: () => readonly UnenrolledPod[];
   readonly findPolicy: (verdict: bigint) => string | undefined;
   readonly identity: () => { readonly trustDomain: string; readonly clusterId: string };
   readonly version: VersionFacts;
@@ -56,6 +59,13 @@ export interface AgentFactsParts {
 const OLD_CONNECTIONS_SHOWN = 100;
 const REJECTED_SHOWN = 20;
 const ADDRESSES_SHOWN = 4;
+
+const UNENROLLED_WORDS: Readonly<Record<UnenrolledReason, string>> = {
+  no_address: 'it has no address yet',
+  no_sandbox: 'no process of it is found on this node; the agent needs hostPID',
+  foreign_address: 'its network namespace does not have the address that the API server knows',
+  unreadable: 'its network namespace cannot be looked at',
+};
 
 /** Gathers what the API tells from the parts that know it, at the moment of the question. */
 export class AgentFactsReader implements AgentFacts {
@@ -167,6 +177,8 @@ export class AgentFactsReader implements AgentFacts {
       ...this.#parts.meshProblems(),
       ...rejectedProblems(this.#parts.mesh),
     );
+    for (const { name, reason } of this.#parts.unenrolled())
+      problems.push(`pod ${name} belongs to the mesh and is not in it: ${UNENROLLED_WORDS[reason]}`);
     for (const pod of pods) {
       if (pod.problem !== undefined) problems.push(`pod ${pod.namespace}/${pod.name}: ${pod.problem}`);
       const { count, closed } = pod.oldConnections;

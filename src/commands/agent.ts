@@ -15,10 +15,26 @@ export const command = defineCommand({
     'groundwire agent --node a --control 10.0.0.1:15012 --token-file a.token',
     'groundwire agent --control istiod.istio-system.svc:15012 --token-file /var/run/secrets/tokens/istio-token --root-cert /var/run/secrets/istio/root-cert.pem --agent-namespace istio-system --pod-registry=false',
   ],
-  parts: ['node', 'state', 'upstream', 'kernel', 'engine', 'pods', 'exit', 'mesh', 'api', 'log', 'accessLog'],
+  parts: [
+    'node',
+    'state',
+    'upstream',
+    'kernel',
+    'engine',
+    'pods',
+    'kubernetes',
+    'exit',
+    'mesh',
+    'api',
+    'log',
+    'accessLog',
+  ],
   run: async (config, _words, io) => {
     requireRoot('agent', 'it loads eBPF programs and enters the network namespaces of pods');
     const log = openLogger(config.log);
-    return runService(io, log, config, (signal) => openNodeAgent(config, log, signal));
+    // Of pods that the API server knows nobody else needs to be told.
+    const podRegistry = config.upstream.podRegistry && config.pods.source === 'run';
+    const upstream = { ...config.upstream, podRegistry };
+    return runService(io, log, config, (signal) => openNodeAgent({ ...config, upstream }, log, signal));
   },
 });

@@ -27,6 +27,8 @@ export interface CaptureStepsParts {
   /** Known once the control plane, or the configuration, has named it. */
   readonly trustDomain: () => string;
   readonly reportCaptured: (uid: string, captured: boolean) => void;
+  /** The pod is to leave: where nobody else decided so, the control plane hears it from here. */
+  readonly reportLeaving: (uid: string) => void;
   /** The pod as the mesh, seen from this node, has it; `undefined` when it does not know it. */
   readonly findWorkload: (pod: PodRecord) => Pick<Workload, 'addresses' | 'tunnelProtocol'> | undefined;
 }
@@ -58,6 +60,7 @@ export class CaptureSteps implements PodSteps {
   }
 
   async leave(pod: PodRecord, signal: AbortSignal): Promise<void> {
+    this.#parts.reportLeaving(pod.uid);
     await this.#notDialled(pod, signal);
     await this.#delay(this.#options.releaseGraceMs, signal);
   }

@@ -35,7 +35,7 @@ const WORKERS_MAX = 8;
 /** The configuration in the engine's words; throws `SettingError`. `files`: how many this process may have open. */
 export function engineOptions(
   { kernel, engine, mesh, upstream }: Config<'kernel' | 'engine' | 'mesh' | 'upstream'>,
-  places: NodePlaces,
+  places: NodePlaces & { readonly probeCgroup: string | undefined },
   resolvers: readonly string[],
   files: number,
 ): EngineOptions {
@@ -43,7 +43,7 @@ export function engineOptions(
     pinDirectory: places.pinDirectory,
     podsCgroup: places.podsCgroup,
     agentCgroup: places.agentCgroup,
-    probeCgroup: engine.probeCgroup ?? '',
+    probeCgroup: places.probeCgroup ?? '',
     bpfDirectory: findBpfDirectory(kernel),
     trustDomain: mesh.trustDomain,
     workerThreads: engine.workerThreads === 0 ? Math.min(availableParallelism(), WORKERS_MAX) : engine.workerThreads,

@@ -60,7 +60,7 @@ export class NodeHome implements NodePlaces {
   /** Agents that found this node taken, as far as they could tell. */
   readonly counters = { agentsRefused: 0 };
   readonly #lock: string;
-  readonly #cgroupRoot: string;
+  readonly cgroupRoot: string;
   readonly #bpffs: string;
   readonly #cgroupBefore: string;
   readonly #log: Log;
@@ -78,7 +78,7 @@ export class NodeHome implements NodePlaces {
     this.pinDirectory = places.pinDirectory;
     this.podsCgroup = places.podsCgroup;
     this.agentCgroup = places.agentCgroup;
-    this.#cgroupRoot = cgroupRoot;
+    this.cgroupRoot = cgroupRoot;
     this.#bpffs = bpffs;
     this.#cgroupBefore = cgroupBefore;
     this.#log = log;
@@ -146,14 +146,14 @@ export class NodeHome implements NodePlaces {
    */
   async close(podsLive: boolean): Promise<void> {
     // An earlier agent, killed, may have been what put us there: then we cannot go back to where we came from.
-    const back = this.#cgroupBefore === this.agentCgroup ? this.#cgroupRoot : this.#cgroupBefore;
-    await joinCgroup(back, process.pid).catch(() => joinCgroup(this.#cgroupRoot, process.pid));
+    const back = this.#cgroupBefore === this.agentCgroup ? this.cgroupRoot : this.#cgroupBefore;
+    await joinCgroup(back, process.pid).catch(() => joinCgroup(this.cgroupRoot, process.pid));
     await removeEmptyCgroup(this.agentCgroup);
     if (!podsLive) {
       await rm(this.pinDirectory, { recursive: true, force: true });
       await removeEmptyDirectories(this.pinDirectory, this.#bpffs, 'files count');
       await removeCgroup(this.podsCgroup);
-      await removeEmptyDirectories(this.podsCgroup, this.#cgroupRoot, 'files come with it');
+      await removeEmptyDirectories(this.podsCgroup, this.cgroupRoot, 'files come with it');
     } else {
       this.#log.info('pods live on, captured as they are, until the next agent of the node', {
         path: this.podsDirectory,

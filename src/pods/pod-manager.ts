@@ -11,7 +11,7 @@ import type { AddressPool } from './address-pool.ts';
 import { ManagedPod, type PodSteps } from './managed-pod.ts';
 import type { PodDecision, PodRecord, PodSpec, PodView } from './pod.ts';
 import type { PodFiles } from './pod-files.ts';
-import { planSandbox, type Sandboxes, type SandboxHost } from './sandbox.ts';
+import { foreignSandbox, planSandbox, type Sandboxes, type SandboxHost } from './sandbox.ts';
 
 // A holder normally ends with its connection, which is noticed at once; this finds the others.
 const HOLDER_POLL_MS = 1000;
@@ -38,6 +38,13 @@ export class PodRefused extends Error {
     super(message, options);
     this.reason = reason;
   }
+}
+
+/** A sandbox that a container runtime made. */
+export interface AdoptedSandbox {
+  readonly holder: ProcessId;
+  readonly netnsPath: string;
+  readonly addresses: readonly string[];
 }
 
 export interface PodManagerOptions {
@@ -99,7 +106,7 @@ export class PodManager {
       pod.resume();
     }
     const reserve = (pool: AddressPool): void => {
-      for (const record of recovered) pool.reserve(record.sandbox.addresses);
+      for (const { sandbox } of recovered) if (!sandbox.foreign) pool.reserve(sandbox.addresses);
     };
     // The ranges may be unknown for a while; this is first in line, so nobody gets an address before it.
     void this.#parts.pool.then(reserve);
@@ -175,6 +182,26 @@ export class PodManager {
     }
   }
 
+  /**
+   * Takes a pod that somebody else made, under its own uid; from here on it is captured and released as is decided, and
+   * removed with its holder, like any other. One that is there already stays as it is.
+   */
+  adopt(uid: string, spec: PodSpec, made: AdoptedSandbox): void {
+    if (this.#leaving || this.#pods.has(uid)) return;
+    const record: PodRecord = {
+      uid,
+      handle: this.#nextHandle++,
+      spec,
+      sandbox: foreignSandbox(made.netnsPath, made.addresses),
+      holder: made.holder,
+      startedMs: this.#parts.clock.nowMs(),
+      captured: false,
+    };
+    this.#add(record);
+    this.counters.started += 1;
+    this.#parts.reporter.started(record);
+  }
+
   async #make(record: PodRecord): Promise<void> {
     await this.#parts.sandboxes.open(record.sandbox, record.spec.namespace);
     this.#parts.files.write(record);
@@ -219,14 +246,15 @@ export class PodManager {
     // Told first, so that others stop dialling it while it is taken apart.
     this.#parts.reporter.stopped(uid);
     const { sandbox } = pod.view();
-    // Before the engine lets it go: a process that outlived its capture would talk in plaintext.
-    await removeCgroup(sandbox.cgroup);
+    // Before the engine lets it go: a process that outlived its capture would talk in plaintext. Those of another's
+    // sandbox are its to end.
+    if (!sandbox.foreign) await removeCgroup(sandbox.cgroup);
     await pod.stop();
     await this.#parts.sandboxes.close(sandbox);
     await this.#parts.files.remove(uid);
     this.#pods.delete(uid);
     this.counters.removed += 1;
-    void this.#parts.pool.then((pool) => pool.release(sandbox.addresses));
+    if (!sandbox.foreign) void this.#parts.pool.then((pool) => pool.release(sandbox.addresses));
     this.#parts.podsChanged();
   }
 

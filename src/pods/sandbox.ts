@@ -43,6 +43,13 @@ export interface Sandbox {
   readonly cgroup: string;
   readonly addresses: readonly string[];
   readonly hostname: string;
+  /** A container runtime made it and takes it away; nothing of it but the namespace is ours to use. */
+  readonly foreign?: true;
+}
+
+/** The sandbox of a pod that a container runtime made. */
+export function foreignSandbox(netnsPath: string, addresses: readonly string[]): Sandbox {
+  return { namespaceName: '', netnsPath, linkName: '', cgroup: '', addresses, hostname: '', foreign: true };
 }
 
 /** What a sandbox of that pod is called on this node. */
@@ -102,6 +109,7 @@ export async function openSandbox(host: SandboxHost, sandbox: Sandbox, namespace
 
 /** Ends every process of the pod and removes all that `openSandbox` made; what is already gone is fine. */
 export async function closeSandbox(sandbox: Sandbox, log: Log): Promise<void> {
+  if (sandbox.foreign) return;
   await removeCgroup(sandbox.cgroup);
   // Deleting the link takes its peer and the routes along, at once; a namespace lives on while a socket is in it.
   await removeIfThere(['link', 'del', sandbox.linkName], log);

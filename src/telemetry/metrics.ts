@@ -38,6 +38,8 @@ export interface MetricsReader {
   agentCounters(): Iterable<readonly [name: AgentCounter, value: number]>;
   /** Pods of this node by state. */
   pods(): ReadonlyMap<string, number>;
+  /** Pods that belong to the mesh and are not in it, by why. */
+  unenrolled(): ReadonlyMap<string, number>;
   /** What serves captured pods, one each; `pending` are being captured. */
   proxies(): {
     readonly active: number;
@@ -192,6 +194,14 @@ function declareReadings(registry: Registry, reader: MetricsReader): void {
   readGauge('groundwire_pods', 'Pods of this node.', ['state'], (metric) => {
     for (const [state, count] of reader.pods()) metric.set({ state }, count);
   });
+  readGauge(
+    'groundwire_selected_but_not_enrolled',
+    'Pods that belong to the mesh and are not captured.',
+    ['reason'],
+    (metric) => {
+      for (const [reason, count] of reader.unenrolled()) metric.set({ reason }, count);
+    },
+  );
   readGauge('istio_active_proxy_count', 'Pods that are captured.', [], (metric) => metric.set(reader.proxies().active));
   readGauge('istio_pending_proxy_count', 'Pods that are being captured.', [], (metric) =>
     metric.set(reader.proxies().pending),

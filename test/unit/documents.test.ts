@@ -13,7 +13,7 @@ const read = (path: string) => readFileSync(join(root, path), 'utf8');
 const documents = globSync(['{README,ARCHITECTURE,CONTRIBUTING}.md', 'docs/**/*.md', 'daemonset/*.md'], { cwd: root });
 
 const FLAG = /(?<![\w-])--[a-z][a-z0-9-]*/g;
-const OF_OTHER_PROGRAMS = ['--net', '--test'];
+const OF_OTHER_PROGRAMS = ['--net', '--test', '--server-side'];
 
 /** The flags that a program of ours takes which is no command of `groundwire`. */
 function flagsOf(program: string): string[] {

@@ -66,6 +66,7 @@ function makePod(record = RECORD, persist = (_changed: PodRecord): void => {}) {
       identities,
       clock,
       trustDomain: () => 'cluster.local',
+      reportLeaving: () => {},
       reportCaptured: (_uid, captured) =>
         journal.push(`report captured=${captured} commands=${engine.commands.map((one) => one.kind).join(',')}`),
       findWorkload: () => ({ addresses, tunnelProtocol: protocol }),

@@ -111,6 +111,7 @@ function setUp(flows: readonly FlowRow[], labels: FlowLabelTable, dnsUpstreams: 
     verdictsInvalidatedTotal: () => 8,
     agentCounters: () => [['certificates_failed', 3]],
     pods: () => new Map([['captured', 2]]),
+    unenrolled: () => new Map([['no_sandbox', 1]]),
     proxies: () => ({ active: 2, pending: 1, startedTotal: 6, stoppedTotal: 4 }),
   };
   const metrics = new Metrics(registry, labels, reader, { component: 'groundwire', tag: 't' });
