@@ -9,6 +9,8 @@
 //   mesh       whole agents in network namespaces (root)
 //   docs       every command that the documents show
 //   fuzz       each fuzz target for a short while
+//   cluster    a real Kubernetes of two nodes with the mesh on it (root); not part of a run of everything, since its
+//              programs are built first
 //
 // The last line is `N passed, N failed`, with the skipped ones where there are any. A test that needs root or a kernel
 // feature that is not there says so and is skipped; with CI=true that is a failure.
@@ -44,7 +46,11 @@ const STAGES: Readonly<Record<string, () => Promise<Tally>>> = {
   mesh: () => runPrivilegedTests(testFiles(root, 'test/mesh/**/*.test.ts'), patient),
   docs: () => runPrivilegedTests(testFiles(root, 'test/docs/**/*.test.ts'), patient),
   fuzz: () => runFuzz(command),
+  cluster: () => runPrivilegedTests(testFiles(root, 'test/kube/**/*.test.ts'), { ...patient, timeoutMs: 70 * 60_000 }),
 };
+
+/** What is only run when it is named. */
+const APART: ReadonlySet<string> = new Set(['cluster']);
 
 const MODES: Readonly<Record<string, readonly string[]>> = {
   presubmit: ['format', 'lint', 'types', 'gen', 'unit'],
@@ -53,6 +59,7 @@ const MODES: Readonly<Record<string, readonly string[]>> = {
   mesh: ['mesh'],
   docs: ['docs'],
   fuzz: ['fuzz'],
+  cluster: ['cluster'],
 };
 
 const modes = process.argv.slice(2);
@@ -61,7 +68,8 @@ if (unknown.length > 0) {
   process.stderr.write(`unknown mode: ${unknown.join(', ')}; there are ${Object.keys(MODES).join(', ')}\n`);
   process.exit(64);
 }
-const wanted = new Set(modes.length === 0 ? Object.keys(STAGES) : modes.flatMap((mode) => MODES[mode] ?? []));
+const whole = Object.keys(STAGES).filter((name) => !APART.has(name));
+const wanted = new Set(modes.length === 0 ? whole : modes.flatMap((mode) => MODES[mode] ?? []));
 
 const tallies: Tally[] = [];
 for (const [name, stage] of Object.entries(STAGES)) {
