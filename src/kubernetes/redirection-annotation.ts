@@ -55,7 +55,7 @@ export class RedirectionAnnotation {
 
   close(): void {
     this.#closed = true;
-    for (const uid of [...this.#wishes.keys()]) this.forget(uid);
+    for (const uid of this.#wishes.keys()) this.forget(uid);
   }
 
   async #write(uid: string, wish: Wish, backoff: Backoff): Promise<void> {

@@ -135,7 +135,7 @@ export class Cluster {
       await containerd?.stop();
       await holder.stop('SIGKILL');
     }
-    for (const part of this.#parts.reverse()) await part.stop('SIGTERM', 3_000);
+    for (const part of this.#parts.toReversed()) await part.stop('SIGTERM', 3_000);
     await sweep();
   }
 

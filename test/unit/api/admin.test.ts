@@ -166,7 +166,10 @@ test('status: what a person should look at is told in words', async () => {
   assert.match(status.problems.join('\n'), /2 decisions no longer hold/);
   assert.match(status.problems.join('\n'), /^no pod can be started: disk full$/m);
   assert.match(status.problems.join('\n'), /^capture of shop\/web was undone$/m);
-  assert.match(status.problems.join('\n'), /^pod shop\/late belongs to the mesh and is not in it: no process of it is found/m);
+  assert.match(
+    status.problems.join('\n'),
+    /^pod shop\/late belongs to the mesh and is not in it: no process of it is found/m,
+  );
   assert.match(status.problems.join('\n'), /^the join token ends soon$/m);
   assert.match(status.problems.join('\n'), /^manifest refused: a\.yaml:3$/m);
   assert.equal(status.mesh.rejectedTotal, 3);
