@@ -2,7 +2,17 @@
 
 // The images that the cluster's pods run: made of this machine's own programs.
 
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  globSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { must } from '#src/harness/shell.ts';
 import { add, addPrograms, packImage } from './image.ts';
@@ -66,26 +76,14 @@ export async function packGroundwire(repository: string, directory: string): Pro
       .filter(Boolean) ?? [];
   await addPackages(root, [...BASE_PACKAGES, ...packages]);
   for (const [, from = '', to = ''] of stage.matchAll(/^COPY --from=build \/opt\/groundwire\/(\S+) (\S+)$/gm))
-    copyBuilt(repository, from, join(root, to));
+    for (const path of globSync(from, { cwd: repository }))
+      cpSync(join(repository, path), join(root, to), { recursive: true, verbatimSymlinks: true });
   for (const name of ['proc', 'sys', 'dev', 'run', 'tmp', 'var/lib/groundwire'])
     mkdirSync(join(root, name), { recursive: true });
   const [, entrypoint = '[]'] = /^ENTRYPOINT (\[.*\])$/m.exec(stage) ?? [];
   const archive = join(directory, 'groundwire.tar');
   await packImage({ name: GROUNDWIRE_IMAGE, entrypoint: JSON.parse(entrypoint) as string[] }, root, archive);
   return archive;
-}
-
-/** A path of the clone, as the build stage has it by then: of node_modules without what only development needs. */
-function copyBuilt(repository: string, from: string, to: string): void {
-  if (from !== 'node_modules') return cpSync(join(repository, from), to, { recursive: true, verbatimSymlinks: true });
-  const lock = JSON.parse(readFileSync(join(repository, 'package-lock.json'), 'utf8')) as {
-    packages: Record<string, { dev?: boolean }>;
-  };
-  for (const [path, { dev = false }] of Object.entries(lock.packages)) {
-    const source = join(repository, path);
-    if (path === '' || dev || !existsSync(source)) continue;
-    cpSync(source, join(to, path.slice('node_modules/'.length)), { recursive: true, verbatimSymlinks: true });
-  }
 }
 
 // What `FROM debian:12-slim` brings of what we use.
