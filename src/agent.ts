@@ -13,20 +13,18 @@ import { openDecisions } from './agent/decisions.ts';
 import { openDiscovery } from './agent/discovery.ts';
 import { drain } from './agent/drain.ts';
 import { openIdentity } from './agent/identity.ts';
+import type { KubernetesNode } from './agent/kubernetes.ts';
 import { openPlace } from './agent/place.ts';
 import { openPods } from './agent/pods.ts';
 import { openTelemetry, type TelemetrySources } from './agent/telemetry.ts';
 import { openUpstream } from './agent/upstream.ts';
-import { readApiServer } from './config/env.ts';
 import type { Config } from './config/table.ts';
 import { engineOptions } from './dialogue/engine-options.ts';
 import { PodCaptures } from './dialogue/pod-captures.ts';
 import type { EngineOptions, EnginePort } from './engine/port.ts';
-import { apiAccess } from './kubernetes/api-access.ts';
-import { ApiClient } from './kubernetes/api-client.ts';
 import { MeshStore } from './mesh/store.ts';
 import { formatSocketAddress } from './model/address.ts';
-import { systemClock } from './model/clock.ts';
+import { type Clock, systemClock } from './model/clock.ts';
 import { Closers } from './model/closers.ts';
 import { readFileLimit } from './node/file-limit.ts';
 import { FlowLabelTable } from './telemetry/flow-labels.ts';
@@ -87,7 +85,7 @@ async function openParts(
   const startedMs = clock.nowMs();
   const upstream = openUpstream(config, clock, log);
   const { controlPlane } = upstream;
-  const api = await openApiServer(config, closers);
+  const kubernetes = await openKubernetes(config, clock, log, closers);
   const place = await openPlace(config, log, closers, signal);
 
   // From here to the subscription nothing awaits: what the engine says in its first turn must find its listener.
@@ -114,7 +112,7 @@ async function openParts(
   const onAnswered = (): void => pods.registry.hurry();
   const discovery = openDiscovery(config, log, { controlPlane, mesh, address, metrics, onAnswered, clock }, closers);
   const onWelcome = (): void => discovery.xds.hurry();
-  const podsParts = { api, place, upstream, mesh, captures, identity, decisions, onWelcome, clock };
+  const podsParts = { kubernetes, place, upstream, mesh, captures, identity, decisions, onWelcome, clock };
   const pods = openPods(config, log, podsParts, closers);
   const parts = { engine, mesh, captures, decisions, upstream, identity, discovery, place, pods };
   const sources: TelemetrySources = { ...parts, startedMs };
@@ -158,12 +156,15 @@ function warnOfFewFiles(
 }
 
 /** Where the API server of Kubernetes knows the pods of this node. */
-async function openApiServer(
-  { pods, kubernetes }: Pick<AgentConfig, 'pods' | 'kubernetes'>,
+async function openKubernetes(
+  config: AgentConfig,
+  clock: Clock,
+  log: Logger,
   closers: Closers,
-): Promise<ApiClient | undefined> {
-  if (pods.source === 'run') return undefined;
-  const client = new ApiClient(await apiAccess(kubernetes.kubeconfig, readApiServer()));
-  closers.add('API server', () => client.close());
-  return client;
+): Promise<KubernetesNode | undefined> {
+  if (config.pods.source === 'run') return undefined;
+  const { openKubernetesNode } = await import('./agent/kubernetes.ts');
+  const kubernetes = await openKubernetesNode(config, clock, log.child('pods'));
+  closers.add('API server', () => kubernetes.close());
+  return kubernetes;
 }

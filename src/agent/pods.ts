@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { DEFAULT_ENROLMENT_SETTINGS } from '../compile/enrolment.ts';
 import type { Config } from '../config/table.ts';
 import { CaptureSteps } from '../dialogue/capture-steps.ts';
 import type { PodCaptures } from '../dialogue/pod-captures.ts';
 import { PodRegistryClient } from '../discovery/pod-registry-client.ts';
 import type { RegistryWelcome, ReportedPod } from '../discovery/pod-report.ts';
 import { isAlive } from '../host/process-id.ts';
-import type { ApiClient } from '../kubernetes/api-client.ts';
-import { RedirectionAnnotation } from '../kubernetes/redirection-annotation.ts';
 import type { MeshStore } from '../mesh/store.ts';
 import { isLoopback } from '../model/address.ts';
 import type { Clock } from '../model/clock.ts';
@@ -17,12 +14,13 @@ import { CLUSTER_DNS_DEFAULT } from '../node/resolvers.ts';
 import { AwaitedPool } from '../pods/awaited-pool.ts';
 import { type PodRecord, podIdentity } from '../pods/pod.ts';
 import { workloadUidOf } from '../pods/pod-directory.ts';
-import { KubernetesPods, type UnenrolledPod } from '../pods/kubernetes-pods.ts';
+import type { UnenrolledPod } from '../pods/kubernetes-pods.ts';
 import { PodManager } from '../pods/pod-manager.ts';
 import { closeSandbox, openSandbox, type SandboxHost } from '../pods/sandbox.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Decisions } from './decisions.ts';
 import type { Identity } from './identity.ts';
+import type { KubernetesNode } from './kubernetes.ts';
 import type { Place } from './place.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -40,7 +38,7 @@ export interface Pods {
 
 export interface PodsParts {
   /** Where the API server knows the pods. */
-  readonly api: ApiClient | undefined;
+  readonly kubernetes: KubernetesNode | undefined;
   readonly place: Place;
   readonly upstream: Upstream;
   readonly mesh: MeshStore;
@@ -120,7 +118,7 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
     },
   );
   closers.add('pods', () => pods.close());
-  const enrolment = parts.api && openEnrolment(config, parts.api, pods, clock, podsLog);
+  const enrolment = parts.kubernetes?.enrol(pods);
   closers.add('Kubernetes', () => enrolment?.close());
   return {
     pods,
@@ -128,37 +126,6 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
     meshProblems: () => meshProblems,
     openKubernetes: () => void enrolment?.source.open(),
     unenrolled: () => enrolment?.source.unenrolled() ?? [],
-  };
-}
-
-/** The pods of the API server, and what it is told of them. */
-interface Enrolment {
-  readonly source: KubernetesPods;
-  say(uid: string, captured: boolean): void;
-  close(): void;
-}
-
-function openEnrolment(config: PodsConfig, client: ApiClient, pods: PodManager, clock: Clock, log: Logger): Enrolment {
-  const annotation = new RedirectionAnnotation(client, clock, log);
-  const source = new KubernetesPods({
-    client,
-    node: config.node.name,
-    settings: DEFAULT_ENROLMENT_SETTINGS,
-    pods,
-    forget: (uid) => annotation.forget(uid),
-    clock,
-    log,
-  });
-  return {
-    source,
-    say: (uid, captured) => {
-      const pod = pods.find(uid);
-      if (pod !== undefined) annotation.say(uid, pod.spec, captured);
-    },
-    close: () => {
-      source.close();
-      annotation.close();
-    },
   };
 }
 

@@ -13,6 +13,8 @@ import { ProgramError } from '../host/program.ts';
 import { CertificateAuthorityError } from '../identity/certificate-authority-error.ts';
 import { SecretFileError } from '../identity/secret-file.ts';
 import { ManifestsMissing } from '../manifests/manifests-missing.ts';
+import { AccessError } from '../kubernetes/access-error.ts';
+import { ApiError } from '../kubernetes/api-error.ts';
 import { systemClock } from '../model/clock.ts';
 import { Logger } from '../telemetry/logger.ts';
 import type { CommandIo } from './command.ts';
@@ -79,6 +81,8 @@ export function requireRoot(command: string, what: string): void {
 export function explainFailure(error: unknown): never {
   if (error instanceof CliError) throw error;
   if (error instanceof SettingError) throw new CliError(exitCodeOf(error.code), error.message, { cause: error });
+  if (error instanceof AccessError) throw new CliError(EXIT.config, error.message, { cause: error });
+  if (error instanceof ApiError) throw new CliError(EXIT.unavailable, error.message, { cause: error });
   if (error instanceof SecretFileError) throw new CliError(EXIT.permission, error.message, { cause: error });
   if (error instanceof CertificateAuthorityError) throw new CliError(EXIT.config, error.message, { cause: error });
   if (error instanceof LockHeld) throw new CliError(EXIT.busy, error.message, { cause: error });

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { parse } from 'yaml';
+import { AccessError } from './access-error.ts';
 
 /** Where Kubernetes puts the account of a pod, by its own convention. */
 const SERVICE_ACCOUNT_DIRECTORY = '/var/run/secrets/kubernetes.io/serviceaccount';
@@ -17,11 +18,6 @@ export interface ApiAccess {
   readonly key?: string;
   /** Asked before each request: the token of a pod is replaced on disk before it ends. */
   readonly token?: () => Promise<string>;
-}
-
-/** The API server cannot be reached with what there is; the message says what is missing and what to do. */
-export class AccessError extends Error {
-  override readonly name = 'AccessError';
 }
 
 /**

@@ -4,28 +4,7 @@ import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request a
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { StringDecoder } from 'node:string_decoder';
 import type { ApiAccess } from './api-access.ts';
-
-/** The API server refused, or could not be asked (`status` 0). */
-export class ApiError extends Error {
-  override readonly name = 'ApiError';
-  readonly status: number;
-  /** Kubernetes' word for it: `Expired`, `NotFound`, `Forbidden`; "" where there is none. */
-  readonly reason: string;
-  /** How long the server asks to be left alone. */
-  readonly retryAfterMs: number | undefined;
-
-  constructor(message: string, status: number, reason = '', retryAfterMs?: number, cause?: unknown) {
-    super(message, { cause });
-    this.status = status;
-    this.reason = reason;
-    this.retryAfterMs = retryAfterMs;
-  }
-
-  /** What was asked from is no longer known: list again. */
-  get isExpired(): boolean {
-    return this.status === 410 || this.reason === 'Expired' || this.reason === 'Gone';
-  }
-}
+import { ApiError } from './api-error.ts';
 
 /** A change, as a watch tells it. */
 export interface WatchEvent {

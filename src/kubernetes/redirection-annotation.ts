@@ -5,7 +5,8 @@ import type { Cancel, Clock } from '../model/clock.ts';
 import { errorText } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
 import { QuietLogs } from '../model/quiet-logs.ts';
-import { type ApiClient, ApiError } from './api-client.ts';
+import type { ApiClient } from './api-client.ts';
+import { ApiError } from './api-error.ts';
 
 /** By this a control plane, ours or istiod, knows that a pod speaks HBONE. */
 const ANNOTATION = 'ambient.istio.io/redirection';

@@ -11,7 +11,8 @@ import type { Cancel, Clock } from '../model/clock.ts';
 import { errorText } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
 import { QuietLog } from '../model/quiet-log.ts';
-import { type ApiClient, ApiError, type WatchEvent } from './api-client.ts';
+import type { ApiClient, WatchEvent } from './api-client.ts';
+import { ApiError } from './api-error.ts';
 
 /** An object as Kubernetes stores it; of its own words only the name is looked at here. */
 export interface ApiObject {

@@ -3,7 +3,8 @@
 import type { Cancel, Clock } from '../model/clock.ts';
 import { errorText } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
-import { type ApiClient, ApiError } from './api-client.ts';
+import type { ApiClient } from './api-client.ts';
+import { ApiError } from './api-error.ts';
 
 const NAME = 'groundwire-ca-root-cert';
 const FIELD = 'root-cert.pem';

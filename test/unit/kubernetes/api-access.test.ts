@@ -5,7 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { AccessError, inClusterAccess, kubeconfigAccess } from '#src/kubernetes/api-access.ts';
+import { AccessError } from '#src/kubernetes/access-error.ts';
+import { inClusterAccess, kubeconfigAccess } from '#src/kubernetes/api-access.ts';
 
 function folder(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'groundwire-'));

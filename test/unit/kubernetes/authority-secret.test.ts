@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ApiError } from '#src/kubernetes/api-client.ts';
+import { ApiError } from '#src/kubernetes/api-error.ts';
 import { AuthoritySecret } from '#src/kubernetes/authority-secret.ts';
 import { json, openApiServerDouble, refusal } from './api-server-double.ts';
 

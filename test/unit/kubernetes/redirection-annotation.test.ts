@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { type ApiClient, ApiError } from '#src/kubernetes/api-client.ts';
+import type { ApiClient } from '#src/kubernetes/api-client.ts';
+import { ApiError } from '#src/kubernetes/api-error.ts';
 import { RedirectionAnnotation } from '#src/kubernetes/redirection-annotation.ts';
 import type { Log } from '#src/model/log.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
