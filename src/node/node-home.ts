@@ -39,10 +39,15 @@ export interface NodePlaces {
   readonly agentCgroup: string;
 }
 
+/** Where a node pins. A BPF file system takes no dot in a name, and a node's name has no underscore. */
+export function pinsOf(bpffs: string, node: string): string {
+  return join(bpffs, 'groundwire', node.replaceAll('.', '_'));
+}
+
 /** Only names; nothing is made. The last part of the pins is the version of their layout. */
 export function findPlaces(node: string, bpffs: string, cgroupRoot: string): NodePlaces {
   return {
-    pinDirectory: join(bpffs, 'groundwire', node, 'v1'),
+    pinDirectory: join(pinsOf(bpffs, node), 'v1'),
     podsCgroup: join(cgroupRoot, 'groundwire', node, 'pods'),
     agentCgroup: join(cgroupRoot, 'groundwire', node, 'agent'),
   };
@@ -119,7 +124,7 @@ export class NodeHome implements NodePlaces {
     }
     try {
       await mountBpffs(bpffs);
-      makeNamedDirectory('bpffs', bpffs, join(bpffs, 'groundwire', options.node), 0o700);
+      makeNamedDirectory('bpffs', bpffs, pinsOf(bpffs, options.node), 0o700);
       makeNamedDirectory('cgroup-root', cgroupRoot, home.podsCgroup);
       // Its own sockets are recognised by their cgroup, never by a mark that a pod could set.
       await namingAsync(
