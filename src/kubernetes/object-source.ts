@@ -27,7 +27,7 @@ export interface ResourceStatus {
   readonly lastError: string;
 }
 
-// Changes that come in one burst are one replacement.
+// Changes that come in one burst are told at once.
 const GATHER_MS = 5;
 
 /** Keeps an object store at what the API server says. Objects go the way of manifests: same readers, one "file" each. */
@@ -35,6 +35,8 @@ export class ObjectSource {
   readonly #options: ObjectSourceOptions;
   readonly #reflectors: ReadonlyMap<MeshKind, Reflector>;
   readonly #manifests = new Map<MeshKind, Map<string, ParsedManifest>>();
+  /** What changed since the store heard of it; `undefined`: gone. */
+  #changes = new Map<string, ParsedManifest | undefined>();
   #opened = false;
   #cancel: Cancel | undefined;
 
@@ -55,7 +57,7 @@ export class ObjectSource {
       signal?.removeEventListener('abort', onAbort);
     }
     this.#opened = true;
-    this.#replace();
+    this.#tell();
   }
 
   status(): ResourceStatus[] {
@@ -87,16 +89,10 @@ export class ObjectSource {
           gone.delete(fileOf(kind, object));
           this.#take(kind, manifests, object);
         }
-        for (const file of gone) manifests.delete(file);
-        this.#schedule();
+        for (const file of gone) this.#drop(manifests, file);
       },
-      onChange: (object) => {
-        this.#take(kind, manifests, object);
-        this.#schedule();
-      },
-      onDelete: (object) => {
-        if (manifests.delete(fileOf(kind, object))) this.#schedule();
-      },
+      onChange: (object) => this.#take(kind, manifests, object),
+      onDelete: (object) => this.#drop(manifests, fileOf(kind, object)),
     });
   }
 
@@ -106,26 +102,32 @@ export class ObjectSource {
     const before = manifests.get(file);
     // A kubelet writes its pods' status every few seconds; most of it is nothing to us.
     if (before !== undefined && JSON.stringify(before.objects[0]?.source) === JSON.stringify(value)) return;
-    manifests.set(
-      file,
-      readObjects(file, [value], () => 1),
-    );
+    const manifest = readObjects(file, [value], () => 1);
+    manifests.set(file, manifest);
+    this.#note(file, manifest);
+  }
+
+  #drop(manifests: Map<string, ParsedManifest>, file: string): void {
+    if (manifests.delete(file)) this.#note(file, undefined);
+  }
+
+  #note(file: string, manifest: ParsedManifest | undefined): void {
+    this.#changes.set(file, manifest);
+    this.#schedule();
   }
 
   #schedule(): void {
     if (!this.#opened) return;
     this.#cancel ??= this.#options.clock.setTimer(GATHER_MS, () => {
       this.#cancel = undefined;
-      this.#replace();
+      this.#tell();
     });
   }
 
-  #replace(): void {
-    const { store, source } = this.#options;
-    store.replace(
-      source,
-      [...this.#manifests.values()].flatMap((manifests) => [...manifests.values()]),
-    );
+  #tell(): void {
+    const changes = this.#changes;
+    this.#changes = new Map();
+    this.#options.store.apply(this.#options.source, changes);
   }
 }
 
