@@ -68,7 +68,7 @@ describe('policy on live traffic', { skip: WITHOUT_ROOT }, () => {
           node,
           'error.code=POLICY_LATE_DENIED',
           'policy=shop/no-client ',
-          `dst.addr=${address}:${PEER_PORTS.echo} `,
+          `addr=${address}:${PEER_PORTS.echo} `,
         );
         assert.doesNotMatch(kept.log(), /ECONNRESET|end|closed/);
       } finally {

@@ -124,7 +124,7 @@ describe('traffic of captured pods', { skip: WITHOUT_ROOT }, () => {
     it(`ends a connection to a closed port ${where}, and says so in the access log`, async () => {
       const answer = await client.exec(peer('await-end', server().address, 9).join(' '));
       assert.match(answer.stdout, /ECONNRESET|ECONNREFUSED/);
-      await test.untilLogged(node, 'error.code=CONNECT_REFUSED', `dst.addr=${server().address}:9 `);
+      await test.untilLogged(node, 'error.code=CONNECT_REFUSED', `addr=${server().address}:9 `);
     });
   }
 
