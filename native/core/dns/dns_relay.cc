@@ -127,7 +127,7 @@ bool DnsRelay::Ask(Query query) {
     FinishWithServfail(id);
   });
   queries_.emplace(id, std::move(query));
-  thread_.events->Push(std::move(event));
+  thread_.events->Push(event);
   return true;
 }
 

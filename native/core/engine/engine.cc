@@ -136,7 +136,7 @@ void Engine::Impl::Execute(uint64_t batch, const std::vector<msg::Command>& comm
     done.detail = status.detail;
     break;
   }
-  shared.events.Push(std::move(done));
+  shared.events.Push(done);
 }
 
 Status Engine::Impl::Execute(const msg::SetIdentity& command) {

@@ -90,7 +90,7 @@ void PodStore::ReportUncaptured(const Pod& pod, bool close) {
     if (!event.closed) Report(pod.id, msg::PodFaultKind::kCloseOld, closed);
   }
   for (const TcpPair& pair : found.value()) event.connections.push_back({pair.local, pair.remote});
-  shared_->events.Push(std::move(event));
+  shared_->events.Push(event);
 }
 
 void PodStore::Report(uint32_t pod, msg::PodFaultKind fault, const Status& why) {

@@ -22,7 +22,7 @@ constexpr size_t kFrameHeaderBytes = 9;
 // byte (measured, nghttp2 1.52), which is idle most of the time.
 constexpr size_t kFirstFrameBytes = size_t{16} * 1024;
 // Above this a stream is bulk, and worth it.
-constexpr uint64_t kBulkBytes = 256 * 1024;
+constexpr uint64_t kBulkBytes = uint64_t{256} * 1024;
 // Our own DATA frames: large enough that the frame's cost disappears, small enough that streams
 // take turns.
 constexpr size_t kDataFrameBytes = size_t{32} * 1024;

@@ -67,7 +67,7 @@ void Relay::Count(const RelayEnd* from, size_t size) {
 }
 
 void Relay::NoteLoss(ErrorCode code, const std::string& detail) {
-  if (!over_) loss_ = std::make_unique<Loss>(code, detail);
+  if (!over_) loss_ = std::make_unique<Loss>(Loss{code, detail});
 }
 
 void Relay::Settle() {
