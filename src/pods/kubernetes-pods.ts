@@ -35,6 +35,8 @@ export interface KubernetesPodsOptions {
   readonly forget: (uid: string) => void;
   readonly clock: Clock;
   readonly log: Log;
+  /** Where processes are looked for. Default: /proc. */
+  readonly proc?: string;
 }
 
 /** Why a pod that belongs to the mesh is not captured yet. */
@@ -176,11 +178,11 @@ export class KubernetesPods {
     }
     this.#leaving = leaving;
     if (wanted.length === 0) return;
-    const sandboxes = await findRuntimeSandboxes();
+    const sandboxes = await findRuntimeSandboxes(this.#options.proc);
     for (const { uid, pod, decision } of wanted) {
       if (this.#closed) return;
       const sandbox = sandboxes.get(uid);
-      const reason = await whyNot(pod, sandbox);
+      const reason = await whyNot(pod, sandbox, this.#options.proc);
       if (reason !== undefined || sandbox === undefined) {
         this.#unenrolled.set(uid, { name: nameOf(pod), reason: reason ?? 'no_sandbox' });
         continue;
@@ -206,11 +208,15 @@ export class KubernetesPods {
   }
 }
 
-async function whyNot(pod: PodObject, sandbox: RuntimeSandbox | undefined): Promise<UnenrolledReason | undefined> {
+async function whyNot(
+  pod: PodObject,
+  sandbox: RuntimeSandbox | undefined,
+  proc: string | undefined,
+): Promise<UnenrolledReason | undefined> {
   if (pod.addresses.length === 0) return 'no_address';
   if (sandbox === undefined) return 'no_sandbox';
   try {
-    return (await ownsAddresses(sandbox.holder.pid, pod.addresses)) ? undefined : 'foreign_address';
+    return (await ownsAddresses(sandbox.holder.pid, pod.addresses, proc)) ? undefined : 'foreign_address';
   } catch {
     return 'unreadable';
   }
