@@ -15,7 +15,7 @@ import { KeptState } from './cluster/kept-state.ts';
 import { runsOnNode } from './cluster/node-identities.ts';
 import { makeNamedDirectory, writingState } from './config/paths.ts';
 import { openAuthority, type SharedRoot } from './control/authority.ts';
-import { callersOf } from './control/callers.ts';
+import { openCallers } from './control/callers.ts';
 import { type ControlConfig, type OpenMesh, openMesh } from './control/mesh.ts';
 import { openMonitoring } from './control/monitoring.ts';
 import { openApiClient, requireSource } from './control/source.ts';
@@ -96,12 +96,9 @@ async function openParts(
     await openAuthority({ stateDir: stateDirectory, trustDomain, clock }, shared),
     JoinTokens.open(stateDirectory, clock),
   ]);
-  if (shared !== undefined) openRootPublisher(shared, authority.rootsPem, log, closers);
-  const authentication = new Authentication(
-    callersOf(source, client, tokens, clock),
-    clock,
-    log.child('authentication'),
-  );
+  const root = shared && openRootPublisher(shared, authority.rootsPem, log, closers);
+  const callers = openCallers(source, client, tokens, clock);
+  const authentication = new Authentication(callers.verify, clock, log.child('authentication'));
   // The server closes after the mesh that it serves: nodes that go then are not told of as lost.
   const opened: { server?: GrpcServer } = {};
   closers.add('server', () => opened.server?.close());
@@ -110,7 +107,8 @@ async function openParts(
   const signing = openSigning(config, authority, authentication, cluster, log);
   const connections = new GrpcConnections(clock, log.child('server'));
   const pending = new Set(['manifests', 'server']);
-  const parts = { cluster, signing, authentication, connections, authority, pending };
+  const kubernetes = { ...callers.counters, root_certificate: root?.counters ?? { written: 0, failures: 0 } };
+  const parts = { cluster, signing, authentication, connections, authority, kubernetes, pending };
   const monitoringPort = await openMonitoring(control, log.child('monitoring'), parts, closers);
   await cluster.start(signal);
   pending.delete('manifests');
@@ -141,10 +139,16 @@ async function openParts(
   };
 }
 
-function openRootPublisher({ client, namespace }: SharedRoot, rootsPem: string, log: Logger, closers: Closers): void {
+function openRootPublisher(
+  { client, namespace }: SharedRoot,
+  rootsPem: string,
+  log: Logger,
+  closers: Closers,
+): RootPublisher {
   const publisher = new RootPublisher(client, { namespace, rootsPem }, systemClock, log.child('root certificate'));
   publisher.open();
   closers.add('root certificate', () => publisher.close());
+  return publisher;
 }
 
 function openSigning(

@@ -8,6 +8,7 @@ import type { Config } from '../config/table.ts';
 import { apiAccess } from '../kubernetes/api-access.ts';
 import { ApiClient } from '../kubernetes/api-client.ts';
 import { RedirectionAnnotation } from '../kubernetes/redirection-annotation.ts';
+import type { WatchCounters } from '../kubernetes/reflector.ts';
 import type { Clock } from '../model/clock.ts';
 import { KubernetesPods } from '../pods/kubernetes-pods.ts';
 import type { PodManager } from '../pods/pod-manager.ts';
@@ -16,6 +17,7 @@ import type { Logger } from '../telemetry/logger.ts';
 /** The pods of the API server, and what it is told of them. */
 export interface Enrolment {
   readonly source: KubernetesPods;
+  readonly counters: { readonly api: WatchCounters; readonly annotation: RedirectionAnnotation['counters'] };
   say(uid: string, captured: boolean): void;
   close(): void;
 }
@@ -50,6 +52,7 @@ function openEnrolment(node: string, client: ApiClient, pods: PodManager, clock:
   });
   return {
     source,
+    counters: { api: source.counters, annotation: annotation.counters },
     say: (uid, captured) => {
       const pod = pods.find(uid);
       if (pod !== undefined) annotation.say(uid, pod.spec, captured);

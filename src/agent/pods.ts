@@ -20,7 +20,7 @@ import { closeSandbox, openSandbox, type SandboxHost } from '../pods/sandbox.ts'
 import type { Logger } from '../telemetry/logger.ts';
 import type { Decisions } from './decisions.ts';
 import type { Identity } from './identity.ts';
-import type { KubernetesNode } from './kubernetes.ts';
+import type { Enrolment, KubernetesNode } from './kubernetes.ts';
 import type { Place } from './place.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -34,6 +34,8 @@ export interface Pods {
   openKubernetes(): void;
   /** Pods that belong to the mesh and are not in it, and why. */
   unenrolled(): readonly UnenrolledPod[];
+  /** Of the API server's side; at 0 where it knows no pods. */
+  readonly kubernetesCounters: Enrolment['counters'];
 }
 
 export interface PodsParts {
@@ -49,6 +51,11 @@ export interface PodsParts {
   readonly onWelcome: () => void;
   readonly clock: Clock;
 }
+
+const NO_KUBERNETES: Enrolment['counters'] = {
+  api: { lists: 0, watches: 0, events: 0, expired: 0, failures: 0 },
+  annotation: { written: 0, failures: 0 },
+};
 
 type PodsConfig = Config<'node' | 'engine' | 'pods' | 'mesh'>;
 
@@ -126,6 +133,7 @@ export function openPods(config: PodsConfig, log: Logger, parts: PodsParts, clos
     meshProblems: () => meshProblems,
     openKubernetes: () => void enrolment?.source.open(),
     unenrolled: () => enrolment?.source.unenrolled() ?? [],
+    kubernetesCounters: enrolment?.counters ?? NO_KUBERNETES,
   };
 }
 

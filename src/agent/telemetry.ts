@@ -117,6 +117,7 @@ function metricsReader(
         cache: discovery.cache.counters,
         pods: pods.pods.counters,
         pod_files: place.files.counters,
+        ...pods.kubernetesCounters,
         recalls: decisions.dialogue.recall.counters,
         names: decisions.names.counters,
         ...doors,

@@ -17,6 +17,7 @@ import { DeltaServer } from '../discovery/delta-server.ts';
 import { PodRegistryServer } from '../discovery/pod-registry-server.ts';
 import type { JoinTokens } from '../identity/join-token.ts';
 import type { ApiClient } from '../kubernetes/api-client.ts';
+import type { WatchCounters } from '../kubernetes/reflector.ts';
 import { systemClock } from '../model/clock.ts';
 import { ObjectStore } from '../objects/object-store.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -47,6 +48,7 @@ export interface OpenMesh {
     readonly publication: Publication['counters'];
     readonly manifests: ManifestLog['counters'];
     readonly changes: ChangeLog['counters'];
+    readonly api: WatchCounters;
   };
   /** Restores, reads the manifests, and publishes once: nobody may be answered before. */
   start(signal?: AbortSignal): Promise<void>;
@@ -109,6 +111,7 @@ export function openMesh(
       publication: publication.counters,
       manifests: manifestLog.counters,
       changes: changeLog.counters,
+      ...source.counters,
     },
     start: async (signal) => {
       registry.restore(kept.loadPods(), ranges.nodes());

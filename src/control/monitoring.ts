@@ -16,6 +16,8 @@ import { type ControlReader, declareControlMetrics } from '../telemetry/control-
 import type { Logger } from '../telemetry/logger.ts';
 import { prefixed } from '../telemetry/readings.ts';
 import { openRegistry } from '../telemetry/registry.ts';
+import type { RootPublisher } from '../kubernetes/root-publisher.ts';
+import type { Callers } from './callers.ts';
 import type { ControlConfig, OpenMesh } from './mesh.ts';
 
 // istiod's word for the control plane, and its words for the types.
@@ -31,6 +33,8 @@ export interface MonitoredParts {
   readonly authentication: Authentication;
   readonly connections: GrpcConnections;
   readonly authority: CertificateAuthority;
+  /** Counters of what asks the API server; at 0 without one. */
+  readonly kubernetes: Callers['counters'] & { readonly root_certificate: RootPublisher['counters'] };
   /** What must still be done before nodes are served. */
   readonly pending: ReadonlySet<string>;
 }
@@ -72,7 +76,7 @@ function controlReader(
   doors: { readonly requests: HttpCounters; readonly scrapes: Scrapes['counters'] },
   log: Logger,
 ): ControlReader {
-  const { cluster, signing, authentication, connections, authority } = parts;
+  const { cluster, signing, authentication, connections, authority, kubernetes } = parts;
   return {
     clients: () => cluster.delta.clients,
     pushes: () => TYPES.map(({ type, url }) => ({ type, ...cluster.delta.typeCounters[url] })),
@@ -96,6 +100,7 @@ function controlReader(
       prefixed({
         ...cluster.counters,
         authentication: authentication.counters,
+        ...kubernetes,
         strangers: connections.strangers,
         members: connections.members,
         ...doors,

@@ -6,6 +6,7 @@ import type { Part } from '../config/table.ts';
 import { apiAccess } from '../kubernetes/api-access.ts';
 import { ApiClient } from '../kubernetes/api-client.ts';
 import { ObjectSource } from '../kubernetes/object-source.ts';
+import { makeWatchCounters, type WatchCounters } from '../kubernetes/reflector.ts';
 import { DirectorySource, requireManifests } from '../manifests/directory-source.ts';
 import type { Clock } from '../model/clock.ts';
 import type { ParsedManifest } from '../objects/read-objects.ts';
@@ -25,6 +26,8 @@ export interface MeshSource {
   /** Resolves when the store has what there is now; `restored`: what was in force before a restart. */
   open(restored: readonly ParsedManifest[], signal?: AbortSignal): Promise<void>;
   close(): void;
+  /** Of the API server's side; a directory leaves them at 0. */
+  readonly counters: { readonly api: WatchCounters };
 }
 
 /** The API server of the source, as this process may ask it; undefined where there is none. Throws `AccessError`. */
@@ -56,9 +59,21 @@ export function openSource(
   log: Log,
 ): MeshSource {
   if (source.kind === 'directory')
-    return new DirectorySource({ directory: source.manifests, source: name }, store, clock);
+    return fromDirectory(new DirectorySource({ directory: source.manifests, source: name }, store, clock));
   if (client === undefined) throw new Error('the source is Kubernetes, and there is no client of it');
   const objects = new ObjectSource({ client, store, source: name, clock, log });
   // The API server remembers by itself, and what it does not have any more is gone.
-  return { open: (_restored, signal) => objects.open(signal), close: () => objects.close() };
+  return {
+    open: (_restored, signal) => objects.open(signal),
+    close: () => objects.close(),
+    counters: { api: objects.counters },
+  };
+}
+
+function fromDirectory(directory: DirectorySource): MeshSource {
+  return {
+    open: (restored, signal) => directory.open(restored, signal),
+    close: () => directory.close(),
+    counters: { api: makeWatchCounters() },
+  };
 }

@@ -7,7 +7,7 @@ import type { ObjectStore } from '../objects/object-store.ts';
 import { type ParsedManifest, readObjects } from '../objects/read-objects.ts';
 import type { ApiClient } from './api-client.ts';
 import { lean } from './lean-object.ts';
-import { type ApiObject, Reflector } from './reflector.ts';
+import { type ApiObject, makeWatchCounters, Reflector } from './reflector.ts';
 import { WATCHED_RESOURCES, type WatchedResource } from './watched-resources.ts';
 
 export interface ObjectSourceOptions {
@@ -19,19 +19,12 @@ export interface ObjectSourceOptions {
   readonly log: Log;
 }
 
-/** How one resource is followed, for status and metrics. */
-export interface ResourceStatus {
-  readonly kind: MeshKind;
-  readonly state: string;
-  readonly objects: number;
-  readonly lastError: string;
-}
-
 // Changes that come in one burst are told at once.
 const GATHER_MS = 5;
 
 /** Keeps an object store at what the API server says. Objects go the way of manifests: same readers, one "file" each. */
 export class ObjectSource {
+  readonly counters = makeWatchCounters();
   readonly #options: ObjectSourceOptions;
   readonly #reflectors: ReadonlyMap<MeshKind, Reflector>;
   readonly #manifests = new Map<MeshKind, Map<string, ParsedManifest>>();
@@ -60,14 +53,6 @@ export class ObjectSource {
     this.#tell();
   }
 
-  status(): ResourceStatus[] {
-    return [...this.#reflectors].map(([kind, reflector]) => ({
-      kind,
-      ...reflector.status,
-      objects: this.#manifests.get(kind)?.size ?? 0,
-    }));
-  }
-
   close(): void {
     this.#cancel?.();
     for (const reflector of this.#reflectors.values()) reflector.close();
@@ -81,6 +66,7 @@ export class ObjectSource {
       client,
       path,
       optional,
+      counters: this.counters,
       clock,
       log,
       onList: (objects) => {

@@ -24,6 +24,13 @@ export interface ApiObject {
   };
 }
 
+/** What the reflectors of one source have done. */
+export type WatchCounters = ReturnType<typeof makeWatchCounters>;
+
+export function makeWatchCounters() {
+  return { lists: 0, watches: 0, events: 0, expired: 0, failures: 0 };
+}
+
 export interface ReflectorOptions {
   readonly client: Pick<ApiClient, 'get' | 'watch'>;
   /** Of the list, without a query: `/api/v1/pods`. */
@@ -36,6 +43,8 @@ export interface ReflectorOptions {
   readonly onList: (objects: readonly ApiObject[]) => void;
   readonly onChange: (object: ApiObject) => void;
   readonly onDelete: (object: ApiObject) => void;
+  /** Counted here; of several reflectors together where they are given the same. */
+  readonly counters: WatchCounters;
   readonly clock: Clock;
   readonly log: Log;
   readonly random?: () => number;
@@ -54,7 +63,7 @@ type State = 'listing' | 'watching' | 'waiting' | 'absent' | 'closed';
 
 /** Lists one resource and follows its changes. */
 export class Reflector {
-  readonly counters = { lists: 0, watches: 0, events: 0, expired: 0, failures: 0 };
+  readonly counters: WatchCounters;
   readonly #options: ReflectorOptions;
   readonly #backoff: Backoff;
   readonly #outage: QuietLog;
@@ -67,6 +76,7 @@ export class Reflector {
 
   constructor(options: ReflectorOptions) {
     this.#options = options;
+    this.counters = options.counters;
     this.#backoff = new Backoff(RETRY, options.random);
     this.#outage = new QuietLog(options.clock);
   }

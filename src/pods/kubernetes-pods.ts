@@ -12,7 +12,7 @@
 import { type CaptureDecision, decideCapture, type EnrolmentSettings } from '../compile/enrolment.ts';
 import type { ApiClient } from '../kubernetes/api-client.ts';
 import { lean } from '../kubernetes/lean-object.ts';
-import { type ApiObject, Reflector } from '../kubernetes/reflector.ts';
+import { type ApiObject, makeWatchCounters, Reflector } from '../kubernetes/reflector.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import { errorText } from '../model/error-text.ts';
 import type { Log } from '../model/log.ts';
@@ -50,6 +50,7 @@ export interface UnenrolledPod {
 
 /** Brings the PodManager what runs on this node according to the API server. */
 export class KubernetesPods {
+  readonly counters = makeWatchCounters();
   readonly #options: KubernetesPodsOptions;
   readonly #pods = new Map<string, PodObject>();
   readonly #namespaces = new Map<string, NamespaceObject>();
@@ -106,6 +107,7 @@ export class KubernetesPods {
       client,
       path,
       ...(selector !== undefined && { selector }),
+      counters: this.counters,
       clock,
       log,
       onList: (objects) => {

@@ -2,6 +2,20 @@
 
 import type { CounterHelp } from './engine-counters.ts';
 
+const API = {
+  api_lists: ['times a resource of the API server was listed whole', ''],
+  api_watches: ['times a resource was followed from where the last watch had ended', ''],
+  api_events: ['changes that watches told', ''],
+  api_expired: [
+    'times the API server no longer knew where a watch had ended: listed anew',
+    'expected after an outage; again and again: the API server is overloaded',
+  ],
+  api_failures: [
+    'times a list or a watch failed, broke or fell silent; tried again',
+    'the log names resource and error: the API server, its certificate, or a right that is missing',
+  ],
+} as const;
+
 const REQUESTS = {
   requests_served: ['requests answered', ''],
   requests_refused: [
@@ -28,6 +42,12 @@ const REQUESTS = {
 
 /** Of the parts of an agent, in TypeScript. */
 export const AGENT_COUNTERS = {
+  ...API,
+  annotation_written: ['times the API server was told that a pod of this node is captured, or is not any more', ''],
+  annotation_failures: [
+    'times it did not take that; tried again',
+    'the log names pod and error; until then others reach the pod as before',
+  ],
   node_agents_refused: [
     'agents that were started for this node and found it taken',
     'stop whatever starts them; the log has their processes',
@@ -119,6 +139,17 @@ export const AGENT_COUNTERS = {
 
 /** Of the parts of a control plane. */
 export const CONTROL_COUNTERS = {
+  ...API,
+  token_reviews: ['tokens of agents that the API server was asked about', ''],
+  token_failures: [
+    'of these, those that it did not answer',
+    'the callers were refused: see whether the API server is there, and the right to create tokenreviews',
+  ],
+  root_certificate_written: ["times the mesh's root was published for the agents", ''],
+  root_certificate_failures: [
+    'times it could not be published; tried again',
+    'the log says why; new agents cannot join',
+  ],
   state_writes: ['times pods or manifests in force were written to disk', ''],
   state_write_failures: [
     'times they could not be written',

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { type ApiObject, Reflector, type ReflectorOptions } from '#src/kubernetes/reflector.ts';
+import { type ApiObject, makeWatchCounters, Reflector, type ReflectorOptions } from '#src/kubernetes/reflector.ts';
 import type { Log } from '#src/model/log.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
 import { until } from '../../helpers/until.ts';
@@ -41,6 +41,7 @@ async function follow(t: TestContext, options: Partial<ReflectorOptions> = {}): 
       said.push('delete');
       known.delete(metadata.name);
     },
+    counters: makeWatchCounters(),
     clock,
     log: SILENT,
     random: () => 0.5,
