@@ -346,6 +346,16 @@ scenario('kubernetes: uninstalled, it leaves nothing on the nodes', async () => 
   await mesh.enrolled('shop', 'web');
   await mesh.cluster.kubectl(['label', 'namespace', 'shop', 'istio.io/dataplane-mode-']);
   await mesh.enrolled('shop', 'web', false);
+  // A pod whose connections are still drained is the agent's until they have ended.
+  for (const node of NODES) {
+    const held = mesh.cluster.onNode(node, ['ls', `/run/groundwire/${node.name}/pods`]);
+    await until(
+      `${node.name} has let go of its pods`,
+      async () => ((await run(held)).stdout === '' ? true : undefined),
+      40_000,
+      300,
+    );
+  }
   await mesh.uninstall();
   for (const node of NODES) {
     const left = await run(
