@@ -54,7 +54,13 @@ struct Bench {
   explicit Bench(uint32_t queue_max = 100, uint32_t timeout_ms = 60000) {
     options.verdict_queue_max = queue_max;
     options.verdict_timeout_ms = timeout_ms;
-    desks.emplace(ThreadContext{&loop, nullptr, &counters, &ids, &events, &options}, &questions);
+    ThreadContext thread;
+    thread.loop = &loop;
+    thread.counters = &counters;
+    thread.ids = &ids;
+    thread.events = &events;
+    thread.options = &options;
+    desks.emplace(thread, &questions);
     (void)loop.Open();
   }
   VerdictDesk<OutboundKind>& desk() { return desks->of<OutboundKind>(); }
