@@ -159,7 +159,7 @@ constexpr struct {
 };
 
 /// A relay between a client and a server.
-struct Between : RelayOwner {
+struct Between final : RelayOwner {
   Counters counters;
   EventLoop loop{&counters};
   ThreadScratch scratch;
