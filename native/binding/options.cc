@@ -38,6 +38,7 @@ constexpr NumberField kNumberFields[] = {
     {"tunnelIdleMs", &EngineOptions::tunnel_idle_ms},
     {"streamWindowBytes", &EngineOptions::stream_window_bytes},
     {"connectionWindowBytes", &EngineOptions::connection_window_bytes},
+    {"keptMemoryBytes", &EngineOptions::kept_memory_bytes},
     {"pingIntervalMs", &EngineOptions::ping_interval_ms},
     {"pingTimeoutMs", &EngineOptions::ping_timeout_ms},
 };

@@ -14,6 +14,8 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "check.h"
@@ -341,6 +343,60 @@ TEST("life: a tunnel that drains sends all that its last stream was given") {
   wire.Resume();
   CHECK(ReceiveUpTo(client, said.size()) == said);
   CHECK_EQ(Peek(client), "end");
+}
+
+TEST("life: all that is under way in a tunnel when it ends arrives, though its peer still sends") {
+  TestMesh mesh([](EngineOptions* options) {
+    options->worker_threads = 1;
+    options->stream_window_bytes = 262144;
+  });
+  CuttableProxy wire(mesh.hbone);
+  mesh.hbone = wire.address();
+  // Of more than one stream, since each may send no more than a window ahead.
+  std::vector<std::pair<UniqueFd, UniqueFd>> open;
+  for (int i = 0; i < 6; ++i) {
+    open.push_back(mesh.Open());
+    const auto& [client, server] = open.back();
+    REQUIRE(client.valid() && server.valid());
+    REQUIRE(shutdown(client.get(), SHUT_WR) == 0);
+    CHECK_EQ(Peek(server), "end");
+  }
+  wire.Stall();
+  const std::string said(250000, 'x');
+  for (auto& [client, server] : open) {
+    REQUIRE(SendAll(server, said));
+    server.Reset();
+  }
+  REQUIRE(mesh.agent.Apply({msg::ReleasePod{2, 60000}}).failed_index == -1);
+  CHECK(!mesh.agent.Await<msg::PodReleased>([](const auto&) { return true; }, 1500).has_value());
+  wire.Resume();
+  // They are answered by WINDOW_UPDATEs, after the server's side has said its last.
+  for (const auto& [client, server] : open) {
+    CHECK_EQ(ReceiveUpTo(client, said.size()).size(), said.size());
+    CHECK_EQ(Peek(client), "end");
+  }
+  CHECK(mesh.agent.Await<msg::PodReleased>().has_value());
+  CHECK_EQ(mesh.agent.Counter("tunnels_linger_cut"), 0u);
+}
+
+TEST("life: what is under way in a pod's tunnels holds its release until the deadline, no longer") {
+  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  CuttableProxy wire(mesh.hbone);
+  mesh.hbone = wire.address();
+  auto [client, server] = mesh.Open();
+  REQUIRE(client.valid() && server.valid());
+  REQUIRE(shutdown(client.get(), SHUT_WR) == 0);
+  CHECK_EQ(Peek(server), "end");
+  wire.Stall();
+  REQUIRE(SendAll(server, std::string(1000, 'x')));
+  server.Reset();
+  REQUIRE(mesh.Closed(kInbound).has_value());
+  REQUIRE(mesh.agent.Apply({msg::ReleasePod{2, 1000}}).failed_index == -1);
+  const auto any = [](const auto&) { return true; };
+  CHECK(!mesh.agent.Await<msg::PodReleased>(any, 700).has_value());
+  CHECK(mesh.agent.Await<msg::PodReleased>(any, 1500).has_value());
+  CHECK_EQ(mesh.agent.Counter("tunnels_linger_cut"), 1u);
+  wire.Resume();
 }
 
 TEST("life: a released pod's connections end at the deadline") {

@@ -30,23 +30,6 @@ std::string Pattern(size_t size) {
   return bytes;
 }
 
-/// Sends until nothing more is taken for a while, and says how much.
-size_t FillUp(const UniqueFd& fd, const std::string& flood) {
-  size_t taken = 0;
-  for (int idle = 0; idle < 20 && taken < flood.size();) {
-    const ssize_t count =
-        send(fd.get(), flood.data() + taken, flood.size() - taken, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (count > 0) {
-      taken += static_cast<size_t>(count);
-      idle = 0;
-    } else {
-      ++idle;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-  }
-  return taken;
-}
-
 }  // namespace
 
 TEST("path: bytes go from a captured pod through a tunnel to the application and back") {

@@ -151,8 +151,18 @@ export const TABLE = {
     ),
     streamsPerTunnelMax: setting('streams-per-tunnel', integer(1, 1000), '100', 'connections that share one tunnel'),
     tunnelIdleMs: setting('tunnel-idle', duration('1s', '24h'), '5m', 'an unused tunnel is closed after this'),
-    streamWindowBytes: setting('stream-window', bytes('64Ki', '64Mi'), '4Mi', 'HTTP/2 window of one connection'),
+    streamWindowBytes: setting(
+      'stream-window',
+      bytes('64Ki', '64Mi'),
+      '4Mi',
+      'HTTP/2 window of one connection, at most: it is less until the connection is read, and as --kept-memory fills',
+    ),
     connectionWindowBytes: setting('tunnel-window', bytes('64Ki', '256Mi'), '16Mi', 'HTTP/2 window of one tunnel'),
+    keptMemoryBytes: optional(
+      'kept-memory',
+      bytes('16Mi', '2048Mi'),
+      'for bytes that wait for readers that do not read; a pod gets as much as is free for others, alone half (default: a sixteenth of the memory, from 64Mi to 256Mi)',
+    ),
     pingIntervalMs: setting('ping-interval', duration('1s', '1h'), '10s', 'between HTTP/2 PINGs on a tunnel'),
     pingTimeoutMs: setting(
       'ping-timeout',

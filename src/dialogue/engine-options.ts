@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { existsSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -32,6 +32,15 @@ export function findBpfDirectory({ bpfDirectory = BPF_DIRECTORY }: Config<'kerne
 // More threads than this have nothing to do on one node's traffic, and each costs its buffers.
 const WORKERS_MAX = 8;
 
+const MEBIBYTE = 2 ** 20;
+
+/** A sixteenth of what this agent may have: of the machine, or of its own cgroup where that has less. */
+function keptMemoryByDefault(): number {
+  const limit = process.constrainedMemory();
+  const memory = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+  return Math.floor(Math.min(Math.max(memory / 16, 64 * MEBIBYTE), 256 * MEBIBYTE));
+}
+
 /** The configuration in the engine's words; throws `SettingError`. `files`: how many this process may have open. */
 export function engineOptions(
   { kernel, engine, mesh, upstream }: Config<'kernel' | 'engine' | 'mesh' | 'upstream'>,
@@ -58,6 +67,7 @@ export function engineOptions(
     tunnelIdleMs: engine.tunnelIdleMs,
     streamWindowBytes: engine.streamWindowBytes,
     connectionWindowBytes: engine.connectionWindowBytes,
+    keptMemoryBytes: engine.keptMemoryBytes ?? keptMemoryByDefault(),
     pingIntervalMs: engine.pingIntervalMs,
     pingTimeoutMs: engine.pingTimeoutMs,
   };

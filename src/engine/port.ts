@@ -33,6 +33,8 @@ export interface EngineOptions {
   readonly tunnelIdleMs: number;
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
+  /** For bytes that wait for their readers, of all workers together. */
+  readonly keptMemoryBytes: number;
   readonly pingIntervalMs: number;
   readonly pingTimeoutMs: number;
 }

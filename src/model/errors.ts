@@ -82,6 +82,7 @@ export const ERROR_TABLE = {
   POD_REMOVED: entry(71, 'the pod is gone', 'info', 503, '-', 'The pod was removed from this node.'),
 
   LIMIT_CONNECTIONS: entry(80, 'too many connections', 'error', 503, 'CONNECT', 'The bound on live connections of the agent was reached, or the pod has as many as are left: `limit_connections`, `limit_pod_connections`; of tunnels, `limit_tunnels`, `limit_peer_tunnels` or `tunnels_full`.'),
+  LIMIT_MEMORY: entry(82, 'more waits for a reader than there is memory for', 'error', 503, 'CONNECT', 'An application of the pod does not read what comes, on so many connections that the pod\'s part of `--kept-memory` is full: `kept_full` counts, `kept_bytes_live` tells how full all of it is. Senders are slowed long before, so the peer may be one that heeds no windows.'),
   OUT_OF_FILES: entry(81, 'out of file descriptors or memory', 'error', 503, 'CONNECT', 'Raise the limit of open files of the agent.'),
 } as const satisfies Record<string, ErrorEntry>;
 

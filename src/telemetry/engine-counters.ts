@@ -64,6 +64,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'look at certificates of both nodes: groundwire certificates',
   ],
   tunnels_idle_closed: ['tunnels closed after --tunnel-idle', ''],
+  tunnels_linger_cut: [
+    'tunnels closed after an orderly end of ours, before the peer had ended too: 5 s later, or at the deadline of a release',
+    'the peer does not end its side of a connection, or is unreachable; what it had not received yet is lost',
+  ],
   tunnels_ping_timeout: [
     'tunnels ended: the peer answered no PING within --ping-timeout',
     'a node or a link between nodes is gone or overloaded',
@@ -242,6 +246,14 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'of tunnels_flooded: the peer sent PRIORITY, GOAWAY or unknown frames without end',
     'the peer is broken or hostile; the access log has its address',
   ],
+  kept_full: [
+    "connections cut: what waits for their readers fills the pod's part of --kept-memory",
+    'find the pod in the access log (LIMIT_MEMORY): its applications do not read',
+  ],
+  windows_shrunk: [
+    'times that a tunnel let its peer send less ahead, since readers of the pod leave much waiting',
+    'a pod reads slowly, and its senders wait for it; nobody else does',
+  ],
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',
     'the access log has gaps, metrics do not; the agent has no CPU',
@@ -253,6 +265,8 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   question_bytes_live: ['bytes of questions that wait for TypeScript now; 16 MiB at most', ''],
   record_bytes_live: ['bytes of records of ended connections that wait for TypeScript now; 32 MiB at most', ''],
   connections_live: ['live connections now', ''],
+  kept_bytes_live: ['memory in which bytes wait for their readers now', 'beside kept_bytes_max, how full it is'],
+  kept_bytes_max: ['what --kept-memory allows', ''],
 };
 
 /** Of the eBPF programs and their maps: bpf/mesh_abi.h and native/core/capture/capture.cc. One way out of a program each. */

@@ -7,6 +7,8 @@
 //                                   PORT+2 echoes, and prints how each connection ended
 //                                   PORT+3 says who called: address, space, port
 //                                   PORT+4 reads nothing for a second, and prints what came and how it ended
+//                                   PORT+5 reads nothing, ever
+//   flood ADDRESS PORT COUNT        COUNT connections, written to without end; prints "COUNT full" once none takes more
 //   send ADDRESS PORT BYTES         sends BYTES and a FIN, and waits for nothing
 //   half-close ADDRESS PORT BYTES   sends BYTES and a FIN, prints the answer
 //   await-end ADDRESS PORT          sends a byte, prints how the connection ended
@@ -51,6 +53,28 @@ function serve(port: number): void {
     void howItEnds(socket).then((how) => process.stdout.write(`late: ${count} ${how}\n`));
     setTimeout(() => socket.resume(), 1000);
   }).listen(port + 4, '::');
+  createServer({ pauseOnConnect: true }, (socket) => socket.on('error', () => {})).listen(port + 5, '::');
+}
+
+/** Ends with the process. */
+function flood(address: string, port: number, count: number): void {
+  const chunk = Buffer.alloc(65_536, 0x61);
+  let idleSince = performance.now();
+  for (let opened = 0; opened < count; opened += 1) {
+    const socket = connect({ host: address, port });
+    const write = () => {
+      idleSince = performance.now();
+      while (socket.write(chunk));
+    };
+    socket.on('connect', write);
+    socket.on('drain', write);
+    socket.on('error', (error) => process.stdout.write(`${error.message}\n`));
+  }
+  const timer = setInterval(() => {
+    if (performance.now() - idleSince < 2000) return;
+    process.stdout.write(`${count} full\n`);
+    clearInterval(timer);
+  }, 100);
 }
 
 async function firstData(socket: Socket): Promise<Buffer> {
@@ -101,6 +125,7 @@ async function client(mode: string, address: string, port: number, bytes: number
 
 const [mode = '', first = '', second = '', third = '0'] = process.argv.slice(2);
 if (mode === 'serve') serve(Number(first));
+else if (mode === 'flood') flood(first, Number(second), Number(third));
 else {
   client(mode, first, Number(second), Number(third)).then(
     (text) => process.stdout.write(`${text}\n`),

@@ -13,7 +13,7 @@ const SUBNET = 76;
 const PEER = fileURLToPath(new URL('tcp-peer.ts', import.meta.url));
 
 /** First port of `tcp-peer.ts serve`, and what the ones after it do. */
-export const PEER_PORTS = { count: 9000, reset: 9001, echo: 9002, caller: 9003, late: 9004 } as const;
+export const PEER_PORTS = { count: 9000, reset: 9001, echo: 9002, caller: 9003, late: 9004, deaf: 9005 } as const;
 
 /** Command line of one end of a connection, see tcp-peer.ts. */
 export function peer(...args: (string | number)[]): string[] {

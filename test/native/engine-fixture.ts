@@ -53,6 +53,7 @@ export class EngineFixture implements Disposable {
       streamsPerTunnelMax: 16,
       tunnelIdleMs: 1000,
       streamWindowBytes: 65_536,
+      keptMemoryBytes: 64 << 20,
       connectionWindowBytes: 262_144,
       pingIntervalMs: 1000,
       pingTimeoutMs: 1000,

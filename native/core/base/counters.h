@@ -34,6 +34,7 @@ namespace groundwire {
   X(kTunnelsProofDialled, "tunnels_proof_dialled")                  \
   X(kTunnelsExpired, "tunnels_expired")                             \
   X(kTunnelsIdleClosed, "tunnels_idle_closed")                      \
+  X(kTunnelsLingerCut, "tunnels_linger_cut")                        \
   X(kTunnelsPingTimeout, "tunnels_ping_timeout")                    \
   X(kTunnelsFlooded, "tunnels_flooded")                             \
   X(kTunnelsFull, "tunnels_full")                                   \
@@ -88,7 +89,9 @@ namespace groundwire {
   X(kTunnelsFloodedWindowUpdates, "tunnels_flooded_window_updates") \
   X(kTunnelsFloodedPings, "tunnels_flooded_pings")                  \
   X(kTunnelsFloodedSettings, "tunnels_flooded_settings")            \
-  X(kTunnelsFloodedOtherFrames, "tunnels_flooded_other_frames")
+  X(kTunnelsFloodedOtherFrames, "tunnels_flooded_other_frames")     \
+  X(kKeptFull, "kept_full")                                         \
+  X(kWindowsShrunk, "windows_shrunk")
 
 enum class Counter : size_t {
 #define X(symbol, name) symbol,

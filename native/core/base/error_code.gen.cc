@@ -48,6 +48,7 @@ constexpr ErrorCodeEntry kEntries[] = {
     {ErrorCode::kDrained, "DRAINED", 0, false},
     {ErrorCode::kPodRemoved, "POD_REMOVED", 503, false},
     {ErrorCode::kLimitConnections, "LIMIT_CONNECTIONS", 503, true},
+    {ErrorCode::kLimitMemory, "LIMIT_MEMORY", 503, true},
     {ErrorCode::kOutOfFiles, "OUT_OF_FILES", 503, true},
 };
 

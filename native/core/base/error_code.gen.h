@@ -52,6 +52,7 @@ enum class ErrorCode : uint16_t {
   kDrained = 70,
   kPodRemoved = 71,
   kLimitConnections = 80,
+  kLimitMemory = 82,
   kOutOfFiles = 81,
 };
 

@@ -73,6 +73,8 @@ class Connection : public Discardable, public RelayOwner, public DialOwner {
   void MarkOpened() { facts_.opened = true; }
   void Finish(ErrorCode code);
   bool finished() const { return finished_; }
+  /// Who pays for what that pod's application leaves unread, on this worker.
+  KeptAccount* AccountOf(const Pod& pod) const { return context_.thread.kept->AccountOf(pod.id); }
   bool opened() const { return facts_.opened; }
 
   const ConnectionContext& context_;

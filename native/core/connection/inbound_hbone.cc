@@ -34,7 +34,8 @@ InboundHboneConnection::InboundHboneConnection(const ConnectionContext& context,
                                                const AcceptedTunnel& tunnel, Http2Stream* stream)
     : InboundConnection(context, tunnel.pod(), tunnel.source()),
       session_(tunnel.session()),
-      stream_(stream) {
+      stream_(stream),
+      ahead_(AccountOf(*pod_)) {
   facts_.hop = msg::HopKind::kHbone;
   facts_.security = msg::Security::kMutualTls;
   facts_.source_identity = tunnel.peer();
@@ -81,13 +82,20 @@ void InboundHboneConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   const std::array<HeaderView, 2> headers = {{{":status", "200"}, {"baggage", verdict()->baggage}}};
   session_->Respond(stream_, std::span(headers).first(verdict()->baggage.empty() ? 1 : 2), true,
                     this);
-  auto peer = std::make_unique<StreamEnd>(session_, std::exchange(stream_, nullptr));
+  auto peer =
+      std::make_unique<StreamEnd>(session_, std::exchange(stream_, nullptr), AccountOf(*pod_));
   StreamEnd* const told = peer.get();
   relay_ = std::make_unique<Relay>(context_.thread.loop, &bytes_, this);
-  relay_->Start(std::move(peer), std::make_unique<SocketEnd>(context_.thread, std::move(fd)));
-  if (!ahead_.empty()) told->OnStreamData(ahead_.data(), ahead_.size());
-  ahead_.Clear();
+  relay_->Start(std::move(peer),
+                std::make_unique<SocketEnd>(context_.thread, AccountOf(*pod_), std::move(fd)));
+  uint8_t* const buffer = context_.thread.scratch->arriving.get();
+  while (!ahead_.empty() && !finished())
+    told->OnStreamData(buffer, ahead_.Take(buffer, ThreadScratch::kBytes));
   if (ahead_ended_) told->OnStreamEnd();
+}
+
+void InboundHboneConnection::OnStreamData(const uint8_t* data, size_t size) {
+  if (!finished() && !ahead_.Append(data, size)) Refuse(ErrorCode::kLimitMemory);
 }
 
 void InboundHboneConnection::OnStreamClosed(uint32_t, ErrorCode lost) {

@@ -43,7 +43,7 @@ class InboundHboneConnection final : public InboundConnection, public Http2Strea
   // Until the 200: what the peer sends ahead is kept, bounded by the stream's window.
   size_t ReadForStream(uint8_t*, size_t, bool*) override { return 0; }
   void OnResponse(uint16_t, const HeaderList&) override {}
-  void OnStreamData(const uint8_t* data, size_t size) override { ahead_.Append(data, size); }
+  void OnStreamData(const uint8_t* data, size_t size) override;
   void OnStreamEnd() override { ahead_ended_ = true; }
   void OnStreamClosed(uint32_t h2_error, ErrorCode lost) override;
 

@@ -38,8 +38,9 @@ void InboundPlaintextConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   if (code != ErrorCode::kNone) return Refuse(code);
   MarkOpened();
   relay_ = std::make_unique<Relay>(context_.thread.loop, &bytes_, this);
-  relay_->Start(std::make_unique<SocketEnd>(context_.thread, std::move(downstream_)),
-                std::make_unique<SocketEnd>(context_.thread, std::move(fd)));
+  relay_->Start(
+      std::make_unique<SocketEnd>(context_.thread, AccountOf(*pod_), std::move(downstream_)),
+      std::make_unique<SocketEnd>(context_.thread, AccountOf(*pod_), std::move(fd)));
 }
 
 void InboundPlaintextConnection::Abort() {

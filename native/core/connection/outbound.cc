@@ -169,7 +169,8 @@ void OutboundConnection::OnResponse(uint16_t status, const HeaderList&) {
   context_.thread.loop->Cancel(&response_deadline_);
   facts_.hbone_status = status;
   if (status != 200) return Refuse(ErrorCode::kHboneRefused);
-  StartRelay(std::make_unique<StreamEnd>(session_, std::exchange(stream_, nullptr)));
+  StartRelay(
+      std::make_unique<StreamEnd>(session_, std::exchange(stream_, nullptr), AccountOf(*pod_)));
 }
 
 void OutboundConnection::OnStreamClosed(uint32_t h2_error, ErrorCode lost) {
@@ -241,14 +242,15 @@ void OutboundConnection::Passthrough() {
 void OutboundConnection::OnDialled(ErrorCode code, UniqueFd fd) {
   dial_.reset();
   if (code != ErrorCode::kNone) return Refuse(code);
-  StartRelay(std::make_unique<SocketEnd>(context_.thread, std::move(fd)));
+  KeptAccount* const account = AccountOf(destination_ ? *destination_ : *pod_);
+  StartRelay(std::make_unique<SocketEnd>(context_.thread, account, std::move(fd)));
 }
 
 void OutboundConnection::StartRelay(std::unique_ptr<RelayEnd> destination) {
   state_ = State::kRelay;
   MarkOpened();
   relay_ = std::make_unique<Relay>(context_.thread.loop, &bytes_, this);
-  relay_->Start(std::make_unique<SocketEnd>(context_.thread, std::move(app_)),
+  relay_->Start(std::make_unique<SocketEnd>(context_.thread, AccountOf(*pod_), std::move(app_)),
                 std::move(destination));
 }
 

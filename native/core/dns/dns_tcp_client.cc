@@ -25,7 +25,7 @@ DnsRelay::TcpClient::TcpClient(DnsRelay* relay, uint64_t id, std::shared_ptr<con
       pod_(std::move(pod)),
       source_(source),
       server_(LocalAddress(fd.get())),
-      socket_(std::move(fd)) {}
+      socket_(std::move(fd), relay->thread_.kept->AccountOf(pod_->id)) {}
 
 DnsRelay::TcpClient::~TcpClient() { relay_->thread_.loop->Cancel(&idle_); }
 
@@ -57,7 +57,8 @@ void DnsRelay::TcpClient::Reply(std::span<const uint8_t> message) {
   const std::vector<uint8_t> frame = WithLength(message);
   size_t sent = 0;
   // A client that does not read its answers is not worth keeping.
-  if (socket_.Send(frame.data(), frame.size(), &sent) == AppSocket::Result::kReset ||
+  const AppSocket::Result result = socket_.Send(frame.data(), frame.size(), &sent);
+  if (result == AppSocket::Result::kReset || result == AppSocket::Result::kFull ||
       socket_.kept() > kKeptMax) {
     return End();
   }

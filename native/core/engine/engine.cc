@@ -192,6 +192,10 @@ void Engine::Impl::AppendCounters(msg::BatchWriter* batch) {
   batch->Add(msg::Counter{"record_bytes_live", shared.events.record_bytes()});
   const int64_t live = shared.connections.load(std::memory_order_relaxed);
   batch->Add(msg::Counter{"connections_live", static_cast<uint64_t>(std::max<int64_t>(live, 0))});
+  uint64_t kept = 0;
+  for (const auto& worker : workers) kept += worker->kept().used();
+  batch->Add(msg::Counter{"kept_bytes_live", kept});
+  batch->Add(msg::Counter{"kept_bytes_max", shared.options.kept_memory_bytes});
   AskForKernelCounters();
   const std::lock_guard lock(kernel_counters_mutex);
   for (const auto& [name, value] : kernel_counters) batch->Add(msg::Counter{name, value});

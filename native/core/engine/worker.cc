@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/worker.h"
 
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <utility>
@@ -12,7 +13,10 @@ namespace groundwire {
 Worker::Worker(uint8_t index, EngineShared* shared)
     : index_(index),
       shared_(shared),
+      kept_(&loop_, &counters_,
+            shared->options.kept_memory_bytes / std::max(shared->options.worker_threads, 1U)),
       loop_(&counters_),
+      lingering_(&loop_, &counters_, [this](uint32_t pod) { FinishDrainIfEmpty(pod); }),
       ids_(index),
       flows_(&counters_),
       verdicts_(MakeThreadContext(), &shared->questions),
@@ -23,7 +27,8 @@ Worker::Worker(uint8_t index, EngineShared* shared)
       accepted_tunnels_(MakeTunnelContext(), &inbound_requests_) {}
 
 ThreadContext Worker::MakeThreadContext() {
-  return {&loop_, &scratch_, &counters_, &ids_, &shared_->events, &shared_->options};
+  return {&loop_,           &scratch_,         &kept_,     &counters_, &ids_,
+          &shared_->events, &shared_->options, &lingering_};
 }
 
 TunnelContext Worker::MakeTunnelContext() {
@@ -98,7 +103,11 @@ void Worker::DrainPod(uint32_t pod, uint32_t deadline_ms, std::function<void()> 
 void Worker::FinishDrainIfEmpty(uint32_t pod) {
   const auto found = pods_.find(pod);
   if (found == pods_.end() || !found->second.released || found->second.connections > 0) return;
-  FinishDrain(pod, ErrorCode::kNone);
+  // Nobody needs the pod's tunnels any more, but the last bytes of the last streams may be on their
+  // way: the pod's namespace stays until they have arrived, or the deadline has come.
+  accepted_tunnels_.ClosePod(pod, ErrorCode::kDrained);
+  pool_.ClosePod(pod, ErrorCode::kDrained);
+  if (!lingering_.Has(pod)) FinishDrain(pod, ErrorCode::kNone);
 }
 
 void Worker::FinishDrain(uint32_t pod, ErrorCode code) {
@@ -108,7 +117,9 @@ void Worker::FinishDrain(uint32_t pod, ErrorCode code) {
   EndConnections([pod](const Connection& connection) { return connection.LivesBy(pod); }, code);
   accepted_tunnels_.ClosePod(pod, ErrorCode::kDrained);
   pool_.ClosePod(pod, ErrorCode::kDrained);
+  lingering_.EndPod(pod);
   verdicts_.ForgetPod(pod);
+  kept_.Forget(pod);
   node.mapped().released();
 }
 

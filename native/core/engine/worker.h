@@ -24,6 +24,8 @@
 #include "hbone/accepted_tunnel.h"
 #include "hbone/tunnel_pool.h"
 #include "io/event_loop.h"
+#include "io/kept_memory.h"
+#include "io/lingering_sockets.h"
 #include "io/thread_scratch.h"
 #include "verdicts/verdict_desks.h"
 
@@ -63,6 +65,7 @@ class Worker final : private Books {
 
   const ConnectionContext& context() const { return context_; }
   Counters& counters() { return counters_; }
+  const KeptMemory& kept() const { return kept_; }
   /// What TypeScript answered to a question, whichever worker asked it.
   template <typename Kind>
   void TakeAnswer(uint64_t question, const typename Kind::Key& key, const Verdict<Kind>& verdict) {
@@ -97,8 +100,10 @@ class Worker final : private Books {
 
   const uint8_t index_;
   EngineShared* const shared_;
+  KeptMemory kept_;  // what is discarded with the loop gives back to it
   EventLoop loop_;
   ThreadScratch scratch_;
+  LingeringSockets lingering_;
   Counters counters_;
   IdSequence ids_;
   FlowLedger flows_;

@@ -60,9 +60,11 @@ Status AcceptedTunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity> ide
       AcceptSecuredStream(std::move(fd), std::move(identity), context_.thread.options->trust_domain,
                           context_.secured, context_.thread.loop, context_.thread.scratch);
   secured_ = stream.get();
+  secured_->LingerAt(context_.thread.lingering, pod_->id);
   session_ = std::make_unique<Http2Session>(
       Http2Session::Role::kServer, std::move(stream), *context_.http2, context_.thread.loop,
       context_.thread.scratch, context_.thread.counters, this);
+  session_->LimitWindows(context_.thread.kept->AccountOf(pod_->id));
   return session_->Start();
 }
 

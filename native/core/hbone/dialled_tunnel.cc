@@ -22,9 +22,11 @@ Status TunnelPool::Tunnel::Start(UniqueFd fd, std::shared_ptr<const TlsIdentity>
       DialSecuredStream(std::move(fd), std::move(identity), key_.upstream_identities,
                         pool_->context_.secured, pool_->thread().loop, pool_->thread().scratch);
   secured_ = stream.get();
+  secured_->LingerAt(pool_->thread().lingering, pod_->id);
   session_ = std::make_unique<Http2Session>(
       Http2Session::Role::kClient, std::move(stream), *pool_->context_.http2, pool_->thread().loop,
       pool_->thread().scratch, pool_->thread().counters, this);
+  session_->LimitWindows(pool_->thread().kept->AccountOf(pod_->id));
   return session_->Start();
 }
 

@@ -105,6 +105,7 @@ int Http2Callbacks::OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* 
       if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) self->ping_waits_ = false;
       break;
     case NGHTTP2_SETTINGS:
+      if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) self->settings_wait_ = false;
       self->owner_->OnCapacity(self);
       break;
     case NGHTTP2_RST_STREAM:
@@ -201,6 +202,7 @@ int Http2Callbacks::OnDataChunk(nghttp2_session* http2, uint8_t, int32_t id, con
   Http2Stream* stream = Find(self, id);
   if (stream != nullptr) stream->carried = true;
   if (stream != nullptr && stream->handler != nullptr) {
+    stream->unread += static_cast<uint32_t>(size);
     stream->handler->OnStreamData(data, size);
   } else {
     (void)nghttp2_session_consume_stream(http2, id, size);

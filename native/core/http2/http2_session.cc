@@ -30,6 +30,11 @@ constexpr uint32_t kFramesPerLook = 32;
 constexpr size_t kQueuedFramesMax = 2000;
 constexpr uint32_t kDrainNoticeMs = 1000;
 
+/// Nothing went wrong: it was idle, is drained, or is no longer needed.
+bool IsOrderly(ErrorCode end) {
+  return end == ErrorCode::kNone || end == ErrorCode::kHboneGoaway || end == ErrorCode::kDrained;
+}
+
 std::vector<nghttp2_nv> FieldsOf(std::span<const HeaderView> headers) {
   std::vector<nghttp2_nv> fields;
   fields.reserve(headers.size());
@@ -97,9 +102,12 @@ Status Http2Session::OpenHttp2() {
   nghttp2_option_del(option);
   if (made != 0) return Status::Error("nghttp2_session_new", 0, nghttp2_strerror(made));
 
+  window_bytes_ = account_ == nullptr ? options_.stream_window_bytes
+                                      : account_->FirstWindow(options_.stream_window_bytes);
+  settings_wait_ = true;
   const bool client = role_ == Role::kClient;
   const std::array<nghttp2_settings_entry, 5> settings = {{
-      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options_.stream_window_bytes},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window_bytes_},
       {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, kMaxFrameBytes},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, header_list_bytes_max()},
       // Each role has one setting of its own: a client refuses pushes, a server says how many
@@ -244,6 +252,7 @@ void Http2Session::SendTurn() {
     if (send_blocked_) return;
     if (sent != StreamState::kOk) return Close(ErrorCode::kPeerReset, stream_->error_detail());
   }
+  AdjustWindows();
   ResumeAfterFlush();
   turn_bytes_ = 0;
   inside_http2_ = true;
@@ -377,8 +386,27 @@ void Http2Session::Resume(Http2Stream* stream) {
 
 void Http2Session::Consume(Http2Stream* stream, size_t size) {
   if (state_ == State::kClosed || size == 0) return;
+  stream->unread -= static_cast<uint32_t>(size);
+  stream->read += static_cast<uint32_t>(size);
+  if (stream->read >= window_bytes_ && stream->unread == 0) {
+    stream->read = 0;
+    window_short_ = true;
+  }
   (void)nghttp2_session_consume_stream(http2_, stream->id, size);
   ScheduleSend();
+}
+
+void Http2Session::AdjustWindows() {
+  if (account_ == nullptr || settings_wait_) return;
+  const uint32_t max = account_->Window(options_.stream_window_bytes);
+  const uint32_t wanted = std::exchange(window_short_, false) ? window_bytes_ * 2 : window_bytes_;
+  const uint32_t next = std::min(wanted, max);
+  if (next == window_bytes_) return;
+  if (next < window_bytes_) counters_->Add(Counter::kWindowsShrunk);
+  window_bytes_ = next;
+  settings_wait_ = true;
+  const nghttp2_settings_entry entry{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, next};
+  (void)nghttp2_submit_settings(http2_, NGHTTP2_FLAG_NONE, &entry, 1);
 }
 
 void Http2Session::Reset(Http2Stream* stream, uint32_t h2_error) {
@@ -511,7 +539,11 @@ void Http2Session::FinishClose() {
   }
   streams_lost_ = handlers.size();
   if (say_goodbye) SendGoaway();
-  stream_->Close();
+  if (say_goodbye && streams_lost_ == 0 && IsOrderly(close_code_)) {
+    stream_->CloseInOrder();
+  } else {
+    stream_->Close();
+  }
   for (Http2StreamHandler* handler : handlers) handler->OnStreamClosed(0, close_code_);
   owner_->OnSessionClosed(this, close_code_, close_detail_);
 }

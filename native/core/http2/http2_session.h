@@ -17,6 +17,7 @@
 #include "http2/http2_stream.h"
 #include "io/byte_stream.h"
 #include "io/event_loop.h"
+#include "io/kept_memory.h"
 #include "io/thread_scratch.h"
 
 namespace groundwire {
@@ -55,6 +56,9 @@ class Http2Session final : public ByteStreamUser, public Discardable {
                Http2SessionOwner* owner);
   ~Http2Session() override;
 
+  /// Before Start: how much a stream's peer may send ahead follows that account, and is less at
+  /// first. Otherwise it is the option's as it is.
+  void LimitWindows(const KeptAccount* account) { account_ = account; }
   /// Begins to open the stream. On failure the session is unusable and the owner is not called.
   Status Start();
   void OnStreamReady(bool readable, bool writable) override;
@@ -120,6 +124,8 @@ class Http2Session final : public ByteStreamUser, public Discardable {
   void Spend(Flood kind);
   void ScheduleSend();
   void SendTurn();
+  /// Takes all streams' windows along, by SETTINGS: one change under way at a time.
+  void AdjustWindows();
   bool FlushFrames();
   void ResumeAfterFlush();
   void AppendFrame(const uint8_t* data, size_t size);
@@ -145,6 +151,8 @@ class Http2Session final : public ByteStreamUser, public Discardable {
   bool inside_http2_ = false;
   bool close_noted_ = false;
   bool ping_waits_ = false;
+  bool settings_wait_ = false;  // for the peer to acknowledge them
+  bool window_short_ = false;   // a stream was read as fast as it let the peer send
   bool protocol_error_ = false;
   std::string protocol_detail_;
   ErrorCode close_code_ = ErrorCode::kNone;
@@ -155,6 +163,8 @@ class Http2Session final : public ByteStreamUser, public Discardable {
   ThreadScratch* const scratch_;
   Counters* const counters_;
   Http2SessionOwner* const owner_;
+  const KeptAccount* account_ = nullptr;
+  uint32_t window_bytes_ = 0;
   nghttp2_session* http2_ = nullptr;
   std::unordered_map<int32_t, std::unique_ptr<Http2Stream>> streams_;
   /// The block that arrives: between its HEADERS and its end no other frame may come.

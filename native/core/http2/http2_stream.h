@@ -58,6 +58,9 @@ struct Http2Stream {
   bool carried = false;
   uint64_t sent_bytes = 0;
   uint64_t opened_us = 0;
+  /// Of what the peer sent: what the handler has not consumed; what it has since the window grew.
+  uint32_t unread = 0;
+  uint32_t read = 0;
   /// What follows the last DATA; names and values.
   std::vector<std::pair<std::string, std::string>> trailers;
 };

@@ -6,11 +6,18 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 
 #include "io/socket_options.h"
 
 namespace groundwire {
+namespace {
+
+// 256 KiB of what is kept.
+constexpr size_t kPartsPerSend = 64;
+
+}  // namespace
 
 void AppSocket::NoteEvents(uint32_t events) {
   if ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) readable_ = true;
@@ -49,21 +56,29 @@ AppSocket::Result AppSocket::Receive(uint8_t* buffer, size_t* size) {
 AppSocket::Result AppSocket::Send(const uint8_t* data, size_t size, size_t* sent) {
   *sent = 0;
   if (broken_) return Result::kReset;
-  if (kept() == 0) {
-    const Result result = SendNow(data, size, sent);
-    if (result != Result::kBlocked) return result;
+  while (kept() == 0 && *sent < size) {
+    // The kernel reads it only.
+    iovec rest{const_cast<uint8_t*>(data) + *sent, size - *sent};
+    size_t count = 0;
+    const Result result = SendOnce({&rest, 1}, &count);
+    if (result == Result::kReset) return result;
+    if (result == Result::kBlocked) break;
+    *sent += count;
   }
-  kept_.Append(data + *sent, size - *sent);
-  return Result::kBlocked;
+  if (*sent == size) return Result::kOk;
+  return kept_.Append(data + *sent, size - *sent) ? Result::kBlocked : Result::kFull;
 }
 
 AppSocket::Result AppSocket::SendKept(size_t* sent) {
   *sent = 0;
   if (broken_) return Result::kReset;
-  if (kept() > 0) {
-    const Result result = SendNow(kept_.data(), kept(), sent);
-    kept_.Drop(*sent);
+  while (kept() > 0) {
+    std::array<iovec, kPartsPerSend> parts;
+    size_t count = 0;
+    const Result result = SendOnce(std::span(parts).first(kept_.Gather(parts)), &count);
     if (result != Result::kOk) return result;
+    kept_.Drop(count);
+    *sent += count;
   }
   if (fin_wanted_) SendFin();
   return Result::kOk;
@@ -80,18 +95,21 @@ void AppSocket::SendFin() {
   (void)shutdown(fd_.get(), SHUT_WR);
 }
 
-AppSocket::Result AppSocket::SendNow(const uint8_t* data, size_t size, size_t* sent) {
-  while (*sent < size) {
-    const ssize_t count = send(fd_.get(), data + *sent, size - *sent, MSG_NOSIGNAL);
-    if (count < 0) {
-      if (errno == EINTR) continue;
-      if (errno == EAGAIN) return Result::kBlocked;
-      NoteError(errno);
-      return Result::kReset;
-    }
-    *sent += static_cast<size_t>(count);
+AppSocket::Result AppSocket::SendOnce(std::span<iovec> parts, size_t* sent) {
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  ssize_t count = 0;
+  do {
+    count = sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+  } while (count < 0 && errno == EINTR);
+  if (count >= 0) {
+    *sent = static_cast<size_t>(count);
+    return Result::kOk;
   }
-  return Result::kOk;
+  if (errno == EAGAIN) return Result::kBlocked;
+  NoteError(errno);
+  return Result::kReset;
 }
 
 bool AppSocket::AllTaken() const {

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 
 #include "base/unique_fd.h"
@@ -15,10 +16,11 @@ namespace groundwire {
 /// nothing else is buffered for it.
 class AppSocket {
  public:
-  enum class Result : uint8_t { kOk, kBlocked, kEnd, kReset };
+  /// kFull: what is left cannot be kept, and is lost.
+  enum class Result : uint8_t { kOk, kBlocked, kEnd, kReset, kFull };
 
-  AppSocket() = default;
-  explicit AppSocket(UniqueFd fd) : fd_(std::move(fd)) {}
+  /// `account` pays for what is kept, and outlives it.
+  AppSocket(UniqueFd fd, KeptAccount* account) : fd_(std::move(fd)), kept_(account) {}
 
   int fd() const { return fd_.get(); }
   bool open() const { return fd_.valid(); }
@@ -35,8 +37,6 @@ class AppSocket {
 
   bool readable() const { return readable_; }
   size_t kept() const { return kept_.size(); }
-  /// The memory behind it.
-  size_t kept_capacity() const { return kept_.capacity(); }
   /// An event or a call told that the connection was reset or lost: it takes no more bytes.
   bool broken() const { return broken_; }
   /// Nothing more will be received: the end of stream or the reset has been reached.
@@ -49,7 +49,8 @@ class AppSocket {
   void CloseWithReset();
 
  private:
-  Result SendNow(const uint8_t* data, size_t size, size_t* sent);
+  /// kOk: `*sent` of it has left, maybe all.
+  Result SendOnce(std::span<iovec> parts, size_t* sent);
   void SendFin();
   void NoteError(int error);
 

@@ -46,6 +46,9 @@ class ByteStream {
   virtual void Shutdown() = 0;
   /// The last call but the questions below.
   virtual void Close() = 0;
+  /// Instead of Close, after Shutdown: what was written still arrives, though the peer may go on to
+  /// send.
+  virtual void CloseInOrder() { Close(); }
   virtual ErrorCode error() const = 0;
   virtual const std::string& error_detail() const = 0;
 };

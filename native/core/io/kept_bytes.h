@@ -1,49 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <algorithm>
+#include <sys/uio.h>
+
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <span>
+
+#include "io/kept_memory.h"
 
 namespace groundwire {
 
 /// Bytes that wait for a reader, first in, first out. Empty, it owns no memory.
 class KeptBytes {
  public:
-  bool empty() const { return size() == 0; }
-  size_t size() const { return bytes_.size() - offset_; }
-  const uint8_t* data() const { return bytes_.data() + offset_; }
-  /// The memory behind it.
-  size_t capacity() const { return bytes_.capacity(); }
+  /// `account` pays, and outlives it.
+  explicit KeptBytes(KeptAccount* account) : account_(account) {}
+  ~KeptBytes() { Clear(); }
+  KeptBytes(const KeptBytes&) = delete;
+  KeptBytes& operator=(const KeptBytes&) = delete;
 
-  void Append(const uint8_t* data, size_t size) {
-    if (offset_ >= this->size()) {
-      // A reader that never catches up never empties this: what it took is dropped once it outweighs
-      // what is moved.
-      bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(offset_));
-      offset_ = 0;
-    }
-    bytes_.insert(bytes_.end(), data, data + size);
-  }
-  void Drop(size_t size) {
-    offset_ += size;
-    if (empty()) Clear();
-  }
+  bool empty() const { return size_ == 0; }
+  size_t size() const { return size_; }
+  /// All of it or nothing; false: the account has no room.
+  bool Append(const uint8_t* data, size_t size);
+  /// The first bytes, in as many of `parts` as there are. Returns how many.
+  size_t Gather(std::span<iovec> parts) const;
+  void Drop(size_t size);
   /// Returns how many.
-  size_t Take(uint8_t* buffer, size_t size) {
-    const size_t taken = std::min(size, this->size());
-    std::copy_n(data(), taken, buffer);
-    Drop(taken);
-    return taken;
-  }
-  void Clear() {
-    bytes_ = {};
-    offset_ = 0;
-  }
+  size_t Take(uint8_t* buffer, size_t size);
+  void Clear() { Drop(size_); }
 
  private:
-  std::vector<uint8_t> bytes_;
-  size_t offset_ = 0;
+  KeptAccount* const account_;
+  KeptBlock* first_ = nullptr;
+  KeptBlock* last_ = nullptr;
+  size_t size_ = 0;
 };
 
 }  // namespace groundwire

@@ -3,6 +3,8 @@
 #include "base/counters.h"
 #include "base/id_sequence.h"
 #include "io/event_loop.h"
+#include "io/kept_memory.h"
+#include "io/lingering_sockets.h"
 #include "io/thread_scratch.h"
 #include "port/engine_options.h"
 #include "port/event_queue.h"
@@ -15,10 +17,12 @@ namespace groundwire {
 struct ThreadContext {
   EventLoop* loop = nullptr;
   ThreadScratch* scratch = nullptr;
+  KeptMemory* kept = nullptr;
   Counters* counters = nullptr;
   IdSequence* ids = nullptr;
   EventQueue* events = nullptr;
   const EngineOptions* options = nullptr;
+  LingeringSockets* lingering = nullptr;
 };
 
 }  // namespace groundwire

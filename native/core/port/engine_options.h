@@ -43,6 +43,8 @@ struct EngineOptions {
   uint32_t tunnel_idle_ms = 300000;
   uint32_t stream_window_bytes = kStreamWindowBytes;
   uint32_t connection_window_bytes = kConnectionWindowBytes;
+  /// For bytes that wait for their readers, of all workers together.
+  uint32_t kept_memory_bytes = 256 << 20;
   uint32_t ping_interval_ms = 10000;
   uint32_t ping_timeout_ms = 20000;
 };

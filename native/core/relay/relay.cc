@@ -36,6 +36,7 @@ void Relay::Take(RelayEnd* from, const uint8_t* data, size_t size) {
   const RelayEnd::Result result = OtherOf(from)->Send(data, size, &sent);
   from->Consume(sent);
   if (result == RelayEnd::Result::kReset) CarryReset();
+  if (result == RelayEnd::Result::kFull) Cut(ErrorCode::kLimitMemory, "");
 }
 
 void Relay::TakeEnd(const RelayEnd* from) {

@@ -39,8 +39,8 @@ class RelayEnd {
   /// Sends what was kept and then what Relay::Fill gives, now or when there is room. False: it
   /// stopped because others are to have their turn, so call again in the next one.
   virtual bool Ask() = 0;
-  /// Sends what it can and keeps the rest. kOk: all of it has left; kBlocked: some is kept. `*sent`:
-  /// what left.
+  /// Sends what it can and keeps the rest. kOk: all of it has left; kBlocked: some is kept; kFull:
+  /// some can be kept no more, and is lost. `*sent`: what left.
   virtual Result Send(const uint8_t* data, size_t size, size_t* sent) = 0;
   virtual size_t kept() const = 0;
   /// The end of stream once everything has left.

@@ -28,15 +28,18 @@ bool SocketEnd::Ask() {
   Result result = socket_.SendKept(&sent);
   if (sent > 0) relay_->OnSent(this, sent);
   uint8_t* const buffer = thread_.scratch->arriving.get();
+  // What may have to be kept of it, where the pod's part gets short.
+  const size_t at_once = account_->Window(ThreadScratch::kBytes);
   for (size_t carried = 0; result == Result::kOk && !socket_.finished_sending();) {
     if (carried >= kTurnBytes) return false;
     bool end = false;
-    const size_t size = relay_->Fill(this, buffer, ThreadScratch::kBytes, &end);
+    const size_t size = relay_->Fill(this, buffer, at_once, &end);
     if (end) socket_.FinishSending();
     if (size == 0) return true;
     carried += size;
     result = socket_.Send(buffer, size, &sent);
   }
+  if (result == Result::kFull) relay_->Cut(ErrorCode::kLimitMemory, "");
   return true;
 }
 

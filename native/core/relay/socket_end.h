@@ -14,7 +14,9 @@ namespace groundwire {
 /// A connected TCP socket as an end of a relay, watched by nobody before Start.
 class SocketEnd final : public RelayEnd, public EventHandler {
  public:
-  SocketEnd(const ThreadContext& thread, UniqueFd fd) : thread_(thread), socket_(std::move(fd)) {}
+  /// `account` pays for what its reader leaves waiting, and outlives it.
+  SocketEnd(const ThreadContext& thread, KeptAccount* account, UniqueFd fd)
+      : thread_(thread), account_(account), socket_(std::move(fd), account) {}
 
   bool Start(Relay* relay) override;
   Result Receive(uint8_t* buffer, size_t* size) override { return socket_.Receive(buffer, size); }
@@ -38,6 +40,7 @@ class SocketEnd final : public RelayEnd, public EventHandler {
 
  private:
   const ThreadContext& thread_;
+  KeptAccount* const account_;
   Relay* relay_ = nullptr;
   AppSocket socket_;
 };

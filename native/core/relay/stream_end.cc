@@ -32,7 +32,7 @@ RelayEnd::Result StreamEnd::Send(const uint8_t* data, size_t size, size_t* sent)
     *sent = size;
     return Result::kOk;
   }
-  kept_.Append(data, size);
+  if (!kept_.Append(data, size)) return Result::kFull;
   session_->Resume(stream_);
   return Result::kBlocked;
 }

@@ -14,7 +14,9 @@ namespace groundwire {
 /// sent waits here only where the other end cannot be asked for it, being a stream too.
 class StreamEnd final : public RelayEnd, public Http2StreamHandler {
  public:
-  StreamEnd(Http2Session* session, Http2Stream* stream) : session_(session), stream_(stream) {}
+  /// `account` pays for what the peer leaves waiting, and outlives it.
+  StreamEnd(Http2Session* session, Http2Stream* stream, KeptAccount* account)
+      : session_(session), stream_(stream), kept_(account) {}
 
   bool Start(Relay* relay) override;
   Result Receive(uint8_t*, size_t*) override { return Result::kBlocked; }

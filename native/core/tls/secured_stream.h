@@ -9,6 +9,7 @@
 #include "base/unique_fd.h"
 #include "io/byte_stream.h"
 #include "io/event_loop.h"
+#include "io/lingering_sockets.h"
 #include "io/thread_scratch.h"
 #include "tls/tls_identity.h"
 
@@ -27,6 +28,9 @@ class SecuredStream : public ByteStream {
   virtual uint64_t generation() const = 0;
   /// What ALPN agreed on; "" where nothing was asked for.
   virtual const std::string& protocol() const = 0;
+  /// Before Start: where its socket stays after an orderly end, and for which pod. Otherwise it is
+  /// closed at once.
+  virtual void LingerAt(LingeringSockets* lingering, uint32_t pod) = 0;
 };
 
 inline constexpr std::string_view kAlpnHttp2 = "h2";

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -197,6 +198,16 @@ void TlsStream::Close() {
   stage_ = Stage::kClosed;
   loop_->Cancel(&deadline_);
   fd_.Reset();
+}
+
+void TlsStream::CloseInOrder() {
+  const bool peer_listens = stage_ == Stage::kOpen && !end_ && error_ == ErrorCode::kNone;
+  if (lingering_ != nullptr && peer_listens) {
+    unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<std::ptrdiff_t>(unsent_offset_));
+    unsent_offset_ = 0;
+    lingering_->Take(std::move(fd_), std::exchange(unsent_, {}), pod_);
+  }
+  Close();
 }
 
 StreamState TlsStream::Fail(int ssl_result) {

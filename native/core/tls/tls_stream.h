@@ -39,6 +39,7 @@ class TlsStream final : public SecuredStream, public EventHandler {
   bool blocked() const override { return !unsent_.empty(); }
   void Shutdown() override;
   void Close() override;
+  void CloseInOrder() override;
   ErrorCode error() const override { return error_; }
   const std::string& error_detail() const override { return check_.detail; }
 
@@ -51,6 +52,10 @@ class TlsStream final : public SecuredStream, public EventHandler {
   uint64_t peer_not_after_ms() const override { return check_.peer_not_after_ms; }
   uint64_t generation() const override { return identity_->generation; }
   const std::string& protocol() const override { return protocol_; }
+  void LingerAt(LingeringSockets* lingering, uint32_t pod) override {
+    lingering_ = lingering;
+    pod_ = pod;
+  }
 
   // Called by the record layer.
   int TakeRecords(const char* data, int size);
@@ -76,6 +81,8 @@ class TlsStream final : public SecuredStream, public EventHandler {
   EventLoop* const loop_;
   ThreadScratch* const scratch_;
   ByteStreamUser* user_ = nullptr;
+  LingeringSockets* lingering_ = nullptr;
+  uint32_t pod_ = 0;  // for which it lingers
   Stage stage_;
   EventLoop::TimerId deadline_{};
   std::string protocol_;

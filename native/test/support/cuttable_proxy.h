@@ -43,20 +43,32 @@ class CuttableProxy {
   }
   void Cut() {
     const std::lock_guard lock(mutex_);
-    for (auto& [a, b] : pairs_) {
-      CloseWithReset(&a);
-      CloseWithReset(&b);
+    for (Pair& pair : pairs_) {
+      CloseWithReset(&pair.a);
+      CloseWithReset(&pair.b);
     }
     pairs_.clear();
   }
 
  private:
-  bool Copy(const UniqueFd& from, const UniqueFd& to) const {
+  struct Pair {
+    UniqueFd a;
+    UniqueFd b;
+    bool a_ended = false;
+    bool b_ended = false;
+  };
+
+  /// One side's end is passed on like its bytes: the other one may have more to say.
+  bool Copy(const UniqueFd& from, const UniqueFd& to, bool* ended) const {
+    if (*ended) return true;
     std::array<char, 65536> buffer;
     const ssize_t count = recv(from.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (count < 0) return errno == EAGAIN;
-    return count > 0 &&
-           send(to.get(), buffer.data(), static_cast<size_t>(count), send_flags_) == count;
+    if (count == 0) {
+      *ended = true;
+      return shutdown(to.get(), SHUT_WR) == 0;
+    }
+    return send(to.get(), buffer.data(), static_cast<size_t>(count), send_flags_) == count;
   }
   void Loop() {
     for (;;) {
@@ -65,12 +77,13 @@ class CuttableProxy {
         UniqueFd accepted(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
         if (!accepted.valid()) return;
         const std::lock_guard lock(mutex_);
-        pairs_.emplace_back(std::move(accepted), ConnectTo(upstream_));
+        pairs_.push_back({std::move(accepted), ConnectTo(upstream_)});
       }
       const std::lock_guard lock(mutex_);
       if (stalled_) continue;
-      std::erase_if(pairs_, [this](const auto& pair) {
-        return !Copy(pair.first, pair.second) || !Copy(pair.second, pair.first);
+      std::erase_if(pairs_, [this](Pair& pair) {
+        return !Copy(pair.a, pair.b, &pair.a_ended) || !Copy(pair.b, pair.a, &pair.b_ended) ||
+               (pair.a_ended && pair.b_ended);
       });
     }
   }
@@ -80,7 +93,7 @@ class CuttableProxy {
   const UniqueFd listener_;
   std::mutex mutex_;
   bool stalled_ = false;
-  std::vector<std::pair<UniqueFd, UniqueFd>> pairs_;
+  std::vector<Pair> pairs_;
   std::thread thread_;
 };
 

@@ -12,11 +12,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <thread>
 #include <utility>
 
 #include "io/socket_options.h"
@@ -252,6 +254,22 @@ bool SendAll(const UniqueFd& fd, const std::string& bytes) {
     sent += static_cast<size_t>(count);
   }
   return true;
+}
+
+size_t FillUp(const UniqueFd& fd, const std::string& flood) {
+  size_t taken = 0;
+  for (int idle = 0; idle < 20 && taken < flood.size();) {
+    const ssize_t count =
+        send(fd.get(), flood.data() + taken, flood.size() - taken, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (count > 0) {
+      taken += static_cast<size_t>(count);
+      idle = 0;
+    } else {
+      ++idle;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  return taken;
 }
 
 std::string ReceiveUpTo(const UniqueFd& fd, size_t size) {

@@ -59,6 +59,8 @@ UniqueFd ConnectTo(const SocketAddress& address, const std::string& from = "10.2
 UniqueFd AcceptOne(const UniqueFd& listener);
 bool WaitReadable(int fd, int timeout_ms);
 bool SendAll(const UniqueFd& fd, const std::string& bytes);
+/// Sends until nothing more is taken for a while, and says how much.
+size_t FillUp(const UniqueFd& fd, const std::string& flood);
 /// Until `size` bytes, the end, or a reset.
 std::string ReceiveUpTo(const UniqueFd& fd, size_t size);
 /// What the next recv says: "data", "end", "reset" or "nothing" within the time.

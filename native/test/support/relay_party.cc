@@ -37,7 +37,7 @@ class SocketParty final : public RelayParty {
     }
   }
   std::unique_ptr<RelayEnd> TakeEnd() override {
-    return std::make_unique<SocketEnd>(thread_, std::move(engine_));
+    return std::make_unique<SocketEnd>(thread_, thread_.kept->AccountOf(1), std::move(engine_));
   }
   void Reset() override { CloseWithReset(&application_); }
   void Turn() override {
@@ -82,7 +82,8 @@ constexpr std::array<HeaderView, 1> kOk = {{{":status", "200"}}};
 /// Two sessions over a pair of sockets, one stream between them.
 class StreamParty final : public RelayParty, public Http2SessionOwner, public Http2StreamHandler {
  public:
-  StreamParty(const ThreadContext& thread, Http2Session::Role engine) : loop_(thread.loop) {
+  StreamParty(const ThreadContext& thread, Http2Session::Role engine)
+      : loop_(thread.loop), account_(thread.kept->AccountOf(1)) {
     int ends[2] = {};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0) std::abort();
     engine_ = Open(thread, engine, ends[0]);
@@ -101,7 +102,7 @@ class StreamParty final : public RelayParty, public Http2SessionOwner, public Ht
     for (int i = 0; i < 3; ++i) loop_->RunTurn(0);
   }
   std::unique_ptr<RelayEnd> TakeEnd() override {
-    return std::make_unique<StreamEnd>(engine_.get(), engine_stream_);
+    return std::make_unique<StreamEnd>(engine_.get(), engine_stream_, account_);
   }
   void Reset() override {
     if (far_stream_ == nullptr) return;
@@ -156,6 +157,7 @@ class StreamParty final : public RelayParty, public Http2SessionOwner, public Ht
   }
 
   EventLoop* const loop_;
+  KeptAccount* const account_;
   Http2Options options_;
   std::unique_ptr<Http2Session> engine_;
   std::unique_ptr<Http2Session> far_;
