@@ -3,12 +3,14 @@
  * The one header shared by the eBPF programs and the engine: what lies in the maps, under which names, with which limits.
  * Fixed widths, natural alignment, padding spelled out and always zero (hash keys compare it). A change of what a pinned map
  * holds, a struct, the meaning of a bit, a size, raises MESH_ABI_VERSION: pins of another version are refused, never
- * reinterpreted. One more counter is such a change too: it makes mesh_counters longer.
+ * reinterpreted. One more counter is no such change: an agent that takes pins over makes mesh_counters as long as it needs.
  */
 #ifndef MESH_ABI_H
 #define MESH_ABI_H
 
 #include <linux/types.h>
+
+#include "mesh_counters.gen.h"
 
 #ifdef __cplusplus
 #define MESH_ABI_ASSERT(condition, text) static_assert(condition, text)
@@ -156,49 +158,9 @@ MESH_ABI_SIZE(struct mesh_pod_state, 160);
 MESH_ABI_OFFSET(struct mesh_pod_state, netns_inode, 80);
 
 /*
- * X(SYMBOL, "name"): every way out of every program. Names are append-only.
- * connect_*: application connects; steer_*: connections and queries that arrive; approve_*: tuples let through;
- * guard_*: packets that leave a captured pod.
+ * Every way out of every program has a counter. connect_*: application connects; steer_*: connections and queries that
+ * arrive; approve_*: tuples let through; guard_*: packets that leave a captured pod.
  */
-#define MESH_COUNTERS(X)                                                                           \
-	X(CONNECT_NOT_TCP, "connect_not_tcp")                                                      \
-	X(CONNECT_NOT_CAPTURED, "connect_not_captured")                                            \
-	X(CONNECT_AGENT, "connect_agent")                                                          \
-	X(CONNECT_LOOPBACK, "connect_loopback")                                                    \
-	X(CONNECT_OWN_ADDRESS, "connect_own_address")                                              \
-	X(CONNECT_MARK_CLEARED, "connect_mark_cleared")                                            \
-	X(CONNECT_CAPTURED, "connect_captured")                                                    \
-	X(CONNECT_REFUSED_DEVICE, "connect_refused_device")                                        \
-	X(CONNECT_REFUSED_LINK_LOCAL, "connect_refused_link_local")                                \
-	X(CONNECT_REFUSED_FAMILY, "connect_refused_family")                                        \
-	X(CONNECT_REFUSED_MARK_FAILED, "connect_refused_mark_failed")                              \
-	X(STEER_SELF, "steer_self")                                                                \
-	X(STEER_APPROVED, "steer_approved")                                                        \
-	X(STEER_OUTBOUND, "steer_outbound")                                                        \
-	X(STEER_PLAINTEXT, "steer_plaintext")                                                      \
-	X(STEER_HBONE, "steer_hbone")                                                              \
-	X(STEER_DNS_UDP, "steer_dns_udp")                                                          \
-	X(STEER_DNS_TCP, "steer_dns_tcp")                                                          \
-	X(STEER_UDP_PASSED, "steer_udp_passed")                                                    \
-	X(STEER_DROPPED_NO_LISTENER, "steer_dropped_no_listener")                                  \
-	X(STEER_DROPPED_DIRECT, "steer_dropped_direct")                                            \
-	X(STEER_DROPPED_ASSIGN_FAILED, "steer_dropped_assign_failed")                              \
-	X(APPROVE_OTHER_EVENT, "approve_other_event")                                              \
-	X(APPROVE_NOT_DELIVERY, "approve_not_delivery")                                            \
-	X(APPROVE_NOT_POD, "approve_not_pod")                                                      \
-	X(APPROVE_DELIVERY, "approve_delivery")                                                    \
-	X(APPROVE_PROBE, "approve_probe")                                                          \
-	X(APPROVE_FORGOTTEN, "approve_forgotten")                                                  \
-	X(APPROVE_MAP_FULL, "approve_map_full")                                                    \
-	X(GUARD_AGENT, "guard_agent")                                                              \
-	X(GUARD_NOT_TCP, "guard_not_tcp")                                                          \
-	X(GUARD_NO_PAYLOAD, "guard_no_payload")                                                    \
-	X(GUARD_KNOWN_FLOW, "guard_known_flow")                                                    \
-	X(GUARD_DROPPED_SOCKET, "guard_dropped_socket")                                            \
-	X(GUARD_DROPPED_RAW, "guard_dropped_raw")                                                  \
-	X(GUARD_DROPPED_FORWARDED, "guard_dropped_forwarded")                                      \
-	X(GUARD_DROPPED_UNREADABLE, "guard_dropped_unreadable")
-
 enum mesh_counter {
 #define MESH_COUNTER_ENUM(symbol, name) MESH_COUNTER_##symbol,
 	MESH_COUNTERS(MESH_COUNTER_ENUM)

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ERROR_TABLE } from '../src/model/errors.ts';
-import { type Fields, FIELDS } from '../src/objects/fields.ts';
-import { type CounterHelp, ENGINE_COUNTERS, KERNEL_COUNTERS } from '../src/telemetry/engine-counters.ts';
+import { FIELDS, type Fields } from '../src/objects/fields.ts';
+import {
+  type CounterHelp,
+  ENGINE_COUNTERS,
+  ENGINE_READINGS,
+  KERNEL_COUNTERS,
+  KERNEL_READINGS,
+} from '../src/telemetry/engine-counters.ts';
 import { AGENT_COUNTERS, CONTROL_COUNTERS } from '../src/telemetry/part-counters.ts';
 import type { GeneratedFile } from './generated-file.ts';
 
@@ -91,10 +97,10 @@ from.
 
 ## Engine
 
-${head}${table(ENGINE_COUNTERS)}
+${head}${table({ ...ENGINE_COUNTERS, ...ENGINE_READINGS })}
 ## Kernel
 
-${head}${table(KERNEL_COUNTERS)}
+${head}${table({ ...KERNEL_COUNTERS, ...KERNEL_READINGS })}
 ## Parts of an agent
 
 \`groundwire_agent_total\` in the metrics of an agent, by \`name\`.

@@ -22,7 +22,7 @@ function camelCase(name: string): string {
     .replace(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase());
 }
 
-/** `src/engine/layout.gen.ts`: version, limits and counter names of `bpf/mesh_abi.h`, whose text is given. */
+/** `src/engine/layout.gen.ts`: version and limits of `bpf/mesh_abi.h`, whose text is given. */
 export function generateLayout(header: string): GeneratedFile {
   const known = new Map<string, number>();
   for (const [, name = '', expression = ''] of header.matchAll(
@@ -31,15 +31,10 @@ export function generateLayout(header: string): GeneratedFile {
     known.set(name, evaluate(expression, known));
   }
   const version = known.get('MESH_ABI_VERSION');
-  const table = /#define MESH_COUNTERS\(X\)((?:.*\\\n)*.*)/.exec(header)?.[1] ?? '';
-  const counters = Array.from(table.matchAll(/X\(\w+, "(\w+)"\)/g), ([, name]) => name);
-  if (version === undefined || counters.length === 0)
-    throw new Error('bpf/mesh_abi.h: no MESH_ABI_VERSION or MESH_COUNTERS in it');
+  if (version === undefined) throw new Error('bpf/mesh_abi.h: no MESH_ABI_VERSION in it');
   const limits = Array.from(known).filter(([name]) => name !== 'MESH_ABI_VERSION');
   const content =
     `${generatedHeader('bpf/mesh_abi.h')}\n/** Version of the pinned maps. */\nexport const MESH_ABI_VERSION = ${version};\n\n` +
-    `/** Sizes of the kernel's tables. */\nexport const MESH_LIMITS = {\n${limits.map(([name, value]) => `  ${camelCase(name)}: ${value},\n`).join('')}} as const;\n\n` +
-    `/** Every counter of the kernel programs: what became of a connection, by the way out it took. */\n` +
-    `export const MESH_COUNTERS = [\n${counters.map((name) => `  '${name}',\n`).join('')}] as const;\n`;
+    `/** Sizes of the kernel's tables. */\nexport const MESH_LIMITS = {\n${limits.map(([name, value]) => `  ${camelCase(name)}: ${value},\n`).join('')}} as const;\n`;
   return { path: 'src/engine/layout.gen.ts', content };
 }

@@ -8,12 +8,17 @@ import {
   flagEnums,
   isEnum,
   isStruct,
+  isVariant,
   itemOf,
+  type Messages,
   minimumBytes,
   schemaHash,
   snakeCase,
   structs,
   unions,
+  variants,
+  verbArguments,
+  verbResults,
 } from './message-schema.ts';
 
 const SCALAR_TYPES: Readonly<Record<string, string>> = {
@@ -30,15 +35,16 @@ const SCALAR_TYPES: Readonly<Record<string, string>> = {
 };
 
 function typeOf(type: FieldType): string {
-  const { item, list } = itemOf(type);
-  const name = isEnum(item) || isStruct(item) ? item : SCALAR_TYPES[item];
+  const { item, shape } = itemOf(type);
+  const name = isEnum(item) || isStruct(item) || isVariant(item) ? item : SCALAR_TYPES[item];
   if (name === undefined) throw new Error(`src/engine/port.schema.ts: unknown type "${item}"`);
-  return list ? `std::vector<${name}>` : name;
+  if (shape === 'list') return `std::vector<${name}>`;
+  return shape === 'optional' ? `std::optional<${name}>` : name;
 }
 
 function initialOf(type: FieldType): string {
-  const { item, list } = itemOf(type);
-  if (list) return '{}';
+  const { item, shape } = itemOf(type);
+  if (shape !== 'one') return '{}';
   if (item === 'bool') return ' = false';
   if (/^[ui]\d+$/.test(item)) return ' = 0';
   return '{}';
@@ -71,40 +77,63 @@ function enumNames(name: string, values: readonly string[]): string {
 
 function decodeItem(item: string, target: string): string {
   if (isEnum(item)) return `ReadEnum(reader, ${enums[item]?.length ?? 0}, ${target})`;
-  if (isStruct(item)) return `Decode(reader, ${target})`;
+  if (isStruct(item) || isVariant(item)) return `Decode(reader, ${target})`;
   return `reader.Read(${target})`;
 }
 
 function codecText(name: string, fields: Fields): string {
   const reads = Object.entries(fields).map(([field, type]) => {
-    const { item, list } = itemOf(type);
+    const { item, shape } = itemOf(type);
     const target = `&message->${snakeCase(field)}`;
-    if (!list) return decodeItem(item, target);
+    if (shape === 'one') return decodeItem(item, target);
+    if (shape === 'optional')
+      return `ReadOptional(reader, ${target},\n                      [&](auto* item) { return ${decodeItem(item, 'item')}; })`;
     return `ReadList(reader, ${minimumBytes(item)}, ${target},\n                  [&](auto* item) { return ${decodeItem(item, 'item')}; })`;
   });
   const writes = Object.entries(fields).map(([field, type]) => {
-    const { item, list } = itemOf(type);
+    const { item, shape } = itemOf(type);
     const value = `message.${snakeCase(field)}`;
     const write = (target: string): string => {
       if (isEnum(item)) return `writer.Write(static_cast<uint8_t>(${target}))`;
-      return isStruct(item) ? `Encode(writer, ${target})` : `writer.Write(${target})`;
+      return isStruct(item) || isVariant(item) ? `Encode(writer, ${target})` : `writer.Write(${target})`;
     };
-    if (!list) return `  ${write(value)};\n`;
+    if (shape === 'one') return `  ${write(value)};\n`;
+    if (shape === 'optional')
+      return `  writer.Write(${value}.has_value());\n  if (${value}.has_value()) ${write(`*${value}`)};\n`;
     return `  writer.WriteCount(${value}.size());\n  for (const auto& item : ${value}) ${write('item')};\n`;
   });
+  if (reads.length === 0)
+    return `bool Decode(ByteReader&, ${name}*) { return true; }\n\nvoid Encode(ByteWriter&, const ${name}&) {}\n`;
   return (
     `bool Decode(ByteReader& reader, ${name}* message) {\n  return ${reads.join(' &&\n         ')};\n}\n\n` +
     `void Encode(ByteWriter& writer, const ${name}& message) {\n${writes.join('')}}\n`
   );
 }
 
-function batchText(union: string, names: readonly string[]): string {
+/** The decoder of one of several structures, by its index. */
+function choiceText(union: string, names: readonly string[]): string {
   const cases = names.map(
     (name) => `    case ${name}::kKind:\n      return Decode(reader, &message->emplace<${name}>());\n`,
   );
   return (
     `bool Decode(ByteReader& reader, ${union}* message) {\n  uint8_t kind = 0;\n  if (!reader.Read(&kind)) return false;\n  switch (kind) {\n` +
-    `${cases.join('')}    default:\n      return false;\n  }\n}\n\n` +
+    `${cases.join('')}    default:\n      return false;\n  }\n}\n`
+  );
+}
+
+function variantText(name: string, cases: Messages): string {
+  return (
+    `${Object.entries(cases)
+      .map(([one, fields]) => codecText(one, fields))
+      .join('\n')}\n${choiceText(name, Object.keys(cases))}\n` +
+    `void Encode(ByteWriter& writer, const ${name}& message) {\n  writer.Write(static_cast<uint8_t>(message.index()));\n` +
+    `  std::visit([&](const auto& one) { Encode(writer, one); }, message);\n}\n`
+  );
+}
+
+function batchText(union: string, names: readonly string[]): string {
+  return (
+    `${choiceText(union, names)}\n` +
     `bool DecodeBatch(std::span<const uint8_t> bytes, std::vector<${union}>* messages) {\n` +
     `  ByteReader reader(bytes);\n  return ReadList(reader, 1, messages, [&](auto* item) { return Decode(reader, item); }) &&\n         reader.AtEnd();\n}\n`
   );
@@ -117,7 +146,19 @@ function headerText(): string {
   const aliases = Object.entries(unions).map(
     ([union, members]) => `using ${union} = std::variant<${Object.keys(members).join(', ')}>;\n`,
   );
-  const names = [...Object.keys(structs), ...Object.values(unions).flatMap((union) => Object.keys(union))];
+  const verbs = { ...verbArguments, ...verbResults };
+  const cases = Object.values(variants).flatMap((one) =>
+    Object.entries(one).map(([name, fields], kind) => structText(name, fields, kind)),
+  );
+  const choices = Object.entries(variants).map(
+    ([name, one]) => `using ${name} = std::variant<${Object.keys(one).join(', ')}>;\n`,
+  );
+  const names = [
+    ...Object.keys(structs),
+    ...Object.entries(variants).flatMap(([name, one]) => [...Object.keys(one), name]),
+    ...Object.keys(verbs),
+    ...Object.values(unions).flatMap((union) => Object.keys(union)),
+  ];
   const codecs = names.map(
     (name) =>
       `bool Decode(ByteReader& reader, ${name}* message);\nvoid Encode(ByteWriter& writer, const ${name}& message);\n`,
@@ -132,6 +173,7 @@ function headerText(): string {
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -149,10 +191,20 @@ inline constexpr std::string_view kSchemaHash = "${schemaHash()}";
 `,
     ...Object.entries(enums).map(([name, values]) => enumText(name, values)),
     ...Object.entries(structs).map(([name, fields]) => structText(name, fields, undefined)),
+    ...cases,
+    ...choices,
+    ...Object.entries(verbs).map(([name, fields]) => structText(name, fields, undefined)),
     ...messages,
     ...aliases,
     `/// Bits of the mask of Engine::ReadSnapshot.\n${parts.join('')}`,
     `// Decode returns false on anything that is not exactly a message (short input, a value out of range, an impossible\n// count); what it filled in by then is of no use. DecodeBatch also wants every byte used.\n${codecs.join('')}${batches.join('')}`,
+    `/// Of a value that crosses on its own: every byte must be used.
+template <typename T>
+bool DecodeWhole(std::span<const uint8_t> bytes, T* value) {
+  ByteReader reader(bytes);
+  return Decode(reader, value) && reader.AtEnd();
+}
+`,
     `/// One message of a union, as BatchWriter::Add writes it.
 template <typename T>
 std::vector<uint8_t> Pack(const T& message) {
@@ -204,7 +256,7 @@ class BatchWriter {
 }
 
 function sourceText(): string {
-  const all = [...Object.entries(structs), ...Object.values(unions).flatMap((union) => Object.entries(union))];
+  const messages = [verbArguments, verbResults, ...Object.values(unions)].flatMap((union) => Object.entries(union));
   return [
     `${generatedHeader('src/engine/port.schema.ts')}// clang-format off
 #include "port/messages.gen.h"
@@ -234,10 +286,20 @@ bool ReadList(ByteReader& reader, size_t item_bytes_min, std::vector<T>* out, Re
   return true;
 }
 
+template <typename T, typename ReadValue>
+bool ReadOptional(ByteReader& reader, std::optional<T>* out, ReadValue read_value) {
+  bool there = false;
+  if (!reader.Read(&there)) return false;
+  out->reset();
+  return !there || read_value(&out->emplace());
+}
+
 }  // namespace
 `,
     ...Object.entries(enums).map(([name, values]) => enumNames(name, values)),
-    ...all.map(([name, fields]) => codecText(name, fields)),
+    ...Object.entries(structs).map(([name, fields]) => codecText(name, fields)),
+    ...Object.entries(variants).map(([name, one]) => variantText(name, one)),
+    ...messages.map(([name, fields]) => codecText(name, fields)),
     ...Object.entries(unions).map(([union, members]) => batchText(union, Object.keys(members))),
     '}  // namespace groundwire::msg\n',
   ].join('\n');

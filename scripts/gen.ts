@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { COMMANDS } from '../src/commands/commands.ts';
 import { renderConfigDocs } from '../src/config/render.ts';
+import { generateCounters } from './gen-counters.ts';
 import { renderCounterDocs, renderErrorDocs, renderFieldDocs } from './gen-docs.ts';
 import { generateErrorCode } from './gen-error-code.ts';
 import { generateLayout } from './gen-layout.ts';
@@ -32,9 +33,10 @@ function write(file: GeneratedFile): void {
 
 const check = process.argv.includes('--check');
 const files: GeneratedFile[] = [
-  generateMessagesTs(),
+  ...generateMessagesTs(),
   ...generateMessagesCc(),
   ...generateErrorCode(),
+  ...generateCounters(),
   generateLayout(readFileSync(join(root, 'bpf/mesh_abi.h'), 'utf8')),
   renderErrorDocs(),
   renderFieldDocs(),

@@ -1,8 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
-import { ANSWERS, COMMANDS, ENUMS, EVENTS, FLAG_ENUMS, SNAPSHOTS, STRUCTS } from '../src/engine/port.schema.ts';
+import {
+  ANSWERS,
+  ARGUMENTS,
+  COMMANDS,
+  ENUMS,
+  EVENTS,
+  FLAG_ENUMS,
+  RESULTS,
+  SNAPSHOTS,
+  STRUCTS,
+  VARIANTS,
+} from '../src/engine/port.schema.ts';
 
-/** A field's type as the schema writes it: the name of a scalar, enum or structure, or `[name]` for a list of them. */
+/** A field's type as the schema writes it: the name of a scalar, enum, structure or variant, `name?`, or `[name]` for a list. */
 export type FieldType = string | readonly [string];
 export type Fields = Readonly<Record<string, FieldType>>;
 export type Messages = Readonly<Record<string, Fields>>;
@@ -24,6 +35,9 @@ const SCALAR_BYTES: Readonly<Record<string, number>> = {
 export const enums: Readonly<Record<string, readonly string[]>> = ENUMS;
 export const flagEnums: readonly string[] = FLAG_ENUMS;
 export const structs: Messages = STRUCTS;
+export const variants: Readonly<Record<string, Messages>> = VARIANTS;
+export const verbArguments: Messages = ARGUMENTS;
+export const verbResults: Messages = RESULTS;
 
 /** The unions of messages that cross, in the order of their kinds. */
 export const unions = {
@@ -41,25 +55,41 @@ export function isStruct(name: string): boolean {
   return Object.hasOwn(structs, name);
 }
 
-export function itemOf(type: FieldType): { readonly item: string; readonly list: boolean } {
-  return typeof type === 'string' ? { item: type, list: false } : { item: type[0], list: true };
+export function isVariant(name: string): boolean {
+  return Object.hasOwn(variants, name);
+}
+
+export interface Item {
+  readonly item: string;
+  readonly shape: 'one' | 'optional' | 'list';
+}
+
+export function itemOf(type: FieldType): Item {
+  if (typeof type !== 'string') return { item: type[0], shape: 'list' };
+  return type.endsWith('?') ? { item: type.slice(0, -1), shape: 'optional' } : { item: type, shape: 'one' };
 }
 
 /** Lower bound of an encoded item's length. Throws for a type that the schema does not define. */
 export function minimumBytes(type: FieldType): number {
-  const { item, list } = itemOf(type);
-  if (list) return 4;
-  if (isEnum(item)) return 1;
+  const { item, shape } = itemOf(type);
+  if (shape === 'list') return 4;
+  if (shape === 'optional' || isEnum(item)) return 1;
+  const cases = variants[item];
+  if (cases !== undefined) return 1 + Math.min(...Object.values(cases).map(minimumOf));
   const fields = structs[item];
-  if (fields !== undefined) return Object.values(fields).reduce((sum, field) => sum + minimumBytes(field), 0);
+  if (fields !== undefined) return minimumOf(fields);
   const bytes = SCALAR_BYTES[item];
   if (bytes === undefined) throw new Error(`src/engine/port.schema.ts: unknown type "${item}"`);
   return bytes;
 }
 
+function minimumOf(fields: Fields): number {
+  return Object.values(fields).reduce((sum, field) => sum + minimumBytes(field), 0);
+}
+
 /** Short name of the schema's content: both sides carry it, so an addon built from another schema is refused at open. */
 export function schemaHash(): string {
-  const text = JSON.stringify([enums, flagEnums, structs, unions]);
+  const text = JSON.stringify([enums, flagEnums, structs, variants, verbArguments, verbResults, unions]);
   return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }
 

@@ -4,14 +4,13 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <utility>
 #include <vector>
 
+#include "byte_argument.h"
 #include "engine_handle.h"
 #include "kernel_error.h"
 #include "layout.h"
-#include "options.h"
 #include "probe.h"
 
 namespace groundwire::binding {
@@ -45,14 +44,13 @@ EngineHandle* OpenHandle(const CallbackInfo& info) {
 template <typename Message>
 std::optional<std::vector<Message>> ReadBatch(const CallbackInfo& info, size_t index,
                                               const EngineHandle& handle) {
-  if (!info[index].IsTypedArray() ||
-      info[index].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+  const auto bytes = ByteArgument(info, index);
+  if (!bytes) {
     TypeErrorOf(info.Env(), "a batch must be a Uint8Array");
     return std::nullopt;
   }
-  const auto bytes = info[index].As<Napi::Uint8Array>();
   std::vector<Message> messages;
-  if (!msg::DecodeBatch(std::span(bytes.Data(), bytes.ByteLength()), &messages)) {
+  if (!msg::DecodeBatch(*bytes, &messages)) {
     ThrowKernelError(info.Env(), handle.error_class(), "ERR_ENGINE_MESSAGE",
                      Status::Error("decode batch", 0, "the bytes are not what the schema says"));
     return std::nullopt;
@@ -62,17 +60,18 @@ std::optional<std::vector<Message>> ReadBatch(const CallbackInfo& info, size_t i
 
 /// open(options, KernelError) → handle
 Value Open(const CallbackInfo& info) {
-  if (!info[0].IsObject() || !info[1].IsFunction()) {
-    return TypeErrorOf(info.Env(), "open(options, KernelError) wants an object and a class");
+  const auto bytes = ByteArgument(info, 0);
+  if (!bytes || !info[1].IsFunction()) {
+    return TypeErrorOf(info.Env(), "open(options, KernelError) wants packed options and a class");
   }
   const auto error_class = info[1].As<Napi::Function>();
-  Result<EngineOptions> options = ReadEngineOptions(info[0].As<Napi::Object>());
-  if (info.Env().IsExceptionPending()) return {};
-  if (!options.ok()) {
-    ThrowKernelError(info.Env(), error_class, "ERR_ENGINE_OPEN", options.status());
+  msg::EngineOptions options;
+  if (!msg::DecodeWhole(*bytes, &options)) {
+    ThrowKernelError(info.Env(), error_class, "ERR_ENGINE_OPEN",
+                     Status::Error("decode options", 0, "the bytes are not what the schema says"));
     return {};
   }
-  return EngineHandle::Open(info.Env(), options.value(), error_class);
+  return EngineHandle::Open(info.Env(), options, error_class);
 }
 
 /// apply(handle, batch, commands)

@@ -30,7 +30,7 @@ EngineHandle::EngineHandle(Napi::Env env, const Napi::Function& error_class)
 
 EngineHandle::~EngineHandle() { End(); }
 
-Napi::Value EngineHandle::Open(Napi::Env env, const EngineOptions& options,
+Napi::Value EngineHandle::Open(Napi::Env env, const msg::EngineOptions& options,
                                const Napi::Function& error_class) {
   std::unique_ptr<EngineHandle> handle(new EngineHandle(env, error_class));
   if (!handle->MakeWakeFunction()) return {};

@@ -15,7 +15,7 @@ class EngineHandle final : public EventSink {
  public:
   /// Opens the engine and wraps it in a type-tagged external. On failure KernelError is pending and
   /// the value is empty.
-  static Napi::Value Open(Napi::Env env, const EngineOptions& options,
+  static Napi::Value Open(Napi::Env env, const msg::EngineOptions& options,
                           const Napi::Function& error_class);
   /// The handle inside a value that Open returned; nullptr for every other value.
   static EngineHandle* From(const Napi::Value& value);

@@ -4,8 +4,7 @@
 
 namespace groundwire::binding {
 
-/// probe({pinDirectory, podsCgroup, agentCgroup, bpfDirectory}) → KernelFeature[] of
-/// src/engine/port.ts
+/// probe(ProbeOptions) → ProbeReport, both packed as src/engine/port.schema.ts says
 Napi::Value Probe(const Napi::CallbackInfo& info);
 
 }  // namespace groundwire::binding

@@ -71,13 +71,15 @@ class ForwardingAgent {
     bool from_node;
   };
   explicit ForwardingAgent(const std::vector<Resolver>& resolvers)
-      : agent_([&](EngineOptions* options) {
+      : agent_([&](msg::EngineOptions* options) {
           for (const Resolver& one : resolvers) {
             options->upstream_resolvers.push_back({*IpAddress::Parse(one.address), one.from_node});
           }
         }) {
     agent_.AddPod(1, true);
-    agent_.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, {}, 7}; });
+    agent_.SetDnsRule([](const msg::DnsQuery& q) {
+      return msg::DnsAnswer{q.query, msg::DnsForward{7}};
+    });
   }
   /// "LABEL: N answered, N failed" for each row.
   std::string Upstreams() {
@@ -106,7 +108,7 @@ TEST("dns: an answer leaves from the address that was asked") {
   TestAgent agent;
   agent.AddPod(1, true);
   agent.SetDnsRule([](const msg::DnsQuery& q) {
-    return msg::DnsAnswer{q.query, AnswerTo(q.message)};
+    return msg::DnsAnswer{q.query, msg::DnsReply{AnswerTo(q.message)}};
   });
   CHECK(AskUdp(&agent, 1, kQuery) == AnswerTo(kQuery));
   const auto query = agent.Await<msg::DnsQuery>();
@@ -119,7 +121,7 @@ TEST("dns: several queries on one TCP connection") {
   TestAgent agent;
   agent.AddPod(1, true);
   agent.SetDnsRule([](const msg::DnsQuery& q) {
-    return msg::DnsAnswer{q.query, AnswerTo(q.message)};
+    return msg::DnsAnswer{q.query, msg::DnsReply{AnswerTo(q.message)}};
   });
   const UniqueFd client = ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp)));
   for (int i = 0; i < 3; ++i) CHECK(AskTcp(client, kQuery) == AnswerTo(kQuery));
@@ -127,13 +129,13 @@ TEST("dns: several queries on one TCP connection") {
 
 TEST("dns: a client that sends without an end leaves the worker to others, and gets every answer") {
   std::atomic<bool> answering{false};
-  TestAgent agent([](EngineOptions* options) { options->worker_threads = 1; });
+  TestAgent agent([](msg::EngineOptions* options) { options->worker_threads = 1; });
   agent.AddPod(1, true);
   agent.AddPod(2, true);
   // Nobody answers pod 1 at first: its bound of 512 is reached, and the rest waits unread.
   agent.SetDnsRule([&](const msg::DnsQuery& q) -> std::optional<msg::DnsAnswer> {
     if (q.pod == 1 && !answering) return std::nullopt;
-    return msg::DnsAnswer{q.query, AnswerTo(q.message)};
+    return msg::DnsAnswer{q.query, msg::DnsReply{AnswerTo(q.message)}};
   });
   const UniqueFd client = ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp)));
   const std::vector<uint8_t> frame = WithLength(kQuery);
@@ -155,11 +157,11 @@ TEST("dns: a client that sends without an end leaves the worker to others, and g
 }
 
 TEST("dns: one pod's TCP connections are bounded, another pod's are not touched") {
-  TestAgent agent([](EngineOptions* options) { options->worker_threads = 1; });
+  TestAgent agent([](msg::EngineOptions* options) { options->worker_threads = 1; });
   agent.AddPod(1, true);
   agent.AddPod(2, true);
   agent.SetDnsRule([](const msg::DnsQuery& q) {
-    return msg::DnsAnswer{q.query, AnswerTo(q.message)};
+    return msg::DnsAnswer{q.query, msg::DnsReply{AnswerTo(q.message)}};
   });
   const SocketAddress server = At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp));
   std::vector<UniqueFd> clients;
@@ -178,7 +180,9 @@ TEST("dns: one pod's TCP connections are bounded, another pod's are not touched"
 TEST("dns: an empty answer is forwarded; with no resolver the client is told at once") {
   TestAgent agent;
   agent.AddPod(1, true);
-  agent.SetDnsRule([](const msg::DnsQuery& q) { return msg::DnsAnswer{q.query, {}}; });
+  agent.SetDnsRule([](const msg::DnsQuery& q) {
+    return msg::DnsAnswer{q.query, msg::DnsForward{}};
+  });
   CHECK(AskUdp(&agent, 1, kQuery) == kServfail);
   CHECK_EQ(agent.Counter("dns_forward_failed"), 1u);
 }
@@ -302,7 +306,7 @@ TEST("dns: TCP messages of no bytes, of 4,096 bytes, and byte by byte") {
   TestAgent agent;
   agent.AddPod(1, true);
   agent.SetDnsRule([](const msg::DnsQuery& q) {
-    return msg::DnsAnswer{q.query, AnswerTo(kQuery)};
+    return msg::DnsAnswer{q.query, msg::DnsReply{AnswerTo(kQuery)}};
   });
   const UniqueFd client = ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp)));
   const auto frame = [](const std::vector<uint8_t>& message) {
@@ -323,7 +327,7 @@ TEST("dns: a query of more bytes than are carried is refused at once, by UDP and
   TestAgent agent;
   agent.AddPod(1, true);
   agent.SetDnsRule([](const msg::DnsQuery& q) {
-    return msg::DnsAnswer{q.query, AnswerTo(q.message)};
+    return msg::DnsAnswer{q.query, msg::DnsReply{AnswerTo(q.message)}};
   });
   std::vector<uint8_t> large = kQuery;
   large.resize(kDnsQueryBytesMax + 1);
@@ -345,12 +349,12 @@ TEST("dns: a query of more bytes than are carried is refused at once, by UDP and
 }
 
 TEST("dns: messages under way are bounded in bytes, and a pod has as many as are left for others") {
-  TestAgent agent([](EngineOptions* options) { options->worker_threads = 1; });
+  TestAgent agent([](msg::EngineOptions* options) { options->worker_threads = 1; });
   agent.AddPod(1, true);
   agent.AddPod(2, true);
   agent.SetDnsRule([](const msg::DnsQuery& q) {
     if (q.pod == 1) return std::optional<msg::DnsAnswer>();
-    return std::optional(msg::DnsAnswer{q.query, AnswerTo(q.message)});
+    return std::optional(msg::DnsAnswer{q.query, msg::DnsReply{AnswerTo(q.message)}});
   });
   std::vector<uint8_t> large = kQuery;
   large.resize(kDnsQueryBytesMax);
@@ -373,7 +377,7 @@ TEST("dns: a TCP client that has said all gets every answer, then the end") {
   TestAgent agent;
   agent.AddPod(1, true);
   agent.SetDnsRule([](const msg::DnsQuery& q) {
-    return msg::DnsAnswer{q.query, AnswerTo(q.message)};
+    return msg::DnsAnswer{q.query, msg::DnsReply{AnswerTo(q.message)}};
   });
   const UniqueFd client = ConnectTo(At("10.202.0.53", PortOf(agent.node.ListenersOf(1).dns_tcp)));
   const std::vector<uint8_t> frame = WithLength(kQuery);

@@ -64,7 +64,7 @@ TEST("life: an invalidated verdict that turns to deny ends the live connection o
                       [](const msg::InboundQuestion& q) {
                         return TestAgent::Deny(q.question, ErrorCode::kPolicyDenied);
                       });
-  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{{verdict}}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::InvalidateVerdicts{{verdict}}})));
   CHECK_EQ(Peek(server), "reset");
   CHECK_EQ(Peek(client), "reset");
   CHECK_EQ(CodeName(mesh.Closed(kInbound)), "POLICY_LATE_DENIED");
@@ -100,8 +100,7 @@ TEST("life: a connection that is denied while it is delivered is refused, whatev
     mesh.agent.SetRules(nullptr, [](const msg::InboundQuestion& q) {
       return TestAgent::Deny(q.question, ErrorCode::kPolicyDenied);
     });
-    REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
-            -1);
+    REQUIRE(!FailureOf(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}})));
     CHECK_EQ(Peek(client), "reset");
     const auto in = mesh.Closed(kInbound);
     REQUIRE(in.has_value());
@@ -126,8 +125,7 @@ TEST("life: a connection whose destination gets a waypoint nobody knows, before 
         return TestAgent::Refusal(q.question, ErrorCode::kUnknownWaypoint);
       },
       nullptr);
-  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
-          -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}})));
   CHECK_EQ(Peek(client), "reset");
   CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "UNKNOWN_WAYPOINT");
 }
@@ -136,7 +134,7 @@ TEST(
     "life: a re-asked connection without an answer goes on, is asked again, and ends at a late "
     "deny") {
   std::atomic<uint64_t> asked{0};
-  TestMesh mesh([](EngineOptions* options) { options->verdict_timeout_ms = 100; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->verdict_timeout_ms = 100; });
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
   mesh.agent.SetRules(nullptr,
@@ -144,8 +142,7 @@ TEST(
                         asked = q.question;
                         return std::nullopt;
                       });
-  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
-          -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}})));
   CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("verdict_reask_retried") >= 4; }));
   CHECK(mesh.agent.Counter("verdict_timeouts") >= 4);
   CHECK(Echoes(client, server));
@@ -161,7 +158,7 @@ TEST(
 
 TEST("life: a re-asked connection that is still allowed goes on, though its answer comes late") {
   std::atomic<uint64_t> asked{0};
-  TestMesh mesh([](EngineOptions* options) { options->verdict_timeout_ms = 100; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->verdict_timeout_ms = 100; });
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
   mesh.agent.SetRules([&](const msg::OutboundQuestion& q) { return mesh.ToPod2(q.question); },
@@ -169,8 +166,7 @@ TEST("life: a re-asked connection that is still allowed goes on, though its answ
                         asked = q.question;
                         return std::nullopt;
                       });
-  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
-          -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}})));
   CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("verdict_reask_retried") >= 1; }));
   mesh.agent.engine->Answer({TestAgent::Allow(asked)});
   std::this_thread::sleep_for(std::chrono::milliseconds(250));
@@ -181,11 +177,11 @@ TEST("life: a re-asked connection that is still allowed goes on, though its answ
 }
 
 TEST("life: new streams use a tunnel of the new certificate, live ones go on") {
-  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->worker_threads = 1; });
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
   for (int renewal = 0; renewal < 3; ++renewal) {
-    REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, 3600)}).failed_index == -1);
+    REQUIRE(!FailureOf(mesh.agent.Apply({ShortLived(&mesh, 1, 3600)})));
     auto next = mesh.Open();
     REQUIRE(next.first.valid());
     CHECK(Echoes(client, server));
@@ -194,12 +190,12 @@ TEST("life: new streams use a tunnel of the new certificate, live ones go on") {
 }
 
 TEST("life: a transfer outlives several certificates by newer proofs") {
-  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->worker_threads = 1; });
   // Half a life is the slack that a busy machine has for a handshake under a sanitizer.
   constexpr uint32_t kLifetimeS = 8;
   constexpr uint64_t kRenewUs = 2'000'000;
-  REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, kLifetimeS), ShortLived(&mesh, 2, kLifetimeS)})
-              .failed_index == -1);
+  REQUIRE(!FailureOf(
+      mesh.agent.Apply({ShortLived(&mesh, 1, kLifetimeS), ShortLived(&mesh, 2, kLifetimeS)})));
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
   const uint64_t end = MonotonicUs() + 2 * kLifetimeS * 1'000'000;
@@ -209,8 +205,8 @@ TEST("life: a transfer outlives several certificates by newer proofs") {
     echoed = Echoes(client, server);
     if (MonotonicUs() > renew) {
       renew += kRenewUs;
-      REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, kLifetimeS), ShortLived(&mesh, 2, kLifetimeS)})
-                  .failed_index == -1);
+      REQUIRE(!FailureOf(
+          mesh.agent.Apply({ShortLived(&mesh, 1, kLifetimeS), ShortLived(&mesh, 2, kLifetimeS)})));
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
@@ -220,7 +216,7 @@ TEST("life: a transfer outlives several certificates by newer proofs") {
 
 TEST("life: without a newer proof a tunnel ends with its certificate") {
   TestMesh mesh;
-  REQUIRE(mesh.agent.Apply({ShortLived(&mesh, 1, 2), ShortLived(&mesh, 2, 2)}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({ShortLived(&mesh, 1, 2), ShortLived(&mesh, 2, 2)})));
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
   CHECK_EQ(Peek(client), "reset");
@@ -277,7 +273,7 @@ TEST("life: removing an identity ends its tunnels and their connections") {
   TestMesh mesh;
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
-  REQUIRE(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod2")}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod2")}})));
   CHECK_EQ(Peek(client), "reset");
   // One engine is both ends here, each on a worker of its own; whichever is told first ends it, and
   // the other sees that.
@@ -293,7 +289,7 @@ TEST(
   TestMesh mesh;
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
-  REQUIRE(mesh.agent.Apply({msg::ReleasePod{1, 60000}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::ReleasePod{1, 60000}})));
   CHECK_EQ(mesh.agent.node.LastCallOf(1), "stopped");
   CHECK(Echoes(client, server));
   CHECK(!mesh.agent.Await<msg::PodReleased>([](const auto&) { return true; }, 50).has_value());
@@ -306,7 +302,7 @@ TEST(
 TEST(
     "life: the released destination of a handoff takes nothing new, and is gone when its last "
     "connection ended") {
-  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->worker_threads = 1; });
   mesh.agent.SetRules(
       [&](const msg::OutboundQuestion& q) {
         return mesh.Direct(q.question, msg::HopKind::kHandoff);
@@ -314,7 +310,7 @@ TEST(
       [](const msg::InboundQuestion& q) { return TestAgent::Allow(q.question); });
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
-  REQUIRE(mesh.agent.Apply({msg::ReleasePod{2, 60000}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::ReleasePod{2, 60000}})));
   CHECK(Echoes(client, server));
   const UniqueFd late = mesh.Dial();
   CHECK_EQ(Peek(late), "reset");
@@ -325,7 +321,7 @@ TEST(
 }
 
 TEST("life: a tunnel that drains sends all that its last stream was given") {
-  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->worker_threads = 1; });
   CuttableProxy wire(mesh.hbone);
   mesh.hbone = wire.address();
   auto [client, server] = mesh.Open();
@@ -337,7 +333,7 @@ TEST("life: a tunnel that drains sends all that its last stream was given") {
   const std::string said(400000, 'x');
   REQUIRE(SendAll(server, said));
   server.Reset();
-  REQUIRE(mesh.agent.Apply({msg::ReleasePod{2, 60000}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::ReleasePod{2, 60000}})));
   // Longer than a tunnel's notice of its end.
   (void)mesh.agent.Await<msg::PodReleased>([](const auto&) { return true; }, 1500);
   wire.Resume();
@@ -346,7 +342,7 @@ TEST("life: a tunnel that drains sends all that its last stream was given") {
 }
 
 TEST("life: all that is under way in a tunnel when it ends arrives, though its peer still sends") {
-  TestMesh mesh([](EngineOptions* options) {
+  TestMesh mesh([](msg::EngineOptions* options) {
     options->worker_threads = 1;
     options->stream_window_bytes = 262144;
   });
@@ -367,7 +363,7 @@ TEST("life: all that is under way in a tunnel when it ends arrives, though its p
     REQUIRE(SendAll(server, said));
     server.Reset();
   }
-  REQUIRE(mesh.agent.Apply({msg::ReleasePod{2, 60000}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::ReleasePod{2, 60000}})));
   CHECK(!mesh.agent.Await<msg::PodReleased>([](const auto&) { return true; }, 1500).has_value());
   wire.Resume();
   // They are answered by WINDOW_UPDATEs, after the server's side has said its last.
@@ -380,7 +376,7 @@ TEST("life: all that is under way in a tunnel when it ends arrives, though its p
 }
 
 TEST("life: what is under way in a pod's tunnels holds its release until the deadline, no longer") {
-  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->worker_threads = 1; });
   CuttableProxy wire(mesh.hbone);
   mesh.hbone = wire.address();
   auto [client, server] = mesh.Open();
@@ -391,7 +387,7 @@ TEST("life: what is under way in a pod's tunnels holds its release until the dea
   REQUIRE(SendAll(server, std::string(1000, 'x')));
   server.Reset();
   REQUIRE(mesh.Closed(kInbound).has_value());
-  REQUIRE(mesh.agent.Apply({msg::ReleasePod{2, 1000}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::ReleasePod{2, 1000}})));
   const auto any = [](const auto&) { return true; };
   CHECK(!mesh.agent.Await<msg::PodReleased>(any, 700).has_value());
   CHECK(mesh.agent.Await<msg::PodReleased>(any, 1500).has_value());
@@ -403,14 +399,14 @@ TEST("life: a released pod's connections end at the deadline") {
   TestMesh mesh;
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
-  REQUIRE(mesh.agent.Apply({msg::ReleasePod{2, 100}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::ReleasePod{2, 100}})));
   CHECK_EQ(CodeName(mesh.Closed(kInbound)), "DRAINED");
   CHECK_EQ(Peek(server), "reset");
   CHECK(mesh.agent.Await<msg::PodReleased>().has_value());
 }
 
 TEST("life: a stale tunnel is retried once, and its connection never knows") {
-  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->worker_threads = 1; });
   CuttableProxy proxy(mesh.hbone);
   mesh.hbone = proxy.address();
   {
@@ -425,8 +421,7 @@ TEST("life: a stale tunnel is retried once, and its connection never knows") {
                         asked = q.question;
                         return std::nullopt;
                       });
-  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
-          -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}})));
   const UniqueFd client = mesh.Dial();
   REQUIRE(TestAgent::Eventually([&] { return asked.load() != 0; }));
   proxy.Cut();
@@ -456,7 +451,7 @@ TEST("life: the records of connections tell why the tunnel under them was lost")
 }
 
 TEST("life: a connection whose tunnel is ended here is not tried on another") {
-  TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->worker_threads = 1; });
   {
     auto first = mesh.Open();
     REQUIRE(first.first.valid());
@@ -469,11 +464,10 @@ TEST("life: a connection whose tunnel is ended here is not tried on another") {
                         asked = true;
                         return std::nullopt;
                       });
-  REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
-          -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}})));
   const UniqueFd client = mesh.Dial();
   REQUIRE(TestAgent::Eventually([&] { return asked.load(); }));
-  REQUIRE(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod1")}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod1")}})));
   CHECK_EQ(CodeName(mesh.Closed(kOutbound)), "IDENTITY_REMOVED");
   CHECK_EQ(Peek(client), "reset");
   CHECK_EQ(mesh.agent.Counter("tunnel_streams_retried"), 0u);
@@ -565,7 +559,7 @@ TEST("life: a release that the kernel refuses is tried again, and said once it i
     mesh.agent.node.release_error = status;
   };
   set(Status::Error("unpin", EBUSY));
-  REQUIRE(mesh.agent.Apply({msg::ReleasePod{1, 100}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::ReleasePod{1, 100}})));
   CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("release_failed") >= 2; }));
   const auto fault = mesh.agent.Await<msg::PodFault>();
   REQUIRE(fault.has_value());
@@ -573,7 +567,7 @@ TEST("life: a release that the kernel refuses is tried again, and said once it i
   CHECK(fault->fault == msg::PodFaultKind::kRelease);
   CHECK_EQ(fault->detail, "unpin: Device or resource busy");
   // Asked for a second time meanwhile, it is still the one release.
-  REQUIRE(mesh.agent.Apply({msg::ReleasePod{1, 100}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::ReleasePod{1, 100}})));
   CHECK(!mesh.agent.Await<msg::PodReleased>([](const auto&) { return true; }, 50).has_value());
   set(Status::Ok());
   CHECK(mesh.agent.Await<msg::PodReleased>().has_value());
@@ -584,7 +578,7 @@ TEST("life: a drained engine takes no new connections and ends the live ones at 
   TestMesh mesh;
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
-  REQUIRE(mesh.agent.Apply({msg::Drain{200}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::Drain{200}})));
   CHECK(Echoes(client, server));
   CHECK_EQ(Peek(client), "reset");
 }
@@ -600,7 +594,7 @@ TEST("life: a tunnel that is being dialled when the engine drains serves those w
     return mesh.agent.Counter("tunnels_dialled") == 1 &&
            mesh.agent.Counter("inbound_hbone_accepted") == 1;
   }));
-  REQUIRE(mesh.agent.Apply({msg::Drain{60000}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::Drain{60000}})));
   // Answered by each worker after what it was told before.
   CHECK(mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels).empty());
   wire.Resume();
@@ -650,7 +644,7 @@ TEST("life: however often the counters are asked for, the kernel's are read once
     node.counter_reads_go_on.notify_all();
   }
   // Behind all that was asked for before, on the same thread.
-  REQUIRE(mesh.agent.Apply({msg::ReleasePod{99, 0}}).failed_index == 0);
+  REQUIRE(FailureOf(mesh.agent.Apply({msg::ReleasePod{99, 0}})));
   CHECK_EQ(reads(), 1);
   (void)mesh.agent.Counter("connections_live");
   CHECK(TestAgent::Eventually([&] { return reads() == 2; }));
@@ -669,10 +663,9 @@ TEST(
   (void)mesh.agent.Counter("connections_live");  // and the control thread waits
   const auto [client, server] = mesh.Open();
   REQUIRE(client.valid());
-  CHECK_EQ(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index,
-           -1);
+  CHECK(!FailureOf(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}})));
   CHECK(TestAgent::Eventually([&] { return mesh.agent.Counter("verdict_invalidated") > 0; }));
-  CHECK_EQ(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod1")}}).failed_index, -1);
+  CHECK(!FailureOf(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod1")}})));
   hold(false);
 }
 

@@ -21,7 +21,7 @@ constexpr size_t kMebibyte = 1 << 20;
 /// The mesh of one worker, and a third pod that pod 1 calls too, at 10.202.77.8.
 struct ThreePods : TestMesh {
   explicit ThreePods(uint32_t kept_memory)
-      : TestMesh([kept_memory](EngineOptions* options) {
+      : TestMesh([kept_memory](msg::EngineOptions* options) {
           options->worker_threads = 1;
           options->kept_memory_bytes = kept_memory;
           options->stream_window_bytes = 4 << 20;

@@ -106,7 +106,7 @@ TEST("path: a reset of the client resets the application, and the other way roun
 TEST(
     "path: what an application sent before it was reset goes through the tunnel to a slow reader, "
     "and then the reset") {
-  TestMesh mesh([](EngineOptions* options) { options->stream_window_bytes = 65536; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->stream_window_bytes = 65536; });
   const std::string flood = Pattern(64 << 20);
   for (const bool forth : {true, false}) {
     auto [client, server] = mesh.Open();
@@ -130,7 +130,7 @@ TEST(
 }
 
 TEST("path: a reader that does not read holds a reset up for seconds, not for ever") {
-  TestMesh mesh([](EngineOptions* options) { options->stream_window_bytes = 65536; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->stream_window_bytes = 65536; });
   auto [client, server] = mesh.Open();
   REQUIRE(client.valid() && server.valid());
   CHECK(FillUp(client, Pattern(64 << 20)) > 0);
@@ -174,7 +174,7 @@ TEST("path: urgent bytes in the TCP connection under a tunnel hold nothing up") 
 }
 
 TEST("path: a slow reader stops its sender within the window and nobody else") {
-  TestMesh mesh([](EngineOptions* options) {
+  TestMesh mesh([](msg::EngineOptions* options) {
     options->stream_window_bytes = 65536;
     options->worker_threads = 1;  // both connections share one tunnel
   });

@@ -41,10 +41,8 @@ constexpr uint32_t kLabelOfPod2 = 72;
 
 /// From now on the mesh knows whose address that of pod 2 is.
 void LabelPod2(TestMesh* mesh) {
-  CHECK_EQ(mesh->agent
-               .Apply({msg::SetPeers{{{*IpAddress::Parse(TestAgent::AddressOf(2)), kLabelOfPod2}}}})
-               .failed_index,
-           -1);
+  CHECK(!FailureOf(mesh->agent.Apply(
+      {msg::SetPeers{{{*IpAddress::Parse(TestAgent::AddressOf(2)), kLabelOfPod2}}}})));
 }
 
 /// What failed at pod 2 before it was decided.
@@ -147,7 +145,7 @@ TEST("refusal: an application that does not listen gives 503") {
 }
 
 TEST("refusal: an application that does not answer is dialled for a while") {
-  TestMesh mesh([](EngineOptions* options) { options->connect_timeout_ms = 100; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->connect_timeout_ms = 100; });
   // Full: the next connect waits.
   REQUIRE(listen(mesh.app.get(), 0) == 0);
   const UniqueFd filler = ConnectTo(mesh.app_address);
@@ -179,8 +177,7 @@ TEST("refusal: a destination towards which no source port is left is told from a
                                              : mesh.Direct(q.question, hop);
         },
         nullptr);
-    REQUIRE(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}}).failed_index ==
-            -1);
+    REQUIRE(!FailureOf(mesh.agent.Apply({msg::InvalidateVerdicts{mesh.agent.verdicts_given()}})));
     // Until each worker has forgotten the answer of the round before.
     (void)mesh.agent.Snapshot<msg::Tunnel>(msg::kPartTunnels);
     CHECK_EQ(OutcomeOf(&mesh), "SOURCE_PORTS_EXHAUSTED");
@@ -246,13 +243,13 @@ TEST("refusal: an authority longer than any that is valid gives 400, and a cut r
 }
 
 TEST("refusal: fails closed when no verdict comes in time") {
-  TestMesh mesh([](EngineOptions* options) { options->verdict_timeout_ms = 100; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->verdict_timeout_ms = 100; });
   mesh.agent.SetRules(nullptr, nullptr);
   CHECK_EQ(OutcomeOf(&mesh), "VERDICT_TIMEOUT");
 }
 
 TEST("refusal: connections beyond the bound on waiting ones are refused at once") {
-  TestMesh mesh([](EngineOptions* options) {
+  TestMesh mesh([](msg::EngineOptions* options) {
     options->verdict_queue_max = 1;
     options->worker_threads = 1;
   });
@@ -262,12 +259,12 @@ TEST("refusal: connections beyond the bound on waiting ones are refused at once"
 }
 
 TEST("refusal: beyond the bound on connections") {
-  TestMesh mesh([](EngineOptions* options) { options->connections_max = 0; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->connections_max = 0; });
   CHECK_EQ(OutcomeOf(&mesh), "LIMIT_CONNECTIONS");
 }
 
 TEST("refusal: a pod may have as many connections as are left, so that others always find some") {
-  TestMesh mesh([](EngineOptions* options) { options->connections_max = 8; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->connections_max = 8; });
   mesh.agent.SetRules(
       [&](const msg::OutboundQuestion& q) {
         return mesh.Direct(q.question, msg::HopKind::kPassthrough);
@@ -291,7 +288,7 @@ TEST("refusal: a pod may have as many connections as are left, so that others al
 }
 
 TEST("refusal: a CONNECT may take the last place, and none beyond it") {
-  TestMesh mesh([](EngineOptions* options) { options->connections_max = 1; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->connections_max = 1; });
   RawPeer peer(&mesh);
   REQUIRE(peer.connected);
   peer.Say(http2::kPreface + http2::Frame(http2::kSettings, 0, 0, "") +
@@ -336,7 +333,7 @@ TEST("refusal: plaintext that would be delivered to the agent's own listener wou
 
 TEST("refusal: nothing is delivered to the agent's own listener, whatever way it comes") {
   for (const msg::HopKind hop : {msg::HopKind::kHbone, msg::HopKind::kHandoff}) {
-    TestMesh mesh([](EngineOptions* options) { options->worker_threads = 1; });
+    TestMesh mesh([](msg::EngineOptions* options) { options->worker_threads = 1; });
     const bool tunnel = hop == msg::HopKind::kHbone;
     mesh.agent.SetRules(
         [&](const msg::OutboundQuestion& q) {
@@ -401,7 +398,7 @@ TEST("refusal: a peer signed by a stranger") {
   // Pod 2 shows a certificate of another root, and trusts ours.
   msg::SetIdentity identity = stranger.Sign(IdentityOf("pod2"));
   identity.trust_roots_pem = mesh.agent.authority().root_pem();
-  REQUIRE(mesh.agent.Apply({identity}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({identity})));
   const UniqueFd client = mesh.Dial();
   CHECK_EQ(Peek(client), "reset");
   const auto out = mesh.Closed(kOutbound);
@@ -420,7 +417,7 @@ TEST("refusal: a client of another trust domain is told from a broken one") {
   pod.pod = 3;
   pod.addresses = {*IpAddress::Parse("10.202.3.1")};
   pod.identity = foreign;
-  REQUIRE(mesh.agent.Apply({mesh.agent.authority().Sign(foreign), pod}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({mesh.agent.authority().Sign(foreign), pod})));
   const UniqueFd client =
       ConnectTo(At("10.202.77.7", PortOf(mesh.agent.node.ListenersOf(3).outbound)), "10.202.3.1");
   CHECK_EQ(Peek(client), "reset");
@@ -436,13 +433,13 @@ TEST("refusal: a client of another trust domain is told from a broken one") {
 
 TEST("refusal: without a certificate nothing is dialled") {
   TestMesh mesh;
-  REQUIRE(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod1")}}).failed_index == -1);
+  REQUIRE(!FailureOf(mesh.agent.Apply({msg::RemoveIdentity{IdentityOf("pod1")}})));
   CHECK_EQ(OutcomeOf(&mesh), "IDENTITY_UNAVAILABLE");
   CHECK_EQ(mesh.agent.Counter("tunnels_dial_failed"), 1u);
 }
 
 TEST("refusal: a peer that takes the connection and says nothing is a handshake that failed") {
-  TestMesh mesh([](EngineOptions* options) { options->tls_timeout_ms = 100; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->tls_timeout_ms = 100; });
   const UniqueFd silent = ListenOn("10.202.0.97");
   mesh.hbone = At("10.202.0.97", PortOf(silent.get()));
   CHECK_EQ(OutcomeOf(&mesh), "TLS_TIMEOUT");
@@ -467,7 +464,7 @@ TEST("refusal: a plaintext client on the HBONE port is ended, counted and told")
 }
 
 TEST("refusal: a client that says nothing on the HBONE port is ended in time") {
-  TestMesh mesh([](EngineOptions* options) { options->tls_timeout_ms = 100; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->tls_timeout_ms = 100; });
   const UniqueFd client = ConnectTo(mesh.hbone);
   CHECK_EQ(CodeName(mesh.Closed(kInbound)), "TLS_TIMEOUT");
   CHECK_EQ(mesh.agent.Counter("tls_handshakes_failed"), 1u);
@@ -475,7 +472,7 @@ TEST("refusal: a client that says nothing on the HBONE port is ended in time") {
 }
 
 TEST("refusal: a client that never finishes its handshake gives way to one that does") {
-  TestMesh mesh([](EngineOptions* options) {
+  TestMesh mesh([](msg::EngineOptions* options) {
     options->worker_threads = 1;
     options->tls_timeout_ms = 20000;
   });
@@ -507,7 +504,7 @@ TEST("refusal: a client that never finishes its handshake gives way to one that 
 }
 
 TEST("refusal: in a herd of handshakes the newest gives way, so that the oldest get through") {
-  TestMesh mesh([](EngineOptions* options) {
+  TestMesh mesh([](msg::EngineOptions* options) {
     options->worker_threads = 1;
     options->tls_timeout_ms = 600000;
   });
@@ -532,7 +529,7 @@ TEST("refusal: handshakes are bounded over all pods, and the pod with most makes
   REQUIRE(getrlimit(RLIMIT_NOFILE, &files) == 0);
   files.rlim_cur = std::max<rlim_t>(files.rlim_cur, 4096);
   REQUIRE(setrlimit(RLIMIT_NOFILE, &files) == 0);
-  TestMesh mesh([](EngineOptions* options) {
+  TestMesh mesh([](msg::EngineOptions* options) {
     options->worker_threads = 1;
     options->tls_timeout_ms = 60000;
   });
@@ -566,7 +563,7 @@ TEST("refusal: handshakes are bounded over all pods, and the pod with most makes
 }
 
 TEST("refusal: an address has as many handshakes with a pod as are left for others") {
-  TestMesh mesh([](EngineOptions* options) {
+  TestMesh mesh([](msg::EngineOptions* options) {
     options->worker_threads = 1;
     options->tls_timeout_ms = 40000;
   });
@@ -596,7 +593,7 @@ TEST("refusal: an address has as many handshakes with a pod as are left for othe
 }
 
 TEST("refusal: an address has as many tunnels as are left for others") {
-  TestMesh mesh([](EngineOptions* options) {
+  TestMesh mesh([](msg::EngineOptions* options) {
     options->worker_threads = 1;
     options->tunnels_accepted_max = 4;
   });
@@ -621,7 +618,7 @@ TEST("refusal: an address has as many tunnels as are left for others") {
 }
 
 TEST("refusal: a tunnel that a peer keeps without a stream is ended") {
-  TestMesh mesh([](EngineOptions* options) { options->tunnel_idle_ms = 100; });
+  TestMesh mesh([](msg::EngineOptions* options) { options->tunnel_idle_ms = 100; });
   RawPeer peer(&mesh);
   REQUIRE(peer.connected);
   peer.Hear();
@@ -712,19 +709,23 @@ TEST("refusal: commands that cannot be carried out say what and where") {
   TestMesh mesh;
   msg::SetIdentity broken = mesh.agent.authority().Sign(IdentityOf("pod3"));
   broken.private_key_pem = {'n', 'o'};
-  msg::BatchDone done = mesh.agent.Apply({msg::SetPeers{}, broken});
-  CHECK_EQ(done.failed_index, 1);
-  CHECK_EQ(done.op, "parse private key");
+  auto failed = FailureOf(mesh.agent.Apply({msg::SetPeers{}, broken}));
+  REQUIRE(failed.has_value());
+  CHECK_EQ(failed->index, 1u);
+  CHECK_EQ(failed->op, "parse private key");
   {
     const std::lock_guard lock(mesh.agent.node.mutex);
     mesh.agent.node.capture_error = Status::Error("setns", ENOENT, "/run/netns/gone");
   }
   msg::CapturePod pod;
   pod.pod = 9;
-  done = mesh.agent.Apply({pod});
-  CHECK_EQ(done.op, "setns");
-  CHECK_EQ(done.errno_value, ENOENT);
-  CHECK_EQ(mesh.agent.Apply({msg::ReleasePod{9, 0}}).op, "release pod");
+  failed = FailureOf(mesh.agent.Apply({pod}));
+  REQUIRE(failed.has_value());
+  CHECK_EQ(failed->op, "setns");
+  CHECK_EQ(failed->errno_value, ENOENT);
+  failed = FailureOf(mesh.agent.Apply({msg::ReleasePod{9, 0}}));
+  REQUIRE(failed.has_value());
+  CHECK_EQ(failed->op, "release pod");
 }
 
 RUN_TESTS()

@@ -17,6 +17,7 @@
 #include "support/hbone_peer.h"
 #include "support/http2_bytes.h"
 #include "support/mesh.h"
+#include "support/options.h"
 #include "tls/peer_check.h"
 #include "tls/tls_identity.h"
 
@@ -68,13 +69,13 @@ class OneStreamPeer {
 }  // namespace
 
 TEST("streams: a peer that takes none gets a few tunnels, and its connections fail in time") {
-  TestMesh mesh([](EngineOptions* options) {
+  TestMesh mesh([](msg::EngineOptions* options) {
     options->worker_threads = 1;
     options->connect_timeout_ms = 3000;
   });
   const auto identity = MakeTlsIdentity(mesh.agent.authority().Sign(IdentityOf("pod2")), 1);
   REQUIRE(identity.ok());
-  Http2Options none = MakeTunnelOptions(EngineOptions());
+  Http2Options none = MakeTunnelOptions(TestOptions());
   none.streams_served_max = 0;
   const HbonePeer peer(identity.value(), none);
   mesh.hbone = peer.address();
@@ -112,7 +113,7 @@ TEST("streams: a peer that takes none gets a few tunnels, and its connections fa
 }
 
 TEST("streams: a CONNECT that a peer's limit holds back waits for one connect timeout") {
-  TestMesh mesh([](EngineOptions* options) {
+  TestMesh mesh([](msg::EngineOptions* options) {
     options->worker_threads = 1;
     options->connect_timeout_ms = 3000;
   });
@@ -145,7 +146,7 @@ TEST("streams: a CONNECT that a peer's limit holds back waits for one connect ti
 }
 
 TEST("streams: a peer whose side takes no bytes is not said to take no streams") {
-  TestMesh mesh([](EngineOptions* options) {
+  TestMesh mesh([](msg::EngineOptions* options) {
     options->worker_threads = 1;
     options->connect_timeout_ms = 2000;
     options->stream_window_bytes = 16 << 20;

@@ -104,7 +104,7 @@ TEST("event queue: bounded, counts what it drops, never drops the end of a batch
   CountingSink sink;
   EventQueue queue(&sink, RoomFor(QuestionOf(1, 0), 2), kPlenty);
   for (uint64_t i = 0; i < 5; ++i) queue.Push(QuestionOf(1, i));
-  queue.Push(msg::BatchDone{7, -1, "", 0, ""});
+  queue.Push(msg::BatchDone{7, {}});
   CHECK_EQ(sink.wakes, 1);
   CHECK_EQ(queue.questions_dropped(), 3u);
   CHECK_EQ(queue.question_bytes(), RoomFor(QuestionOf(1, 0), 2));

@@ -15,6 +15,7 @@
 #include "http2/http2_byte_stream.h"
 #include "http2/http2_session.h"
 #include "support/certificates.h"
+#include "support/options.h"
 #include "support/plain_stream.h"
 #include "tls/secured_stream.h"
 
@@ -128,8 +129,8 @@ struct Exchange {
     Turn();
   }
 
-  Http2Options client_options = MakeTunnelOptions(EngineOptions());
-  Http2Options server_options = MakeTunnelOptions(EngineOptions());
+  Http2Options client_options = MakeTunnelOptions(TestOptions());
+  Http2Options server_options = MakeTunnelOptions(TestOptions());
   Counters counters;
   Thread* const thread;
   Side at_client;
@@ -146,7 +147,7 @@ std::array<UniqueFd, 2> SocketPair() {
 
 /// In clear bytes.
 struct Pair : Thread, Exchange {
-  explicit Pair(const Http2Options& at_server_options = MakeTunnelOptions(EngineOptions()))
+  explicit Pair(const Http2Options& at_server_options = MakeTunnelOptions(TestOptions()))
       : Exchange(static_cast<Thread*>(this)) {
     server_options = at_server_options;
     auto [client_fd, server_fd] = SocketPair();
@@ -339,7 +340,7 @@ TEST("exchange: a response with more headers than the bound is refused and count
 }
 
 TEST("exchange: a request with more fields than the bound is refused and counted") {
-  Http2Options options = MakeTunnelOptions(EngineOptions());
+  Http2Options options = MakeTunnelOptions(TestOptions());
   options.header_fields_max = 4;
   Pair pair(options);
   End& client = pair.Ask(kGet, false);
@@ -357,7 +358,7 @@ TEST("exchange: CONNECT with a protocol is taken where it is switched on, and no
                                              {":scheme", "http"},
                                              {":authority", "web"},
                                              {":path", "/chat"}};
-  Http2Options options = MakeTunnelOptions(EngineOptions());
+  Http2Options options = MakeTunnelOptions(TestOptions());
   options.extended_connect = true;
   Pair with(options);
   CHECK(with.client->takes_extended_connect());

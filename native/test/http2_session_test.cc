@@ -18,6 +18,7 @@
 #include "hbone/hbone_request.h"
 #include "hbone/tunnel_context.h"
 #include "support/http2_bytes.h"
+#include "support/options.h"
 #include "support/plain_stream.h"
 
 using namespace groundwire;
@@ -30,7 +31,7 @@ constexpr std::array<HeaderView, 2> kConnect = {{{":method", "CONNECT"}, {":auth
 /// A session over one end of a socket pair; the test holds the other.
 struct Harness final : Http2SessionOwner, Http2StreamHandler {
   explicit Harness(Http2Session::Role role,
-                   Http2Options session_options = MakeTunnelOptions(EngineOptions()))
+                   Http2Options session_options = MakeTunnelOptions(TestOptions()))
       : options(session_options) {
     int ends[2] = {};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0 || !loop.Open().ok())
@@ -173,7 +174,7 @@ constexpr auto kClient = Http2Session::Role::kClient;
 }  // namespace
 
 TEST("session: a server says its settings and opens its connection window") {
-  Http2Options options = MakeTunnelOptions(EngineOptions());
+  Http2Options options = MakeTunnelOptions(TestOptions());
   options.stream_window_bytes = 123456;
   options.connection_window_bytes = 1 << 20;
   Harness server(kServer, options);
@@ -250,7 +251,7 @@ TEST("session: thirty thousand frames of one byte are carried") {
 }
 
 TEST("session: a frame of one mebibyte is taken") {
-  Http2Options options = MakeTunnelOptions(EngineOptions());
+  Http2Options options = MakeTunnelOptions(TestOptions());
   options.stream_window_bytes = 2 << 20;
   Harness server(kServer, options);
   // Our settings hold from their acknowledgement on.
@@ -261,7 +262,7 @@ TEST("session: a frame of one mebibyte is taken") {
 }
 
 TEST("session: a stream whose bytes are not consumed holds nobody else's window") {
-  Http2Options options = MakeTunnelOptions(EngineOptions());
+  Http2Options options = MakeTunnelOptions(TestOptions());
   options.stream_window_bytes = 65535;
   options.connection_window_bytes = 65535;
   Harness server(kServer, options);
@@ -281,7 +282,7 @@ TEST("session: a stream whose bytes are not consumed holds nobody else's window"
 }
 
 TEST("session: more than the stream's window is a protocol error of the peer") {
-  Http2Options options = MakeTunnelOptions(EngineOptions());
+  Http2Options options = MakeTunnelOptions(TestOptions());
   options.stream_window_bytes = 1000;
   Harness server(kServer, options);
   server.consume = false;
@@ -549,7 +550,7 @@ TEST("session: PING is answered") {
 }
 
 TEST("session: a silent peer is asked, and given up") {
-  Http2Options options = MakeTunnelOptions(EngineOptions());
+  Http2Options options = MakeTunnelOptions(TestOptions());
   options.ping_interval_ms = 20;
   options.ping_timeout_ms = 60;
   Harness server(kServer, options);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How capture begins, ends, is taken over, and fails.
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
@@ -15,6 +16,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "capture/capture_listeners.h"
 #include "capture/kernel_probe.h"
@@ -472,6 +474,29 @@ TEST("lifecycle: pins of another ABI version are refused, not reinterpreted") {
   CHECK(clean.ok());
 }
 
+TEST("lifecycle: pins with another number of counters are taken over with what they counted") {
+  for (const uint32_t length : {3u, uint32_t{MESH_COUNTERS_COUNT} + 1}) {
+    Running agent = OtherAgent();
+    WaitCaptured();
+    agent.Kill();
+    agent.Wait();
+    const std::string pin = PinDirectoryInBpffs() + "/" + MESH_MAP_COUNTERS;
+    const int map = bpf_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, MESH_MAP_COUNTERS, sizeof(uint32_t),
+                                   sizeof(uint64_t), length, nullptr);
+    REQUIRE(map >= 0);
+    std::vector<uint64_t> values(static_cast<size_t>(libbpf_num_possible_cpus()), 1'000'000);
+    const uint32_t key = MESH_COUNTER_CONNECT_AGENT;
+    REQUIRE(bpf_map_update_elem(map, &key, values.data(), BPF_ANY) == 0);
+    unlink(pin.c_str());
+    REQUIRE(bpf_obj_pin(map, pin.c_str()) == 0);
+    close(map);
+    Captured next;
+    REQUIRE(next.ok());
+    CHECK(Counter(*next.node, "connect_agent") >= 1'000'000);
+    CHECK_EQ(Counter(*next.node, "approve_map_full"), 0u);
+  }
+}
+
 TEST("lifecycle: connections older than capture are found and ended, others are not") {
   Running server = StartServer(Router(), "7000", [] {
     const int listener = Listen("10.201.9.9:7000");
@@ -579,7 +604,7 @@ TEST("netlink: a dump that the kernel ends with an error is one that failed") {
 }
 
 TEST("probe: this kernel has all that capture needs") {
-  for (const KernelFeature& feature : ProbeKernel(NodeOptions())) {
+  for (const msg::KernelFeature& feature : ProbeKernel(NodeOptions())) {
     CHECK_EQ(feature.name + (feature.present || !feature.required ? "" : ": " + feature.detail),
              feature.name);
     CHECK(feature.present == feature.remedy.empty());
@@ -591,7 +616,7 @@ TEST("probe: without privileges it says what is missing and how to get it") {
                [] {
                  if (setresuid(65534, 65534, 65534) != 0) return ErrnoName(errno);
                  std::string missing;
-                 for (const KernelFeature& feature : ProbeKernel(NodeOptions())) {
+                 for (const msg::KernelFeature& feature : ProbeKernel(NodeOptions())) {
                    if (feature.name == "eBPF maps" && !feature.present)
                      missing = feature.remedy.substr(0, 11);
                  }

@@ -11,6 +11,7 @@
 
 #include "base/random.h"
 #include "check.h"
+#include "support/options.h"
 #include "verdicts/verdict_cache.h"
 #include "verdicts/verdict_desks.h"
 
@@ -54,13 +55,7 @@ struct Bench {
   explicit Bench(uint32_t queue_max = 100, uint32_t timeout_ms = 60000) {
     options.verdict_queue_max = queue_max;
     options.verdict_timeout_ms = timeout_ms;
-    ThreadContext thread;
-    thread.loop = &loop;
-    thread.counters = &counters;
-    thread.ids = &ids;
-    thread.events = &events;
-    thread.options = &options;
-    desks.emplace(thread, &questions);
+    desks.emplace(ThreadContext{&loop, nullptr, &counters, &ids, &events, &options}, &questions);
     (void)loop.Open();
   }
   VerdictDesk<OutboundKind>& desk() { return desks->of<OutboundKind>(); }
@@ -87,7 +82,7 @@ struct Bench {
 
   QuietSink sink;
   EventQueue events{&sink, 1 << 20, 1 << 20};
-  EngineOptions options;
+  msg::EngineOptions options = TestOptions();
   Counters counters;
   EventLoop loop{&counters};
   IdSequence ids{0};

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { VersionFacts } from '../config/version.ts';
-import type { Connection, Tunnel } from '../engine/messages.gen.ts';
 import type { EnginePort, EngineSnapshot } from '../engine/port.ts';
 import type { CertificateStatus } from '../identity/certificate-manager.ts';
 import type { LocalPods } from '../mesh/resolve-outbound.ts';
 import type { MeshView } from '../mesh/view.ts';
 import { formatSocketAddress } from '../model/address.ts';
+import type { Connection, Tunnel } from '../model/messages.gen.ts';
 import type { RejectedResource } from '../model/rejected-resource.ts';
 import type { UnenrolledPod, UnenrolledReason } from '../pods/kubernetes-pods.ts';
 import type { PodView } from '../pods/pod.ts';

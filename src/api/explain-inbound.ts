@@ -3,10 +3,10 @@
 import { explainAuthorization, type PolicyTrace } from '../mesh/authorize.ts';
 import { decideInbound, type InboundDecision } from '../mesh/decide-inbound.ts';
 import { type MeshView, NETWORK } from '../mesh/view.ts';
-import { parseAddress } from '../model/address.ts';
+import { parseAddress, type SocketAddress } from '../model/address.ts';
 import { formatSpiffeId } from '../model/identity.ts';
 import { describeOrigin } from '../model/policy-origin.ts';
-import type { Allowance, SocketAddress } from '../model/route.ts';
+import type { Allowance } from '../model/route.ts';
 import type { Workload } from '../model/workload.ts';
 import { describe, describeDependencies, describeRefusal, type ExplainedMesh, unknown } from './explain-words.ts';
 import type { ExplainAnswer } from './facts.ts';

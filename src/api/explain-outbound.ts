@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { type LocalPods, resolveOutbound } from '../mesh/resolve-outbound.ts';
-import { formatSocketAddress } from '../model/address.ts';
+import { formatSocketAddress, type SocketAddress } from '../model/address.ts';
 import { formatSpiffeId } from '../model/identity.ts';
-import type { Refusal, RouteChoice, SocketAddress } from '../model/route.ts';
+import type { Refusal, RouteChoice } from '../model/route.ts';
 import type { Workload } from '../model/workload.ts';
 import { type Arrival, decideArrival, describeAllowance } from './explain-inbound.ts';
 import {

@@ -3,9 +3,9 @@
 import type { Config } from '../config/table.ts';
 import { BPF_DIRECTORY, findBpfDirectory } from '../dialogue/engine-options.ts';
 import { KernelError } from '../engine/kernel-error.ts';
-import type { KernelFeature } from '../engine/port.ts';
 import { probeKernel } from '../engine/probe.ts';
 import { runProgram } from '../host/program.ts';
+import type { KernelFeature } from '../model/messages.gen.ts';
 import { tryBpffs } from '../node/bpffs.ts';
 import { findCgroupRoot, requireCgroup } from '../node/cgroup.ts';
 import { findPlaces } from '../node/node-home.ts';

@@ -2,8 +2,9 @@
 
 import { KernelError } from '../engine/kernel-error.ts';
 import { NativeEngine } from '../engine/native-engine.ts';
-import type { EngineOptions, EnginePort, KernelFeature } from '../engine/port.ts';
+import type { EnginePort } from '../engine/port.ts';
 import { probeKernel } from '../engine/probe.ts';
+import type { EngineOptions, KernelFeature } from '../model/messages.gen.ts';
 import { remediesOf } from './doctor.ts';
 import { CliError, EXIT } from './exit-code.ts';
 

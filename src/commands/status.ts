@@ -40,12 +40,12 @@ const REFUSED = [
   'guard_dropped_raw',
   'guard_dropped_forwarded',
   'guard_dropped_unreadable',
-] as const;
+] as const satisfies readonly (keyof typeof KERNEL_COUNTERS)[];
 
 function renderRefused(counters: StatusFacts['counters']): readonly string[] {
   const refused = REFUSED.filter((name) => (counters[name] ?? 0) > 0);
   if (refused.length === 0) return [];
-  const lines = refused.map((name) => `  - ${counters[name]} ${name}: ${KERNEL_COUNTERS[name]?.join('; ')}`);
+  const lines = refused.map((name) => `  - ${counters[name]} ${name}: ${KERNEL_COUNTERS[name].join('; ')}`);
   return ['', 'Refused or dropped by the kernel, of all pods:', ...lines];
 }
 

@@ -150,6 +150,12 @@ export const TABLE = {
       'live connections of this agent, fewer where the limit of open files is below 2.3 times as many; a pod may have as many as are still free, alone half',
     ),
     streamsPerTunnelMax: setting('streams-per-tunnel', integer(1, 1000), '100', 'connections that share one tunnel'),
+    tunnelsAcceptedMax: setting(
+      'tunnels-max',
+      integer(16, 65_536),
+      '8192',
+      "tunnels that peers may hold open, in each worker thread; a peer's address may have as many as are still free",
+    ),
     tunnelIdleMs: setting('tunnel-idle', duration('1s', '24h'), '5m', 'an unused tunnel is closed after this'),
     streamWindowBytes: setting(
       'stream-window',

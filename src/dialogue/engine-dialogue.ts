@@ -6,16 +6,16 @@
 //   a change of the mesh or of our pods → answers that no longer hold → VerdictRecall; labels of peers → SetPeers
 // Everything is decided in the turn in which it arrives; only waiting questions have a timer.
 
-import type { Answer, Command, DnsAnswer, DnsQuery, EngineEvent } from '../engine/messages.gen.ts';
 import type { EnginePort } from '../engine/port.ts';
 import type { Decider, Decisions } from '../mesh/decider.ts';
 import type { FlowLabels } from '../mesh/flow-labels.ts';
 import { peerLabelsFor } from '../mesh/peer-labels.ts';
-import type { Question } from '../mesh/questions.ts';
+import type { Question } from '../mesh/question.ts';
 import { resolveName } from '../mesh/resolve-name.ts';
 import { type DependencyKey, type MeshView, NETWORK } from '../mesh/view.ts';
 import type { Cancel, Clock } from '../model/clock.ts';
 import type { Log } from '../model/log.ts';
+import type { Answer, Command, DnsAnswer, DnsOutcome, DnsQuery, EngineEvent } from '../model/messages.gen.ts';
 import { QuietLog } from '../model/quiet-log.ts';
 import type { Workload } from '../model/workload.ts';
 import type { LocalPodDirectory } from '../pods/pod-directory.ts';
@@ -50,9 +50,6 @@ export interface EngineDialogueParts {
   readonly names: Pick<NameDesk, 'ask'>;
   readonly random: () => number;
 }
-
-/** An empty answer tells the engine to ask upstream. */
-const FORWARD = new Uint8Array();
 
 export class EngineDialogue {
   /** Takes back what no longer holds. */
@@ -95,12 +92,10 @@ export class EngineDialogue {
     const { view, directory, counts, clusterDomain, ownsClusterDomain, random } = this.#parts;
     const uid = directory.findWorkloadUid(query.pod);
     const client = uid === undefined ? undefined : view.findWorkload(uid);
-    const answer = (message: Uint8Array, label: number): DnsAnswer[] => [
-      { kind: 'DnsAnswer', query: query.query, message, label },
-    ];
+    const answer = (outcome: DnsOutcome): DnsAnswer[] => [{ kind: 'DnsAnswer', query: query.query, outcome }];
     if (client === undefined) {
       // Names of the mesh are seen from a namespace; who is not known yet is served as if it were not captured.
-      return answer(FORWARD, counts.countDns(undefined, query, 'forward'));
+      return answer({ kind: 'DnsForward', label: counts.countDns(undefined, query, 'forward') });
     }
     const decision = resolveName(view, client, query.message, {
       clusterDomain,
@@ -111,13 +106,13 @@ export class EngineDialogue {
     const label = counts.countDns(client, query, decision.kind === 'follow' ? 'answer' : decision.kind);
     switch (decision.kind) {
       case 'answer':
-        return answer(decision.message, label);
+        return answer({ kind: 'DnsReply', message: decision.message });
       case 'forward':
-        return answer(FORWARD, label);
+        return answer({ kind: 'DnsForward', label });
       case 'follow':
         void this.#parts.names.ask(decision.hostname).then((resolved) => {
           const ttlSeconds = resolved.kind === 'found' ? resolved.ttlSeconds : 0;
-          this.#answer(answer(decision.compose(resolved, ttlSeconds), label));
+          this.#answer(answer({ kind: 'DnsReply', message: decision.compose(resolved, ttlSeconds) }));
         });
         return [];
       case 'drop':

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 import { SettingError } from '../config/setting-error.ts';
 import type { Config } from '../config/table.ts';
-import type { EngineOptions } from '../engine/port.ts';
+import type { EngineOptions } from '../model/messages.gen.ts';
 import { connectionsOfFiles } from '../node/file-limit.ts';
 import type { NodePlaces } from '../node/node-home.ts';
 import { resolveFromByDefault, upstreamResolvers } from '../node/resolvers.ts';
@@ -49,26 +49,18 @@ export function engineOptions(
   files: number,
 ): EngineOptions {
   return {
+    // What the table and the schema name alike goes over as it is.
+    ...engine,
     pinDirectory: places.pinDirectory,
     podsCgroup: places.podsCgroup,
     agentCgroup: places.agentCgroup,
-    probeCgroup: places.probeCgroup ?? '',
+    probeCgroup: places.probeCgroup,
     bpfDirectory: findBpfDirectory(kernel),
     trustDomain: mesh.trustDomain,
     workerThreads: engine.workerThreads === 0 ? Math.min(availableParallelism(), WORKERS_MAX) : engine.workerThreads,
     upstreamResolvers: upstreamResolvers(resolvers, engine.resolveFrom ?? resolveFromByDefault(upstream.podRegistry)),
-    connectTimeoutMs: engine.connectTimeoutMs,
-    tlsTimeoutMs: engine.tlsTimeoutMs,
-    verdictTimeoutMs: engine.verdictTimeoutMs,
-    verdictQueueMax: engine.verdictQueueMax,
     // Or the pods would get their shares of what there is not, and whoever comes last finds no file.
     connectionsMax: Math.min(engine.connectionsMax, connectionsOfFiles(files)),
-    streamsPerTunnelMax: engine.streamsPerTunnelMax,
-    tunnelIdleMs: engine.tunnelIdleMs,
-    streamWindowBytes: engine.streamWindowBytes,
-    connectionWindowBytes: engine.connectionWindowBytes,
     keptMemoryBytes: engine.keptMemoryBytes ?? keptMemoryByDefault(),
-    pingIntervalMs: engine.pingIntervalMs,
-    pingTimeoutMs: engine.pingTimeoutMs,
   };
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { EngineEvent, PodFault } from '../engine/messages.gen.ts';
 import type { EnginePort } from '../engine/port.ts';
 import type { Clock } from '../model/clock.ts';
 import { formatSpiffeId, type SpiffeId } from '../model/identity.ts';
 import type { Log } from '../model/log.ts';
+import type { EngineEvent, PodFault } from '../model/messages.gen.ts';
 import { QuietLogs } from '../model/quiet-logs.ts';
 import type { OldConnections, PodDecision, PodRecord } from '../pods/pod.ts';
 

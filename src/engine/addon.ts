@@ -6,10 +6,6 @@ import { errorText } from '../model/error-text.ts';
 import { KernelError } from './kernel-error.ts';
 import { MESH_ABI_VERSION } from './layout.gen.ts';
 import { SCHEMA_HASH } from './messages.gen.ts';
-import type { EngineOptions, KernelFeature } from './port.ts';
-
-/** What capture needs to be there. Whether its pins have a place is tried by who mounts that (node/bpffs.ts). */
-export type ProbeOptions = Pick<EngineOptions, 'podsCgroup' | 'agentCgroup' | 'bpfDirectory'>;
 
 declare const handleBrand: unique symbol;
 
@@ -28,13 +24,15 @@ export interface AddonLayout {
 
 /** The verbs of native/binding/addon.cc. */
 export interface Addon {
-  open(options: EngineOptions, errorClass: typeof KernelError): EngineHandle;
+  /** `options`: EngineOptions of the schema, packed. */
+  open(options: Uint8Array, errorClass: typeof KernelError): EngineHandle;
   apply(handle: EngineHandle, batch: bigint, commands: Uint8Array): void;
   answer(handle: EngineHandle, answers: Uint8Array): void;
   subscribe(handle: EngineHandle, listener: (events: Uint8Array, dropped: number) => void): void;
   readSnapshot(handle: EngineHandle, partsMask: number): Uint8Array;
   close(handle: EngineHandle): void;
-  probe(options: ProbeOptions): KernelFeature[];
+  /** ProbeOptions of the schema, packed, to a packed ProbeReport. */
+  probe(options: Uint8Array): Uint8Array;
   layout(): AddonLayout;
 }
 

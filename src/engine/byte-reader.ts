@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { formatAddress } from '../model/address.ts';
-import type { SocketAddress } from '../model/route.ts';
+import { formatAddress, type SocketAddress } from '../model/address.ts';
 import { KernelError } from './kernel-error.ts';
 
 /**
@@ -70,6 +69,10 @@ export class ByteReader {
   choice<T extends string>(values: readonly T[], where: string): T {
     const index = this.u8(where);
     return values[index] ?? this.fail(where, `${index} is not one of ${values.length} values`);
+  }
+
+  optional<T>(where: string, readValue: () => T): T | undefined {
+    return this.bool(where) ? readValue() : undefined;
   }
 
   /** `itemBytesMin` bounds the count by what is left, before anything is allocated for it. */

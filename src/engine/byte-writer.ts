@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { addressBytes, parseAddress } from '../model/address.ts';
-import type { SocketAddress } from '../model/route.ts';
+import { addressBytes, parseAddress, type SocketAddress } from '../model/address.ts';
 import { KernelError } from './kernel-error.ts';
 
 const FIRST_CAPACITY = 1024;
@@ -45,6 +44,7 @@ export class ByteWriter {
   }
 
   string(value: string, where: string): void {
+    if (typeof value !== 'string') this.#fail(where, `${String(value)} is not a text`);
     this.bytes(Buffer.from(value, 'utf8'), where);
   }
 
@@ -73,6 +73,11 @@ export class ByteWriter {
     const index = values.indexOf(value);
     if (index < 0) this.#fail(where, `"${value}" is not one of ${values.join(', ')}`);
     this.u8(index, where);
+  }
+
+  optional<T>(value: T | undefined, where: string, writeValue: (value: T) => void): void {
+    this.bool(value !== undefined, where);
+    if (value !== undefined) writeValue(value);
   }
 
   list<T>(items: readonly T[], where: string, writeItem: (item: T) => void): void {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { EngineEvent } from './messages.gen.ts';
+import type { EngineEvent } from '../model/messages.gen.ts';
 import type { Unsubscribe } from './port.ts';
 
 export type EventListener = (events: readonly EngineEvent[], dropped: number) => void;

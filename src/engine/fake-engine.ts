@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setImmediate } from 'node:timers/promises';
+import type {
+  Answer,
+  BatchFailed,
+  BatchOutcome,
+  CapturePod,
+  Command,
+  EngineEvent,
+  SetIdentity,
+} from '../model/messages.gen.ts';
 import { EventListeners, isQuestion } from './event-listeners.ts';
 import { closedError } from './kernel-error.ts';
-import {
-  type Answer,
-  type CapturePod,
-  type Command,
-  type EngineEvent,
-  encodeAnswers,
-  encodeCommands,
-  type SetIdentity,
-} from './messages.gen.ts';
+import { encodeAnswers, encodeCommands } from './messages.gen.ts';
 import { PendingBatches } from './pending-batches.ts';
 import type { EnginePort, EngineSnapshot, SnapshotPart, Unsubscribe } from './port.ts';
 
-interface Failure {
-  readonly op: string;
-  readonly errno: number;
-  readonly detail: string;
-}
+type Failure = Omit<BatchFailed, 'kind' | 'index'>;
 
 /** What a command does to the state of the fake, or why it fails. */
 type Outcome = Failure | undefined;
@@ -120,18 +117,16 @@ export class FakeEngine implements EnginePort {
 
   #execute(batch: bigint, commands: readonly Command[]): void {
     if (this.#closed) return;
-    let failedIndex = -1;
-    let failed: Outcome;
+    let outcome: BatchOutcome = { kind: 'BatchApplied' };
     for (const [index, command] of commands.entries()) {
-      failed = this.#failures.get(command.kind)?.shift() ?? this.#run(command);
+      const failed = this.#failures.get(command.kind)?.shift() ?? this.#run(command);
       if (failed !== undefined) {
-        failedIndex = index;
+        outcome = { kind: 'BatchFailed', index, ...failed };
         break;
       }
       this.commands.push(command);
     }
-    const { op, errno, detail } = failed ?? refusal('', '');
-    this.#batches.settle({ kind: 'BatchDone', batch, failedIndex, op, errno, detail });
+    this.#batches.settle({ kind: 'BatchDone', batch, outcome });
     this.#deliver();
   }
 

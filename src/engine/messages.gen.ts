@@ -1,286 +1,98 @@
 // SPDX-License-Identifier: Apache-2.0
 // Generated from src/engine/port.schema.ts by scripts/gen.ts; edit that and run `npm run gen`.
-import type { SocketAddress } from '../model/route.ts';
+import {
+  HOP_KINDS,
+  DIRECTIONS,
+  EXISTING_CONNECTIONS,
+  DNS_TRANSPORTS,
+  POD_FAULT_KINDS,
+  SECURITIES,
+  type AnswerChoice,
+  type PeerLabel,
+  type TcpPair,
+  type UpstreamResolver,
+  type KernelFeature,
+  type BatchApplied,
+  type BatchFailed,
+  type DnsReply,
+  type DnsForward,
+  type BatchOutcome,
+  type DnsOutcome,
+  type EngineOptions,
+  type ProbeOptions,
+  type ProbeReport,
+  type SetIdentity,
+  type RemoveIdentity,
+  type CapturePod,
+  type ReleasePod,
+  type SetPeers,
+  type InvalidateVerdicts,
+  type Drain,
+  type OutboundAnswer,
+  type InboundAnswer,
+  type DnsAnswer,
+  type OutboundQuestion,
+  type InboundQuestion,
+  type DnsQuery,
+  type ConnectionClosed,
+  type BatchDone,
+  type UncapturedConnections,
+  type PodReleased,
+  type PodFault,
+  type Connection,
+  type Tunnel,
+  type Flow,
+  type DnsUpstream,
+  type Counter,
+  type Command,
+  type Answer,
+  type EngineEvent,
+} from '../model/messages.gen.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 
 /** Both sides carry it: an addon built from another schema is refused. */
-export const SCHEMA_HASH = '7d9e76f32431ef16';
+export const SCHEMA_HASH = 'f7cb54b8a125bb60';
 
-export const HOP_KINDS = ['hbone', 'handoff', 'passthrough'] as const;
-export type HopKind = (typeof HOP_KINDS)[number];
-
-export const DIRECTIONS = ['outbound', 'inbound'] as const;
-export type Direction = (typeof DIRECTIONS)[number];
-
-export const EXISTING_CONNECTIONS = ['keep', 'close'] as const;
-export type ExistingConnections = (typeof EXISTING_CONNECTIONS)[number];
-
-export const CONSULTED_FIELDS = ['identity', 'sourceAddress', 'destinationPort', 'authority', 'service'] as const;
-export type ConsultedField = (typeof CONSULTED_FIELDS)[number];
-export const ConsultedFieldBit = { identity: 1, sourceAddress: 2, destinationPort: 4, authority: 8, service: 16 } as const satisfies Record<ConsultedField, number>;
-
-export const DNS_TRANSPORTS = ['udp', 'tcp'] as const;
-export type DnsTransport = (typeof DNS_TRANSPORTS)[number];
-
-export const POD_FAULT_KINDS = ['release', 'listOld', 'closeOld', 'repaired', 'repair'] as const;
-export type PodFaultKind = (typeof POD_FAULT_KINDS)[number];
-
-export const SECURITIES = ['mutual_tls', 'handoff', 'none'] as const;
-export type Security = (typeof SECURITIES)[number];
-
-export interface RouteChoice {
-  readonly kind: HopKind;
-  readonly weight: number;
-  readonly nextHop: SocketAddress;
-  readonly hboneAuthority: string;
-  readonly upstreamIdentities: readonly string[];
-  readonly destinationPod: number;
-  readonly flowLabel: number;
-}
-
-export interface PeerLabel {
-  readonly address: string;
-  readonly label: number;
-}
-
-export interface TcpPair {
-  readonly local: SocketAddress;
-  readonly remote: SocketAddress;
-}
-
-export interface SetIdentity {
-  readonly kind: 'SetIdentity';
-  readonly identity: string;
-  readonly certificateChainPem: Uint8Array;
-  readonly privateKeyPem: Uint8Array;
-  readonly trustRootsPem: Uint8Array;
-  readonly notAfterMs: bigint;
-}
-
-export interface RemoveIdentity {
-  readonly kind: 'RemoveIdentity';
-  readonly identity: string;
-}
-
-export interface CapturePod {
-  readonly kind: 'CapturePod';
-  readonly pod: number;
-  readonly uid: string;
-  readonly netnsPath: string;
-  readonly addresses: readonly string[];
-  readonly identity: string;
-  readonly existing: ExistingConnections;
-  readonly dns: boolean;
-}
-
-export interface ReleasePod {
-  readonly kind: 'ReleasePod';
-  readonly pod: number;
-  readonly drainDeadlineMs: number;
-}
-
-export interface SetPeers {
-  readonly kind: 'SetPeers';
-  readonly peers: readonly PeerLabel[];
-}
-
-export interface InvalidateVerdicts {
-  readonly kind: 'InvalidateVerdicts';
-  readonly verdicts: readonly bigint[];
-}
-
-export interface Drain {
-  readonly kind: 'Drain';
-  readonly deadlineMs: number;
-}
-
-export interface OutboundAnswer {
-  readonly kind: 'OutboundAnswer';
-  readonly question: bigint;
-  readonly verdict: bigint;
-  readonly code: number;
-  readonly flowLabel: number;
-  readonly choices: readonly RouteChoice[];
-  readonly baggage: string;
-  readonly serviceHostname: string;
-  readonly keptMs: number;
-}
-
-export interface InboundAnswer {
-  readonly kind: 'InboundAnswer';
-  readonly question: bigint;
-  readonly verdict: bigint;
-  readonly code: number;
-  readonly consulted: number;
-  readonly deliverPort: number;
-  readonly flowLabel: number;
-  readonly baggage: string;
-  readonly keptMs: number;
-}
-
-export interface DnsAnswer {
-  readonly kind: 'DnsAnswer';
-  readonly query: bigint;
-  readonly message: Uint8Array;
-  readonly label: number;
-}
-
-export interface OutboundQuestion {
-  readonly kind: 'OutboundQuestion';
-  readonly question: bigint;
-  readonly pod: number;
-  readonly originalDst: SocketAddress;
-}
-
-export interface InboundQuestion {
-  readonly kind: 'InboundQuestion';
-  readonly question: bigint;
-  readonly pod: number;
-  readonly security: Security;
-  readonly identity: string;
-  readonly source: SocketAddress;
-  readonly destination: SocketAddress;
-  readonly authority: string;
-  readonly service: string;
-}
-
-export interface DnsQuery {
-  readonly kind: 'DnsQuery';
-  readonly query: bigint;
-  readonly pod: number;
-  readonly transport: DnsTransport;
-  readonly source: SocketAddress;
-  readonly server: SocketAddress;
-  readonly message: Uint8Array;
-}
-
-export interface ConnectionClosed {
-  readonly kind: 'ConnectionClosed';
-  readonly id: bigint;
-  readonly opened: boolean;
-  readonly direction: Direction;
-  readonly pod: number;
-  readonly hop: HopKind;
-  readonly security: Security;
-  readonly code: number;
-  readonly hboneStatus: number;
-  readonly source: SocketAddress;
-  readonly originalDst: SocketAddress;
-  readonly nextHop: SocketAddress;
-  readonly hboneAuthority: string;
-  readonly sourceIdentity: string;
-  readonly destinationIdentity: string;
-  readonly verdict: bigint;
-  readonly flowLabel: number;
-  readonly peerLabel: number;
-  readonly bytesSent: bigint;
-  readonly bytesReceived: bigint;
-  readonly durationUs: bigint;
-  readonly startedMs: bigint;
-  readonly traceparent: string;
-  readonly detail: string;
-}
-
-export interface BatchDone {
-  readonly kind: 'BatchDone';
-  readonly batch: bigint;
-  readonly failedIndex: number;
-  readonly op: string;
-  readonly errno: number;
-  readonly detail: string;
-}
-
-export interface UncapturedConnections {
-  readonly kind: 'UncapturedConnections';
-  readonly pod: number;
-  readonly closed: boolean;
-  readonly connections: readonly TcpPair[];
-}
-
-export interface PodReleased {
-  readonly kind: 'PodReleased';
-  readonly pod: number;
-}
-
-export interface PodFault {
-  readonly kind: 'PodFault';
-  readonly pod: number;
-  readonly fault: PodFaultKind;
-  readonly detail: string;
-}
-
-export interface Connection {
-  readonly id: bigint;
-  readonly direction: Direction;
-  readonly pod: number;
-  readonly hop: HopKind;
-  readonly security: Security;
-  readonly source: SocketAddress;
-  readonly originalDst: SocketAddress;
-  readonly nextHop: SocketAddress;
-  readonly sourceIdentity: string;
-  readonly destinationIdentity: string;
-  readonly verdict: bigint;
-  readonly bytesSent: bigint;
-  readonly bytesReceived: bigint;
-  readonly startedMs: bigint;
-}
-
-export interface Tunnel {
-  readonly direction: Direction;
-  readonly pod: number;
-  readonly local: string;
-  readonly peer: string;
-  readonly remote: SocketAddress;
-  readonly streams: number;
-  readonly streamsTotal: bigint;
-  readonly establishedMs: bigint;
-  readonly notAfterMs: bigint;
-  readonly draining: boolean;
-}
-
-export interface Flow {
-  readonly direction: Direction;
-  readonly flowLabel: number;
-  readonly peerLabel: number;
-  readonly code: number;
-  readonly opened: bigint;
-  readonly closed: bigint;
-  readonly failed: bigint;
-  readonly bytesSent: bigint;
-  readonly bytesReceived: bigint;
-}
-
-export interface DnsUpstream {
-  readonly label: number;
-  readonly failed: bigint;
-  readonly durationUs: bigint;
-  readonly answered: readonly bigint[];
-}
-
-export interface Counter {
-  readonly name: string;
-  readonly value: bigint;
-}
-
-export type Command = SetIdentity | RemoveIdentity | CapturePod | ReleasePod | SetPeers | InvalidateVerdicts | Drain;
-export type Answer = OutboundAnswer | InboundAnswer | DnsAnswer;
-export type EngineEvent = OutboundQuestion | InboundQuestion | DnsQuery | ConnectionClosed | BatchDone | UncapturedConnections | PodReleased | PodFault;
-
-function writeRouteChoice(w: ByteWriter, m: RouteChoice): void {
-  w.choice(HOP_KINDS, m.kind, 'RouteChoice.kind');
-  w.u32(m.weight, 'RouteChoice.weight');
-  w.endpoint(m.nextHop, 'RouteChoice.nextHop');
-  w.string(m.hboneAuthority, 'RouteChoice.hboneAuthority');
-  w.list(m.upstreamIdentities, 'RouteChoice.upstreamIdentities', (item) => w.string(item, 'RouteChoice.upstreamIdentities'));
-  w.u32(m.destinationPod, 'RouteChoice.destinationPod');
-  w.u32(m.flowLabel, 'RouteChoice.flowLabel');
+function writeAnswerChoice(w: ByteWriter, m: AnswerChoice): void {
+  w.choice(HOP_KINDS, m.kind, 'AnswerChoice.kind');
+  w.u32(m.weight, 'AnswerChoice.weight');
+  w.endpoint(m.nextHop, 'AnswerChoice.nextHop');
+  w.string(m.hboneAuthority, 'AnswerChoice.hboneAuthority');
+  w.list(m.upstreamIdentities, 'AnswerChoice.upstreamIdentities', (item) => w.string(item, 'AnswerChoice.upstreamIdentities'));
+  w.u32(m.destinationPod, 'AnswerChoice.destinationPod');
+  w.u32(m.flowLabel, 'AnswerChoice.flowLabel');
 }
 
 function writePeerLabel(w: ByteWriter, m: PeerLabel): void {
   w.ip(m.address, 'PeerLabel.address');
   w.u32(m.label, 'PeerLabel.label');
+}
+
+function writeUpstreamResolver(w: ByteWriter, m: UpstreamResolver): void {
+  w.ip(m.address, 'UpstreamResolver.address');
+  w.bool(m.fromNode, 'UpstreamResolver.fromNode');
+}
+
+function writeDnsReply(w: ByteWriter, m: DnsReply): void {
+  w.bytes(m.message, 'DnsReply.message');
+}
+
+function writeDnsForward(w: ByteWriter, m: DnsForward): void {
+  w.u32(m.label, 'DnsForward.label');
+}
+
+function writeDnsOutcome(w: ByteWriter, m: DnsOutcome): void {
+  switch (m.kind) {
+    case 'DnsReply':
+      w.u8(0, 'DnsOutcome kind');
+      writeDnsReply(w, m);
+      break;
+    case 'DnsForward':
+      w.u8(1, 'DnsOutcome kind');
+      writeDnsForward(w, m);
+      break;
+  }
 }
 
 function writeSetIdentity(w: ByteWriter, m: SetIdentity): void {
@@ -327,7 +139,7 @@ function writeOutboundAnswer(w: ByteWriter, m: OutboundAnswer): void {
   w.u64(m.verdict, 'OutboundAnswer.verdict');
   w.u16(m.code, 'OutboundAnswer.code');
   w.u32(m.flowLabel, 'OutboundAnswer.flowLabel');
-  w.list(m.choices, 'OutboundAnswer.choices', (item) => writeRouteChoice(w, item));
+  w.list(m.choices, 'OutboundAnswer.choices', (item) => writeAnswerChoice(w, item));
   w.string(m.baggage, 'OutboundAnswer.baggage');
   w.string(m.serviceHostname, 'OutboundAnswer.serviceHostname');
   w.u32(m.keptMs, 'OutboundAnswer.keptMs');
@@ -346,14 +158,87 @@ function writeInboundAnswer(w: ByteWriter, m: InboundAnswer): void {
 
 function writeDnsAnswer(w: ByteWriter, m: DnsAnswer): void {
   w.u64(m.query, 'DnsAnswer.query');
-  w.bytes(m.message, 'DnsAnswer.message');
-  w.u32(m.label, 'DnsAnswer.label');
+  writeDnsOutcome(w, m.outcome);
+}
+
+function writeEngineOptions(w: ByteWriter, m: EngineOptions): void {
+  w.string(m.pinDirectory, 'EngineOptions.pinDirectory');
+  w.string(m.podsCgroup, 'EngineOptions.podsCgroup');
+  w.string(m.agentCgroup, 'EngineOptions.agentCgroup');
+  w.optional(m.probeCgroup, 'EngineOptions.probeCgroup', (item) => w.string(item, 'EngineOptions.probeCgroup'));
+  w.string(m.bpfDirectory, 'EngineOptions.bpfDirectory');
+  w.string(m.trustDomain, 'EngineOptions.trustDomain');
+  w.u32(m.workerThreads, 'EngineOptions.workerThreads');
+  w.list(m.upstreamResolvers, 'EngineOptions.upstreamResolvers', (item) => writeUpstreamResolver(w, item));
+  w.u32(m.connectTimeoutMs, 'EngineOptions.connectTimeoutMs');
+  w.u32(m.tlsTimeoutMs, 'EngineOptions.tlsTimeoutMs');
+  w.u32(m.verdictTimeoutMs, 'EngineOptions.verdictTimeoutMs');
+  w.u32(m.verdictQueueMax, 'EngineOptions.verdictQueueMax');
+  w.u32(m.connectionsMax, 'EngineOptions.connectionsMax');
+  w.u32(m.streamsPerTunnelMax, 'EngineOptions.streamsPerTunnelMax');
+  w.u32(m.tunnelsAcceptedMax, 'EngineOptions.tunnelsAcceptedMax');
+  w.u32(m.tunnelIdleMs, 'EngineOptions.tunnelIdleMs');
+  w.u32(m.streamWindowBytes, 'EngineOptions.streamWindowBytes');
+  w.u32(m.connectionWindowBytes, 'EngineOptions.connectionWindowBytes');
+  w.u32(m.keptMemoryBytes, 'EngineOptions.keptMemoryBytes');
+  w.u32(m.pingIntervalMs, 'EngineOptions.pingIntervalMs');
+  w.u32(m.pingTimeoutMs, 'EngineOptions.pingTimeoutMs');
+}
+
+function writeProbeOptions(w: ByteWriter, m: ProbeOptions): void {
+  w.string(m.podsCgroup, 'ProbeOptions.podsCgroup');
+  w.string(m.agentCgroup, 'ProbeOptions.agentCgroup');
+  w.string(m.bpfDirectory, 'ProbeOptions.bpfDirectory');
 }
 
 function readTcpPair(r: ByteReader): TcpPair {
   return {
     local: r.endpoint('TcpPair.local'),
     remote: r.endpoint('TcpPair.remote'),
+  };
+}
+
+function readKernelFeature(r: ByteReader): KernelFeature {
+  return {
+    name: r.string('KernelFeature.name'),
+    present: r.bool('KernelFeature.present'),
+    required: r.bool('KernelFeature.required'),
+    detail: r.string('KernelFeature.detail'),
+    remedy: r.string('KernelFeature.remedy'),
+  };
+}
+
+function readBatchApplied(r: ByteReader): BatchApplied {
+  return {
+    kind: 'BatchApplied',
+  };
+}
+
+function readBatchFailed(r: ByteReader): BatchFailed {
+  return {
+    kind: 'BatchFailed',
+    index: r.u32('BatchFailed.index'),
+    op: r.string('BatchFailed.op'),
+    errno: r.i32('BatchFailed.errno'),
+    detail: r.string('BatchFailed.detail'),
+  };
+}
+
+function readBatchOutcome(r: ByteReader): BatchOutcome {
+  const kind = r.u8('BatchOutcome kind');
+  switch (kind) {
+    case 0:
+      return readBatchApplied(r);
+    case 1:
+      return readBatchFailed(r);
+    default:
+      return r.fail('BatchOutcome kind', `${kind} is not a kind of BatchOutcome`);
+  }
+}
+
+function readProbeReport(r: ByteReader): ProbeReport {
+  return {
+    features: r.list(14, 'ProbeReport.features', () => readKernelFeature(r)),
   };
 }
 
@@ -425,10 +310,7 @@ function readBatchDone(r: ByteReader): BatchDone {
   return {
     kind: 'BatchDone',
     batch: r.u64('BatchDone.batch'),
-    failedIndex: r.i32('BatchDone.failedIndex'),
-    op: r.string('BatchDone.op'),
-    errno: r.i32('BatchDone.errno'),
-    detail: r.string('BatchDone.detail'),
+    outcome: readBatchOutcome(r),
   };
 }
 
@@ -646,4 +528,23 @@ export function decodeSnapshot(bytes: Uint8Array): SnapshotRows {
   });
   r.finish();
   return rows;
+}
+
+export function encodeEngineOptions(m: EngineOptions): Uint8Array {
+  const w = new ByteWriter();
+  writeEngineOptions(w, m);
+  return w.finish();
+}
+
+export function encodeProbeOptions(m: ProbeOptions): Uint8Array {
+  const w = new ByteWriter();
+  writeProbeOptions(w, m);
+  return w.finish();
+}
+
+export function decodeProbeReport(bytes: Uint8Array): ProbeReport {
+  const r = new ByteReader(bytes, 'ProbeReport');
+  const m = readProbeReport(r);
+  r.finish();
+  return m;
 }

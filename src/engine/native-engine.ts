@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import type { Answer, Command, EngineEvent, EngineOptions } from '../model/messages.gen.ts';
 import { type Addon, type EngineHandle, loadAddon } from './addon.ts';
 import { EventListeners, isQuestion } from './event-listeners.ts';
 import { closedError, KernelError } from './kernel-error.ts';
 import {
-  type Answer,
-  type Command,
   decodeEvents,
   decodeSnapshot,
-  type EngineEvent,
   encodeAnswers,
   encodeCommands,
+  encodeEngineOptions,
   SnapshotPartBit,
 } from './messages.gen.ts';
 import { PendingBatches } from './pending-batches.ts';
-import type { EngineOptions, EnginePort, EngineSnapshot, SnapshotPart, Unsubscribe } from './port.ts';
+import type { EnginePort, EngineSnapshot, SnapshotPart, Unsubscribe } from './port.ts';
 
 /**
  * The engine of native/, loaded from the compiled addon.
@@ -29,10 +29,10 @@ export class NativeEngine implements EnginePort {
   /** null once closed: nothing reaches the addon with a handle that has ended. */
   #handle: EngineHandle | null;
 
-  /** Throws `KernelError` ERR_ENGINE_NOT_BUILT or ERR_ENGINE_OPEN. */
+  /** Throws `KernelError` ERR_ENGINE_NOT_BUILT, ERR_ENGINE_OPEN, or ERR_ENGINE_MESSAGE for options that are none. */
   static open(options: EngineOptions): NativeEngine {
     const addon = loadAddon();
-    return new NativeEngine(addon, addon.open(options, KernelError));
+    return new NativeEngine(addon, addon.open(encodeEngineOptions(options), KernelError));
   }
 
   private constructor(addon: Addon, handle: EngineHandle) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { getSystemErrorName } from 'node:util';
+import type { BatchDone, BatchFailed } from '../model/messages.gen.ts';
 import { KernelError } from './kernel-error.ts';
-import type { BatchDone } from './messages.gen.ts';
 
 /** Batches that may wait for the control thread; more means that the caller does not await what it applies. */
 const BATCHES_WAITING_MAX = 1024;
@@ -35,8 +35,8 @@ export class PendingBatches {
     const waiting = this.#waiting.get(done.batch);
     if (waiting === undefined) return;
     this.#waiting.delete(done.batch);
-    if (done.failedIndex < 0) waiting.resolve();
-    else waiting.reject(commandError(done));
+    if (done.outcome.kind === 'BatchApplied') waiting.resolve();
+    else waiting.reject(commandError(done.outcome));
   }
 
   /** Rejects what will not be acknowledged any more. */
@@ -46,8 +46,8 @@ export class PendingBatches {
   }
 }
 
-function commandError({ op, errno, detail, failedIndex }: BatchDone): KernelError {
+function commandError({ op, errno, detail, index }: BatchFailed): KernelError {
   const reason = [errno === 0 ? '' : getSystemErrorName(-errno), detail].filter((text) => text !== '').join(', ');
-  const message = `command ${failedIndex} failed: ${op}${reason === '' ? '' : ` (${reason})`}`;
-  return new KernelError('ERR_ENGINE_COMMAND', message, { op, errno, detail, index: failedIndex });
+  const message = `command ${index} failed: ${op}${reason === '' ? '' : ` (${reason})`}`;
+  return new KernelError('ERR_ENGINE_COMMAND', message, { op, errno, detail, index });
 }

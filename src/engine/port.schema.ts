@@ -3,14 +3,20 @@
 /**
  * The one description of what crosses between TypeScript and the engine.
  *
- * `scripts/gen.ts` makes `src/engine/messages.gen.ts` and `native/core/port/messages.gen.h` of it: a type, an encoder and a
- * decoder for each message on both sides. Nothing else packs or unpacks these bytes.
+ * `scripts/gen.ts` makes `src/model/messages.gen.ts` (the types), `src/engine/messages.gen.ts` (encoders and decoders) and
+ * `native/core/port/messages.gen.h` (both) of it. Nothing else packs or unpacks these bytes.
  *
  * Wire: little-endian, fields in order, no padding. `string` and `bytes` are u32 length and content; `[T]` is u32 count
  * and items; `ip` is 16 bytes, IPv4 mapped (::ffff:a.b.c.d), text on the TypeScript side; `endpoint` is `ip` and u16 port;
- * an enum is a u8 index. A batch is u32 count and, for each message, u8 kind and the message.
+ * an enum is a u8 index; `T?` is a u8, 0 or 1, and in the second case `T`, `undefined` in TypeScript otherwise; a variant is a u8
+ * index and the fields of that case. A batch is u32 count and, for each message, u8 kind and the message.
  */
 export const ENUMS = {
+  /**
+   * How the bytes of one connection travel. hbone: HTTP/2 CONNECT over mutual TLS to `nextHop`; handoff: both ends are pods
+   * of this node, one hop, the destination's policy still applies; passthrough: plain TCP to `nextHop`, outside the mesh on
+   * purpose.
+   */
   HopKind: ['hbone', 'handoff', 'passthrough'],
   Direction: ['outbound', 'inbound'],
   ExistingConnections: ['keep', 'close'],
@@ -27,7 +33,7 @@ export const FLAG_ENUMS = ['ConsultedField'] as const;
 
 /** Structures used inside messages. */
 export const STRUCTS = {
-  RouteChoice: {
+  AnswerChoice: {
     kind: 'HopKind',
     weight: 'u32',
     nextHop: 'endpoint',
@@ -40,6 +46,68 @@ export const STRUCTS = {
   },
   PeerLabel: { address: 'ip', label: 'u32' },
   TcpPair: { local: 'endpoint', remote: 'endpoint' },
+  /** A DNS server for queries that the mesh does not answer; `fromNode`: asked from the node's network namespace, else from the namespace of the pod whose query it is. */
+  UpstreamResolver: { address: 'ip', fromNode: 'bool' },
+  /** One feature of the kernel. `detail`: what was tried and what the kernel said; `remedy`: what an operator can do, "" when present. */
+  KernelFeature: { name: 'string', present: 'bool', required: 'bool', detail: 'string', remedy: 'string' },
+} as const;
+
+/** What is one of several structures, inside messages. */
+export const VARIANTS = {
+  BatchOutcome: {
+    BatchApplied: {},
+    /** The command that failed ended the batch; what came before it stays. */
+    BatchFailed: { index: 'u32', op: 'string', errno: 'i32', detail: 'string' },
+  },
+  DnsOutcome: {
+    DnsReply: { message: 'bytes' },
+    /** Ask the upstream resolvers, and count by `label`, see telemetry. */
+    DnsForward: { label: 'u32' },
+  },
+} as const;
+
+/** Structures that cross on their own, as what a verb is given. TypeScript validates them against `src/config/table.ts`. */
+export const ARGUMENTS = {
+  /** Where the engine keeps its kernel state and how it runs. Paths are absolute; every bound has a default in the table. */
+  EngineOptions: {
+    /** Directory in bpffs, created with mode 0700; pins outlive the process. */
+    pinDirectory: 'string',
+    /** cgroup v2 ancestor of every pod of this node. */
+    podsCgroup: 'string',
+    /** cgroup v2 of the agent itself: its own sockets are recognised by it. */
+    agentCgroup: 'string',
+    /** cgroup v2 of the kubelet, for probes. */
+    probeCgroup: 'string?',
+    /** Directory with the compiled eBPF objects. */
+    bpfDirectory: 'string',
+    trustDomain: 'string',
+    workerThreads: 'u32',
+    upstreamResolvers: ['UpstreamResolver'],
+    connectTimeoutMs: 'u32',
+    tlsTimeoutMs: 'u32',
+    verdictTimeoutMs: 'u32',
+    /** Connections of one pod that may wait for a decision on one worker. */
+    verdictQueueMax: 'u32',
+    /** Live connections of the whole engine; a pod may have as many as are still free. */
+    connectionsMax: 'u32',
+    streamsPerTunnelMax: 'u32',
+    /** Accepted tunnels of one worker; a peer's address may have as many as are still free. */
+    tunnelsAcceptedMax: 'u32',
+    tunnelIdleMs: 'u32',
+    streamWindowBytes: 'u32',
+    connectionWindowBytes: 'u32',
+    /** For bytes that wait for their readers, of all workers together. */
+    keptMemoryBytes: 'u32',
+    pingIntervalMs: 'u32',
+    pingTimeoutMs: 'u32',
+  },
+  /** What capture needs to be there. Whether its pins have a place is tried by who mounts that (node/bpffs.ts). */
+  ProbeOptions: { podsCgroup: 'string', agentCgroup: 'string', bpfDirectory: 'string' },
+} as const;
+
+/** Structures that cross on their own, as what a verb answers. */
+export const RESULTS = {
+  ProbeReport: { features: ['KernelFeature'] },
 } as const;
 
 /** TypeScript → engine, executed in order by the control thread; each is acknowledged as a whole batch. */
@@ -85,7 +153,7 @@ export const ANSWERS = {
     verdict: 'u64',
     code: 'u16',
     flowLabel: 'u32',
-    choices: ['RouteChoice'],
+    choices: ['AnswerChoice'],
     /** Request headers of the CONNECT; the engine adds traceparent and forwarded's `for`. */
     baggage: 'string',
     serviceHostname: 'string',
@@ -105,8 +173,7 @@ export const ANSWERS = {
     /** As of OutboundAnswer. */
     keptMs: 'u32',
   },
-  /** Empty message: forward to the upstream resolvers, and count by `label`, see telemetry. */
-  DnsAnswer: { query: 'u64', message: 'bytes', label: 'u32' },
+  DnsAnswer: { query: 'u64', outcome: 'DnsOutcome' },
 } as const;
 
 /** Engine → TypeScript, delivered in batches. */
@@ -161,8 +228,8 @@ export const EVENTS = {
     /** What `code` alone does not say of a tunnel that failed: printable ASCII, at most 200 bytes, partly the peer's words. */
     detail: 'string',
   },
-  /** A batch of commands has been executed. failedIndex -1: all of them. */
-  BatchDone: { batch: 'u64', failedIndex: 'i32', op: 'string', errno: 'i32', detail: 'string' },
+  /** A batch of commands has been executed. */
+  BatchDone: { batch: 'u64', outcome: 'BatchOutcome' },
   /** Connections of a pod that are older than its capture. */
   UncapturedConnections: { pod: 'u32', closed: 'bool', connections: ['TcpPair'] },
   /** A pod's namespace is gone or all of its connections have ended after ReleasePod. */

@@ -1,54 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Answer, Command, Connection, Counter, DnsUpstream, EngineEvent, Flow, Tunnel } from './messages.gen.ts';
-
-/** A DNS server for queries that the mesh does not answer. */
-export interface UpstreamResolver {
-  readonly address: string;
-  /** Asked from the node's network namespace, else from the namespace of the pod whose query it is. */
-  readonly fromNode: boolean;
-}
-
-/** Where the engine keeps its kernel state and how it runs. Every path is absolute; every bound has a default in config. */
-export interface EngineOptions {
-  /** Directory in bpffs, created with mode 0700; pins outlive the process. */
-  readonly pinDirectory: string;
-  /** cgroup v2 ancestor of every pod of this node. */
-  readonly podsCgroup: string;
-  /** cgroup v2 of the agent itself: its own sockets are recognised by it. */
-  readonly agentCgroup: string;
-  /** cgroup v2 of the kubelet, for probes; "" = none. */
-  readonly probeCgroup: string;
-  /** Directory with the compiled eBPF objects. */
-  readonly bpfDirectory: string;
-  readonly trustDomain: string;
-  readonly workerThreads: number;
-  readonly upstreamResolvers: readonly UpstreamResolver[];
-  readonly connectTimeoutMs: number;
-  readonly tlsTimeoutMs: number;
-  readonly verdictTimeoutMs: number;
-  readonly verdictQueueMax: number;
-  readonly connectionsMax: number;
-  readonly streamsPerTunnelMax: number;
-  readonly tunnelIdleMs: number;
-  readonly streamWindowBytes: number;
-  readonly connectionWindowBytes: number;
-  /** For bytes that wait for their readers, of all workers together. */
-  readonly keptMemoryBytes: number;
-  readonly pingIntervalMs: number;
-  readonly pingTimeoutMs: number;
-}
-
-/** One feature of the kernel, as the start-up probe and `groundwire doctor` report it. */
-export interface KernelFeature {
-  readonly name: string;
-  readonly present: boolean;
-  readonly required: boolean;
-  /** What was tried and what the kernel said. */
-  readonly detail: string;
-  /** What an operator can do about it; "" when present. */
-  readonly remedy: string;
-}
+import type {
+  Answer,
+  Command,
+  Connection,
+  Counter,
+  DnsUpstream,
+  EngineEvent,
+  Flow,
+  Tunnel,
+} from '../model/messages.gen.ts';
 
 /** All that lives in the engine, at one moment. */
 export interface EngineSnapshot {

@@ -2,6 +2,7 @@
 
 import type { ErrorCode } from '../model/errors.ts';
 import { parseSpiffeId, type SpiffeId } from '../model/identity.ts';
+import { ConsultedFieldBit, type InboundQuestion } from '../model/messages.gen.ts';
 import { type Allowance, HBONE_PORT, type Refusal } from '../model/route.ts';
 import type { Service } from '../model/service.ts';
 import { serviceKey } from '../model/service.ts';
@@ -10,15 +11,14 @@ import type { AuthorizationDecision, InboundConnection } from './authorize.ts';
 import { authorize } from './authorize.ts';
 import { targetPortOf } from './load-balance.ts';
 import { bestService } from './match-service.ts';
-import type { InboundQuestion } from './questions.ts';
-import { CONSULTED, CONSULTED_ALL } from './questions.ts';
+import { CONSULTED_ALL } from './question.ts';
 import type { DependencyKey, MeshView } from './view.ts';
 import { dependency } from './view.ts';
 
 export interface InboundDecision {
   readonly outcome: Allowance | Refusal;
   readonly deliverPort: number;
-  /** Bits of CONSULTED: connections to this pod alike in them, and in security, share the outcome. */
+  /** Bits of ConsultedFieldBit: connections to this pod alike in them, and in security, share the outcome. */
   readonly consulted: number;
   readonly dependencies: ReadonlySet<DependencyKey>;
   readonly service?: Service;
@@ -64,9 +64,10 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
         port: question.destination.port,
         ...findDialled(view, destination, question, dependencies),
       };
-  if (typeof target === 'string') return refuse(target, CONSULTED.destinationPort | CONSULTED.authority);
+  if (typeof target === 'string')
+    return refuse(target, ConsultedFieldBit.destinationPort | ConsultedFieldBit.authority);
   // A named destination may want another port than a numbered one with the same number: the two never share an entry.
-  const portBits = CONSULTED.destinationPort | CONSULTED.authority;
+  const portBits = ConsultedFieldBit.destinationPort | ConsultedFieldBit.authority;
   if (target.port === HBONE_PORT) return refuse('ILLEGAL_DESTINATION', portBits);
   const decision = authorizeAtEveryAddress(view, {
     destination,
@@ -80,10 +81,10 @@ export function decideInbound(view: MeshView, destination: Workload, question: I
   // The Service that a refusal is counted for goes by the port too.
   const isTelling = outcome.kind === 'allowance' || destination.services.size > 0;
   let bits = isTelling || consulted.has('destinationPort') ? portBits : 0;
-  if (target.isHinted) bits |= CONSULTED.service;
-  if (identity || consulted.has('identity')) bits |= CONSULTED.identity;
+  if (target.isHinted) bits |= ConsultedFieldBit.service;
+  if (identity || consulted.has('identity')) bits |= ConsultedFieldBit.identity;
   // The family of the source tells that of the destination, and within it every address counts: authorizeAtEveryAddress.
-  if (consulted.has('sourceAddress') || consulted.has('destinationAddress')) bits |= CONSULTED.sourceAddress;
+  if (consulted.has('sourceAddress') || consulted.has('destinationAddress')) bits |= ConsultedFieldBit.sourceAddress;
   return {
     outcome,
     deliverPort: target.port,

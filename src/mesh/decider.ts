@@ -3,6 +3,7 @@
 import type { ErrorCode } from '../model/errors.ts';
 import { ERROR_TABLE } from '../model/errors.ts';
 import { formatSpiffeId } from '../model/identity.ts';
+import type { AnswerChoice, InboundQuestion, OutboundQuestion } from '../model/messages.gen.ts';
 import type { Route, RouteChoice } from '../model/route.ts';
 import { type Service, serviceKey } from '../model/service.ts';
 import type { Workload } from '../model/workload.ts';
@@ -10,8 +11,7 @@ import { formatBaggage } from './baggage.ts';
 import type { ClientAffinity } from './client-affinity.ts';
 import { decideInbound } from './decide-inbound.ts';
 import type { FlowLabels } from './flow-labels.ts';
-import type { Answer, AnswerChoice, InboundQuestion, OutboundQuestion, Question } from './questions.ts';
-import { CONSULTED_ALL } from './questions.ts';
+import { CONSULTED_ALL, type Question, type Verdict } from './question.ts';
 import type { LocalPods } from './resolve-outbound.ts';
 import { resolveOutbound } from './resolve-outbound.ts';
 import type { VerdictLedger } from './verdicts.ts';
@@ -58,7 +58,7 @@ export function deciderOptions(verdictTimeoutMs: number): DeciderOptions {
 
 /** What is to be told to the engine: the answers first, then the verdicts to forget. */
 export interface Decisions {
-  readonly answers: readonly Answer[];
+  readonly answers: readonly Verdict[];
   readonly invalidated: readonly bigint[];
   /** Keys of dry-run policies that would have decided, one entry an answer: to be counted, nothing more. */
   readonly dryRunMatches: readonly string[];
@@ -87,7 +87,7 @@ export class Decider {
   readonly #pending = new Map<bigint, Pending>();
   readonly #pendingOfPod = new Map<number, number>();
   readonly #policyNotes = new Map<bigint, string>();
-  #answers: Answer[] = [];
+  #answers: Verdict[] = [];
   #invalidated: bigint[] = [];
   #dryRunMatches: string[] = [];
 

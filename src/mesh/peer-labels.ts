@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { PeerLabel } from '../model/messages.gen.ts';
 import type { FlowLabels } from './flow-labels.ts';
 import type { DependencyKey, MeshView } from './view.ts';
-
-export interface PeerLabel {
-  readonly address: string;
-  /** 0: nobody known has this address any more. */
-  readonly label: number;
-}
 
 /**
  * The labels of source addresses that a change of the mesh touched, for the engine's inbound telemetry.

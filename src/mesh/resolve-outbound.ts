@@ -9,10 +9,10 @@
 //   4. a Service without gives its endpoints, each with its own hop;
 //   5. the hop: handoff for a captured pod of this node, HBONE where the workload speaks it, plain TCP otherwise.
 
-import { formatSocketAddress, isLoopback } from '../model/address.ts';
+import { formatSocketAddress, isLoopback, type SocketAddress } from '../model/address.ts';
 import type { ErrorCode } from '../model/errors.ts';
 import { parseSpiffeId, type SpiffeId } from '../model/identity.ts';
-import { HBONE_PORT, type Refusal, type Route, type RouteChoice, type SocketAddress } from '../model/route.ts';
+import { HBONE_PORT, type Refusal, type Route, type RouteChoice } from '../model/route.ts';
 import { type GatewayAddress, type Service, type ServicePort, serviceKey } from '../model/service.ts';
 import { addressRank, type Workload } from '../model/workload.ts';
 import { type Candidate, type FindAddresses, type Selection, selectEndpoints } from './load-balance.ts';

@@ -2,8 +2,13 @@
 
 import { isIPv4, isIPv6 } from 'node:net';
 import type { AddressRange } from './policy.ts';
-import type { SocketAddress } from './route.ts';
 import type { NetworkAddress } from './service.ts';
+
+/** An address and a port, host order; `address` is canonical text. */
+export interface SocketAddress {
+  readonly address: string;
+  readonly port: number;
+}
 
 /**
  * Parses an IP address into its canonical text.

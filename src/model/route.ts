@@ -1,25 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { SocketAddress } from './address.ts';
 import type { ErrorCode } from './errors.ts';
 import type { SpiffeId } from './identity.ts';
+import type { HopKind } from './messages.gen.ts';
 
 /** Where workloads take HBONE. */
 export const HBONE_PORT = 15_008;
-
-/** An address and a port, host order; `address` is canonical text. */
-export interface SocketAddress {
-  readonly address: string;
-  readonly port: number;
-}
-
-/**
- * How the bytes of one connection travel.
- *
- * - `hbone`: HTTP/2 CONNECT over mutual TLS to `nextHop`
- * - `handoff`: both ends are pods of this node; one hop, the destination's policy still applies
- * - `passthrough`: plain TCP to `nextHop`, outside the mesh on purpose
- */
-export type HopKind = 'hbone' | 'handoff' | 'passthrough';
 
 /** One way a connection may go; the engine picks one in proportion to `weight` and keeps to it. */
 export interface RouteChoice {

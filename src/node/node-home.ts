@@ -3,7 +3,7 @@
 // Where an agent lives on its machine: run directory with lock, cgroups, pins. Opened before anything else, closed last.
 
 import { readdir, rm, rmdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { fileExists, makeNamedDirectory } from '../config/paths.ts';
 import { namingAsync, SettingError } from '../config/setting-error.ts';
@@ -13,6 +13,7 @@ import { mountBpffs } from './bpffs.ts';
 import { findCgroupRoot, joinCgroup, ownCgroup, removeCgroup, removeEmptyCgroup, requireCgroup } from './cgroup.ts';
 import { homeFiles } from './home-files.ts';
 import { type NameLivingPods, NodeClaim, refuseNode } from './node-claim.ts';
+import { pinDirectoryOf, refuseOtherPins } from './pins.ts';
 
 // sizeof(sockaddr_un.sun_path), with its zero.
 const SOCKET_PATH_BYTES_MAX = 107;
@@ -39,15 +40,10 @@ export interface NodePlaces {
   readonly agentCgroup: string;
 }
 
-/** Where a node pins. A BPF file system takes no dot in a name, and a node's name has no underscore. */
-export function pinsOf(bpffs: string, node: string): string {
-  return join(bpffs, 'groundwire', node.replaceAll('.', '_'));
-}
-
-/** Only names; nothing is made. The last part of the pins is the version of their layout. */
+/** Only names; nothing is made. */
 export function findPlaces(node: string, bpffs: string, cgroupRoot: string): NodePlaces {
   return {
-    pinDirectory: join(pinsOf(bpffs, node), 'v1'),
+    pinDirectory: pinDirectoryOf(bpffs, node),
     podsCgroup: join(cgroupRoot, 'groundwire', node, 'pods'),
     agentCgroup: join(cgroupRoot, 'groundwire', node, 'agent'),
   };
@@ -124,7 +120,8 @@ export class NodeHome implements NodePlaces {
     }
     try {
       await mountBpffs(bpffs);
-      makeNamedDirectory('bpffs', bpffs, pinsOf(bpffs, options.node), 0o700);
+      await refuseOtherPins(bpffs, options.node);
+      makeNamedDirectory('bpffs', bpffs, dirname(home.pinDirectory), 0o700);
       makeNamedDirectory('cgroup-root', cgroupRoot, home.podsCgroup);
       // Its own sockets are recognised by their cgroup, never by a mark that a pod could set.
       await namingAsync(

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { readFile } from 'node:fs/promises';
-
-import type { UpstreamResolver } from '../engine/port.ts';
 import { isLoopback, parseAddress } from '../model/address.ts';
+import type { UpstreamResolver } from '../model/messages.gen.ts';
 
 /** Where kubeadm puts the cluster's DNS. Nobody needs to be there: a captured pod's queries are answered on the way. */
 export const CLUSTER_DNS_DEFAULT = '10.96.0.10';

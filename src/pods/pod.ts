@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { ProcessId } from '../host/process-id.ts';
+import type { SocketAddress } from '../model/address.ts';
 import type { SpiffeId } from '../model/identity.ts';
-import type { SocketAddress } from '../model/route.ts';
 import type { Sandbox } from './sandbox.ts';
 
 /** What `groundwire run` asks for. */

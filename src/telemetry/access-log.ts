@@ -1,41 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { formatSocketAddress } from '../model/address.ts';
+import { formatSocketAddress, type SocketAddress } from '../model/address.ts';
 import type { LogFields } from '../model/log.ts';
+import type { ConnectionClosed } from '../model/messages.gen.ts';
 import { hintOf } from '../model/policy-origin.ts';
-import { HBONE_PORT, type HopKind, type SocketAddress } from '../model/route.ts';
+import { HBONE_PORT } from '../model/route.ts';
 import { findError } from './error-codes.ts';
 import { FIELDS } from './fields.ts';
 import type { FlowLabelTable } from './flow-labels.ts';
 import type { Logger } from './logger.ts';
-
-/** The one record of a connection's end, as the engine reports it. */
-export interface ConnectionRecord {
-  readonly id: bigint;
-  readonly opened: boolean;
-  readonly direction: 'outbound' | 'inbound';
-  readonly hop: HopKind;
-  /** Whether a certificate, or the node that has both ends, has proven who they are. */
-  readonly security: 'none' | 'mutual_tls' | 'handoff';
-  readonly code: number;
-  readonly hboneStatus: number;
-  readonly source: SocketAddress;
-  readonly originalDst: SocketAddress;
-  readonly nextHop: SocketAddress;
-  readonly hboneAuthority: string;
-  readonly sourceIdentity: string;
-  readonly destinationIdentity: string;
-  readonly verdict: bigint;
-  readonly flowLabel: number;
-  readonly peerLabel: number;
-  /** From client to server, and back. */
-  readonly bytesSent: bigint;
-  readonly bytesReceived: bigint;
-  readonly durationUs: bigint;
-  readonly traceparent: string;
-  /** What the code alone does not say; bounded and escaped by the engine. */
-  readonly detail: string;
-}
 
 export interface AccessLogParts {
   readonly log: Logger;
@@ -57,13 +30,13 @@ export interface AccessLogParts {
  * failed is "complete", with an `error`. The level is that of the error table.
  * Source: ztunnel src/proxy/metrics.rs record_internal @62d8265.
  */
-export function logConnection(parts: AccessLogParts, record: ConnectionRecord): void {
+export function logConnection(parts: AccessLogParts, record: ConnectionClosed): void {
   const error = findError(record.code);
   const message = record.opened ? 'connection complete' : 'connection failed';
   parts.log.log(error?.level ?? 'info', message, connectionFields(parts, record));
 }
 
-function connectionFields(parts: AccessLogParts, record: ConnectionRecord): LogFields {
+function connectionFields(parts: AccessLogParts, record: ConnectionClosed): LogFields {
   const error = findError(record.code);
   const labels = parts.labels.find(record, error?.responseFlag ?? '-');
   const destination = destinationOf(record);
@@ -105,20 +78,20 @@ function connectionFields(parts: AccessLogParts, record: ConnectionRecord): LogF
   };
 }
 
-function destinationOf(record: ConnectionRecord): SocketAddress {
+function destinationOf(record: ConnectionClosed): SocketAddress {
   return record.direction === 'outbound' ? dialled(record) : record.originalDst;
 }
 
 // A connection that was refused before its next hop was known has only the address that was asked for.
-function dialled(record: ConnectionRecord): SocketAddress {
+function dialled(record: ConnectionClosed): SocketAddress {
   return hasNextHop(record) ? record.nextHop : record.originalDst;
 }
 
-function hasNextHop({ nextHop }: ConnectionRecord): boolean {
+function hasNextHop({ nextHop }: ConnectionClosed): boolean {
   return nextHop.port !== 0;
 }
 
 /** Whether it ended before anybody said how it was to be carried; what arrives has been carried in some way. */
-function isUndecided(record: ConnectionRecord): boolean {
+function isUndecided(record: ConnectionClosed): boolean {
   return record.direction === 'outbound' && !hasNextHop(record);
 }

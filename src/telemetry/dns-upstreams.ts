@@ -1,26 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { Histogram, type Registry } from 'prom-client';
+import type { DnsUpstream } from '../model/messages.gen.ts';
 import { DNS_LABELS, type DnsLabelTable } from './dns-labels.ts';
 import { readingsOf } from './readings.ts';
 
-/** One cumulative row of the engine. */
-export interface DnsUpstreamRow {
-  readonly label: number;
-  readonly failed: bigint;
-  readonly durationUs: bigint;
-  /** Answers by how long they took: item i at most FIRST_BUCKET_SECONDS · 2^i, the last one longer. */
-  readonly answered: readonly bigint[];
-}
-
 const DURATIONS = 'istio_dns_upstream_request_duration_seconds';
+// The first of the bounds by which the rows of the engine are sorted, see port.schema.ts.
 const FIRST_BUCKET_SECONDS = 0.0005;
 
 /** What became of forwarded queries, read at the scrape. */
 export function declareDnsUpstreams(
   registry: Registry,
   labels: DnsLabelTable,
-  read: () => readonly DnsUpstreamRow[],
+  read: () => readonly DnsUpstream[],
 ): void {
   readingsOf(registry).readCounter(
     'istio_dns_upstream_failures_total',
@@ -46,9 +39,9 @@ const SHAPE = {
 class DnsDurations extends Histogram {
   readonly #empty = new Histogram(SHAPE);
   readonly #labels: DnsLabelTable;
-  readonly #read: () => readonly DnsUpstreamRow[];
+  readonly #read: () => readonly DnsUpstream[];
 
-  constructor(labels: DnsLabelTable, read: () => readonly DnsUpstreamRow[]) {
+  constructor(labels: DnsLabelTable, read: () => readonly DnsUpstream[]) {
     super(SHAPE);
     this.#labels = labels;
     this.#read = read;
@@ -63,7 +56,7 @@ class DnsDurations extends Histogram {
     return this.get();
   }
 
-  #valuesOf({ label, durationUs, answered }: DnsUpstreamRow): Values['values'] {
+  #valuesOf({ label, durationUs, answered }: DnsUpstream): Values['values'] {
     const labels = this.#labels.find(label);
     let count = 0;
     const buckets = answered.map((answers, index) => {

@@ -3,8 +3,11 @@
 /** What a counter counts, and what to do when it rises; "" where that is ordinary traffic. */
 export type CounterHelp = readonly [counts: string, rises: string];
 
-/** Of the engine: native/core/base/counters.h and what engine.cc adds. */
-export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
+// The names are given here and nowhere else: the engine's and the kernel programs' are generated from these tables, in their
+// order. Append, never rename or reorder: dashboards use the names, and pins that outlive an agent the order.
+
+/** What workers of the engine count. */
+export const ENGINE_COUNTERS = {
   outbound_accepted: ['connections that captured pods opened', ''],
   inbound_hbone_accepted: ['TCP connections to the HBONE port of captured pods, before TLS', ''],
   inbound_plaintext_accepted: [
@@ -254,6 +257,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'times that a tunnel let its peer send less ahead, since readers of the pod leave much waiting',
     'a pod reads slowly, and its senders wait for it; nobody else does',
   ],
+} as const satisfies Readonly<Record<string, CounterHelp>>;
+
+/** What the engine reads when it is asked. */
+export const ENGINE_READINGS = {
   events_dropped: [
     'records of ended connections dropped: TypeScript did not take them in time',
     'the access log has gaps, metrics do not; the agent has no CPU',
@@ -267,10 +274,10 @@ export const ENGINE_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   connections_live: ['live connections now', ''],
   kept_bytes_live: ['memory in which bytes wait for their readers now', 'beside kept_bytes_max, how full it is'],
   kept_bytes_max: ['what --kept-memory allows', ''],
-};
+} as const satisfies Readonly<Record<string, CounterHelp>>;
 
-/** Of the eBPF programs and their maps: bpf/mesh_abi.h and native/core/capture/capture.cc. One way out of a program each. */
-export const KERNEL_COUNTERS: Readonly<Record<string, CounterHelp>> = {
+/** What the eBPF programs count: each way out of one. */
+export const KERNEL_COUNTERS = {
   connect_not_tcp: ['connects that are not TCP: left alone', ''],
   connect_not_captured: ['connects of processes in no captured pod: left alone', ''],
   connect_agent: ["connects of the agent in a pod's name: left alone", ''],
@@ -344,6 +351,10 @@ export const KERNEL_COUNTERS: Readonly<Record<string, CounterHelp>> = {
     'packets of a pod dropped: more IPv6 extension headers, or shorter, than can be read',
     'a program in the pod makes packets of its own',
   ],
+} as const satisfies Readonly<Record<string, CounterHelp>>;
+
+/** What capture reads of itself and its maps. */
+export const KERNEL_READINGS = {
   sweep_skipped: [
     'pods of the agent before that were left as they were at the start: not all of theirs could be read or undone',
     'look at the limit of open files and at memory; the next start tries again, until then nothing of theirs goes',
@@ -368,4 +379,4 @@ export const KERNEL_COUNTERS: Readonly<Record<string, CounterHelp>> = {
   map_approvals_max: ['approvals that the map takes', ''],
   map_old_flows_entries: ['connections older than capture in the map now', ''],
   map_old_flows_max: ['connections older than capture that the map takes', ''],
-};
+} as const satisfies Readonly<Record<string, CounterHelp>>;

@@ -1,22 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { Flow } from '../model/messages.gen.ts';
 import { findError } from './error-codes.ts';
 import { FLOW_LABELS, type FlowLabelSet, type FlowLabelTable } from './flow-labels.ts';
 
-/** One cumulative row of the engine. Bytes: sent = client to server. */
-export interface FlowRow {
-  readonly direction: 'outbound' | 'inbound';
-  readonly flowLabel: number;
-  readonly peerLabel: number;
-  readonly code: number;
-  readonly opened: bigint;
-  readonly closed: bigint;
-  readonly failed: bigint;
-  readonly bytesSent: bigint;
-  readonly bytesReceived: bigint;
-}
-
-type Count = Exclude<keyof FlowRow, 'direction' | 'flowLabel' | 'peerLabel' | 'code'>;
+type Count = Exclude<keyof Flow, 'direction' | 'flowLabel' | 'peerLabel' | 'code'>;
 type Series = Record<Count, bigint>;
 type Reporter = 'source' | 'destination';
 
@@ -48,11 +36,11 @@ const ROWS_A_PIECE = 100;
  */
 export class FlowMetrics {
   readonly #labels: FlowLabelTable;
-  readonly #read: () => readonly FlowRow[];
+  readonly #read: () => readonly Flow[];
   #expired = 0;
   #socketsOpen: Readonly<Record<Reporter, number>> = { source: 0, destination: 0 };
 
-  constructor(labels: FlowLabelTable, read: () => readonly FlowRow[]) {
+  constructor(labels: FlowLabelTable, read: () => readonly Flow[]) {
     this.#labels = labels;
     this.#read = read;
   }
@@ -95,7 +83,7 @@ export class FlowMetrics {
 }
 
 // Rows that differ only in codes of one flag, or in pods of one workload, are one series.
-function addRow(series: Map<string, Series>, labels: string, row: FlowRow): void {
+function addRow(series: Map<string, Series>, labels: string, row: Flow): void {
   const sums = series.get(labels);
   if (sums === undefined) {
     const { opened, closed, failed, bytesSent, bytesReceived } = row;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { Counter, Gauge, type Registry } from 'prom-client';
+import type { DnsUpstream, Flow } from '../model/messages.gen.ts';
 import { DNS_LABELS, type DnsLabel, type DnsLabelSet, DnsLabelTable } from './dns-labels.ts';
-import { type DnsUpstreamRow, declareDnsUpstreams } from './dns-upstreams.ts';
+import { declareDnsUpstreams } from './dns-upstreams.ts';
 import { findError } from './error-codes.ts';
 import type { FlowLabelTable } from './flow-labels.ts';
-import { FlowMetrics, type FlowRow } from './flow-metrics.ts';
+import { FlowMetrics } from './flow-metrics.ts';
 import type { AgentCounter } from './part-counters.ts';
 import { type Build, declareBuild, readingsOf } from './readings.ts';
 import type { MetricsRegistry } from './registry.ts';
@@ -20,8 +21,8 @@ export interface Fill {
 
 /** Where the values come from that are read at the moment of a scrape. */
 export interface MetricsReader {
-  flows(): readonly FlowRow[];
-  dnsUpstreams(): readonly DnsUpstreamRow[];
+  flows(): readonly Flow[];
+  dnsUpstreams(): readonly DnsUpstream[];
   /** Of the engine and the kernel programs; LEVEL tells those that rise and fall from those that only grow. */
   counters(): readonly { readonly name: string; readonly value: bigint }[];
   certificates(): readonly { readonly identity: string; readonly notAfterMs: number }[];

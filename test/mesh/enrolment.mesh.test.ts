@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type Background, must, until } from '../../src/harness/shell.ts';
+import { pinDirectoryOf } from '../../src/node/pins.ts';
 import {
   namespaceManifest,
   PEER_PORTS,
@@ -139,7 +141,7 @@ describe('pods whose label comes back while they leave', { skip: WITHOUT_ROOT },
   });
 
   it('do not start when they could not be captured', async () => {
-    const pins = `/sys/fs/bpf/groundwire/${test.mesh.nodes.a.name}/v1/pods`;
+    const pins = join(pinDirectoryOf('/sys/fs/bpf', test.mesh.nodes.a.name), 'pods');
     await must(['mount', '-t', 'tmpfs', '-o', 'ro', 'groundwire-test', pins]);
     let pod: Background;
     try {

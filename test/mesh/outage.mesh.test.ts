@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { KernelFeature } from '../../src/engine/port.ts';
 import { hboneSegments, PacketCapture, segmentsWith } from '../../src/harness/packet-capture.ts';
 import { must, run, until } from '../../src/harness/shell.ts';
 import { GROUNDWIRE, type PodShell } from '../../src/harness/two-node-mesh.ts';
+import type { KernelFeature } from '../../src/model/messages.gen.ts';
 import {
   namespaceManifest,
   PEER_PORTS,

@@ -12,9 +12,11 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { type Addon, loadAddon } from '#src/engine/addon.ts';
-import { KernelError, MESH_COUNTERS, probeKernel } from '#src/engine/index.ts';
+import { KernelError, probeKernel } from '#src/engine/index.ts';
+import { encodeEngineOptions } from '#src/engine/messages.gen.ts';
 import { ERROR_TABLE } from '#src/model/errors.ts';
-import { cannotRun, EngineFixture } from './engine-fixture.ts';
+import { KERNEL_COUNTERS } from '#src/telemetry/engine-counters.ts';
+import { ANY_OPTIONS, cannotRun, EngineFixture } from './engine-fixture.ts';
 
 const addonPath = join(import.meta.dirname, '../../build/Release/groundwire.node');
 const skip = cannotRun ?? false;
@@ -24,7 +26,7 @@ test('addon: its codes and counters are those of the TypeScript side', () => {
   const layout = loadAddon().layout();
   const codes = Object.entries(ERROR_TABLE).map(([name, entry]) => [name, entry.number]);
   assert.deepEqual(layout.codes, Object.fromEntries(codes));
-  assert.deepEqual(layout.counters, MESH_COUNTERS);
+  assert.deepEqual(layout.counters, Object.keys(KERNEL_COUNTERS));
 });
 
 test('addon: what is linked in statically is neither taken from Node nor shown to it', () => {
@@ -69,22 +71,24 @@ test('addon: a value that is no handle is refused by every verb', () => {
   }
 });
 
-test('addon: an option that is missing or of another type is named', () => {
-  using fixture = cannotRun === undefined ? new EngineFixture() : undefined;
-  const options = fixture?.options() ?? ({} as never);
+test('addon: bytes that are no options are an error, and nothing is opened', () => {
   const addon = loadAddon();
-  assert.throws(() => addon.open({ ...options, podsCgroup: 5 as never }, KernelError), {
-    code: 'ERR_ENGINE_OPEN',
-    message: /podsCgroup must be a string/,
-  });
+  const options = encodeEngineOptions(ANY_OPTIONS);
+  for (const bytes of [new Uint8Array(), options.subarray(0, -1), Buffer.concat([options, Buffer.of(0)])]) {
+    assert.throws(() => addon.open(bytes, KernelError), {
+      code: 'ERR_ENGINE_OPEN',
+      message: /not what the schema says/,
+    });
+  }
   assert.throws(() => addon.open(undefined as never, KernelError), TypeError);
+  assert.throws(() => addon.open({} as never, KernelError), TypeError);
   assert.throws(() => addon.open(options, undefined as never), TypeError);
 });
 
 test('addon: garbage instead of a batch is an error, and the engine goes on', { skip }, () => {
   using fixture = new EngineFixture();
   const addon = loadAddon();
-  const handle = addon.open(fixture.options(), KernelError);
+  const handle = addon.open(encodeEngineOptions(fixture.options()), KernelError);
   try {
     // A batch of no messages is the one text of four bytes that is not garbage.
     const garbage = fc.uint8Array({ maxLength: 300 }).filter((bytes) => !bytes.every((byte) => byte === 0));
@@ -108,7 +112,7 @@ test('addon: garbage instead of a batch is an error, and the engine goes on', { 
 test('addon: a closed handle is refused by every verb, and closing it again is nothing', { skip }, () => {
   using fixture = new EngineFixture();
   const addon = loadAddon();
-  const handle = addon.open(fixture.options(), KernelError);
+  const handle = addon.open(encodeEngineOptions(fixture.options()), KernelError);
   addon.close(handle);
   addon.close(handle);
   const verbs = [
@@ -127,8 +131,8 @@ test("addon: loaded twice, both instances work and know each other's handles", {
   delete require.cache[addonPath];
   const second = require(addonPath) as Addon;
   assert.notEqual(first, second);
-  const handle = first.open(fixture.options(), KernelError);
-  const other = second.open(fixture.options(), KernelError);
+  const handle = first.open(encodeEngineOptions(fixture.options()), KernelError);
+  const other = second.open(encodeEngineOptions(fixture.options()), KernelError);
   second.close(handle);
   assert.throws(() => first.readSnapshot(handle, 1), { code: 'ERR_ENGINE_CLOSED' });
   assert.ok(second.readSnapshot(other, 1).length >= 4);
@@ -141,7 +145,7 @@ test('addon: an engine that nobody holds any more ends its threads', { skip }, a
   const collect = runInNewContext('gc') as () => void;
   const before = threads();
   // In a function of its own, so that no variable of ours keeps the handle.
-  (() => loadAddon().open(fixture.options(), KernelError))();
+  (() => loadAddon().open(encodeEngineOptions(fixture.options()), KernelError))();
   assert.ok(threads() > before);
   for (let round = 0; round < 50 && threads() > before; round += 1) {
     collect();
@@ -163,5 +167,7 @@ test('addon: the probe answers a row a feature, each missing one with a remedy',
     assert.notEqual(feature.detail, '', feature.name);
     assert.equal(feature.remedy === '', feature.present, feature.name);
   }
-  assert.throws(() => probeKernel({ ...nowhere, podsCgroup: 1 as never }), TypeError);
+  assert.throws(() => probeKernel({ ...nowhere, podsCgroup: 1 as never }), { code: 'ERR_ENGINE_MESSAGE' });
+  assert.throws(() => loadAddon().probe(new Uint8Array()), TypeError);
+  assert.throws(() => loadAddon().probe({} as never), TypeError);
 });

@@ -21,6 +21,31 @@ function ownCgroup(): string {
   return /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? '/';
 }
 
+/** Options with which an engine would run, but for its places. */
+export const ANY_OPTIONS: EngineOptions = {
+  pinDirectory: '',
+  podsCgroup: '',
+  agentCgroup: '',
+  probeCgroup: undefined,
+  bpfDirectory: join(import.meta.dirname, '../../build/bpf'),
+  trustDomain: 'cluster.local',
+  workerThreads: 2,
+  upstreamResolvers: [{ address: '127.0.0.1', fromNode: true }],
+  connectTimeoutMs: 1000,
+  tlsTimeoutMs: 1000,
+  verdictTimeoutMs: 1000,
+  verdictQueueMax: 16,
+  connectionsMax: 64,
+  streamsPerTunnelMax: 16,
+  tunnelsAcceptedMax: 64,
+  tunnelIdleMs: 1000,
+  streamWindowBytes: 65_536,
+  connectionWindowBytes: 262_144,
+  keptMemoryBytes: 64 << 20,
+  pingIntervalMs: 1000,
+  pingTimeoutMs: 1000,
+};
+
 /** A bpffs and cgroups that nothing else uses; disposing removes them, and with them every pin. */
 export class EngineFixture implements Disposable {
   readonly #directory = mkdtempSync(join(tmpdir(), 'gwc-engine-'));
@@ -37,26 +62,10 @@ export class EngineFixture implements Disposable {
   options(): EngineOptions {
     this.#engines += 1;
     return {
+      ...ANY_OPTIONS,
       pinDirectory: join(this.#directory, `engine-${this.#engines}`),
       podsCgroup: join(this.#cgroup, 'pods'),
       agentCgroup: join(this.#cgroup, 'agent'),
-      probeCgroup: '',
-      bpfDirectory: join(import.meta.dirname, '../../build/bpf'),
-      trustDomain: 'cluster.local',
-      workerThreads: 2,
-      upstreamResolvers: [{ address: '127.0.0.1', fromNode: true }],
-      connectTimeoutMs: 1000,
-      tlsTimeoutMs: 1000,
-      verdictTimeoutMs: 1000,
-      verdictQueueMax: 16,
-      connectionsMax: 64,
-      streamsPerTunnelMax: 16,
-      tunnelIdleMs: 1000,
-      streamWindowBytes: 65_536,
-      keptMemoryBytes: 64 << 20,
-      connectionWindowBytes: 262_144,
-      pingIntervalMs: 1000,
-      pingTimeoutMs: 1000,
     };
   }
 

@@ -4,6 +4,7 @@
 import { parentPort } from 'node:worker_threads';
 import { loadAddon } from '#src/engine/addon.ts';
 import { type EngineOptions, KernelError, NativeEngine } from '#src/engine/index.ts';
+import { encodeEngineOptions } from '#src/engine/messages.gen.ts';
 
 const [how = '', options = ''] = process.argv.slice(2);
 const parsed = JSON.parse(options) as EngineOptions;
@@ -28,7 +29,10 @@ switch (how) {
     process.on('uncaughtException', () => process.exit(4));
     // The addon itself: its acknowledgement of a batch is the one event that needs no pod.
     const addon = loadAddon();
-    const handle = addon.open({ ...parsed, pinDirectory: `${parsed.pinDirectory}-listener` }, KernelError);
+    const handle = addon.open(
+      encodeEngineOptions({ ...parsed, pinDirectory: `${parsed.pinDirectory}-listener` }),
+      KernelError,
+    );
     addon.subscribe(handle, () => {
       throw new Error('thrown on purpose');
     });

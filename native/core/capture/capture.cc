@@ -20,7 +20,9 @@
 #include <fstream>
 #include <initializer_list>
 
+#include "base/counters.h"
 #include "capture/capture_approvals.h"
+#include "capture/capture_counters.h"
 #include "capture/capture_node.h"
 #include "capture/capture_pod.h"
 #include "capture/capture_sweep.h"
@@ -32,13 +34,6 @@
 
 namespace groundwire {
 namespace {
-
-constexpr const char* kCounterNames[] = {
-#define MESH_COUNTER_NAME(symbol, name) name,
-    MESH_COUNTERS(MESH_COUNTER_NAME)
-#undef MESH_COUNTER_NAME
-};
-static_assert(std::size(kCounterNames) == MESH_COUNTERS_COUNT);
 
 constexpr char kLinkApprove[] = "link_approve";
 constexpr char kLinkProbe[] = "link_probe";
@@ -202,6 +197,7 @@ Status TakeOverNode(NodeState* node, const Cgroups& cgroups) {
   if (!lock.ok()) return lock.status();
   if (Status same = CheckVersion(node->directory); !same.ok()) return same;
   node->lock = std::move(lock.value());
+  if (Status fitted = FitCounters(node->MapPin(MESH_MAP_COUNTERS)); !fitted.ok()) return fitted;
   return AttachNode(node, node->directory, cgroups);
 }
 
@@ -232,15 +228,6 @@ Status OpenNodeMaps(NodeState* node) {
     *fd = std::move(opened.value());
   }
   return Status::Ok();
-}
-
-Result<uint64_t> SumCounter(int map, uint32_t counter, std::vector<uint64_t>* scratch) {
-  if (bpf_map_lookup_elem(map, &counter, scratch->data()) != 0) {
-    return Status::Error("read counter", errno, kCounterNames[counter]);
-  }
-  uint64_t sum = 0;
-  for (const uint64_t value : *scratch) sum += value;
-  return sum;
 }
 
 class Node final : public NodeCapture {
@@ -288,19 +275,13 @@ Result<std::vector<std::string>> Node::Repair() {
 }
 
 Result<std::vector<std::pair<std::string, uint64_t>>> Node::ReadCounters() {
-  const int cpus = libbpf_num_possible_cpus();
-  if (cpus <= 0) return Status::Error("count CPUs", -cpus);
-  std::vector<uint64_t> scratch(static_cast<size_t>(cpus));
-  std::vector<std::pair<std::string, uint64_t>> counters;
-  for (uint32_t i = 0; i < MESH_COUNTERS_COUNT; ++i) {
-    auto sum = SumCounter(state_->counters.get(), i, &scratch);
-    if (!sum.ok()) return sum.status();
-    counters.emplace_back(kCounterNames[i], sum.value());
-  }
-  counters.emplace_back("sweep_skipped", state_->sweep_skipped);
-  counters.emplace_back("old_flows_full", state_->old_flows_full);
-  counters.emplace_back("guard_unsupported", state_->guard_unsupported);
-  counters.emplace_back("guard_devices_full", state_->guard_devices_full);
+  auto sums = SumCounters(state_->counters.get());
+  if (!sums.ok()) return sums.status();
+  std::vector<std::pair<std::string, uint64_t>>& counters = sums.value();
+  counters.emplace_back(reading::kSweepSkipped, state_->sweep_skipped);
+  counters.emplace_back(reading::kOldFlowsFull, state_->old_flows_full);
+  counters.emplace_back(reading::kGuardUnsupported, state_->guard_unsupported);
+  counters.emplace_back(reading::kGuardDevicesFull, state_->guard_devices_full);
   const auto pods = ReadKeys<uint64_t, mesh_pod>(state_->pods.get());
   if (!pods.ok()) return pods.status();
   const auto addresses = ReadKeys<mesh_address, uint64_t>(state_->addresses.get());
@@ -309,15 +290,15 @@ Result<std::vector<std::pair<std::string, uint64_t>>> Node::ReadCounters() {
   if (!approvals.ok()) return approvals.status();
   const auto old_flows = ReadKeys<mesh_flow, uint32_t>(state_->old_flows.get());
   if (!old_flows.ok()) return old_flows.status();
-  counters.emplace_back("map_pods_entries", pods.value().size());
-  counters.emplace_back("map_pods_max", MESH_PODS_MAX);
-  counters.emplace_back("map_addresses_entries", addresses.value().size());
-  counters.emplace_back("map_addresses_max", MESH_ADDRESSES_MAX);
-  counters.emplace_back("map_approvals_entries", approvals.value().size());
-  counters.emplace_back("map_approvals_max", MESH_APPROVALS_MAX);
-  counters.emplace_back("map_old_flows_entries", old_flows.value().size());
-  counters.emplace_back("map_old_flows_max", MESH_OLD_FLOWS_MAX);
-  return counters;
+  counters.emplace_back(reading::kMapPodsEntries, pods.value().size());
+  counters.emplace_back(reading::kMapPodsMax, MESH_PODS_MAX);
+  counters.emplace_back(reading::kMapAddressesEntries, addresses.value().size());
+  counters.emplace_back(reading::kMapAddressesMax, MESH_ADDRESSES_MAX);
+  counters.emplace_back(reading::kMapApprovalsEntries, approvals.value().size());
+  counters.emplace_back(reading::kMapApprovalsMax, MESH_APPROVALS_MAX);
+  counters.emplace_back(reading::kMapOldFlowsEntries, old_flows.value().size());
+  counters.emplace_back(reading::kMapOldFlowsMax, MESH_OLD_FLOWS_MAX);
+  return sums;
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <functional>
+#include <string>
 
 #include "io/socket_transparent.h"
 #include "kernel/bpf_link.h"
@@ -160,7 +161,7 @@ const char* Remedy(const Status& tried, const Probe& probe) {
 
 }  // namespace
 
-std::vector<KernelFeature> ProbeKernel(const NodeCaptureOptions& options) {
+std::vector<msg::KernelFeature> ProbeKernel(const NodeCaptureOptions& options) {
   const auto program = [](bpf_prog_type type, bpf_attach_type attach, int offset, int verdict) {
     return [=] { return TryProgram(type, attach, offset, verdict); };
   };
@@ -216,7 +217,7 @@ std::vector<KernelFeature> ProbeKernel(const NodeCaptureOptions& options) {
        TryIpv6}};
   utsname host = {};
   uname(&host);
-  std::vector<KernelFeature> features;
+  std::vector<msg::KernelFeature> features;
   for (const Probe& probe : probes) {
     const Status tried = probe.run();
     const std::string said = tried.ok() ? "works" : tried.ToString();

@@ -15,14 +15,14 @@
 namespace groundwire {
 namespace {
 
-const msg::RouteChoice* PickByWeight(const std::vector<msg::RouteChoice>& choices) {
+const msg::AnswerChoice* PickByWeight(const std::vector<msg::AnswerChoice>& choices) {
   if (choices.size() == 1) return &choices.front();
   const uint64_t total =
       std::accumulate(choices.begin(), choices.end(), uint64_t{0},
-                      [](uint64_t sum, const msg::RouteChoice& c) { return sum + c.weight; });
+                      [](uint64_t sum, const msg::AnswerChoice& c) { return sum + c.weight; });
   if (total == 0) return choices.empty() ? nullptr : &choices[RandomU64() % choices.size()];
   uint64_t ticket = RandomU64() % total;
-  for (const msg::RouteChoice& choice : choices) {
+  for (const msg::AnswerChoice& choice : choices) {
     if (ticket < choice.weight) return &choice;
     ticket -= choice.weight;
   }

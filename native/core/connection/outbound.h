@@ -87,8 +87,8 @@ class OutboundConnection final : public Connection,
   UniqueFd app_;
   VerdictHold<OutboundKind> verdict_;
   VerdictHold<InboundKind> destination_verdict_;
-  OutboundVerdict chosen_from_;               // the first one, whatever verdict it lives by later
-  const msg::RouteChoice* choice_ = nullptr;  // into chosen_from_
+  OutboundVerdict chosen_from_;                // the first one, whatever verdict it lives by later
+  const msg::AnswerChoice* choice_ = nullptr;  // into chosen_from_
   Http2Session* session_ = nullptr;
   Http2Stream* stream_ = nullptr;
   EventLoop::TimerId response_deadline_{};

@@ -44,7 +44,7 @@ void DnsForward::Stop() {
 }
 
 void DnsForward::TryNext() {
-  const std::vector<UpstreamResolver>& resolvers = thread_.options->upstream_resolvers;
+  const std::vector<msg::UpstreamResolver>& resolvers = thread_.options->upstream_resolvers;
   while (next_ < resolvers.size()) {
     thread_.loop->Cancel(&deadline_);
     fd_.Reset();
@@ -60,7 +60,7 @@ void DnsForward::TryNext() {
   done_(refusal_);
 }
 
-bool DnsForward::Open(const UpstreamResolver& resolver) {
+bool DnsForward::Open(const msg::UpstreamResolver& resolver) {
   const SocketAddress server{resolver.address, MESH_PORT_DNS};
   const int family = server.family();
   const bool udp = transport_ == msg::DnsTransport::kUdp;

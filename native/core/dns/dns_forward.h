@@ -14,8 +14,6 @@
 
 namespace groundwire {
 
-struct UpstreamResolver;
-
 /// One query on its way to the upstream resolvers, one after the other, over the transport it came
 /// by: from the pod's namespace, where its routes and its network policy hold, or from the node's
 /// (docs/adr/0014).
@@ -39,7 +37,7 @@ class DnsForward final : public EventHandler, public Discardable {
 
  private:
   void TryNext();
-  bool Open(const UpstreamResolver& resolver);
+  bool Open(const msg::UpstreamResolver& resolver);
   void Receive();
   void SendTcp();
   /// Whether that was the end of the conversation with this resolver.

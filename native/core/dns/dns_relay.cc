@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <utility>
+#include <variant>
 
 #include "dns/dns_tcp_client.h"
 #include "dns/dns_udp_listener.h"
@@ -134,12 +135,12 @@ bool DnsRelay::Ask(Query query) {
 void DnsRelay::TakeAnswer(const msg::DnsAnswer& answer) {
   const auto found = queries_.find(answer.query);
   if (found == queries_.end() || found->second.forward) return;
-  if (answer.message.empty()) {
-    found->second.label = answer.label;
+  if (const auto* forward = std::get_if<msg::DnsForward>(&answer.outcome)) {
+    found->second.label = forward->label;
     return Forward(answer.query, &found->second);
   }
   thread_.counters->Add(Counter::kDnsAnswered);
-  Finish(answer.query, answer.message);
+  Finish(answer.query, std::get<msg::DnsReply>(answer.outcome).message);
 }
 
 void DnsRelay::Forward(uint64_t id, Query* query) {

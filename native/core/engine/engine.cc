@@ -27,8 +27,8 @@
 namespace groundwire {
 
 struct Engine::Impl {
-  Impl(const EngineOptions& options, EventSink* sink, std::unique_ptr<NodeCapture> node_capture,
-       std::unique_ptr<PodSockets> sockets)
+  Impl(const msg::EngineOptions& options, EventSink* sink,
+       std::unique_ptr<NodeCapture> node_capture, std::unique_ptr<PodSockets> sockets)
       : shared(options, sink, std::move(sockets)),
         capture(std::move(node_capture)),
         pods(&shared, &workers) {}
@@ -125,15 +125,12 @@ Status Engine::Impl::Start() {
 void Engine::Impl::Execute(uint64_t batch, const std::vector<msg::Command>& commands) {
   msg::BatchDone done;
   done.batch = batch;
-  done.failed_index = -1;
   for (size_t i = 0; i < commands.size(); ++i) {
     const Status status =
         std::visit([this](const auto& command) { return Execute(command); }, commands[i]);
     if (status.ok()) continue;
-    done.failed_index = static_cast<int32_t>(i);
-    done.op = status.op;
-    done.errno_value = status.errno_value;
-    done.detail = status.detail;
+    done.outcome =
+        msg::BatchFailed{static_cast<uint32_t>(i), status.op, status.errno_value, status.detail};
     break;
   }
   shared.events.Push(done);
@@ -186,16 +183,17 @@ void Engine::Impl::AppendCounters(msg::BatchWriter* batch) {
       counter.value += worker->counters().Read(static_cast<Counter>(i));
     batch->Add(counter);
   }
-  batch->Add(msg::Counter{"events_dropped", shared.events.records_dropped()});
-  batch->Add(msg::Counter{"questions_dropped", shared.events.questions_dropped()});
-  batch->Add(msg::Counter{"question_bytes_live", shared.events.question_bytes()});
-  batch->Add(msg::Counter{"record_bytes_live", shared.events.record_bytes()});
+  batch->Add(msg::Counter{reading::kEventsDropped, shared.events.records_dropped()});
+  batch->Add(msg::Counter{reading::kQuestionsDropped, shared.events.questions_dropped()});
+  batch->Add(msg::Counter{reading::kQuestionBytesLive, shared.events.question_bytes()});
+  batch->Add(msg::Counter{reading::kRecordBytesLive, shared.events.record_bytes()});
   const int64_t live = shared.connections.load(std::memory_order_relaxed);
-  batch->Add(msg::Counter{"connections_live", static_cast<uint64_t>(std::max<int64_t>(live, 0))});
+  batch->Add(
+      msg::Counter{reading::kConnectionsLive, static_cast<uint64_t>(std::max<int64_t>(live, 0))});
   uint64_t kept = 0;
   for (const auto& worker : workers) kept += worker->kept().used();
-  batch->Add(msg::Counter{"kept_bytes_live", kept});
-  batch->Add(msg::Counter{"kept_bytes_max", shared.options.kept_memory_bytes});
+  batch->Add(msg::Counter{reading::kKeptBytesLive, kept});
+  batch->Add(msg::Counter{reading::kKeptBytesMax, shared.options.kept_memory_bytes});
   AskForKernelCounters();
   const std::lock_guard lock(kernel_counters_mutex);
   for (const auto& [name, value] : kernel_counters) batch->Add(msg::Counter{name, value});
@@ -219,7 +217,7 @@ Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Engine::~Engine() { Close(); }
 
-Result<std::unique_ptr<Engine>> Engine::OpenWith(const EngineOptions& options, EventSink* sink,
+Result<std::unique_ptr<Engine>> Engine::OpenWith(const msg::EngineOptions& options, EventSink* sink,
                                                  std::unique_ptr<NodeCapture> capture,
                                                  std::unique_ptr<PodSockets> sockets) {
   auto impl = std::make_unique<Impl>(options, sink, std::move(capture), std::move(sockets));

@@ -10,7 +10,6 @@
 #include "base/status.h"
 #include "capture/capture.h"
 #include "capture/pod_sockets.h"
-#include "port/engine_options.h"
 #include "port/event_queue.h"
 #include "port/messages.gen.h"
 
@@ -22,9 +21,10 @@ namespace groundwire {
 class Engine {
  public:
   /// Opens the kernel side, then starts the threads. `sink` must outlive the engine.
-  static Result<std::unique_ptr<Engine>> Open(const EngineOptions& options, EventSink* sink);
+  static Result<std::unique_ptr<Engine>> Open(const msg::EngineOptions& options, EventSink* sink);
   /// The same over a given kernel side: how the engine is tested without root.
-  static Result<std::unique_ptr<Engine>> OpenWith(const EngineOptions& options, EventSink* sink,
+  static Result<std::unique_ptr<Engine>> OpenWith(const msg::EngineOptions& options,
+                                                  EventSink* sink,
                                                   std::unique_ptr<NodeCapture> capture,
                                                   std::unique_ptr<PodSockets> sockets);
   ~Engine();

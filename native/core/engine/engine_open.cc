@@ -8,10 +8,10 @@
 
 namespace groundwire {
 
-Result<std::unique_ptr<Engine>> Engine::Open(const EngineOptions& options, EventSink* sink) {
+Result<std::unique_ptr<Engine>> Engine::Open(const msg::EngineOptions& options, EventSink* sink) {
   auto capture =
       NodeCapture::Open({options.pin_directory, options.pods_cgroup, options.agent_cgroup,
-                         options.probe_cgroup, options.bpf_directory});
+                         options.probe_cgroup.value_or(""), options.bpf_directory});
   if (!capture.ok()) return capture.status();
   return OpenWith(options, sink, std::move(capture.value()), MakePodSockets());
 }

@@ -14,7 +14,7 @@ constexpr size_t kRecordBytesMax = size_t{32} << 20;
 
 }  // namespace
 
-EngineShared::EngineShared(const EngineOptions& engine_options, EventSink* sink,
+EngineShared::EngineShared(const msg::EngineOptions& engine_options, EventSink* sink,
                            std::unique_ptr<PodSockets> pod_sockets)
     : options(engine_options),
       http2(MakeTunnelOptions(engine_options)),

@@ -6,8 +6,8 @@
 
 #include "capture/pod_sockets.h"
 #include "http2/http2_options.h"
-#include "port/engine_options.h"
 #include "port/event_queue.h"
+#include "port/messages.gen.h"
 #include "tls/identity_store.h"
 #include "tls/proof_table.h"
 #include "verdicts/question_table.h"
@@ -16,10 +16,10 @@ namespace groundwire {
 
 /// What the engine's threads have in common; each part guards itself.
 struct EngineShared {
-  EngineShared(const EngineOptions& engine_options, EventSink* sink,
+  EngineShared(const msg::EngineOptions& engine_options, EventSink* sink,
                std::unique_ptr<PodSockets> pod_sockets);
 
-  const EngineOptions options;
+  const msg::EngineOptions options;
   const Http2Options http2;
   EventQueue events;
   IdentityStore identities;

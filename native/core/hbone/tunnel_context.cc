@@ -7,7 +7,7 @@
 
 namespace groundwire {
 
-Http2Options MakeTunnelOptions(const EngineOptions& options) {
+Http2Options MakeTunnelOptions(const msg::EngineOptions& options) {
   Http2Options http2;
   http2.counters = {
       .flooded = Counter::kTunnelsFlooded,
@@ -30,7 +30,7 @@ Http2Options MakeTunnelOptions(const EngineOptions& options) {
   return http2;
 }
 
-SecuredStreamOptions MakeSecuredOptions(const EngineOptions& options) {
+SecuredStreamOptions MakeSecuredOptions(const msg::EngineOptions& options) {
   static constexpr std::array<std::string_view, 1> kProtocols = {kAlpnHttp2};
   return {kProtocols, options.connect_timeout_ms, options.tls_timeout_ms};
 }

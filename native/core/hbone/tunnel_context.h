@@ -21,9 +21,9 @@ struct TunnelContext {
 };
 
 /// The HTTP/2 of a tunnel. Settings as ztunnel (src/proxy/h2 @62d8265).
-Http2Options MakeTunnelOptions(const EngineOptions& options);
+Http2Options MakeTunnelOptions(const msg::EngineOptions& options);
 
-SecuredStreamOptions MakeSecuredOptions(const EngineOptions& options);
+SecuredStreamOptions MakeSecuredOptions(const msg::EngineOptions& options);
 
 /// Whether a session that ended so before it was open had begun TLS, and that failed: not where
 /// nobody was reached, nor where this engine ended it for a reason of its own.

@@ -6,7 +6,6 @@
 
 #include "base/counters.h"
 #include "http2/frame_budget.h"
-#include "port/engine_options.h"
 
 namespace groundwire {
 
@@ -31,8 +30,8 @@ struct Http2Counters {
 
 struct Http2Options {
   Http2Counters counters;
-  uint32_t stream_window_bytes = kStreamWindowBytes;
-  uint32_t connection_window_bytes = kConnectionWindowBytes;
+  uint32_t stream_window_bytes = 1 << 20;
+  uint32_t connection_window_bytes = 16 << 20;
   uint32_t streams_served_max = 200;
   uint32_t streams_used_max = 100;
   /// SETTINGS_MAX_HEADER_LIST_SIZE of a server and of a client; a list beyond it resets its stream.

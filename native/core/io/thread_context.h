@@ -6,8 +6,8 @@
 #include "io/kept_memory.h"
 #include "io/lingering_sockets.h"
 #include "io/thread_scratch.h"
-#include "port/engine_options.h"
 #include "port/event_queue.h"
+#include "port/messages.gen.h"
 
 namespace groundwire {
 
@@ -21,7 +21,7 @@ struct ThreadContext {
   Counters* counters = nullptr;
   IdSequence* ids = nullptr;
   EventQueue* events = nullptr;
-  const EngineOptions* options = nullptr;
+  const msg::EngineOptions* options = nullptr;
   LingeringSockets* lingering = nullptr;
 };
 

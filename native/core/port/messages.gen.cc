@@ -28,6 +28,14 @@ bool ReadList(ByteReader& reader, size_t item_bytes_min, std::vector<T>* out, Re
   return true;
 }
 
+template <typename T, typename ReadValue>
+bool ReadOptional(ByteReader& reader, std::optional<T>* out, ReadValue read_value) {
+  bool there = false;
+  if (!reader.Read(&there)) return false;
+  out->reset();
+  return !there || read_value(&out->emplace());
+}
+
 }  // namespace
 
 std::string_view NameOf(HopKind value) {
@@ -72,7 +80,7 @@ std::string_view NameOf(Security value) {
   return index < std::size(kNames) ? kNames[index] : "invalid";
 }
 
-bool Decode(ByteReader& reader, RouteChoice* message) {
+bool Decode(ByteReader& reader, AnswerChoice* message) {
   return ReadEnum(reader, 3, &message->kind) &&
          reader.Read(&message->weight) &&
          reader.Read(&message->next_hop) &&
@@ -83,7 +91,7 @@ bool Decode(ByteReader& reader, RouteChoice* message) {
          reader.Read(&message->flow_label);
 }
 
-void Encode(ByteWriter& writer, const RouteChoice& message) {
+void Encode(ByteWriter& writer, const AnswerChoice& message) {
   writer.Write(static_cast<uint8_t>(message.kind));
   writer.Write(message.weight);
   writer.Write(message.next_hop);
@@ -112,6 +120,176 @@ bool Decode(ByteReader& reader, TcpPair* message) {
 void Encode(ByteWriter& writer, const TcpPair& message) {
   writer.Write(message.local);
   writer.Write(message.remote);
+}
+
+bool Decode(ByteReader& reader, UpstreamResolver* message) {
+  return reader.Read(&message->address) &&
+         reader.Read(&message->from_node);
+}
+
+void Encode(ByteWriter& writer, const UpstreamResolver& message) {
+  writer.Write(message.address);
+  writer.Write(message.from_node);
+}
+
+bool Decode(ByteReader& reader, KernelFeature* message) {
+  return reader.Read(&message->name) &&
+         reader.Read(&message->present) &&
+         reader.Read(&message->required) &&
+         reader.Read(&message->detail) &&
+         reader.Read(&message->remedy);
+}
+
+void Encode(ByteWriter& writer, const KernelFeature& message) {
+  writer.Write(message.name);
+  writer.Write(message.present);
+  writer.Write(message.required);
+  writer.Write(message.detail);
+  writer.Write(message.remedy);
+}
+
+bool Decode(ByteReader&, BatchApplied*) { return true; }
+
+void Encode(ByteWriter&, const BatchApplied&) {}
+
+bool Decode(ByteReader& reader, BatchFailed* message) {
+  return reader.Read(&message->index) &&
+         reader.Read(&message->op) &&
+         reader.Read(&message->errno_value) &&
+         reader.Read(&message->detail);
+}
+
+void Encode(ByteWriter& writer, const BatchFailed& message) {
+  writer.Write(message.index);
+  writer.Write(message.op);
+  writer.Write(message.errno_value);
+  writer.Write(message.detail);
+}
+
+bool Decode(ByteReader& reader, BatchOutcome* message) {
+  uint8_t kind = 0;
+  if (!reader.Read(&kind)) return false;
+  switch (kind) {
+    case BatchApplied::kKind:
+      return Decode(reader, &message->emplace<BatchApplied>());
+    case BatchFailed::kKind:
+      return Decode(reader, &message->emplace<BatchFailed>());
+    default:
+      return false;
+  }
+}
+
+void Encode(ByteWriter& writer, const BatchOutcome& message) {
+  writer.Write(static_cast<uint8_t>(message.index()));
+  std::visit([&](const auto& one) { Encode(writer, one); }, message);
+}
+
+bool Decode(ByteReader& reader, DnsReply* message) {
+  return reader.Read(&message->message);
+}
+
+void Encode(ByteWriter& writer, const DnsReply& message) {
+  writer.Write(message.message);
+}
+
+bool Decode(ByteReader& reader, DnsForward* message) {
+  return reader.Read(&message->label);
+}
+
+void Encode(ByteWriter& writer, const DnsForward& message) {
+  writer.Write(message.label);
+}
+
+bool Decode(ByteReader& reader, DnsOutcome* message) {
+  uint8_t kind = 0;
+  if (!reader.Read(&kind)) return false;
+  switch (kind) {
+    case DnsReply::kKind:
+      return Decode(reader, &message->emplace<DnsReply>());
+    case DnsForward::kKind:
+      return Decode(reader, &message->emplace<DnsForward>());
+    default:
+      return false;
+  }
+}
+
+void Encode(ByteWriter& writer, const DnsOutcome& message) {
+  writer.Write(static_cast<uint8_t>(message.index()));
+  std::visit([&](const auto& one) { Encode(writer, one); }, message);
+}
+
+bool Decode(ByteReader& reader, EngineOptions* message) {
+  return reader.Read(&message->pin_directory) &&
+         reader.Read(&message->pods_cgroup) &&
+         reader.Read(&message->agent_cgroup) &&
+         ReadOptional(reader, &message->probe_cgroup,
+                      [&](auto* item) { return reader.Read(item); }) &&
+         reader.Read(&message->bpf_directory) &&
+         reader.Read(&message->trust_domain) &&
+         reader.Read(&message->worker_threads) &&
+         ReadList(reader, 17, &message->upstream_resolvers,
+                  [&](auto* item) { return Decode(reader, item); }) &&
+         reader.Read(&message->connect_timeout_ms) &&
+         reader.Read(&message->tls_timeout_ms) &&
+         reader.Read(&message->verdict_timeout_ms) &&
+         reader.Read(&message->verdict_queue_max) &&
+         reader.Read(&message->connections_max) &&
+         reader.Read(&message->streams_per_tunnel_max) &&
+         reader.Read(&message->tunnels_accepted_max) &&
+         reader.Read(&message->tunnel_idle_ms) &&
+         reader.Read(&message->stream_window_bytes) &&
+         reader.Read(&message->connection_window_bytes) &&
+         reader.Read(&message->kept_memory_bytes) &&
+         reader.Read(&message->ping_interval_ms) &&
+         reader.Read(&message->ping_timeout_ms);
+}
+
+void Encode(ByteWriter& writer, const EngineOptions& message) {
+  writer.Write(message.pin_directory);
+  writer.Write(message.pods_cgroup);
+  writer.Write(message.agent_cgroup);
+  writer.Write(message.probe_cgroup.has_value());
+  if (message.probe_cgroup.has_value()) writer.Write(*message.probe_cgroup);
+  writer.Write(message.bpf_directory);
+  writer.Write(message.trust_domain);
+  writer.Write(message.worker_threads);
+  writer.WriteCount(message.upstream_resolvers.size());
+  for (const auto& item : message.upstream_resolvers) Encode(writer, item);
+  writer.Write(message.connect_timeout_ms);
+  writer.Write(message.tls_timeout_ms);
+  writer.Write(message.verdict_timeout_ms);
+  writer.Write(message.verdict_queue_max);
+  writer.Write(message.connections_max);
+  writer.Write(message.streams_per_tunnel_max);
+  writer.Write(message.tunnels_accepted_max);
+  writer.Write(message.tunnel_idle_ms);
+  writer.Write(message.stream_window_bytes);
+  writer.Write(message.connection_window_bytes);
+  writer.Write(message.kept_memory_bytes);
+  writer.Write(message.ping_interval_ms);
+  writer.Write(message.ping_timeout_ms);
+}
+
+bool Decode(ByteReader& reader, ProbeOptions* message) {
+  return reader.Read(&message->pods_cgroup) &&
+         reader.Read(&message->agent_cgroup) &&
+         reader.Read(&message->bpf_directory);
+}
+
+void Encode(ByteWriter& writer, const ProbeOptions& message) {
+  writer.Write(message.pods_cgroup);
+  writer.Write(message.agent_cgroup);
+  writer.Write(message.bpf_directory);
+}
+
+bool Decode(ByteReader& reader, ProbeReport* message) {
+  return ReadList(reader, 14, &message->features,
+                  [&](auto* item) { return Decode(reader, item); });
+}
+
+void Encode(ByteWriter& writer, const ProbeReport& message) {
+  writer.WriteCount(message.features.size());
+  for (const auto& item : message.features) Encode(writer, item);
 }
 
 bool Decode(ByteReader& reader, SetIdentity* message) {
@@ -246,14 +424,12 @@ void Encode(ByteWriter& writer, const InboundAnswer& message) {
 
 bool Decode(ByteReader& reader, DnsAnswer* message) {
   return reader.Read(&message->query) &&
-         reader.Read(&message->message) &&
-         reader.Read(&message->label);
+         Decode(reader, &message->outcome);
 }
 
 void Encode(ByteWriter& writer, const DnsAnswer& message) {
   writer.Write(message.query);
-  writer.Write(message.message);
-  writer.Write(message.label);
+  Encode(writer, message.outcome);
 }
 
 bool Decode(ByteReader& reader, OutboundQuestion* message) {
@@ -362,18 +538,12 @@ void Encode(ByteWriter& writer, const ConnectionClosed& message) {
 
 bool Decode(ByteReader& reader, BatchDone* message) {
   return reader.Read(&message->batch) &&
-         reader.Read(&message->failed_index) &&
-         reader.Read(&message->op) &&
-         reader.Read(&message->errno_value) &&
-         reader.Read(&message->detail);
+         Decode(reader, &message->outcome);
 }
 
 void Encode(ByteWriter& writer, const BatchDone& message) {
   writer.Write(message.batch);
-  writer.Write(message.failed_index);
-  writer.Write(message.op);
-  writer.Write(message.errno_value);
-  writer.Write(message.detail);
+  Encode(writer, message.outcome);
 }
 
 bool Decode(ByteReader& reader, UncapturedConnections* message) {

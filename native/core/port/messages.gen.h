@@ -4,6 +4,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,7 +18,7 @@
 namespace groundwire::msg {
 
 /// Both sides carry it: an addon built from another schema is refused.
-inline constexpr std::string_view kSchemaHash = "7d9e76f32431ef16";
+inline constexpr std::string_view kSchemaHash = "f7cb54b8a125bb60";
 
 enum class HopKind : uint8_t { kHbone = 0, kHandoff = 1, kPassthrough = 2 };
 std::string_view NameOf(HopKind value);
@@ -43,7 +44,7 @@ std::string_view NameOf(PodFaultKind value);
 enum class Security : uint8_t { kMutualTls = 0, kHandoff = 1, kNone = 2 };
 std::string_view NameOf(Security value);
 
-struct RouteChoice {
+struct AnswerChoice {
   HopKind kind{};
   uint32_t weight = 0;
   SocketAddress next_hop{};
@@ -51,7 +52,7 @@ struct RouteChoice {
   std::vector<std::string> upstream_identities{};
   uint32_t destination_pod = 0;
   uint32_t flow_label = 0;
-  bool operator==(const RouteChoice&) const = default;
+  bool operator==(const AnswerChoice&) const = default;
 };
 
 struct PeerLabel {
@@ -64,6 +65,88 @@ struct TcpPair {
   SocketAddress local{};
   SocketAddress remote{};
   bool operator==(const TcpPair&) const = default;
+};
+
+struct UpstreamResolver {
+  IpAddress address{};
+  bool from_node = false;
+  bool operator==(const UpstreamResolver&) const = default;
+};
+
+struct KernelFeature {
+  std::string name{};
+  bool present = false;
+  bool required = false;
+  std::string detail{};
+  std::string remedy{};
+  bool operator==(const KernelFeature&) const = default;
+};
+
+struct BatchApplied {
+  static constexpr uint8_t kKind = 0;
+  bool operator==(const BatchApplied&) const = default;
+};
+
+struct BatchFailed {
+  static constexpr uint8_t kKind = 1;
+  uint32_t index = 0;
+  std::string op{};
+  int32_t errno_value = 0;
+  std::string detail{};
+  bool operator==(const BatchFailed&) const = default;
+};
+
+struct DnsReply {
+  static constexpr uint8_t kKind = 0;
+  std::vector<uint8_t> message{};
+  bool operator==(const DnsReply&) const = default;
+};
+
+struct DnsForward {
+  static constexpr uint8_t kKind = 1;
+  uint32_t label = 0;
+  bool operator==(const DnsForward&) const = default;
+};
+
+using BatchOutcome = std::variant<BatchApplied, BatchFailed>;
+
+using DnsOutcome = std::variant<DnsReply, DnsForward>;
+
+struct EngineOptions {
+  std::string pin_directory{};
+  std::string pods_cgroup{};
+  std::string agent_cgroup{};
+  std::optional<std::string> probe_cgroup{};
+  std::string bpf_directory{};
+  std::string trust_domain{};
+  uint32_t worker_threads = 0;
+  std::vector<UpstreamResolver> upstream_resolvers{};
+  uint32_t connect_timeout_ms = 0;
+  uint32_t tls_timeout_ms = 0;
+  uint32_t verdict_timeout_ms = 0;
+  uint32_t verdict_queue_max = 0;
+  uint32_t connections_max = 0;
+  uint32_t streams_per_tunnel_max = 0;
+  uint32_t tunnels_accepted_max = 0;
+  uint32_t tunnel_idle_ms = 0;
+  uint32_t stream_window_bytes = 0;
+  uint32_t connection_window_bytes = 0;
+  uint32_t kept_memory_bytes = 0;
+  uint32_t ping_interval_ms = 0;
+  uint32_t ping_timeout_ms = 0;
+  bool operator==(const EngineOptions&) const = default;
+};
+
+struct ProbeOptions {
+  std::string pods_cgroup{};
+  std::string agent_cgroup{};
+  std::string bpf_directory{};
+  bool operator==(const ProbeOptions&) const = default;
+};
+
+struct ProbeReport {
+  std::vector<KernelFeature> features{};
+  bool operator==(const ProbeReport&) const = default;
 };
 
 struct SetIdentity {
@@ -125,7 +208,7 @@ struct OutboundAnswer {
   uint64_t verdict = 0;
   uint16_t code = 0;
   uint32_t flow_label = 0;
-  std::vector<RouteChoice> choices{};
+  std::vector<AnswerChoice> choices{};
   std::string baggage{};
   std::string service_hostname{};
   uint32_t kept_ms = 0;
@@ -148,8 +231,7 @@ struct InboundAnswer {
 struct DnsAnswer {
   static constexpr uint8_t kKind = 2;
   uint64_t query = 0;
-  std::vector<uint8_t> message{};
-  uint32_t label = 0;
+  DnsOutcome outcome{};
   bool operator==(const DnsAnswer&) const = default;
 };
 
@@ -216,10 +298,7 @@ struct ConnectionClosed {
 struct BatchDone {
   static constexpr uint8_t kKind = 4;
   uint64_t batch = 0;
-  int32_t failed_index = 0;
-  std::string op{};
-  int32_t errno_value = 0;
-  std::string detail{};
+  BatchOutcome outcome{};
   bool operator==(const BatchDone&) const = default;
 };
 
@@ -326,12 +405,34 @@ constexpr uint8_t kPartCounters = 16;
 
 // Decode returns false on anything that is not exactly a message (short input, a value out of range, an impossible
 // count); what it filled in by then is of no use. DecodeBatch also wants every byte used.
-bool Decode(ByteReader& reader, RouteChoice* message);
-void Encode(ByteWriter& writer, const RouteChoice& message);
+bool Decode(ByteReader& reader, AnswerChoice* message);
+void Encode(ByteWriter& writer, const AnswerChoice& message);
 bool Decode(ByteReader& reader, PeerLabel* message);
 void Encode(ByteWriter& writer, const PeerLabel& message);
 bool Decode(ByteReader& reader, TcpPair* message);
 void Encode(ByteWriter& writer, const TcpPair& message);
+bool Decode(ByteReader& reader, UpstreamResolver* message);
+void Encode(ByteWriter& writer, const UpstreamResolver& message);
+bool Decode(ByteReader& reader, KernelFeature* message);
+void Encode(ByteWriter& writer, const KernelFeature& message);
+bool Decode(ByteReader& reader, BatchApplied* message);
+void Encode(ByteWriter& writer, const BatchApplied& message);
+bool Decode(ByteReader& reader, BatchFailed* message);
+void Encode(ByteWriter& writer, const BatchFailed& message);
+bool Decode(ByteReader& reader, BatchOutcome* message);
+void Encode(ByteWriter& writer, const BatchOutcome& message);
+bool Decode(ByteReader& reader, DnsReply* message);
+void Encode(ByteWriter& writer, const DnsReply& message);
+bool Decode(ByteReader& reader, DnsForward* message);
+void Encode(ByteWriter& writer, const DnsForward& message);
+bool Decode(ByteReader& reader, DnsOutcome* message);
+void Encode(ByteWriter& writer, const DnsOutcome& message);
+bool Decode(ByteReader& reader, EngineOptions* message);
+void Encode(ByteWriter& writer, const EngineOptions& message);
+bool Decode(ByteReader& reader, ProbeOptions* message);
+void Encode(ByteWriter& writer, const ProbeOptions& message);
+bool Decode(ByteReader& reader, ProbeReport* message);
+void Encode(ByteWriter& writer, const ProbeReport& message);
 bool Decode(ByteReader& reader, SetIdentity* message);
 void Encode(ByteWriter& writer, const SetIdentity& message);
 bool Decode(ByteReader& reader, RemoveIdentity* message);
@@ -386,6 +487,13 @@ bool Decode(ByteReader& reader, Event* message);
 bool DecodeBatch(std::span<const uint8_t> bytes, std::vector<Event>* messages);
 bool Decode(ByteReader& reader, Snapshot* message);
 bool DecodeBatch(std::span<const uint8_t> bytes, std::vector<Snapshot>* messages);
+
+/// Of a value that crosses on its own: every byte must be used.
+template <typename T>
+bool DecodeWhole(std::span<const uint8_t> bytes, T* value) {
+  ByteReader reader(bytes);
+  return Decode(reader, value) && reader.AtEnd();
+}
 
 /// One message of a union, as BatchWriter::Add writes it.
 template <typename T>

@@ -7,6 +7,8 @@
 #include <utility>
 #include <variant>
 
+#include "support/options.h"
+
 namespace groundwire {
 namespace {
 
@@ -18,11 +20,14 @@ std::string IdentityOf(const std::string& service_account) {
   return std::string("spiffe://") + kTrustDomain + "/ns/test/sa/" + service_account;
 }
 
-TestAgent::TestAgent(const std::function<void(EngineOptions*)>& adjust) {
+std::optional<msg::BatchFailed> FailureOf(const msg::BatchDone& done) {
+  const auto* failed = std::get_if<msg::BatchFailed>(&done.outcome);
+  return failed == nullptr ? std::nullopt : std::optional(*failed);
+}
+
+TestAgent::TestAgent(const std::function<void(msg::EngineOptions*)>& adjust) {
   EnterPrivateNetwork();
-  EngineOptions options;
-  options.trust_domain = kTrustDomain;
-  options.worker_threads = 2;
+  msg::EngineOptions options = TestOptions();
   adjust(&options);
   auto opened = Engine::OpenWith(options, this, MakeLoopbackCapture(&node), MakeLoopbackSockets());
   if (!opened.ok()) {
@@ -74,16 +79,16 @@ void TestAgent::Take(std::vector<msg::Event> events) {
       if (const auto* outbound = std::get_if<msg::OutboundQuestion>(&event)) {
         ++questions_;
         if (outbound_) {
-          if (auto answer = outbound_(*outbound)) answers.push_back(std::move(*answer));
+          if (auto answer = outbound_(*outbound)) answers.emplace_back(std::move(*answer));
         }
       } else if (const auto* inbound = std::get_if<msg::InboundQuestion>(&event)) {
         ++questions_;
         if (inbound_) {
-          if (auto answer = inbound_(*inbound)) answers.push_back(std::move(*answer));
+          if (auto answer = inbound_(*inbound)) answers.emplace_back(std::move(*answer));
         }
       } else if (const auto* dns = std::get_if<msg::DnsQuery>(&event)) {
         if (dns_) {
-          if (auto answer = dns_(*dns)) answers.push_back(std::move(*answer));
+          if (auto answer = dns_(*dns)) answers.emplace_back(std::move(*answer));
         }
       }
       events_.push_back(std::move(event));
@@ -116,8 +121,8 @@ void TestAgent::AddPod(uint32_t pod, bool dns, msg::ExistingConnections existing
   capture.existing = existing;
   capture.dns = dns;
   const msg::BatchDone done = Apply({authority_.Sign(identity), capture});
-  if (done.failed_index != -1) {
-    std::cerr << done.op << " " << done.detail << std::endl;
+  if (const auto failure = FailureOf(done)) {
+    std::cerr << failure->op << " " << failure->detail << std::endl;
     std::abort();
   }
 }
@@ -161,7 +166,7 @@ msg::OutboundAnswer TestAgent::Hbone(uint64_t question, const SocketAddress& nex
   answer.question = question;
   answer.verdict = next_verdict++;
   answer.flow_label = 11;
-  msg::RouteChoice choice;
+  msg::AnswerChoice choice;
   choice.kind = msg::HopKind::kHbone;
   choice.weight = 1;
   choice.next_hop = next_hop;

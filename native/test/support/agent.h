@@ -25,6 +25,9 @@ namespace groundwire {
 inline constexpr char kTrustDomain[] = "cluster.local";
 std::string IdentityOf(const std::string& service_account);
 
+/// Why a batch ended early; nullopt for one that was executed whole.
+std::optional<msg::BatchFailed> FailureOf(const msg::BatchDone& done);
+
 class TestAgent final : public EventSink {
  public:
   using OutboundRule =
@@ -32,7 +35,8 @@ class TestAgent final : public EventSink {
   using InboundRule = std::function<std::optional<msg::InboundAnswer>(const msg::InboundQuestion&)>;
   using DnsRule = std::function<std::optional<msg::DnsAnswer>(const msg::DnsQuery&)>;
 
-  explicit TestAgent(const std::function<void(EngineOptions*)>& adjust = [](EngineOptions*) {});
+  explicit TestAgent(const std::function<void(msg::EngineOptions*)>& adjust =
+                         [](msg::EngineOptions*) {});
   ~TestAgent() override;
   TestAgent(const TestAgent&) = delete;
   TestAgent& operator=(const TestAgent&) = delete;

@@ -10,6 +10,7 @@
 
 #include "hbone/tunnel_context.h"
 #include "http2/http2_session.h"
+#include "support/options.h"
 #include "support/plain_stream.h"
 
 namespace groundwire {
@@ -70,7 +71,7 @@ class FuzzSession final : public Http2SessionOwner, public Http2StreamHandler {
   void OnStreamClosed(uint32_t, ErrorCode) override { stream_ = nullptr; }
 
  private:
-  const Http2Options options_ = MakeTunnelOptions(EngineOptions());
+  const Http2Options options_ = MakeTunnelOptions(TestOptions());
   Counters counters_;
   EventLoop loop_{&counters_};
   ThreadScratch scratch_;

@@ -13,7 +13,8 @@ namespace groundwire {
 /// Pod 1 calls an application in pod 2 through a tunnel, everything allowed, unless a test sets
 /// other rules.
 struct TestMesh {
-  explicit TestMesh(const std::function<void(EngineOptions*)>& adjust = [](EngineOptions*) {})
+  explicit TestMesh(const std::function<void(msg::EngineOptions*)>& adjust =
+                        [](msg::EngineOptions*) {})
       : agent(adjust) {
     agent.AddPod(1);
     agent.AddPod(2);

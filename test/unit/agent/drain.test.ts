@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { drain } from '#src/agent/drain.ts';
-import type { Command } from '#src/engine/messages.gen.ts';
 import type { EnginePort } from '#src/engine/port.ts';
+import type { Command } from '#src/model/messages.gen.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
 import { until } from '../../helpers/until.ts';
 

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { CliError, EXIT } from '#src/commands/exit-code.ts';
 import { openEngine } from '#src/commands/open-engine.ts';
 import { KernelError, type KernelErrorCode } from '#src/engine/kernel-error.ts';
-import type { EngineOptions, KernelFeature } from '#src/engine/port.ts';
+import type { EngineOptions, KernelFeature } from '#src/model/messages.gen.ts';
 
 const OPTIONS = {} as EngineOptions;
 const SAID = 'load eBPF object: Invalid argument (steer.bpf.o: libbpf: …\nmore)';

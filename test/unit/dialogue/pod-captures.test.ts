@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PodCaptures } from '#src/dialogue/pod-captures.ts';
-import type { EngineEvent } from '#src/engine/messages.gen.ts';
 import type { LogFields } from '#src/model/log.ts';
+import type { EngineEvent } from '#src/model/messages.gen.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
 
 test('PodCaptures: why the kernel refused is logged with its first try, and again once that is over', () => {

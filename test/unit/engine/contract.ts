@@ -24,7 +24,7 @@ const badPod = { kind: 'ReleasePod', pod: 2 ** 32, drainDeadlineMs: 1 } as const
 /** Every call but `close`, as it is made while the engine is open. */
 const CALLS: Readonly<Record<string, (engine: EnginePort) => unknown>> = {
   apply: (engine) => engine.apply([peers(1)]),
-  answer: (engine) => engine.answer([{ kind: 'DnsAnswer', query: 1n, message: new Uint8Array(0), label: 0 }]),
+  answer: (engine) => engine.answer([{ kind: 'DnsAnswer', query: 1n, outcome: { kind: 'DnsForward', label: 0 } }]),
   onEvents: (engine) => engine.onEvents(() => {}),
   readSnapshot: (engine) => engine.readSnapshot(['connections', 'tunnels', 'flows', 'dnsUpstreams', 'counters']),
 };
@@ -87,7 +87,9 @@ export function testEnginePort(name: string, open: () => EnginePort): void {
   });
 
   check('an answer to a question that nobody asked is ignored', async (engine) => {
-    engine.answer([{ kind: 'DnsAnswer', query: 12345n, message: Uint8Array.of(1, 2, 3), label: 0 }]);
+    engine.answer([
+      { kind: 'DnsAnswer', query: 12345n, outcome: { kind: 'DnsReply', message: Uint8Array.of(1, 2, 3) } },
+    ]);
     await engine.apply([peers(1)]);
   });
 

@@ -6,15 +6,16 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { KernelError } from '#src/engine/kernel-error.ts';
 import {
-  type Answer,
-  type Command,
   decodeEvents,
+  decodeProbeReport,
   decodeSnapshot,
   encodeAnswers,
   encodeCommands,
+  encodeEngineOptions,
 } from '#src/engine/messages.gen.ts';
-import { ANSWERS, COMMANDS, EVENTS, SNAPSHOTS } from '#src/engine/port.schema.ts';
-import { type Message, messageOf, packBatch } from './schema-reference.ts';
+import { ANSWERS, ARGUMENTS, COMMANDS, EVENTS, RESULTS, SNAPSHOTS } from '#src/engine/port.schema.ts';
+import type { Answer, Command, EngineOptions } from '#src/model/messages.gen.ts';
+import { type Message, messageOf, packBatch, packFields } from './schema-reference.ts';
 
 function decodes(kind: string, message: Message): unknown {
   return kind in EVENTS
@@ -80,6 +81,28 @@ for (const [kind, fields] of Object.entries(ANSWERS)) {
     );
   });
 }
+
+test('messages: the options of the engine are encoded as the schema says', () => {
+  fc.assert(
+    fc.property(messageOf(ARGUMENTS.EngineOptions), (options) => {
+      const packed = Buffer.from(packFields(ARGUMENTS.EngineOptions, options));
+      assert.deepEqual(Buffer.from(encodeEngineOptions(options as unknown as EngineOptions)), packed);
+    }),
+  );
+});
+
+test('messages: an option of another type is named', () => {
+  const options = { pinDirectory: '/sys/fs/bpf', podsCgroup: 5 } as unknown as EngineOptions;
+  assert.throws(() => encodeEngineOptions(options), { message: /EngineOptions\.podsCgroup: 5 is not a text/ });
+});
+
+test('messages: what the probe found is decoded as the schema says', () => {
+  fc.assert(
+    fc.property(messageOf(RESULTS.ProbeReport), (report) => {
+      assert.deepEqual(decodeProbeReport(Buffer.from(packFields(RESULTS.ProbeReport, report))), report);
+    }),
+  );
+});
 
 const isMessageError = (error: unknown): boolean => error instanceof KernelError && error.code === 'ERR_ENGINE_MESSAGE';
 

@@ -2,7 +2,7 @@
 //
 // A second implementation of the wire, slow and obvious: what the generated code is held against.
 import fc from 'fast-check';
-import { ENUMS, STRUCTS } from '#src/engine/port.schema.ts';
+import { ENUMS, STRUCTS, VARIANTS } from '#src/engine/port.schema.ts';
 import { addressBytes, formatAddress } from '#src/model/address.ts';
 
 type FieldType = string | readonly [string];
@@ -11,6 +11,7 @@ export type Message = Readonly<Record<string, unknown>>;
 
 const enums: Readonly<Record<string, readonly string[]>> = ENUMS;
 const structs: Readonly<Record<string, Fields>> = STRUCTS;
+const variants: Readonly<Record<string, Readonly<Record<string, Fields>>>> = VARIANTS;
 
 const address = fc
   .oneof(fc.uint8Array({ minLength: 4, maxLength: 4 }), fc.uint8Array({ minLength: 16, maxLength: 16 }))
@@ -31,6 +32,9 @@ const SCALARS: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
 
 function valueOf(type: FieldType): fc.Arbitrary<unknown> {
   if (typeof type !== 'string') return fc.array(valueOf(type[0]), { maxLength: 3 });
+  if (type.endsWith('?')) return fc.option(valueOf(type.slice(0, -1)), { nil: undefined });
+  const cases = variants[type];
+  if (cases !== undefined) return fc.oneof(...Object.entries(cases).map(([kind, fields]) => caseOf(kind, fields)));
   const values = enums[type];
   if (values !== undefined) return fc.constantFrom(...values);
   const fields = structs[type];
@@ -38,6 +42,10 @@ function valueOf(type: FieldType): fc.Arbitrary<unknown> {
   const scalar = SCALARS[type];
   if (scalar === undefined) throw new Error(`no such type: ${type}`);
   return scalar;
+}
+
+function caseOf(kind: string, fields: Fields): fc.Arbitrary<Message> {
+  return messageOf(fields).map((message) => ({ kind, ...message }));
 }
 
 /** Arbitrary values for the fields of a message. */
@@ -55,6 +63,9 @@ function packed(type: FieldType, value: unknown): number[] {
     const items = value as readonly unknown[];
     return [...little(BigInt(items.length), 4), ...items.flatMap((item) => packed(type[0], item))];
   }
+  if (type.endsWith('?')) return value === undefined ? [0] : [1, ...packed(type.slice(0, -1), value)];
+  const cases = variants[type];
+  if (cases !== undefined) return packCase(cases, value as Message);
   const values = enums[type];
   if (values !== undefined) return [values.indexOf(value as string)];
   const fields = structs[type];
@@ -84,16 +95,18 @@ function packScalar(type: string, value: unknown): number[] {
   }
 }
 
-function packFields(fields: Fields, message: Message): number[] {
+function packCase(cases: Readonly<Record<string, Fields>>, message: Message): number[] {
+  const kind = message['kind'] as string;
+  return [Object.keys(cases).indexOf(kind), ...packFields(cases[kind] ?? {}, message)];
+}
+
+/** The fields of a structure, one after the other. */
+export function packFields(fields: Fields, message: Message): number[] {
   return Object.entries(fields).flatMap(([name, type]) => packed(type, message[name]));
 }
 
 /** A batch of messages of one union, as the comment on top of the schema describes it. */
 export function packBatch(union: Readonly<Record<string, Fields>>, messages: readonly Message[]): Buffer {
-  const kinds = Object.keys(union);
-  const items = messages.map((message) => {
-    const kind = message['kind'] as string;
-    return [kinds.indexOf(kind), ...packFields(union[kind] ?? {}, message)];
-  });
+  const items = messages.map((message) => packCase(union, message));
   return Buffer.from([...little(BigInt(items.length), 4), ...items.flat()]);
 }

@@ -4,8 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
 import { decideInbound } from '#src/mesh/decide-inbound.ts';
-import type { InboundQuestion } from '#src/mesh/questions.ts';
-import { CONSULTED } from '#src/mesh/questions.ts';
+import { ConsultedFieldBit, type InboundQuestion } from '#src/model/messages.gen.ts';
 import type { Authorization, PolicyMatch } from '#src/model/policy.ts';
 import { aPolicy, aService, aStore, aWorkload, port } from './mesh-fixtures.ts';
 
@@ -49,11 +48,11 @@ const anyQuestion: fc.Arbitrary<InboundQuestion> = fc.record({
 function cacheKey(question: InboundQuestion, consulted: number): string {
   return JSON.stringify([
     question.security,
-    consulted & CONSULTED.identity ? question.identity : '',
-    consulted & CONSULTED.sourceAddress ? question.source.address : '',
-    consulted & CONSULTED.destinationPort ? question.destination.port : '',
-    consulted & CONSULTED.authority ? question.authority : '',
-    consulted & CONSULTED.service ? question.service : '',
+    consulted & ConsultedFieldBit.identity ? question.identity : '',
+    consulted & ConsultedFieldBit.sourceAddress ? question.source.address : '',
+    consulted & ConsultedFieldBit.destinationPort ? question.destination.port : '',
+    consulted & ConsultedFieldBit.authority ? question.authority : '',
+    consulted & ConsultedFieldBit.service ? question.service : '',
   ]);
 }
 
@@ -149,7 +148,7 @@ test('decideInbound: of several Services that lead to one port the one that was 
       authority: '',
       service,
     });
-    return [decision.service?.name, (decision.consulted & CONSULTED.service) !== 0];
+    return [decision.service?.name, (decision.consulted & ConsultedFieldBit.service) !== 0];
   };
   assert.deepEqual(dialled('two.shop.svc.cluster.local'), ['two', true]);
   assert.deepEqual(dialled('One.shop.svc.cluster.local'), ['one', true]);

@@ -6,14 +6,20 @@ import { formatBaggage } from '#src/mesh/baggage.ts';
 import { ClientAffinity } from '#src/mesh/client-affinity.ts';
 import { Decider, deciderOptions } from '#src/mesh/decider.ts';
 import { peerLabelsFor } from '#src/mesh/peer-labels.ts';
-import type { InboundAnswer, InboundQuestion, OutboundAnswer, OutboundQuestion } from '#src/mesh/questions.ts';
-import { CONSULTED, CONSULTED_ALL } from '#src/mesh/questions.ts';
+import { CONSULTED_ALL } from '#src/mesh/question.ts';
 import type { ResolvedName } from '#src/mesh/resolved-name.ts';
 import type { MeshDelta } from '#src/mesh/store.ts';
 import { MeshStore } from '#src/mesh/store.ts';
 import { VerdictLedger } from '#src/mesh/verdicts.ts';
 import { dependency } from '#src/mesh/view.ts';
 import { ERROR_TABLE } from '#src/model/errors.ts';
+import {
+  ConsultedFieldBit,
+  type InboundAnswer,
+  type InboundQuestion,
+  type OutboundAnswer,
+  type OutboundQuestion,
+} from '#src/model/messages.gen.ts';
 import type { Workload } from '#src/model/workload.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
 import { aPolicy, aService, aWorkload, localPods, port, serving } from './mesh-fixtures.ts';
@@ -171,9 +177,9 @@ test('Decider: an evicted verdict is given to the engine to forget', () => {
 });
 
 const allowClient = aPolicy('allow', { principals: [{ kind: 'exact', value: 'cluster.local/ns/shop/sa/client' }] });
-const portsOnly = CONSULTED.destinationPort | CONSULTED.authority;
+const portsOnly = ConsultedFieldBit.destinationPort | ConsultedFieldBit.authority;
 // Whoever proved an identity has an answer for it alone: metrics are to tell who came.
-const proven = portsOnly | CONSULTED.identity;
+const proven = portsOnly | ConsultedFieldBit.identity;
 const inboundTable: readonly {
   readonly claim: string;
   readonly delta?: MeshDelta;
@@ -206,7 +212,7 @@ const inboundTable: readonly {
     claim: 'another identity is refused at any port of a pod that serves no Service',
     delta: { workloads: [{ ...web, services: new Map() }], policies: [allowClient] },
     question: { identity: 'spiffe://cluster.local/ns/shop/sa/x' },
-    want: { code: number('POLICY_NOT_ALLOWED'), consulted: CONSULTED.identity, deliverPort: 0 },
+    want: { code: number('POLICY_NOT_ALLOWED'), consulted: ConsultedFieldBit.identity, deliverPort: 0 },
   },
   {
     claim: 'an identity claimed in plaintext is no identity',
@@ -279,7 +285,7 @@ const inboundTable: readonly {
       policies: [aPolicy('d', { destinationIps: [{ address: '10.0.0.3', prefixLength: 32 }] }, { action: 'DENY' })],
     },
     question: {},
-    want: { code: number('POLICY_DENIED'), consulted: proven | CONSULTED.sourceAddress },
+    want: { code: number('POLICY_DENIED'), consulted: proven | ConsultedFieldBit.sourceAddress },
   },
 ];
 for (const { claim, delta, question, want } of inboundTable) {

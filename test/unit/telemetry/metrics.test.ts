@@ -3,12 +3,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { ERROR_TABLE } from '#src/model/errors.ts';
-import type { ConnectionRecord } from '#src/telemetry/access-log.ts';
+import type { ConnectionClosed, DnsUpstream, Flow } from '#src/model/messages.gen.ts';
 import { logConnection } from '#src/telemetry/access-log.ts';
 import { DnsLabelTable } from '#src/telemetry/dns-labels.ts';
-import type { DnsUpstreamRow } from '#src/telemetry/dns-upstreams.ts';
 import { FLOW_LABELS, FlowLabelTable } from '#src/telemetry/flow-labels.ts';
-import type { FlowRow } from '#src/telemetry/flow-metrics.ts';
 import { Logger } from '#src/telemetry/logger.ts';
 import { Metrics, type MetricsReader } from '#src/telemetry/metrics.ts';
 import { openRegistry } from '#src/telemetry/registry.ts';
@@ -23,7 +21,7 @@ const facts = {
   destination: web,
   service: webService,
 } as const;
-const row = (fields: Partial<FlowRow>): FlowRow => ({
+const row = (fields: Partial<Flow>): Flow => ({
   direction: 'outbound',
   flowLabel: 0,
   peerLabel: 0,
@@ -89,7 +87,7 @@ test('FlowLabelTable: a set outlives its workloads by the grace period, and numb
   assert.ok(table.internFlow(facts) > label);
 });
 
-function setUp(flows: readonly FlowRow[], labels: FlowLabelTable, dnsUpstreams: readonly DnsUpstreamRow[] = []) {
+function setUp(flows: readonly Flow[], labels: FlowLabelTable, dnsUpstreams: readonly DnsUpstream[] = []) {
   const registry = openRegistry();
   let reads = 0;
   let counterReads = 0;
@@ -401,12 +399,15 @@ test('DnsLabelTable: when full, new sets count as unknown and the overflow is co
   assert.equal(table.find(0).source_canonical_service, 'unknown');
 });
 
-const record: ConnectionRecord = {
+const record: ConnectionClosed = {
+  kind: 'ConnectionClosed',
   id: 5n,
+  pod: 1,
+  security: 'mutual_tls',
+  startedMs: 0n,
   opened: true,
   direction: 'outbound',
   hop: 'hbone',
-  security: 'mutual_tls',
   code: 0,
   hboneStatus: 200,
   source: { address: '10.0.0.1', port: 4000 },
@@ -424,7 +425,7 @@ const record: ConnectionRecord = {
   traceparent: '',
   detail: '',
 };
-function access(fields: Partial<ConnectionRecord>, policy = 'shop/deny'): Record<string, unknown>[] {
+function access(fields: Partial<ConnectionClosed>, policy = 'shop/deny'): Record<string, unknown>[] {
   const labels = new FlowLabelTable();
   labels.internFlow(facts);
   const stream = new FakeStream();
@@ -480,7 +481,7 @@ test('logConnection: an inbound tunnel ends at the HBONE port, and what is asked
 });
 
 test('logConnection: an identity that nobody has proven is not told', () => {
-  const identities = (security: ConnectionRecord['security']) => {
+  const identities = (security: ConnectionClosed['security']) => {
     const [line] = access({ security });
     return [line?.['src.identity'], line?.['dst.identity']];
   };
@@ -508,7 +509,7 @@ test('logConnection: a refused CONNECT tells who wanted what', () => {
 
 test('logConnection: a forged source address is told of the pod that forged it, not of whose it is', () => {
   const source = { address: '10.0.0.2', port: 4000 };
-  const workload = (fields: Partial<ConnectionRecord>) => access({ source, ...fields })[0]?.['src.workload'];
+  const workload = (fields: Partial<ConnectionClosed>) => access({ source, ...fields })[0]?.['src.workload'];
   assert.equal(workload({}), 'web-1');
   assert.equal(workload({ opened: false, code: ERROR_TABLE.FORGED_SOURCE.number }), 'client');
 });
